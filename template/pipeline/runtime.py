@@ -57,10 +57,8 @@ def prepare(seed: int, compute_dtype: str = "auto") -> Device:
     """
     import torch
     from transformers import set_seed
-    from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    quiet()
     set_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products on CUDA
@@ -70,6 +68,14 @@ def prepare(seed: int, compute_dtype: str = "auto") -> Device:
         has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
         return Device("cuda", torch.cuda.get_device_name(), threads, _dtype(compute_dtype, has_bf16, torch.float16))
     return Device("cpu", cpu_name(), threads, _dtype(compute_dtype, cpu_has_bf16(), torch.float32))
+
+
+def quiet() -> None:
+    """Leave the terminal to the stage's own progress: no bars and no advice from libraries."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def _dtype(wanted: str, has_bf16: bool, otherwise: Any) -> Any:

@@ -1,0 +1,62 @@
+"""Turn the tuned weights into the one folder that is evaluated *and* served."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from pipeline.files import ProjectError, read_json, sha256_file, sha256_json
+from pipeline.model import MANIFEST, base_model, building
+from pipeline.runtime import Device
+from pipeline.settings import Settings
+from pipeline.train import TUNED, load_base, tuned_sha256
+
+STORE = Path(sys.prefix) / "models"
+
+
+def served_model(settings: Settings, device: Device) -> Path:
+    """The folder of the tuned model as it will be served, built if this machine does not have it."""
+    destination = STORE / f"{settings.model.name}-tuned-{sha256_json([base_sha256(), tuned_sha256(), device.dtype_name])[:12]}"
+    if not destination.exists():
+        print("merging the adapter into the base model", flush=True)
+        merge(settings, device, destination)
+    return destination
+
+
+def base_sha256() -> str:
+    """The recorded base model as one hash."""
+    return sha256_json(read_json(MANIFEST)["sha256"])
+
+
+def merge(settings: Settings, device: Device, destination: Path) -> None:
+    """Merge the adapter into the weights that it was trained on.
+
+    For QLoRA these are the *dequantised NF4* weights: merged into the original 16-bit weights an adapter loses part of
+    what it learnt, because it has also learnt to correct the quantisation error.
+    """
+    from peft import PeftModel
+
+    base = base_model(settings)
+    with building(destination) as folder:
+        for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json", "tokenizer.model"):
+            if (base / name).exists():
+                shutil.copyfile(base / name, folder / name)
+        if settings.train.method == "full":
+            for path in TUNED.iterdir():
+                shutil.copyfile(path, folder / path.name)
+            return
+        model = load_base(base, settings.train, device)
+        if settings.train.method == "qlora":
+            model = model.dequantize()
+        merged = PeftModel.from_pretrained(model, TUNED).merge_and_unload()
+        merged.config.__dict__.pop("quantization_config", None)
+        merged.to(getattr(__import__("torch"), json.loads((base / "config.json").read_text("utf-8"))["dtype"]))
+        merged.save_pretrained(folder)
+
+
+def describe(folder: Path) -> dict[str, object]:
+    """The manifest of the served weights: from what they were merged, and the SHA-256 of each file."""
+    weights = {path.name: sha256_file(path) for path in sorted(folder.glob("*.safetensors"))}
+    if not weights:
+        raise ProjectError("the served model has no weights", str(folder), "delete the folder; it is built again")
+    return {"base_sha256": base_sha256(), "tuned_sha256": tuned_sha256(), "sha256": weights}

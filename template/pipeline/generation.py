@@ -1,0 +1,141 @@
+"""Answer many prompts with one model: greedily, in batches, with the shared prefix computed once."""
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.runtime import Device
+
+Message = dict[str, str]
+MINIMUM_SHARED_PREFIX = 24  # tokens; below this a copy of the cache costs more than it saves
+
+
+@dataclass(frozen=True)
+class Answer:
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    finish: str  # "stop": the model ended its turn; "length": it ran into max_new_tokens
+
+
+class Generator:
+    """A causal language model and its tokenizer, ready to answer chat prompts.
+
+    Args:
+        folder: a Hugging Face model folder.
+        device: where to run; weights are loaded in its dtype.
+    """
+
+    def __init__(self, folder: Path, device: Device) -> None:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        self.device = device
+        self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=device.dtype, attn_implementation="sdpa")
+        self.model.to(device.kind).eval()
+        self.stop_ids = _stop_ids(self.tokenizer, self.model)
+
+    def render(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of a chat prompt, ready for the assistant's turn. The chat template writes the only BOS."""
+        text = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def answer(
+        self,
+        prompts: Sequence[Sequence[int]],
+        max_new_tokens: int,
+        batch_size: int,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> list[Answer]:
+        """Greedy answers to rendered prompts (lists of token ids), in the order given.
+
+        Prompts of like length share a batch. ``progress`` is called with the number of prompts answered so far.
+        """
+        import torch
+
+        prefix = shared_prefix(prompts)
+        order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), index))
+        answers: dict[int, Answer] = {}
+        with torch.inference_mode():
+            cache = self._prefill(prefix) if prefix else None
+            for start in range(0, len(order), batch_size):
+                batch = order[start : start + batch_size]
+                texts = self._answer_batch([prompts[index] for index in batch], prefix, cache, max_new_tokens)
+                answers.update(zip(batch, texts, strict=True))
+                progress(len(answers))
+        return [answers[index] for index in range(len(prompts))]
+
+    def time_single(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[float]:
+        """Seconds that each prompt takes when it is the only request, its whole prompt computed."""
+        seconds = []
+        for prompt in prompts:
+            start = time.perf_counter()
+            self.answer([prompt], max_new_tokens, batch_size=1)
+            seconds.append(time.perf_counter() - start)
+        return seconds
+
+    def _prefill(self, prefix: list[int]) -> Any:
+        import torch
+        from transformers import DynamicCache
+
+        cache = DynamicCache(config=self.model.config)
+        self.model(torch.tensor([prefix], device=self.device.kind), past_key_values=cache, use_cache=True)
+        return cache
+
+    def _answer_batch(self, prompts: Sequence[Sequence[int]], prefix: list[int], cache: Any, max_new_tokens: int) -> list[Answer]:
+        """One left-padded batch; padding stands between the shared prefix and each prompt's own part."""
+        import torch
+
+        own = [list(prompt[len(prefix) :]) for prompt in prompts]
+        width = max(map(len, own))
+        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.stop_ids[0]
+        ids = torch.tensor([prefix + [pad] * (width - len(part)) + part for part in own], device=self.device.kind)
+        mask = torch.tensor(
+            [[1] * len(prefix) + [0] * (width - len(part)) + [1] * len(part) for part in own], device=self.device.kind
+        )
+        past = copy.deepcopy(cache)
+        if past is not None:
+            past.batch_repeat_interleave(len(prompts))
+        output = self.model.generate(
+            ids,
+            attention_mask=mask,
+            past_key_values=past,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            max_new_tokens=max_new_tokens,
+            eos_token_id=self.stop_ids,
+            pad_token_id=pad,
+        )
+        return [
+            self._decode(row, len(prompt)) for row, prompt in zip(output[:, ids.shape[1] :].tolist(), prompts, strict=True)
+        ]
+
+    def _decode(self, generated: list[int], prompt_tokens: int) -> Answer:
+        stops = [place for place, token in enumerate(generated) if token in self.stop_ids]
+        kept = generated[: stops[0]] if stops else generated
+        text = self.tokenizer.decode(kept, skip_special_tokens=True).strip()
+        return Answer(text, prompt_tokens, len(kept) + bool(stops), "stop" if stops else "length")
+
+
+def shared_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
+    """The longest token prefix that all prompts share, short of any whole prompt; empty when not worth caching."""
+    if len(prompts) < 2:
+        return []
+    first, last = min(prompts), max(prompts)  # in lexicographic order the extremes differ earliest
+    limit = min(map(len, prompts)) - 1
+    length = 0
+    while length < limit and first[length] == last[length]:
+        length += 1
+    return list(first[:length]) if length >= MINIMUM_SHARED_PREFIX else []
+
+
+def _stop_ids(tokenizer: Any, model: Any) -> list[int]:
+    """Every token that ends a turn, from the tokenizer and from the model's own generation settings."""
+    configured = model.generation_config.eos_token_id
+    ids = configured if isinstance(configured, list) else [configured]
+    return sorted({token for token in [*ids, tokenizer.eos_token_id] if token is not None})

@@ -1,0 +1,107 @@
+"""Stage `serve`: start the real server on the served folder, ask it real questions, compare, stop it."""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.arms import conversation, quantile, system_prompt
+from pipeline.baseline import TEST
+from pipeline.evaluate import TUNED_RESULTS
+from pipeline.export import served_model
+from pipeline.files import ProjectError, read_jsonl, run_stage, write_json
+from pipeline.runtime import prepare
+from pipeline.settings import load
+from pipeline.train import TUNED
+
+MEASURED = Path("reports/measured/serve.json")
+NAME = "tuned"
+START_SECONDS = 300
+
+
+def main() -> None:
+    from openai import OpenAI
+
+    settings = load()
+    folder = served_model(settings, prepare(settings.seed, settings.train.compute_dtype))
+    items = read_jsonl(TEST)[: settings.serve.parity_items]
+    evaluated = {row["id"]: row["answer"] for row in read_jsonl(TUNED_RESULTS / "tuned.jsonl")}
+    system = system_prompt("system")
+    answers, seconds = {}, []
+    with running_server(folder) as (url, key):
+        client = OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
+        print(f"serving {[model.id for model in client.models.list()]} at {url}/v1", flush=True)
+        for item in items:
+            start = time.perf_counter()
+            answers[item["id"]] = ask(client, conversation(item, system), settings.evaluate.max_new_tokens)
+            seconds.append(time.perf_counter() - start)
+    equal = sum(answers[item["id"]] == evaluated[item["id"]] for item in items)
+    write_json(
+        MEASURED,
+        {
+            "server": "python -m pipeline.server",
+            "requests": len(items),
+            "latency_seconds": {"p50": quantile(seconds, 0.5), "p95": quantile(seconds, 0.95), "n": len(seconds)},
+            "parity": {"items": len(items), "equal": equal},
+            "adapter": str(TUNED),
+            "merged": folder.name,
+        },
+    )
+    print(f"{equal} of {len(items)} served answers equal the evaluated ones; p50 {quantile(seconds, 0.5):.2f} s")
+
+
+def ask(client: Any, messages: list[dict[str, str]], max_tokens: int) -> str:
+    """One chat request, decoded as the benchmark was."""
+    response = client.chat.completions.create(model=NAME, messages=messages, max_tokens=max_tokens, temperature=0)
+    return response.choices[0].message.content or ""
+
+
+@contextmanager
+def running_server(folder: Path) -> Iterator[tuple[str, str]]:
+    """The project's server in a process of its own. Yields its URL and key; stops it whatever happens.
+
+    Raises:
+        ProjectError: the server ended, or did not answer in time.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    key = secrets.token_urlsafe(24)
+    command = [sys.executable, "-m", "pipeline.server", str(folder), "--name", NAME, "--port", str(port)]
+    process = subprocess.Popen(command, env={**os.environ, "SERVE_API_KEY": key})
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_until_ready(url, process)
+        yield url, key
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Return once ``/healthz`` answers."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ProjectError(f"the server ended with code {process.returncode}", "python -m pipeline.server", "its message is above")
+        try:
+            direct.open(f"{url}/healthz", timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.3)
+    raise ProjectError(f"the server did not answer within {START_SECONDS} s", url, "run `python -m pipeline.server` by hand to see why")
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage(main))

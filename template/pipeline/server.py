@@ -1,0 +1,116 @@
+"""An OpenAI-compatible server for one Hugging Face folder: ``python -m pipeline.server FOLDER [--port N]``.
+
+It answers one request at a time, binds loopback, and asks for a key (``SERVE_API_KEY``) anywhere else. For many users,
+put the same folder behind an engine that batches.
+"""
+
+import argparse
+import json
+import os
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.files import ProjectError
+from pipeline.generation import Generator
+from pipeline.runtime import prepare
+
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+MAX_NEW_TOKENS = 4096
+
+
+class ChatMessage(BaseModel):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class ChatRequest(BaseModel):
+    """The part of OpenAI's chat request that this server honours; any other field is refused, never ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    max_tokens: Annotated[int, Field(ge=1, le=MAX_NEW_TOKENS)] = 256
+    temperature: Literal[0, 0.0] = 0
+    stream: bool = False
+    user: str | None = None
+
+
+def create_app(generator: Generator, name: str, api_key: str | None) -> FastAPI:
+    """The application over a loaded model. With ``api_key``, every route but ``/healthz`` asks for it."""
+    app = FastAPI(title=name, docs_url=None, redoc_url=None, openapi_url=None)
+    one_at_a_time = threading.Lock()
+
+    def authorise(request: Request) -> None:
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if api_key and not secrets.compare_digest(given.encode(), api_key.encode()):
+            raise HTTPException(401, "missing or wrong API key")
+
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/v1/models", dependencies=[Depends(authorise)])
+    def models() -> dict[str, Any]:
+        return {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "local"}]}
+
+    @app.post("/v1/chat/completions", dependencies=[Depends(authorise)], response_model=None)
+    def chat(request: ChatRequest) -> dict[str, Any] | StreamingResponse:
+        if request.model != name:
+            raise HTTPException(404, f"this server serves {name!r}, not {request.model!r}")
+        prompt = generator.render([message.model_dump() for message in request.messages])
+        with one_at_a_time:
+            answer = generator.answer([prompt], request.max_tokens, batch_size=1)[0]
+        head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": name}
+        if request.stream:
+            return StreamingResponse(_events(head, answer.text, answer.finish), media_type="text/event-stream")
+        return {
+            **head,
+            "object": "chat.completion",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": answer.text}, "finish_reason": answer.finish}],
+            "usage": {
+                "prompt_tokens": answer.prompt_tokens,
+                "completion_tokens": answer.completion_tokens,
+                "total_tokens": answer.prompt_tokens + answer.completion_tokens,
+            },
+        }
+
+    return app
+
+
+def _events(head: dict[str, Any], text: str, finish: str) -> Iterator[str]:
+    """A finished answer as server-sent events, for clients that only stream."""
+    deltas = [({"role": "assistant", "content": text}, None), ({}, finish)]
+    for delta, reason in deltas:
+        chunk = {**head, "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+        yield f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
+    yield "data: [DONE]\n\n"
+
+
+def main() -> None:
+    import uvicorn
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--name", default="tuned")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    options = parser.parse_args()
+    api_key = os.environ.get("SERVE_API_KEY")
+    if options.host not in LOOPBACK and not api_key:
+        sys.exit(str(ProjectError("a server that others can reach needs a key", f"--host {options.host}", "set SERVE_API_KEY")))
+    generator = Generator(options.folder, prepare(seed=0))
+    uvicorn.run(create_app(generator, options.name, api_key), host=options.host, port=options.port, log_level="warning", access_log=False)
+
+
+if __name__ == "__main__":
+    main()
