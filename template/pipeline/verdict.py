@@ -25,18 +25,13 @@ from pipeline.statistics import (
     proportion_interval,
     required_items,
 )
+from pipeline.wording import percent, points, span, title
 
 SHIP, RAG, PROMPT = "SHIP TUNED", "USE RAG", "USE THE PROMPT"
 COLLECT, INSUFFICIENT = "COLLECT MORE DATA", "INSUFFICIENT EVIDENCE"
 
 TUNED = "tuned"
 FEWEST_ITEMS = 30  # below this no interval is narrow enough to decide anything
-TITLES = {
-    "zero_shot": "the zero-shot prompt",
-    "few_shot": "the few-shot prompt",
-    "rag": "retrieval",
-    TUNED: "the tuned model",
-}
 USABLE_SCORE = 0.2  # an arm that is not shown to reach this is not worth shipping, whatever it beats
 
 Arms: TypeAlias = Mapping[str, Mapping[str, Any]]  # arm -> {"items": rows, "scores": one primary score a row}
@@ -206,9 +201,10 @@ def explain(
     tuned = f"{title(TUNED)} scores {percent(intervals[TUNED])}"
     other = f"{title(best)} {percent(intervals[best])}"
     if not rules["real"].holds:
-        return "This was a smoke run on a tiny random model: it shows that every stage works and says nothing about the model."
+        return "A smoke run on a tiny random model shows that every stage works, and says nothing about the model."
     if not rules["enough"].holds:
-        return f"The benchmark has {n} items; below {FEWEST_ITEMS} no verdict is drawn. Seeing a gain of {points(effect)} takes about {needed}."
+        floor = f"The benchmark has {n} items; below {FEWEST_ITEMS} no verdict is drawn."
+        return f"{floor} Seeing a gain of {points(effect)} takes about {needed}."
     if decision == COLLECT:
         helps = "tuning helps but is not there yet" if rules["better"].holds else "tuning did not help either"
         return (
@@ -223,27 +219,8 @@ def explain(
     doubt = (
         "is not beyond chance" if not rules["better"].holds else f"may be below the {points(effect)} that are worth it"
     )
-    return f"{tuned}, {other}; the difference of {gain} {doubt}. About {needed} items would settle it; the benchmark has {n}."
-
-
-def title(arm: str) -> str:
-    """An arm in words."""
-    return TITLES.get(arm, arm.replace("_", " "))
-
-
-def points(value: float, *, sign: bool = False) -> str:
-    """A share as percentage points."""
-    return f"{100 * value:{'+' if sign else ''}.1f} points"
-
-
-def percent(interval: Interval) -> str:
-    """A score with its interval in per cent."""
-    return f"{100 * interval.mean:.1f}% {span(interval)}"
-
-
-def span(interval: Interval) -> str:
-    """The interval alone, in per cent."""
-    return f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    more = f"About {needed} items would settle it; the benchmark has {n}."
+    return f"{tuned}, {other}; the difference of {gain} {doubt}. {more}"
 
 
 def _sentence(text: str) -> str:
