@@ -1,0 +1,239 @@
+"""Stage `cost`: what each arm costs to run, what training cost, and after how many requests it pays for itself.
+
+Measured tokens and seconds times the prices in ``prices.yaml``. A measurement itself, so no DVC out.
+"""
+
+import datetime
+import difflib
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.files import ProjectError, read_json, run_stage, write_json
+from pipeline.money import (
+    Band,
+    break_even_requests,
+    hosted_usd_per_1000_requests,
+    hours_per_request,
+    measured,
+    monthly_usd,
+    training_usd,
+    usd_per_1000_requests,
+)
+from pipeline.settings import CostSettings, Settings, load
+
+PRICES = Path("prices.yaml")
+SCORES = Path("reports/scores.json")
+MEASURED = Path("reports/measured")
+COST = MEASURED / "cost.json"
+
+TIMING_ERROR = 0.2  # seconds of the same work on the same machine vary by about this from run to run
+OLD_PRICE_DAYS = 90
+ASSUMPTIONS = [
+    f"seconds are one measurement on this machine, taken as ±{TIMING_ERROR:.0%}",
+    "a request costs the machine's time at the batch size of the benchmark; storage, network and staff are not counted",
+    "training is paid once; every retraining pays it again",
+]
+
+
+def main() -> None:
+    settings = load()
+    machine = read_price(settings.cost.hardware)
+    arms = read_json(MEASURED / "baseline.json") | read_json(MEASURED / "evaluate.json")
+    training = whole_run(read_json(MEASURED / "train.json"), settings.train.max_steps)
+    best = read_json(SCORES)["verdict"]["best_baseline"]
+    report = {
+        "hardware": machine | {"key": settings.cost.hardware},
+        "measured_on": training["device"],
+        "utilisation": settings.cost.utilisation,
+        "monthly_requests": settings.cost.monthly_requests,
+        "arms": {arm: arm_cost(measure, machine["usd_per_hour"], settings.cost) for arm, measure in arms.items()},
+        "hosted": hosted_cost(arms),
+        "training": training_cost(training, machine["usd_per_hour"]),
+        "break_even": break_even(best, arms, training, settings.cost),
+        "warnings": warnings(settings, machine, training),
+        "assumptions": ASSUMPTIONS,
+    }
+    write_json(COST, report)
+    for warning in report["warnings"]:
+        print(f"warning: {warning}")
+    print(summary(report))
+
+
+def read_price(key: str, path: Path = PRICES) -> dict[str, Any]:
+    """A machine's row: title, ``usd_per_hour`` (a `Band`, or None where no price is known), source and date.
+
+    Raises:
+        ProjectError: no such row, or one that cannot be read.
+    """
+    rows = read_prices(path).get("hardware") or {}
+    if key not in rows:
+        close = difflib.get_close_matches(key, rows, n=1)
+        known = f"did you mean {close[0]}?" if close else f"one of: {', '.join(rows)}"
+        raise ProjectError(f"{path} has no price for {key!r}", "params.yaml: cost.hardware", known)
+    row = rows[key]
+    return {
+        "title": str(row.get("title", key)),
+        "usd_per_hour": read_band(row.get("usd_per_hour"), f"{path}: hardware.{key}.usd_per_hour"),
+        "source": row.get("source"),
+        "date": row["date"].isoformat() if isinstance(row.get("date"), datetime.date) else row.get("date"),
+    }
+
+
+def read_prices(path: Path = PRICES) -> dict[str, Any]:
+    """The price list. Raises `ProjectError` if it is missing or not YAML."""
+    try:
+        return yaml.safe_load(path.read_text("utf-8")) or {}
+    except FileNotFoundError:
+        raise ProjectError("the price list is missing", str(path), "restore it from git") from None
+    except yaml.YAMLError as error:
+        raise ProjectError(f"not valid YAML: {error}", str(path)) from None
+
+
+def read_band(value: Any, where: str) -> Band | None:
+    """``{low, typical, high}`` or one number as a `Band`; null means that no price is known."""
+    if value is None:
+        return None
+    try:
+        band = (
+            Band(*(float(value[name]) for name in Band._fields))
+            if isinstance(value, dict)
+            else Band(*[float(value)] * 3)
+        )
+    except (KeyError, TypeError, ValueError):
+        raise ProjectError(f"not a price: {value!r}", where, "write {low: 0.1, typical: 0.2, high: 0.3}") from None
+    if not 0 <= band.low <= band.typical <= band.high < math.inf:
+        raise ProjectError(f"not low <= typical <= high: {value!r}", where, "put the three prices in order")
+    return band
+
+
+def seconds_per_request(measure: dict[str, Any]) -> Band:
+    """Machine time of one request, batched as in the benchmark."""
+    return measured(measure["seconds"] / measure["items"], TIMING_ERROR)
+
+
+def arm_cost(measure: dict[str, Any], price: Band | None, cost: CostSettings) -> dict[str, Any]:
+    """Tokens, latency and dollars of one arm."""
+    per_1000 = price and usd_per_1000_requests(seconds_per_request(measure), price, cost.utilisation)
+    return {
+        "prompt_tokens_per_request": round(measure["prompt_tokens"] / measure["items"], 1),
+        "completion_tokens_per_request": round(measure["completion_tokens"] / measure["items"], 1),
+        "seconds_per_request": round(measure["seconds"] / measure["items"], 4),
+        "latency_seconds": measure["latency_seconds"],
+        "usd_per_1000_requests": as_dict(per_1000),
+        "usd_per_month": as_dict(per_1000 and monthly_usd(per_1000, cost.monthly_requests)),
+    }
+
+
+def hosted_cost(arms: dict[str, Any]) -> dict[str, Any]:
+    """Dollars for 1,000 of the same requests to each hosted model of the price list, if it has any."""
+    prices = {}
+    for key, row in (read_prices().get("hosted") or {}).items():
+        rates = [
+            read_band(row.get(f"usd_per_million_{side}"), f"{PRICES}: hosted.{key}") for side in ("input", "output")
+        ]
+        if rates[0] is None or rates[1] is None:
+            continue
+        by_arm = {}
+        for arm, measure in arms.items():
+            tokens = [measure[f"{side}_tokens"] / measure["items"] for side in ("prompt", "completion")]
+            by_arm[arm] = as_dict(hosted_usd_per_1000_requests(tokens[0], tokens[1], rates[0], rates[1]))
+        prices[key] = {
+            "title": row.get("title", key),
+            "source": row.get("source"),
+            "date": str(row.get("date")),
+            "arms": by_arm,
+        }
+    return prices
+
+
+def whole_run(training: dict[str, Any], max_steps: int) -> dict[str, Any]:
+    """The run record; one of a resumed run covers its last part only, so its seconds are scaled to all steps."""
+    if not training.get("resumed") or not training["steps"]:
+        return training
+    return training | {"seconds": round(training["seconds"] * max_steps / training["steps"], 2), "steps": max_steps}
+
+
+def training_cost(training: dict[str, Any], price: Band | None) -> dict[str, Any]:
+    """Seconds and dollars of the training run."""
+    usd = price and training_usd(measured(training["seconds"], TIMING_ERROR), price)
+    return {"seconds": training["seconds"], "steps": training.get("steps"), "usd": as_dict(usd)}
+
+
+def break_even(best: str, arms: dict[str, Any], training: dict[str, Any], cost: CostSettings) -> dict[str, Any]:
+    """Requests after which training is paid for by cheaper answers than the best arm without training gives.
+
+    In hours of the same machine, so the price cancels: what stays uncertain is the measured time.
+    """
+    hours = {arm: hours_per_request(seconds_per_request(arms[arm]), cost.utilisation) for arm in (best, "tuned")}
+    fixed = measured(training["seconds"], TIMING_ERROR).times(1 / 3600)
+    requests = break_even_requests(fixed, hours[best].minus(hours["tuned"]))
+    result: dict[str, Any] = {"against": best}
+    if requests is None:
+        return result | {
+            "requests": "never",
+            "reason": f"a tuned answer takes as much machine time as one of {best}, or more",
+        }
+    if math.isinf(requests.high):
+        reason = f"a tuned answer may not be cheaper than one of {best}: the measured times are too close"
+    else:
+        months = Band(*(value / cost.monthly_requests for value in requests))
+        reason = f"{months.low:.2g} to {months.high:.2g} months at {cost.monthly_requests:,} requests a month"
+    return result | {
+        "requests": as_dict(Band(*(value if math.isinf(value) else float(round(value)) for value in requests))),
+        "reason": reason,
+    }
+
+
+def warnings(settings: Settings, machine: dict[str, Any], training: dict[str, Any]) -> list[str]:
+    """Everything that makes the numbers less than they seem."""
+    found = []
+    if settings.smoke:
+        found.append("a smoke run: these costs are those of a tiny random model")
+    if machine["usd_per_hour"] is None:
+        found.append(
+            f"no price is known for {machine['title']}: set hardware.{settings.cost.hardware}.usd_per_hour in {PRICES}"
+        )
+    if (settings.cost.hardware == "cpu") != (training["device_kind"] == "cpu"):
+        found.append(
+            f"times were measured on {training['device']} but priced as {machine['title']}: they are not comparable"
+        )
+    if training.get("resumed"):
+        found.append("training was resumed: its seconds are scaled up from the last part")
+    age = price_age_days(machine["date"])
+    if age is None or age > OLD_PRICE_DAYS:
+        found.append(
+            f"the price of {machine['title']} is {'undated' if age is None else f'{age} days old'}: check {PRICES}"
+        )
+    return found
+
+
+def price_age_days(date: str | None) -> int | None:
+    """Days since a price was published; None if it has no date."""
+    try:
+        return (datetime.date.today() - datetime.date.fromisoformat(str(date))).days
+    except ValueError:
+        return None
+
+
+def as_dict(band: Band | None) -> dict[str, float | None] | None:
+    """A band for JSON, which knows no infinity: a bound that is not reached is null."""
+    return (
+        None if band is None else {k: None if math.isinf(v) else float(f"{v:.6g}") for k, v in band._asdict().items()}
+    )
+
+
+def summary(report: dict[str, Any]) -> str:
+    """One line: dollars for 1,000 requests of each arm."""
+    prices = {arm: cost["usd_per_1000_requests"] for arm, cost in report["arms"].items()}
+    shown = ", ".join(
+        f"{arm} {'unknown' if usd is None else format(usd['typical'], '.4f')}" for arm, usd in prices.items()
+    )
+    return f"$ for 1,000 requests on {report['hardware']['title']}: {shown}"
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage(main))
