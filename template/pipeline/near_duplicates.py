@@ -1,0 +1,230 @@
+"""Texts that say almost the same: MinHash proposes pairs, exact Jaccard similarity decides.
+
+Two texts are near duplicates when the Jaccard similarity of their shingle sets (all runs of four characters of short
+texts, of three words of longer ones) reaches a threshold.  Candidates come from 128 MinHash permutations in 32 bands
+of 4 rows; every candidate is verified, so the threshold holds exactly.  Equal band keys are linked to the first and to
+the previous text with that key only: a cluster of n copies costs about 2n comparisons, not n².
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+PERMUTATIONS = 128
+BANDS = 32
+ROWS = PERMUTATIONS // BANDS
+SHORT_TEXT_WORDS = 15  # median below this: word shingles would be too few to compare
+CHUNK_ELEMENTS = 2_000_000  # characters or words held at a time while hashing
+PAIR_CHUNK = 200_000  # candidate pairs verified at a time
+
+Hashes = NDArray[np.uint32]
+Pairs = NDArray[np.int64]
+
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+
+
+def normalise(text: str) -> str:
+    """Text as it is compared: without case, each run of white space as one blank."""
+    return " ".join(text.casefold().split())
+
+
+class Shingles:
+    """The shingle sets of many texts, as sorted hashes laid end to end.
+
+    Attributes:
+        hashes: every text's distinct shingle hashes, ascending within the text.
+        starts: where each text's hashes begin; one more entry than there are texts.
+        unit: ``char4`` or ``word3``.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        clean = [normalise(text) for text in texts]
+        words = [text.count(" ") + 1 for text in clean]
+        self.unit = "char4" if float(np.median(words or [0])) < SHORT_TEXT_WORDS else "word3"
+        parts, sizes = [], [np.zeros(1, np.int64)]
+        for chunk in _chunks(clean, words if self.unit == "word3" else [len(text) for text in clean]):
+            elements, lengths = _characters(chunk) if self.unit == "char4" else _words(chunk)
+            hashes, counts = _distinct(_ngrams(elements, lengths, 4 if self.unit == "char4" else 3), lengths)
+            parts.append(hashes)
+            sizes.append(counts)
+        self.hashes: Hashes = np.concatenate(parts) if parts else np.zeros(0, np.uint32)
+        self.starts: NDArray[np.int64] = np.cumsum(np.concatenate(sizes))
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def of(self, index: int) -> Hashes:
+        """The sorted shingle hashes of one text."""
+        return self.hashes[self.starts[index] : self.starts[index + 1]]
+
+    def jaccard(self, pairs: Pairs) -> NDArray[np.float64]:
+        """Exact similarity of each pair of texts; ``pairs`` has shape (n, 2)."""
+        parts = [np.zeros(0)]
+        for begin in range(0, len(pairs), PAIR_CHUNK):
+            parts.append(self._jaccard(pairs[begin : begin + PAIR_CHUNK]))
+        return np.concatenate(parts)
+
+    def _jaccard(self, pairs: Pairs) -> NDArray[np.float64]:
+        sizes = np.diff(self.starts)[pairs]
+        flat = pairs.ravel()
+        owner = np.repeat(np.repeat(np.arange(len(pairs), dtype=np.uint64), 2), sizes.ravel())
+        keys = (owner << np.uint64(32)) | self.hashes[_ranges(self.starts[flat], sizes.ravel())]
+        keys.sort()
+        # A hash that both texts have stands twice in a row, since each text has it once.
+        both = keys[1:][keys[1:] == keys[:-1]] >> np.uint64(32)
+        shared = np.bincount(both.astype(np.int64), minlength=len(pairs))
+        return shared / (sizes.sum(axis=1) - shared)
+
+
+def near_pairs(shingles: Shingles, threshold: float) -> Pairs:
+    """Pairs (i, j), i < j, of texts at least ``threshold`` similar, in ascending order; shape (n, 2)."""
+    candidates = _candidates(_minhash(shingles))
+    return candidates[shingles.jaccard(candidates) >= threshold]
+
+
+def neighbours(shingles: Shingles, queries: Sequence[int], threshold: float) -> Pairs:
+    """Every pair (query, other) at least ``threshold`` similar, none missed: exact, where MinHash is not.
+
+    A text that shares `ceil(threshold * n)` of a query's n shingles must have one of any `n - that + 1` of them, so
+    only the texts that have one of the query's rarest shingles are compared.
+    """
+    order = np.argsort(shingles.hashes, kind="stable")
+    vocabulary, first, counts = np.unique(shingles.hashes[order], return_index=True, return_counts=True)
+    owners = np.repeat(np.arange(len(shingles)), np.diff(shingles.starts))[order]
+    found = [np.zeros((0, 2), np.int64)]
+    for query in queries:
+        known = np.searchsorted(vocabulary, shingles.of(query))
+        needed = int(np.ceil(threshold * len(known) - 1e-9))
+        rarest = known[np.argsort(counts[known], kind="stable")][: len(known) - max(needed, 1) + 1]
+        others = np.unique(owners[_ranges(first[rarest], counts[rarest])])
+        others = others[others != query]
+        pairs = np.stack([np.full(len(others), query), others], axis=1)
+        found.append(pairs[shingles.jaccard(pairs) >= threshold])
+    return np.concatenate(found)
+
+
+def clusters(size: int, pairs: Pairs) -> NDArray[np.int64]:
+    """Connected components: for each of ``size`` items the smallest index it is linked to, directly or not."""
+    parent = list(range(size))
+
+    def root(item: int) -> int:
+        while parent[item] != item:
+            parent[item] = parent[parent[item]]
+            item = parent[item]
+        return item
+
+    for left, right in pairs.tolist():
+        low, high = sorted((root(left), root(right)))
+        parent[high] = low
+    return np.array([root(item) for item in range(size)], dtype=np.int64)
+
+
+def _chunks(texts: Sequence[str], sizes: Sequence[int]) -> Iterator[Sequence[str]]:
+    """Runs of texts of about `CHUNK_ELEMENTS` elements, so that memory does not grow with the data."""
+    begin, held = 0, 0
+    for index, size in enumerate(sizes):
+        held += size
+        if held >= CHUNK_ELEMENTS:
+            yield texts[begin : index + 1]
+            begin, held = index + 1, 0
+    if begin < len(texts):
+        yield texts[begin:]
+
+
+def _code_points(text: str) -> NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
+
+
+def _characters(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Code points of all texts end to end, and each text's length; short texts are padded to one shingle."""
+    padded = [text.ljust(4) for text in texts]
+    return _code_points("".join(padded)).astype(np.uint64), np.array([len(text) for text in padded])
+
+
+def _words(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """One hash for each word of all texts end to end, and each text's word count."""
+    padded = [text + " -" * max(0, 2 - text.count(" ")) for text in texts]
+    codes = _code_points(" ".join(padded) + " ").astype(np.uint64)
+    ends = np.flatnonzero(codes == 32)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    # Polynomial hash of each word: its code points times a fixed random number for each place in the word.
+    place = np.arange(len(codes)) - np.repeat(starts, ends - starts + 1)
+    codes *= _mix(place.astype(np.uint64) + np.uint64(1)) | np.uint64(1)
+    return np.add.reduceat(codes, starts), np.array([text.count(" ") + 1 for text in padded])
+
+
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Spread every input bit over the whole word (splitmix64's finaliser)."""
+    values = values * _MULTIPLIER
+    values ^= values >> np.uint64(30)
+    values *= np.uint64(0xBF58476D1CE4E5B9)
+    values ^= values >> np.uint64(27)
+    values *= np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def _ngrams(elements: NDArray[np.uint64], lengths: NDArray[np.int64], size: int) -> Hashes:
+    """One hash for every run of ``size`` elements that lies within one text."""
+    mixed = _mix(elements)
+    last = len(elements) - size + 1
+    total = mixed[:last].copy()
+    for offset in range(1, size):
+        total = total * _MULTIPLIER + mixed[offset : offset + last]
+    ends = np.cumsum(lengths)
+    inside = np.ones(len(elements), bool)
+    for offset in range(1, size):
+        inside[ends - offset] = False
+    return (_mix(total[inside[:last]]) >> np.uint64(32)).astype(np.uint32)
+
+
+def _distinct(hashes: Hashes, lengths: NDArray[np.int64]) -> tuple[Hashes, NDArray[np.int64]]:
+    """Each text's hashes sorted and without repeats, and how many are left for each text."""
+    size = (lengths.sum() - len(hashes)) // len(lengths)
+    owner = np.repeat(np.arange(len(lengths), dtype=np.uint64), lengths - size)
+    keys = (owner << np.uint64(32)) | hashes
+    keys.sort()
+    keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])]
+    counts = np.bincount((keys >> np.uint64(32)).astype(np.int64), minlength=len(lengths))
+    return keys.astype(np.uint32), counts
+
+
+def _ranges(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The indices ``start .. start + size`` of every range, end to end."""
+    before = np.cumsum(sizes) - sizes
+    return np.arange(sizes.sum()) + np.repeat(starts - before, sizes)
+
+
+def _minhash(shingles: Shingles) -> NDArray[np.uint32]:
+    """Signatures, shape (permutations, texts)."""
+    draw = np.random.default_rng(0x5EED)  # fixed: the same texts always give the same candidates
+    factors = draw.integers(0, 2**32, PERMUTATIONS, dtype=np.uint32) | np.uint32(1)
+    offsets = draw.integers(0, 2**32, PERMUTATIONS, dtype=np.uint32)
+    signatures = np.empty((PERMUTATIONS, len(shingles)), np.uint32)
+    step = max(1, 65_536 * len(shingles) // max(1, len(shingles.hashes)))  # texts whose hashes fit the cache
+    for begin in range(0, len(shingles), step):
+        end = min(begin + step, len(shingles))
+        block = shingles.hashes[shingles.starts[begin] : shingles.starts[end]]
+        starts = shingles.starts[begin:end] - shingles.starts[begin]
+        for row in range(PERMUTATIONS):
+            signatures[row, begin:end] = np.minimum.reduceat(block * factors[row] + offsets[row], starts)
+    return signatures
+
+
+def _candidates(signatures: NDArray[np.uint32]) -> Pairs:
+    """Pairs with equal signatures in at least one band, sorted; shape (n, 2)."""
+    count = signatures.shape[1]
+    links = [np.zeros(0, np.int64)]
+    for band in range(BANDS):
+        key = np.zeros(count, np.uint64)
+        for row in signatures[band * ROWS : (band + 1) * ROWS]:
+            key = _mix(key ^ row)
+        order = np.argsort(key, kind="stable")
+        same = np.flatnonzero(key[order][1:] == key[order][:-1]) + 1
+        run_start = np.arange(count)
+        run_start[same] = 0
+        first = np.maximum.accumulate(run_start)[same]
+        for left in (order[same - 1], order[first]):
+            links.append(left * count + order[same])
+    flat = np.unique(np.concatenate(links))
+    return np.stack([flat // max(count, 1), flat % max(count, 1)], axis=1)
