@@ -1,0 +1,100 @@
+"""The verbs: parse, call, hand the result to the console. Heavy modules are imported by the verb that needs them."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tunesmith import __version__, console
+from tunesmith.errors import USAGE, TunesmithError
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code (0 clean, 2 usage or invalid spec, 3 conflict, 4 findings, 5 update available)."""
+    options = _parser().parse_args(arguments)
+    if "run" not in options:
+        _parser().print_help()
+        return USAGE
+    from tunesmith import verbs
+
+    try:
+        code: int = getattr(verbs, options.run)(options)
+    except TunesmithError as error:
+        console.fault(error, json_wanted=options.json)
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.note("tunesmith: stopped; nothing half-written is left behind")
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output went away, which is no fault
+        return 0
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tunesmith", description="One spec in; a reproducible, self-measuring LLM project out.")
+    parser.add_argument("--version", action="version", version=f"tunesmith {__version__}")
+    parser.set_defaults(json=False)
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _new(verbs)
+    _advise(verbs)
+    _catalog(verbs)
+    _verb(verbs, "schema", "print the JSON Schema of a spec")
+    _demo(verbs)
+    _data(verbs)
+    return parser
+
+
+def _verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    verb.add_argument("--json", action="store_true", help="print one JSON value")
+    verb.set_defaults(run=name)
+    return verb
+
+
+def _spec_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--spec", type=Path, metavar="FILE", help="flat YAML spec; keys that are left out take their default")
+    verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one answer; wins over the spec (repeatable)")
+    verb.add_argument("--defaults", action="store_true", help="ask nothing; take the default of every answer not given")
+
+
+def _target_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--subdir", action="store_true", help="make the project a part of the git repository around it")
+    verb.add_argument("--force", action="store_true", help="write beside files that are there; never overwrites one")
+
+
+def _new(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _verb(verbs, "new", "generate a project; asks questions unless a spec or --defaults is given")
+    verb.add_argument("directory", type=Path, metavar="DIR")
+    _spec_options(verb)
+    _target_options(verb)
+    verb.add_argument("--save-spec", type=Path, metavar="FILE", help="also write the answers to a spec file")
+
+
+def _advise(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _verb(verbs, "advise", "say whether to prompt, retrieve or fine-tune, and why")
+    _spec_options(verb)
+
+
+def _catalog(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _verb(verbs, "catalog", "print models, hardware, prices or what works with what")
+    verb.add_argument("what", nargs="?", choices=("models", "hardware", "support", "prices"), help="default: models and hardware")
+
+
+def _demo(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _verb(verbs, "demo", "generate an example project and run it to its verdict")
+    verb.add_argument("directory", type=Path, metavar="DIR")
+    verb.add_argument("--example", choices=("home_assistant", "facts"), default="home_assistant")
+    verb.add_argument("--smoke", action="store_true", help="all stages in two minutes, with a tiny random model")
+    _target_options(verb)
+
+
+def _data(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser("data", help="add data to a project", description="Add data to a project.")
+    actions = verb.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add = _verb(actions, "add", "copy a data file into a project and track it with DVC")
+    add.add_argument("file", type=Path, metavar="FILE")
+    add.add_argument("directory", type=Path, metavar="DIR", nargs="?", default=Path("."))
+    add.set_defaults(run="data_add")

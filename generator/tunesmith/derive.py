@@ -1,0 +1,174 @@
+"""Writes copier.yml's questions and docs/spec.md from the schema and the catalogue, so that there is one definition."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tunesmith import catalog, console, resources
+from tunesmith.questions import CATALOGUE, PLANNER, Question, groups, knobs, questions
+
+BANNER = "# QUESTIONS: written by `python -m tunesmith.questions --write` from schemas/spec.schema.json; edit that file."
+COPIER_TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
+CATALOGUE_FIELDS = {"model_source": "source", "model_id": "id", "model_file": "file", "model_sha256": "sha256"}
+
+
+def copier_file(current: str) -> str:
+    """copier.yml with its questions renewed; everything above the banner is written by hand and kept."""
+    head = current.split(BANNER)[0].rstrip("\n")
+    return f"{head}\n\n{BANNER}\n{_questions_yaml()}"
+
+
+def _questions_yaml() -> str:
+    blocks = []
+    group = ""
+    first_knob = next(iter(knobs()))
+    for question in questions().values():
+        if question.key == first_knob:
+            blocks.append(_safe_block())
+        if question.group != group:
+            group = question.group
+            blocks.append(f"# {groups()[group]}\n")
+        blocks.append(_block(question.key, _copier_question(question)))
+    return "\n" + "\n".join(blocks)
+
+
+def _block(key: str, definition: Mapping[str, Any]) -> str:
+    return str(yaml.safe_dump({key: dict(definition)}, sort_keys=False, allow_unicode=True, width=10**6))
+
+
+def _safe_block() -> str:
+    """The hidden mapping of values that a plain `copier copy` gives to the knobs."""
+    values = {key: question.default for key, question in knobs().items() if question.knob == PLANNER}
+    lines = [f"{key}: {json.dumps(value)}" for key, value in values.items()]
+    for key in CATALOGUE_FIELDS:
+        lines.append(f"{key}: {{{{ {_lookup(key)} | to_json }}}}")
+    lines.append('model_revision: ""')
+    comment = "# Knobs: the planner's choice is plan_KEY, the user's pin_KEY; this is what holds without either.\n"
+    body = "".join(f"    {line}\n" for line in lines)
+    return f"{comment}safe:\n  type: yaml\n  when: false\n  default: |\n{body}"
+
+
+def _lookup(key: str) -> str:
+    field = CATALOGUE_FIELDS[key]
+    table = {model.key: getattr(model, field) for model in catalog.models().values() if getattr(model, field)}
+    fallback = "hub" if key == "model_source" else ""
+    return f"{table!r}.get(model, {fallback!r})"
+
+
+def _copier_question(question: Question) -> dict[str, Any]:
+    unit = f" ({question.unit})" if question.unit else ""
+    definition: dict[str, Any] = {
+        "type": COPIER_TYPES[question.type],
+        "help": f"{question.title}{unit}. {question.description} {question.why}",
+    }
+    if question.enum:
+        definition["choices"] = _choices(question)
+    if question.multiline:
+        definition["multiline"] = True
+    definition["default"] = _default(question)
+    if question.knob == PLANNER:
+        definition["when"] = False
+    elif question.when:
+        definition["when"] = "{{ " + _condition(question) + " }}"
+    if validator := _validator(question):
+        definition["validator"] = validator
+    return definition
+
+
+def _default(question: Question) -> Any:
+    if question.knob:
+        key = question.key
+        return f"{{{{ pin_{key} | default(plan_{key} | default(safe.{key})) }}}}"
+    return question.default
+
+
+def _choices(question: Question) -> Any:
+    planned = catalog.planned_values(question.key)
+    if not planned:
+        return list(question.enum)
+    return {value: {"value": value, "validator": planned[value]} if value in planned else value for value in question.enum}
+
+
+def _condition(question: Question) -> str:
+    tests = []
+    for key, value in question.when.items():
+        tests.append(f"{key} in {value!r}" if isinstance(value, list) else f"{key} == {_literal(value)}")
+    return " and ".join(tests)
+
+
+def _literal(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def _validator(question: Question) -> str:
+    """A Jinja test of the limits; it prints a message when the answer breaks one."""
+    key, limits = question.key, question.limits
+    tests = [f"{key} {sign} {limits[name]}" for name, sign in (("minimum", "<"), ("exclusiveMinimum", "<="), ("maximum", ">")) if name in limits]
+    tests += [f"{key} | length {sign} {limits[name]}" for name, sign in (("minLength", "<"), ("maxLength", ">")) if name in limits]
+    if "pattern" in limits:
+        pattern = limits["pattern"].replace("\\", "\\\\").removesuffix("$") + "\\\\Z"
+        tests.append(f"not ({key} | regex_search('{pattern}'))")
+    if question.knob == CATALOGUE and question.type == "string" and not question.enum:
+        tests.append(f"{key} == ''")
+    if question.type == "string" and not question.enum and not question.multiline:
+        tests.append(f"'\\n' in {key}")
+    if not tests:
+        return ""
+    message = question.pattern_help or f"not an allowed value ({question.description})"
+    return "{% if " + " or ".join(tests) + " %}" + message + "{% endif %}"
+
+
+def docs_page() -> str:
+    """The reference table of the spec, in Markdown."""
+    lines = ["# The spec", "", "Written by `python -m tunesmith.questions --write` from `schemas/spec.schema.json`; edit that file.", ""]
+    lines.append("A spec is flat YAML, one key a line; a key that is left out takes its default. Keys marked *planned* are chosen by the")
+    lines.append("planner or taken from the model catalogue; writing one pins it.")
+    for group, title in groups().items():
+        lines += ["", f"## {title}", "", "| key | what | allowed | default | asked when |", "|---|---|---|---|---|"]
+        lines += [_docs_row(question) for question in questions().values() if question.group == group]
+    return "\n".join(lines) + "\n"
+
+
+def _docs_row(question: Question) -> str:
+    what = f"{question.description} {question.why}"
+    allowed = ", ".join(f"`{value}`" for value in question.enum) or _limits_text(question)
+    default = "*planned*" if question.knob else f"`{json.dumps(question.default, ensure_ascii=False)}`"
+    when = ", ".join(f"`{key}` is {_any_of(value)}" for key, value in question.when.items())
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in (f"`{question.key}`", what, allowed, default, when)) + " |"
+
+
+def _any_of(value: Any) -> str:
+    values = value if isinstance(value, list) else [value]
+    return " or ".join(f"`{json.dumps(item) if isinstance(item, bool) else item}`" for item in values)
+
+
+def _limits_text(question: Question) -> str:
+    if question.pattern_help:
+        return question.pattern_help
+    names = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most", "maxLength": "characters: at most"}
+    parts = [f"{words} {question.limits[name]}" for name, words in names.items() if name in question.limits]
+    return ", ".join([*parts, question.unit] if question.unit else parts) or {"boolean": "`true`, `false`"}.get(question.type, question.type)
+
+
+def derived() -> dict[Path, str]:
+    """Each derived file with the content that it should have."""
+    copier = resources.root() / "copier.yml"
+    return {copier: copier_file(copier.read_text(encoding="utf-8")), resources.root() / "docs" / "spec.md": docs_page()}
+
+
+def main() -> int:
+    """Refresh or check the derived files; returns 1 when a check finds a difference."""
+    parser = argparse.ArgumentParser(prog="python -m tunesmith.questions")
+    parser.add_argument("--write", action="store_true", help="write the files (default: only check)")
+    write = parser.parse_args().write
+    stale = [path for path, text in derived().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        if write:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(derived()[path], encoding="utf-8")
+        console.line(f"{'written' if write else 'out of date'}: {path.name}")
+    return 1 if stale and not write else 0

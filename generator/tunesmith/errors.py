@@ -1,0 +1,188 @@
+"""Every way to fail, as a type that formats its own message: what is wrong, where, and how to mend it."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+USAGE = 2
+CONFLICT = 3
+FINDINGS = 4
+
+
+class TunesmithError(Exception):
+    """Base of all expected failures; ``exit_code`` is what the command line returns."""
+
+    exit_code = USAGE
+
+    def details(self) -> dict[str, Any]:
+        """The same facts for ``--json``."""
+        return {"error": type(self).__name__, "message": str(self)}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fault of a spec. ``line`` counts from 1; None where the value came from the command line."""
+
+    key: str
+    message: str
+    line: int | None = None
+    allowed: str = ""
+    nearest: str = ""
+
+    def __str__(self) -> str:
+        where = f"line {self.line}: " if self.line else ""
+        key = f"{self.key}: " if self.key else ""
+        allowed = f"; allowed: {self.allowed}" if self.allowed else ""
+        nearest = f"; did you mean {self.nearest}?" if self.nearest else ""
+        return f"{where}{key}{self.message}{allowed}{nearest}"
+
+
+class SpecError(TunesmithError):
+    """A spec that cannot be used; holds all of its problems, not only the first."""
+
+    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+        self.source = source
+        self.problems = list(problems)
+        super().__init__(source, problems)
+
+    def __str__(self) -> str:
+        count = len(self.problems)
+        head = f"{self.source}: {count} problem{'s' if count != 1 else ''}"
+        hint = "`tunesmith schema` prints every key with what it allows; nothing was written"
+        return "\n".join([head, *(f"  {problem}" for problem in self.problems), hint])
+
+    def details(self) -> dict[str, Any]:
+        return super().details() | {"source": self.source, "problems": [asdict(p) for p in self.problems]}
+
+
+class MissingAnswers(TunesmithError):
+    """No terminal to ask on, and no instruction to take defaults."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self.keys = list(keys)
+        super().__init__(keys)
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.keys)} answers are missing and there is no terminal to ask on: {', '.join(self.keys)}\n"
+            "give them with --spec FILE or --set KEY=VALUE, or take the defaults with --defaults"
+        )
+
+    def details(self) -> dict[str, Any]:
+        return super().details() | {"missing": self.keys}
+
+
+class DirectoryInUse(TunesmithError):
+    """The target exists and is not empty."""
+
+    exit_code = CONFLICT
+
+    def __init__(self, path: Path, entries: Sequence[str], *, forced: bool) -> None:
+        self.path, self.entries, self.forced = path, list(entries), forced
+        super().__init__(path)
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.entries[:5]) + (", ..." if len(self.entries) > 5 else "")
+        if self.forced:
+            return f"{self.path}: these files are there already and would change: {shown}\nmove them away first; nothing was written"
+        return f"{self.path}: not empty ({shown})\nname a new directory, or add --force to write beside what is there"
+
+
+class NestedRepository(TunesmithError):
+    """The target lies inside another git repository, and nobody said what that should mean."""
+
+    def __init__(self, path: Path, outer: Path) -> None:
+        self.path, self.outer = path, outer
+        super().__init__(path, outer)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: lies inside the git repository {self.outer}\n"
+            "add --subdir to make the project a part of that repository, or name a directory outside it"
+        )
+
+
+class NotADirectory(TunesmithError):
+    """The target, or a part of its path, is a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(path)
+
+    def __str__(self) -> str:
+        return f"{self.path}: is a file, not a directory\nname another directory"
+
+
+class WriteFailed(TunesmithError):
+    """The disk is full, read-only, or otherwise refuses."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(path, reason)
+
+    def __str__(self) -> str:
+        return f"{self.path}: cannot write: {self.reason}\nfree some space or name another directory; nothing was left behind"
+
+
+class GitFailed(TunesmithError):
+    """git is missing, or a git command returned an error."""
+
+    def __init__(self, arguments: Iterable[str], output: str) -> None:
+        self.arguments, self.output = list(arguments), output.strip()
+        super().__init__(arguments, output)
+
+    def __str__(self) -> str:
+        return f"git {' '.join(self.arguments)} failed: {self.output or 'no output'}"
+
+
+class GitMissing(TunesmithError):
+    """There is no git on PATH."""
+
+    def __str__(self) -> str:
+        return "git was not found on PATH\ninstall git 2.28 or newer"
+
+
+class RenderFailed(TunesmithError):
+    """Copier refused the answers or the template."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        return f"the template could not be rendered: {self.reason}\nnothing was written"
+
+
+class FileProblem(TunesmithError):
+    """A file that was named cannot be read or has the wrong content."""
+
+    def __init__(self, path: Path, reason: str, mend: str) -> None:
+        self.path, self.reason, self.mend = path, reason, mend
+        super().__init__(path, reason, mend)
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}\n{self.mend}"
+
+
+class RunFailed(TunesmithError):
+    """A command of the generated project returned an error; its own output says why."""
+
+    exit_code = FINDINGS
+
+    def __init__(self, project: Path, command: Sequence[str], code: int) -> None:
+        self.project, self.command, self.code = project, list(command), code
+        super().__init__(project, command, code)
+
+    def __str__(self) -> str:
+        again = " ".join(self.command)
+        return f"{self.project}: `{again}` ended with exit code {self.code}; its message is above\nmend it and run the same command there again: finished stages are kept"
+
+
+def nearest(word: str, candidates: Iterable[str]) -> str:
+    """The candidate that is spelt most like ``word``; empty when none is close."""
+    known = [str(candidate) for candidate in candidates]
+    folded = {candidate.lower().replace("-", "_"): candidate for candidate in known}
+    found = difflib.get_close_matches(word.lower().replace("-", "_"), folded, n=1, cutoff=0.6)
+    return folded[found[0]] if found else ""

@@ -1,0 +1,1 @@
+"""Turns a spec into explicit values: pure functions over rows of the catalogues."""

@@ -1,0 +1,131 @@
+"""Makes a project directory from a spec: rendered beside, committed, and only then moved into place."""
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from tunesmith import __version__, git
+from tunesmith.errors import DirectoryInUse, NestedRepository, NotADirectory, WriteFailed
+from tunesmith.render import render
+from tunesmith.spec import Spec
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a project goes. ``subdir``: a part of the repository around it; ``force``: beside files that are there."""
+
+    path: Path
+    subdir: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Created:
+    """What came of it. ``own_identity`` is False when git had no name to commit under."""
+
+    path: Path
+    files: int
+    committed: bool
+    own_identity: bool
+
+
+def check(target: Target) -> None:
+    """Refuse a target before anything is asked or rendered.
+
+    Raises:
+        NotADirectory, DirectoryInUse, NestedRepository
+    """
+    path = target.path
+    blocking = next((part for part in (path, *path.parents) if part.exists() and not part.is_dir()), None)
+    if blocking:
+        raise NotADirectory(blocking)
+    entries = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+    if entries and not target.force:
+        raise DirectoryInUse(path, entries, forced=False)
+    outer = git.toplevel(path)
+    if outer and not target.subdir and outer != path.resolve():
+        raise NestedRepository(path, outer)
+
+
+def create(spec: Spec, target: Target) -> Created:
+    """Render, commit and move into place; whatever stops it, the target is as it was.
+
+    Raises:
+        TunesmithError: see `check` and `render`.
+        WriteFailed: the disk is full or read-only.
+    """
+    check(target)
+    path = target.path.resolve()
+    try:
+        with _stopped_by_signals(), _beside(path) as scratch:
+            staged = scratch / "project"
+            render(spec, staged, scratch)
+            files = sum(1 for entry in staged.rglob("*") if entry.is_file())
+            owns_repository = not target.subdir and git.toplevel(path) is None
+            identity = git.start_repository(staged, f"Generate the project with Tunesmith {__version__}") if owns_repository else True
+            _put(staged, path)
+    except OSError as error:
+        raise WriteFailed(path, error.strerror or str(error)) from error
+    return Created(path, files, owns_repository, identity)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A scratch folder on the same file system as ``path``, removed in every case with the parents made for it."""
+    made = [parent for parent in path.parents if not parent.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".tunesmith.", dir=path.parent))
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        for parent in made:
+            if not any(parent.iterdir()):
+                parent.rmdir()
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """SIGTERM unwinds like Ctrl-C, so that scratch folders are removed."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    try:
+        previous = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread: the caller deals with signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _put(staged: Path, path: Path) -> None:
+    """Move the project into place: by one rename, or file by file where a directory is there already."""
+    if not path.exists() or not any(path.iterdir()):
+        os.replace(staged, path)
+        return
+    sources = sorted(entry for entry in staged.rglob("*") if entry.is_file() or entry.is_symlink())
+    targets = [path / entry.relative_to(staged) for entry in sources]
+    differing = [new for old, new in zip(sources, targets, strict=True) if new.exists() and (not new.is_file() or new.read_bytes() != old.read_bytes())]
+    if differing:
+        raise DirectoryInUse(path, [str(new.relative_to(path)) for new in differing], forced=True)
+    placed: list[Path] = []
+    try:
+        for old, new in zip(sources, targets, strict=True):
+            if not new.exists():
+                new.parent.mkdir(parents=True, exist_ok=True)
+                placed.append(new)
+                os.replace(old, new)
+    except BaseException:
+        for new in placed:
+            new.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,205 @@
+"""Loads a spec, checks it against the schema, the catalogues and the support matrix, and reports every problem at once."""
+
+import json
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunesmith import catalog, flat_yaml
+from tunesmith.errors import FileProblem, Problem, SpecError, nearest
+from tunesmith.flat_yaml import Document
+from tunesmith.questions import Question, defaults, knobs, questions, schema
+
+TYPE_NAMES = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A valid spec. ``answers`` holds every question that is no knob; ``pins`` the knobs that the user wrote."""
+
+    answers: Mapping[str, Any]
+    pins: Mapping[str, Any]
+    given: frozenset[str] = field(default_factory=frozenset)
+
+    def combined(self) -> dict[str, Any]:
+        """Answers and pins in one mapping."""
+        return {**self.answers, **self.pins}
+
+
+def from_file(path: Path) -> Document:
+    """Read a spec file (or a project's .copier-answers.yml).
+
+    Raises:
+        FileProblem: the file cannot be read.
+        SpecError: it is no flat YAML mapping.
+    """
+    try:
+        with path.open("rb") as handle:
+            data = handle.read(flat_yaml.MAX_BYTES + 1)
+    except OSError as error:
+        raise FileProblem(path, error.strerror or str(error), "name a spec file that can be read") from None
+    return flat_yaml.read(str(path), data)
+
+
+def with_settings(document: Document, settings: Sequence[str]) -> Document:
+    """A copy of ``document`` in which ``--set KEY=VALUE`` items replace or add values."""
+    merged = Document(document.source, dict(document.values), dict(document.lines), list(document.problems))
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            merged.problems.append(Problem(setting, "--set takes KEY=VALUE"))
+            continue
+        question = questions().get(key.removeprefix("pin_"))
+        merged.values[key] = text if question and question.type == "string" else flat_yaml.scalar(text)
+        merged.lines.pop(key, None)
+    return merged
+
+
+def validate(document: Document) -> Spec:
+    """Check everything.
+
+    Raises:
+        SpecError: with all problems, in the order of their lines.
+    """
+    problems = list(document.problems)
+    values = _known(document, problems)
+    problems += [problem for key, value in values.items() for problem in _value_problems(key, value, document.lines.get(key))]
+    if not problems:
+        problems += _rule_problems(values, document.lines)
+    if not problems:
+        problems += _support_problems(values, document.lines)
+    if problems:
+        raise SpecError(document.source, sorted(problems, key=lambda problem: problem.line or 0))
+    pinned = {key: values[key] for key in knobs() if key in values}
+    answers = {key: values.get(key, default) for key, default in defaults().items()}
+    return Spec(answers, pinned, frozenset(values))
+
+
+def _known(document: Document, problems: list[Problem]) -> dict[str, Any]:
+    """Values by question key. ``pin_X`` of an answers file is X; ``plan_X`` and copier's own keys are not input."""
+    values: dict[str, Any] = {}
+    for key, value in document.values.items():
+        name = key.removeprefix("pin_") if key.removeprefix("pin_") in knobs() else key
+        if name in questions():
+            values[name] = value
+        elif key not in ("_commit", "_src_path") and key.removeprefix("plan_") not in knobs():
+            line = document.lines.get(key)
+            problems.append(Problem(key, "unknown key", line, nearest=nearest(key, questions())))
+    return values
+
+
+def _value_problems(key: str, value: Any, line: int | None) -> list[Problem]:
+    """Faults of one value, judged by its own part of the schema."""
+    question = questions()[key]
+    if not _has_type(question, value):
+        return [Problem(key, _type_message(question, value), line, _allowed(question))]
+    if question.enum:
+        if value in question.enum:
+            return []
+        shown = _shown(value)
+        return [Problem(key, f"{shown} is not one of its values", line, _allowed(question), nearest(str(value), map(str, question.enum)))]
+    if isinstance(value, str) and (message := _text_fault(question, value)):
+        return [Problem(key, message, line)]
+    if not _validator({key: schema()["properties"][key]}).is_valid({key: value}):
+        return [Problem(key, f"{_shown(value)} is not allowed", line, _allowed(question))]
+    return []
+
+
+def _has_type(question: Question, value: Any) -> bool:
+    if isinstance(value, bool):
+        return question.type == "boolean"
+    kinds: dict[str, tuple[type, ...]] = {"string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,)}
+    return isinstance(value, kinds[question.type])
+
+
+def _type_message(question: Question, value: Any) -> str:
+    wanted = TYPE_NAMES[question.type]
+    if value is None:
+        return f"has no value; {wanted} is needed" + (' (write "" for none)' if question.type == "string" else "")
+    if isinstance(value, (list, dict)):
+        return f"is a nested value; {wanted} is needed (a spec is flat)"
+    quote = f'; put it in quotes: "{_shown(value)}"' if question.type == "string" else ""
+    return f"{_shown(value)} is not {wanted}{quote}"
+
+
+def _text_fault(question: Question, value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "holds half of a surrogate pair, which is no character"
+    newline = "\n" if question.multiline else ""
+    if any(unicodedata.category(character) == "Cc" and character not in newline for character in value):
+        return "holds a control character" if question.multiline else "holds a line break or control character; one line is needed"
+    return ""
+
+
+def _allowed(question: Question) -> str:
+    if question.enum:
+        return ", ".join(str(value) for value in question.enum)
+    if question.pattern_help:
+        return question.pattern_help
+    limits = question.limits
+    parts = [f"more than {limits['exclusiveMinimum']}"] if "exclusiveMinimum" in limits else []
+    parts += [f"at least {limits['minimum']}"] if "minimum" in limits else []
+    parts += [f"at most {limits['maximum']}"] if "maximum" in limits else []
+    parts += [f"at least {limits['minLength']} character"] if "minLength" in limits else []
+    parts += [f"at most {limits['maxLength']} characters"] if "maxLength" in limits else []
+    return " and ".join(parts)
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _validator(properties: Mapping[str, Any]) -> Any:
+    from jsonschema import Draft202012Validator  # heavy: only where a spec is checked
+
+    return Draft202012Validator({"type": "object", "properties": properties})
+
+
+def _rule_problems(values: Mapping[str, Any], lines: Mapping[str, int]) -> list[Problem]:
+    """Cross-field rules of the schema (its ``allOf``), with a catalogue model's source filled in."""
+    from jsonschema import Draft202012Validator
+
+    instance = {**defaults(), **_from_catalogue(values), **values}
+    problems = []
+    for rule in schema()["allOf"]:
+        for error in Draft202012Validator(rule).iter_errors(instance):
+            for cause in error.context or [error]:
+                problems.append(_rule_problem(cause, rule, instance, lines))
+    return problems
+
+
+def _from_catalogue(values: Mapping[str, Any]) -> dict[str, Any]:
+    row = catalog.models().get(values.get("model", defaults()["model"]))
+    if row is None:
+        return {}
+    filled = {"model_source": row.source, "model_id": row.id, "model_file": row.file, "model_sha256": row.sha256}
+    return {key: value for key, value in filled.items() if value}
+
+
+def _rule_problem(error: Any, rule: Mapping[str, Any], instance: Mapping[str, Any], lines: Mapping[str, int]) -> Problem:
+    if error.validator == "required":
+        key = next(key for key in error.validator_value if key not in instance)
+    else:
+        key = str(error.path[0])
+    question = questions()[key]
+    condition = ", ".join(f"{name}: {test['const']}" for name, test in rule["if"]["properties"].items())
+    help_text = rule["then"].get("properties", {}).get(key, {}).get("x-pattern-help", "") or _allowed(question)
+    present = key in instance and instance[key] != ""
+    message = f"{_shown(instance[key])} does not fit" if present else "is needed"
+    return Problem(key, f"{message} with {condition} ({rule['$comment']})", lines.get(key), help_text)
+
+
+def _support_problems(values: Mapping[str, Any], lines: Mapping[str, int]) -> list[Problem]:
+    combined = {**defaults(), **values}
+    problems = []
+    for refusal in catalog.refusals(combined):
+        written = [key for key in refusal.keys if key in values] or list(refusal.keys)
+        key = written[0]
+        combination = ", ".join(f"{name}: {combined[name]}" for name in refusal.keys)
+        problems.append(Problem(key, f"{combination} is {refusal}", lines.get(key)))
+    return problems
