@@ -1,0 +1,76 @@
+"""Make this project's environment, then run a command in it.
+
+    python3 environment.py                make .venv from locks/, fetch what `dvc repro` will need
+    python3 environment.py dvc repro      the same, then run the command with .venv on PATH
+
+Needs Python 3.11 or newer and nothing else. A second call does nothing but run the command; a changed lock brings the
+environment up to date. PROJECT_VENV names another folder, for several checkouts that share one environment.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+LOCK = ROOT / "locks" / "trl.txt"
+REQUIREMENTS = [ROOT / "pyproject.toml", LOCK]
+
+
+def main() -> int:
+    if sys.version_info < (3, 11):
+        return refuse(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
+    folder = Path(os.environ.get("PROJECT_VENV") or ROOT / ".venv").absolute()
+    binaries = folder / ("Scripts" if os.name == "nt" else "bin")
+    python = binaries / "python"
+    stamp = folder / "installed.sha256"
+    wanted = hashlib.sha256(b"".join(path.read_bytes() for path in REQUIREMENTS)).hexdigest()
+    try:
+        if not stamp.exists() or stamp.read_text() != wanted:
+            install(folder, python)
+            stamp.write_text(wanted)
+        subprocess.run([python, "-m", "pipeline.model", "--fetch"], cwd=ROOT, check=True)
+    except subprocess.CalledProcessError as error:
+        return refuse(f"`{' '.join(map(str, error.cmd[1:]))}` failed; mend what it says above and run this again", error.returncode)
+    if sys.argv[1:]:
+        return run(sys.argv[1:], folder, binaries)
+    print(f"ready: {folder}\n  run   python3 environment.py dvc repro\n  or    source {binaries}/activate && dvc repro")
+    return 0
+
+
+def install(folder: Path, python: Path) -> None:
+    """Create the environment if need be and install the locked versions into it."""
+    print(f"making {folder} (a few minutes the first time)", flush=True)
+    if not python.exists():
+        venv.create(folder, with_pip=True, symlinks=os.name != "nt")
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *torch_first()], check=True)
+    packages = [python, "-m", "pip", "install", "--quiet", "--constraint", LOCK, "--editable", f"{ROOT}[dev]"]
+    subprocess.run(packages, cwd=ROOT, check=True)
+
+
+def torch_first() -> list[str]:
+    """The lock's exact torch, alone: a build that is already at hand is then not replaced by a larger one."""
+    return [line.strip() for line in LOCK.read_text().splitlines() if line.startswith("torch==")]
+
+
+def run(command: list[str], folder: Path, binaries: Path) -> int:
+    """Run ``command`` with the environment first on PATH: DVC starts each stage with the ``python`` it finds there."""
+    environment = {**os.environ, "VIRTUAL_ENV": str(folder), "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
+    environment.pop("PYTHONHOME", None)
+    try:
+        return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    except FileNotFoundError:
+        return refuse(f"no command {command[0]!r} in {binaries} or on PATH", 127)
+    except KeyboardInterrupt:
+        return 130
+
+
+def refuse(reason: str, code: int = 1) -> int:
+    print(f"error: {reason}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
