@@ -7,6 +7,8 @@ the previous text with that key only: a cluster of n copies costs about 2n compa
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +16,17 @@ from numpy.typing import NDArray
 PERMUTATIONS = 128
 BANDS = 32
 ROWS = PERMUTATIONS // BANDS
+CHARACTERS = 4  # in a shingle of short texts
+WORDS = 3  # in a shingle of longer texts
 SHORT_TEXT_WORDS = 15  # median below this: word shingles would be too few to compare
-CHUNK_ELEMENTS = 2_000_000  # characters or words held at a time while hashing
+CHUNK_ELEMENTS = 100_000  # characters or words hashed at a time: few enough to stay in the processor's cache
 PAIR_CHUNK = 200_000  # candidate pairs verified at a time
 
 Hashes = NDArray[np.uint32]
 Pairs = NDArray[np.int64]
 
+_BASE = 0x5851F42D4C957F2D  # odd, so that it has an inverse
+_INVERSE = pow(_BASE, -1, 2**64)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -38,18 +44,29 @@ class Shingles:
         unit: ``char4`` or ``word3``.
     """
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        clean = [normalise(text) for text in texts]
-        words = [text.count(" ") + 1 for text in clean]
-        self.unit = "char4" if float(np.median(words or [0])) < SHORT_TEXT_WORDS else "word3"
-        parts, sizes = [], [np.zeros(1, np.int64)]
-        for chunk in _chunks(clean, words if self.unit == "word3" else [len(text) for text in clean]):
-            elements, lengths = _characters(chunk) if self.unit == "char4" else _words(chunk)
-            hashes, counts = _distinct(_ngrams(elements, lengths, 4 if self.unit == "char4" else 3), lengths)
+    def __init__(self, hashes: Hashes, starts: NDArray[np.int64], unit: str) -> None:
+        self.hashes, self.starts, self.unit = hashes, starts, unit
+
+    @classmethod
+    def of_texts(cls, texts: Sequence[str]) -> "Shingles":
+        """Cut texts, as `normalise` gives them, into shingles: characters if most texts are short, else words."""
+        words = [text.count(" ") + 1 for text in texts]
+        short = float(np.median(words or [0])) < SHORT_TEXT_WORDS
+        parts, counts = [np.zeros(0, np.uint32)], [np.zeros(1, np.int64)]
+        for chunk in _chunks(texts, [len(text) for text in texts] if short else words):
+            elements, lengths = _characters(chunk) if short else _words(chunk)
+            size = CHARACTERS if short else WORDS
+            hashes, distinct = _distinct(_ngrams(elements, lengths, size), lengths - size + 1)
             parts.append(hashes)
-            sizes.append(counts)
-        self.hashes: Hashes = np.concatenate(parts) if parts else np.zeros(0, np.uint32)
-        self.starts: NDArray[np.int64] = np.cumsum(np.concatenate(sizes))
+            counts.append(distinct)
+        return cls(np.concatenate(parts), np.cumsum(np.concatenate(counts)), "char4" if short else "word3")
+
+    def select(self, indices: Sequence[int]) -> "Shingles":
+        """The shingles of some of the texts, in the order of ``indices``."""
+        chosen = np.asarray(indices, np.int64)
+        sizes = np.diff(self.starts)[chosen]
+        hashes = self.hashes[_ranges(self.starts[chosen], sizes)]
+        return Shingles(hashes, np.concatenate([[0], np.cumsum(sizes)]), self.unit)
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -74,7 +91,8 @@ class Shingles:
         # A hash that both texts have stands twice in a row, since each text has it once.
         both = keys[1:][keys[1:] == keys[:-1]] >> np.uint64(32)
         shared = np.bincount(both.astype(np.int64), minlength=len(pairs))
-        return shared / (sizes.sum(axis=1) - shared)
+        similarity: NDArray[np.float64] = shared / (sizes.sum(axis=1) - shared)
+        return similarity
 
 
 def near_pairs(shingles: Shingles, threshold: float) -> Pairs:
@@ -87,21 +105,30 @@ def neighbours(shingles: Shingles, queries: Sequence[int], threshold: float) -> 
     """Every pair (query, other) at least ``threshold`` similar, none missed: exact, where MinHash is not.
 
     A text that shares `ceil(threshold * n)` of a query's n shingles must have one of any `n - that + 1` of them, so
-    only the texts that have one of the query's rarest shingles are compared.
+    only the texts that have one of the query's rarest shingles are compared (the prefix filter of set joins).
     """
-    order = np.argsort(shingles.hashes, kind="stable")
-    vocabulary, first, counts = np.unique(shingles.hashes[order], return_index=True, return_counts=True)
-    owners = np.repeat(np.arange(len(shingles)), np.diff(shingles.starts))[order]
+    vocabulary, first, counts, owners = _postings(shingles, queries)
     found = [np.zeros((0, 2), np.int64)]
     for query in queries:
         known = np.searchsorted(vocabulary, shingles.of(query))
-        needed = int(np.ceil(threshold * len(known) - 1e-9))
-        rarest = known[np.argsort(counts[known], kind="stable")][: len(known) - max(needed, 1) + 1]
+        needed = max(1, int(np.ceil(threshold * len(known) - 1e-9)))
+        rarest = known[np.argsort(counts[known], kind="stable")][: len(known) - needed + 1]
         others = np.unique(owners[_ranges(first[rarest], counts[rarest])])
         others = others[others != query]
         pairs = np.stack([np.full(len(others), query), others], axis=1)
         found.append(pairs[shingles.jaccard(pairs) >= threshold])
     return np.concatenate(found)
+
+
+def _postings(shingles: Shingles, queries: Sequence[int]) -> tuple[NDArray[Any], ...]:
+    """Which texts have the queries' shingles: the hashes, where each one's texts begin, how many, and the texts."""
+    wanted = np.zeros(1 << 24, bool)  # by the first 24 bits: a few hashes too many do no harm
+    wanted[shingles.select(queries).hashes >> 8] = True
+    places = np.flatnonzero(wanted[shingles.hashes >> 8])
+    order = places[np.argsort(shingles.hashes[places], kind="stable")]
+    owners = np.searchsorted(shingles.starts, order, side="right") - 1
+    vocabulary, first, counts = np.unique(shingles.hashes[order], return_index=True, return_counts=True)
+    return vocabulary, first, counts, owners
 
 
 def clusters(size: int, pairs: Pairs) -> NDArray[np.int64]:
@@ -138,20 +165,34 @@ def _code_points(text: str) -> NDArray[np.uint32]:
 
 def _characters(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Code points of all texts end to end, and each text's length; short texts are padded to one shingle."""
-    padded = [text.ljust(4) for text in texts]
+    padded = [text.ljust(CHARACTERS) for text in texts]
     return _code_points("".join(padded)).astype(np.uint64), np.array([len(text) for text in padded])
 
 
 def _words(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """One hash for each word of all texts end to end, and each text's word count."""
-    padded = [text + " -" * max(0, 2 - text.count(" ")) for text in texts]
-    codes = _code_points(" ".join(padded) + " ").astype(np.uint64)
-    ends = np.flatnonzero(codes == 32)
+    """One hash for each word of all texts end to end, and each text's word count; short texts are padded.
+
+    A word's hash is the polynomial of its bytes modulo 2^64. With running sums of `byte[i] * BASE^i` over the whole
+    chunk it is one difference, shifted back to the word's start by the inverse of the base.
+    """
+    padded = [text + " -" * max(0, WORDS - 1 - text.count(" ")) for text in texts]
+    data = np.frombuffer((" ".join(padded) + " ").encode(), np.uint8)
+    ends = np.flatnonzero(data == 32)
     starts = np.concatenate([[0], ends[:-1] + 1])
-    # Polynomial hash of each word: its code points times a fixed random number for each place in the word.
-    place = np.arange(len(codes)) - np.repeat(starts, ends - starts + 1)
-    codes *= _mix(place.astype(np.uint64) + np.uint64(1)) | np.uint64(1)
-    return np.add.reduceat(codes, starts), np.array([text.count(" ") + 1 for text in padded])
+    sums = np.cumsum(data * _powers(_BASE, len(data)))
+    before = np.concatenate([[np.uint64(0)], sums[ends[:-1]]])
+    elements = (sums[ends] - before) * _powers(_INVERSE, len(data))[starts]
+    return elements, np.array([text.count(" ") + 1 for text in padded])
+
+
+@cache
+def _all_powers(base: int, count: int) -> NDArray[np.uint64]:
+    return np.cumprod(np.concatenate([[np.uint64(1)], np.full(count - 1, base, np.uint64)]))
+
+
+def _powers(base: int, count: int) -> NDArray[np.uint64]:
+    """``base`` to the power of 0, 1, ... ``count`` - 1, modulo 2^64."""
+    return _all_powers(base, 1 << max(count - 1, 1).bit_length())[:count]
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -179,9 +220,8 @@ def _ngrams(elements: NDArray[np.uint64], lengths: NDArray[np.int64], size: int)
 
 
 def _distinct(hashes: Hashes, lengths: NDArray[np.int64]) -> tuple[Hashes, NDArray[np.int64]]:
-    """Each text's hashes sorted and without repeats, and how many are left for each text."""
-    size = (lengths.sum() - len(hashes)) // len(lengths)
-    owner = np.repeat(np.arange(len(lengths), dtype=np.uint64), lengths - size)
+    """Each text's hashes sorted and without repeats, and how many are left of its ``lengths``."""
+    owner = np.repeat(np.arange(len(lengths), dtype=np.uint64), lengths)
     keys = (owner << np.uint64(32)) | hashes
     keys.sort()
     keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])]
@@ -192,7 +232,8 @@ def _distinct(hashes: Hashes, lengths: NDArray[np.int64]) -> tuple[Hashes, NDArr
 def _ranges(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     """The indices ``start .. start + size`` of every range, end to end."""
     before = np.cumsum(sizes) - sizes
-    return np.arange(sizes.sum()) + np.repeat(starts - before, sizes)
+    indices: NDArray[np.int64] = np.arange(sizes.sum()) + np.repeat(starts - before, sizes)
+    return indices
 
 
 def _minhash(shingles: Shingles) -> NDArray[np.uint32]:

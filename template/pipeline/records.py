@@ -1,4 +1,4 @@
-"""Read the user's data: strict JSON lines in four formats, every record in one canonical form or rejected with a reason.
+"""Read the user's data: strict JSON lines, each one a record in canonical form or rejected with a reason.
 
 A line that is not exactly one JSON object is never repaired or guessed at: NaN, duplicate keys, lone surrogates and
 bytes that are not UTF-8 pass silently through most readers and come back as wrong answers after training.
@@ -6,42 +6,20 @@ bytes that are not UTF-8 pass silently through most readers and come back as wro
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
+from pipeline.dataset_formats import FORMATS, BadRecord, Message, kind
 from pipeline.files import ProjectError
 from pipeline.settings import CurateSettings
 
 BOM = b"\xef\xbb\xbf"
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
-
-PROMPT_KEYS = ("prompt", "input", "question", "query", "instruction")
-COMPLETION_KEYS = ("completion", "output", "answer", "response")
-CONVERSATION_KEYS = ("conversations", "conversation", "items", "dialog")
-ROLES = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "human": "user",
-    "prompter": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "model": "assistant",
-    "bot": "assistant",
-    "bing": "assistant",
-    "bard": "assistant",
-}
-
-
-class Message(Struct, frozen=True):
-    """One turn. ``role`` is system, user or assistant."""
-
-    role: str
-    content: str
+PROGRESS_LINES = 100_000
 
 
 class Record(Struct, frozen=True):
@@ -80,17 +58,10 @@ class Rejected(Struct, frozen=True, omit_defaults=True):
     kept_id: str | None = None  # of the record that makes this one superfluous
 
 
-class BadRecord(Exception):
-    """A record that cannot be used. ``reason`` is a code, ``detail`` says what and where."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason, self.detail = reason, detail
-
-
 class Source(Struct):
     """What a file held. ``offsets`` maps a line to its first byte; blank lines are counted and nothing else."""
 
+    path: str
     records: list[Record]
     rejected: list[Rejected]
     offsets: dict[int, int]
@@ -102,6 +73,10 @@ class Source(Struct):
         """Lines that are not blank: each one ends up kept or rejected."""
         return len(self.offsets)
 
+    def reject(self, record: Record, reason: str, detail: str, kept_id: str) -> Rejected:
+        """The note about a record that the kept one makes superfluous."""
+        return Rejected(self.path, record.line, self.offsets[record.line], reason, detail, kept_id)
+
 
 def read_source(path: Path, settings: CurateSettings) -> Source:
     """Read ``path``, a file of JSON lines.
@@ -109,11 +84,13 @@ def read_source(path: Path, settings: CurateSettings) -> Source:
     Raises:
         ProjectError: the file is missing, empty, or UTF-16; a bad line is no error, it is rejected.
     """
-    source = Source(records=[], rejected=[], offsets={}, blank_lines=0, sha256="")
+    source = Source(path=str(path), records=[], rejected=[], offsets={}, blank_lines=0, sha256="")
     digest = hashlib.sha256()
     for number, offset, line in _lines(path):
         digest.update(line)
         text = line.removeprefix(BOM).strip(b" \t\r\n") if number == 1 else line.strip(b" \t\r\n")
+        if number % PROGRESS_LINES == 0:
+            print(f"curate: {number} lines read", file=sys.stderr, flush=True)
         if not text:
             source.blank_lines += 1
             continue
@@ -121,7 +98,7 @@ def read_source(path: Path, settings: CurateSettings) -> Source:
         try:
             source.records.append(canonical(parse_line(text), settings, number))
         except BadRecord as bad:
-            source.rejected.append(Rejected(str(path), number, offset, bad.reason, bad.detail))
+            source.rejected.append(Rejected(source.path, number, offset, bad.reason, bad.detail))
     if not source.offsets:
         raise ProjectError("the data file is empty", str(path), "put one JSON object on each line")
     source.sha256 = digest.hexdigest()
@@ -178,13 +155,13 @@ def parse_line(line: bytes) -> dict[str, Any]:
     except RecursionError:
         raise BadRecord("json", "nested too deeply") from None
     if not isinstance(value, dict):
-        raise BadRecord("schema", f"the line is {_kind(value)}, not an object")
+        raise BadRecord("schema", f"the line is {kind(value)}, not an object")
     return value
 
 
 def canonical(fields: dict[str, Any], settings: CurateSettings, line: int) -> Record:
     """The record in canonical form. Raises `BadRecord` if it cannot be trained on."""
-    messages = _checked(_FORMATS[settings.format](fields))
+    messages = _checked(FORMATS[settings.format](fields))
     length = sum(len(turn.content) for turn in messages)
     answer = messages[-1].content.strip()
     if len(answer) < settings.min_answer_chars:
@@ -230,103 +207,5 @@ def _tag(fields: dict[str, Any], key: str | None, setting: str) -> str | None:
         raise BadRecord("schema", f"field `{key}` (curate.{setting}) is missing")
     value = fields[key]
     if isinstance(value, dict | list):
-        raise BadRecord("schema", f"field `{key}` (curate.{setting}) is {_kind(value)}, not text")
+        raise BadRecord("schema", f"field `{key}` (curate.{setting}) is {kind(value)}, not text")
     return value if value is None or isinstance(value, str) else json.dumps(value)
-
-
-def _kind(value: Any) -> str:
-    """What a JSON value is, in words."""
-    if value is None:
-        return "null"
-    names = {bool: "a truth value", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
-    return names[type(value)]
-
-
-def _text(fields: dict[str, Any], key: str) -> str:
-    """The text in ``key``; null and absent are nothing, anything else is an error."""
-    value = fields.get(key)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise BadRecord("schema", f"field `{key}` is {_kind(value)}, not text")
-    return value
-
-
-def _one_key(fields: dict[str, Any], keys: tuple[str, ...]) -> str:
-    """The one of ``keys`` that the record has."""
-    present = [key for key in keys if key in fields]
-    if len(present) > 1:
-        raise BadRecord("schema", f"fields `{present[0]}` and `{present[1]}` mean the same: keep one")
-    if not present:
-        raise BadRecord("schema", f"no field `{keys[0]}` (or {', '.join(keys[1:])})")
-    return present[0]
-
-
-def _from_jsonl(fields: dict[str, Any]) -> list[Message]:
-    """``prompt`` and ``completion``, or their synonyms; ``system`` if there is one."""
-    if "instruction" in fields and "input" in fields:
-        raise BadRecord("schema", "fields `instruction` and `input` together are the alpaca format (curate.format)")
-    asked = _text(fields, _one_key(fields, PROMPT_KEYS))
-    answer = _text(fields, _one_key(fields, COMPLETION_KEYS))
-    return [Message("system", _text(fields, "system")), Message("user", asked), Message("assistant", answer)]
-
-
-def _from_alpaca(fields: dict[str, Any]) -> list[Message]:
-    """``instruction``, ``input`` (may be absent), ``output`` or ``response``; earlier turns in ``history``."""
-    if "instruction" not in fields:
-        raise BadRecord("schema", "no field `instruction`")
-    answer = _text(fields, _one_key(fields, ("output", "response")))
-    asked = "\n".join(part for part in (_text(fields, "instruction"), _text(fields, "input")) if part)
-    messages = [Message("system", _text(fields, "system"))]
-    for turn in fields.get("history") or []:
-        if not (isinstance(turn, list) and len(turn) == 2 and all(isinstance(text, str) for text in turn)):
-            raise BadRecord("schema", "`history` is not a list of pairs of texts")
-        messages += [Message("user", turn[0]), Message("assistant", turn[1])]
-    return [*messages, Message("user", asked), Message("assistant", answer)]
-
-
-def _from_sharegpt(fields: dict[str, Any]) -> list[Message]:
-    """``conversations`` of ``from`` and ``value``, in the spellings that are in use."""
-    turns = _turns(fields, _one_key(fields, CONVERSATION_KEYS))
-    system = [Message("system", _text(fields, "system"))] if fields.get("system") else []
-    return system + [_message(turn, ("from", "role"), ("value", "content", "text")) for turn in turns]
-
-
-def _from_messages(fields: dict[str, Any]) -> list[Message]:
-    """``messages`` of ``role`` and ``content``, as the OpenAI API has them."""
-    if "messages" not in fields:
-        raise BadRecord("schema", "no field `messages`")
-    return [_message(turn, ("role",), ("content",)) for turn in _turns(fields, "messages")]
-
-
-def _turns(fields: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    turns = fields[key]
-    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
-        raise BadRecord("schema", f"field `{key}` is not a list of turns")
-    return turns
-
-
-def _message(turn: dict[str, Any], role_keys: tuple[str, ...], content_keys: tuple[str, ...]) -> Message:
-    role = _text(turn, _one_key(turn, role_keys)).strip().lower()
-    if role not in ROLES or turn.get("tool_calls") or turn.get("function_call"):
-        what = "a tool call" if role in ROLES else f"role `{role}`"
-        raise BadRecord("roles", f"{what} is not supported: only system, user and assistant text")
-    return Message(ROLES[role], _content(turn, _one_key(turn, content_keys)))
-
-
-def _content(turn: dict[str, Any], key: str) -> str:
-    """A turn's text, also when it is given as a list of text parts."""
-    parts = turn[key]
-    if not isinstance(parts, list):
-        return _text(turn, key)
-    if any(not isinstance(part, dict) or not isinstance(part.get("text"), str) for part in parts):
-        raise BadRecord("schema", f"field `{key}` has a part that is not text")
-    return "".join(part["text"] for part in parts)
-
-
-_FORMATS: dict[str, Callable[[dict[str, Any]], list[Message]]] = {
-    "jsonl": _from_jsonl,
-    "alpaca": _from_alpaca,
-    "sharegpt": _from_sharegpt,
-    "messages": _from_messages,
-}

@@ -36,7 +36,12 @@ class Split(Struct):
 
 
 def draw(
-    records: Sequence[Record], shingles: Shingles, near: Sequence[int], test_items: int, dev_items: int, threshold: float
+    records: Sequence[Record],
+    shingles: Shingles,
+    near: Sequence[int],
+    test_items: int,
+    dev_items: int,
+    threshold: float,
 ) -> Split:
     """Draw a new benchmark.
 
@@ -103,13 +108,6 @@ def leaks(shingles: Shingles, benchmark: Sequence[int], train: Iterable[int], th
     """How many ``benchmark`` items have a near duplicate in ``train``: every pair is compared, none is missed."""
     pairs = neighbours(shingles, benchmark, threshold)
     return len(np.unique(pairs[np.isin(pairs[:, 1], list(train)), 0]))
-
-
-def random_split_leak(records: Sequence[Record], shingles: Shingles, test_items: int, threshold: float) -> float:
-    """The share of test items with a near duplicate in train if single records were drawn at random."""
-    order = sorted(range(len(records)), key=lambda index: _order(records[index].id))
-    test, train = order[:test_items], order[test_items:]
-    return leaks(shingles, test, train, threshold) / max(1, len(test))
 
 
 def _purge(shingles: Shingles, benchmark: Sequence[int], pool: Iterable[int], threshold: float) -> dict[int, int]:
