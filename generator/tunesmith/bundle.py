@@ -1,7 +1,7 @@
-"""Builds the git bundle that every render comes from: one commit a release, with fixed author and date, tagged v<version>.
+"""Builds the git bundle that every render comes from: one commit a release, fixed author and date, tagged v<version>.
 
-An installed wheel carries the bundle; in a checkout it is built from the working tree when it is needed. Equal content gives
-equal commit ids, so the same sources always give the same bundle commit.
+An installed wheel carries the bundle; in a checkout it is built from the working tree when it is needed. Equal content
+gives equal commit ids, so the same sources always give the same bundle commit.
 """
 
 import hashlib
@@ -58,9 +58,11 @@ def cache_folder() -> Path:
 
 
 def files(root: Path) -> list[str]:
-    """Paths of the template's files below ``root``, sorted; what git ignores is left out where there is a git to ask."""
+    """Sorted paths of the template's files below ``root``, without what git ignores where there is a git to ask."""
     try:
-        listed = git.run("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *resources.PARTS, cwd=root).split("\0")
+        listed = git.run(
+            "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *resources.PARTS, cwd=root
+        ).split("\0")
     except GitFailed:
         listed = _walk(root)
     return sorted({name for name in listed if _wanted(root, name)})
@@ -110,7 +112,11 @@ def build(root: Path, target: Path, version: str = __version__) -> None:
 
 def _worktree(root: Path, repository: Path) -> str:
     """Tree of the files as they lie on disk, symlinks kept (their targets travel along)."""
-    extra = IDENTITY | {"GIT_DIR": str(repository), "GIT_WORK_TREE": str(root), "GIT_INDEX_FILE": str(repository / "index")}
+    extra = IDENTITY | {
+        "GIT_DIR": str(repository),
+        "GIT_WORK_TREE": str(root),
+        "GIT_INDEX_FILE": str(repository / "index"),
+    }
     listing = "\0".join(files(root)).encode()
     git.run("-c", "core.autocrlf=false", "update-index", "--add", "-z", "--stdin", cwd=root, extra=extra, data=listing)
     return git.run("write-tree", cwd=root, extra=extra)
@@ -130,7 +136,9 @@ def _released_trees(root: Path, repository: Path, version: str) -> list[tuple[st
             continue
         objects = git.run("rev-parse", "--path-format=absolute", "--git-path", "objects", cwd=root)
         (repository / "objects" / "info" / "alternates").write_text(objects + "\n", encoding="utf-8")
-        trees.append((release["version"], git.run("mktree", cwd=repository, extra=IDENTITY, data=listing.encode() + b"\n")))
+        trees.append(
+            (release["version"], git.run("mktree", cwd=repository, extra=IDENTITY, data=listing.encode() + b"\n"))
+        )
     return trees
 
 

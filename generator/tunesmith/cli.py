@@ -12,7 +12,7 @@ INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code (0 clean, 2 usage or invalid spec, 3 conflict, 4 findings, 5 update available)."""
+    """Run one command; returns its exit code: 0 clean, 2 usage or invalid spec, 3 conflict, 4 findings."""
     options = _parser().parse_args(arguments)
     if "run" not in options:
         _parser().print_help()
@@ -34,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tunesmith", description="One spec in; a reproducible, self-measuring LLM project out.")
+    parser = argparse.ArgumentParser(
+        prog="tunesmith", description="One spec in; a reproducible, self-measuring LLM project out."
+    )
     parser.add_argument("--version", action="version", version=f"tunesmith {__version__}")
     parser.set_defaults(json=False)
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND")
@@ -47,7 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str) -> argparse.ArgumentParser:
+def _verb(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
+) -> argparse.ArgumentParser:
     verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     verb.add_argument("--json", action="store_true", help="print one JSON value")
     verb.set_defaults(run=name)
@@ -55,8 +59,12 @@ def _verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: st
 
 
 def _spec_options(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--spec", type=Path, metavar="FILE", help="flat YAML spec; keys that are left out take their default")
-    verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one answer; wins over the spec (repeatable)")
+    verb.add_argument(
+        "--spec", type=Path, metavar="FILE", help="flat YAML spec; keys that are left out take their default"
+    )
+    verb.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one answer; wins over the spec (repeatable)"
+    )
     verb.add_argument("--defaults", action="store_true", help="ask nothing; take the default of every answer not given")
 
 
@@ -80,7 +88,9 @@ def _advise(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
 
 def _catalog(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = _verb(verbs, "catalog", "print models, hardware, prices or what works with what")
-    verb.add_argument("what", nargs="?", choices=("models", "hardware", "support", "prices"), help="default: models and hardware")
+    verb.add_argument(
+        "what", nargs="?", choices=("models", "hardware", "support", "prices"), help="default: models and hardware"
+    )
 
 
 def _demo(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -96,5 +106,5 @@ def _data(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     actions = verb.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add = _verb(actions, "add", "copy a data file into a project and track it with DVC")
     add.add_argument("file", type=Path, metavar="FILE")
-    add.add_argument("directory", type=Path, metavar="DIR", nargs="?", default=Path("."))
+    add.add_argument("directory", type=Path, metavar="DIR", nargs="?", default=Path())
     add.set_defaults(run="data_add")

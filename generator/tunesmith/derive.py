@@ -11,8 +11,12 @@ import yaml
 from tunesmith import catalog, console, resources
 from tunesmith.questions import CATALOGUE, PLANNER, Question, groups, knobs, questions
 
-BANNER = "# QUESTIONS: written by `python -m tunesmith.questions --write` from schemas/spec.schema.json; edit that file."
+BANNER = (
+    "# QUESTIONS: written by `python -m tunesmith.questions --write` from schemas/spec.schema.json; edit that file."
+)
 COPIER_TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
+NUMBER_LIMITS = (("minimum", "<"), ("exclusiveMinimum", "<="), ("maximum", ">"))
+LENGTH_LIMITS = (("minLength", "<"), ("maxLength", ">"))
 CATALOGUE_FIELDS = {"model_source": "source", "model_id": "id", "model_file": "file", "model_sha256": "sha256"}
 
 
@@ -90,7 +94,9 @@ def _choices(question: Question) -> Any:
     planned = catalog.planned_values(question.key)
     if not planned:
         return list(question.enum)
-    return {value: {"value": value, "validator": planned[value]} if value in planned else value for value in question.enum}
+    return {
+        value: {"value": value, "validator": planned[value]} if value in planned else value for value in question.enum
+    }
 
 
 def _condition(question: Question) -> str:
@@ -107,8 +113,8 @@ def _literal(value: Any) -> str:
 def _validator(question: Question) -> str:
     """A Jinja test of the limits; it prints a message when the answer breaks one."""
     key, limits = question.key, question.limits
-    tests = [f"{key} {sign} {limits[name]}" for name, sign in (("minimum", "<"), ("exclusiveMinimum", "<="), ("maximum", ">")) if name in limits]
-    tests += [f"{key} | length {sign} {limits[name]}" for name, sign in (("minLength", "<"), ("maxLength", ">")) if name in limits]
+    tests = [f"{key} {sign} {limits[name]}" for name, sign in NUMBER_LIMITS if name in limits]
+    tests += [f"{key} | length {sign} {limits[name]}" for name, sign in LENGTH_LIMITS if name in limits]
     if "pattern" in limits:
         pattern = limits["pattern"].replace("\\", "\\\\").removesuffix("$") + "\\\\Z"
         tests.append(f"not ({key} | regex_search('{pattern}'))")
@@ -124,9 +130,16 @@ def _validator(question: Question) -> str:
 
 def docs_page() -> str:
     """The reference table of the spec, in Markdown."""
-    lines = ["# The spec", "", "Written by `python -m tunesmith.questions --write` from `schemas/spec.schema.json`; edit that file.", ""]
-    lines.append("A spec is flat YAML, one key a line; a key that is left out takes its default. Keys marked *planned* are chosen by the")
-    lines.append("planner or taken from the model catalogue; writing one pins it.")
+    lines = [
+        "# The spec",
+        "",
+        "Written by `python -m tunesmith.questions --write` from `schemas/spec.schema.json`; edit that file.",
+        "",
+    ]
+    lines.append(
+        "A spec is flat YAML, one key a line; a key that is left out takes its default. Keys marked *planned* are"
+    )
+    lines.append("chosen by the planner or taken from the model catalogue; writing one pins it.")
     for group, title in groups().items():
         lines += ["", f"## {title}", "", "| key | what | allowed | default | asked when |", "|---|---|---|---|---|"]
         lines += [_docs_row(question) for question in questions().values() if question.group == group]
@@ -138,7 +151,11 @@ def _docs_row(question: Question) -> str:
     allowed = ", ".join(f"`{value}`" for value in question.enum) or _limits_text(question)
     default = "*planned*" if question.knob else f"`{json.dumps(question.default, ensure_ascii=False)}`"
     when = ", ".join(f"`{key}` is {_any_of(value)}" for key, value in question.when.items())
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in (f"`{question.key}`", what, allowed, default, when)) + " |"
+    return (
+        "| "
+        + " | ".join(cell.replace("|", "\\|") for cell in (f"`{question.key}`", what, allowed, default, when))
+        + " |"
+    )
 
 
 def _any_of(value: Any) -> str:
@@ -149,9 +166,16 @@ def _any_of(value: Any) -> str:
 def _limits_text(question: Question) -> str:
     if question.pattern_help:
         return question.pattern_help
-    names = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most", "maxLength": "characters: at most"}
+    names = {
+        "minimum": "at least",
+        "exclusiveMinimum": "more than",
+        "maximum": "at most",
+        "maxLength": "characters: at most",
+    }
     parts = [f"{words} {question.limits[name]}" for name, words in names.items() if name in question.limits]
-    return ", ".join([*parts, question.unit] if question.unit else parts) or {"boolean": "`true`, `false`"}.get(question.type, question.type)
+    if question.unit:
+        parts.append(question.unit)
+    return ", ".join(parts) or ("`true`, `false`" if question.type == "boolean" else question.type)
 
 
 def derived() -> dict[Path, str]:

@@ -86,7 +86,8 @@ class DirectoryInUse(TunesmithError):
     def __str__(self) -> str:
         shown = ", ".join(self.entries[:5]) + (", ..." if len(self.entries) > 5 else "")
         if self.forced:
-            return f"{self.path}: these files are there already and would change: {shown}\nmove them away first; nothing was written"
+            mend = "move them away first; nothing was written"
+            return f"{self.path}: these files are there already and would change: {shown}\n{mend}"
         return f"{self.path}: not empty ({shown})\nname a new directory, or add --force to write beside what is there"
 
 
@@ -123,7 +124,8 @@ class WriteFailed(TunesmithError):
         super().__init__(path, reason)
 
     def __str__(self) -> str:
-        return f"{self.path}: cannot write: {self.reason}\nfree some space or name another directory; nothing was left behind"
+        mend = "free some space or name another directory; nothing was left behind"
+        return f"{self.path}: cannot write: {self.reason}\n{mend}"
 
 
 class GitFailed(TunesmithError):
@@ -177,7 +179,10 @@ class RunFailed(TunesmithError):
 
     def __str__(self) -> str:
         again = " ".join(self.command)
-        return f"{self.project}: `{again}` ended with exit code {self.code}; its message is above\nmend it and run the same command there again: finished stages are kept"
+        return (
+            f"{self.project}: `{again}` ended with exit code {self.code}; its message is above\n"
+            "mend it and run the same command there again: finished stages are kept"
+        )
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """Reads one flat mapping of scalars with YAML 1.2 meaning, remembering lines.
 
-PyYAML follows YAML 1.1, where ``1e-3`` is text and ``no`` is false. Only its parser is used here; scalars are given their
-meaning by the core schema of YAML 1.2. Aliases are refused, so nothing can be multiplied.
+PyYAML follows YAML 1.1, where ``1e-3`` is text and ``no`` is false. Only its parser is used here; scalars are given
+their meaning by the core schema of YAML 1.2. Aliases are refused, so nothing can be multiplied.
 """
 
 import re
@@ -43,7 +43,7 @@ def read(source: str, data: bytes) -> Document:
         return document
     if not isinstance(node, yaml.MappingNode):
         found = "a list" if isinstance(node, yaml.SequenceNode) else "plain text"
-        raise _broken(source, f"a spec is a mapping of `key: value` lines, this is {found}", node.start_mark.line + 1)
+        raise _broken(source, f"a spec is a mapping of `key: value` lines, this is {found}", _line(node.start_mark))
     for key_node, value_node in node.value:
         _add(document, key_node, value_node)
     return document
@@ -66,9 +66,16 @@ def _broken(source: str, message: str, line: int | None = None) -> SpecError:
     return SpecError(source, [Problem("", message, line)])
 
 
+def _line(mark: Any) -> int | None:
+    return mark.line + 1 if mark else None
+
+
 def _decode(source: str, data: bytes) -> str:
     if len(data) > MAX_BYTES:
-        raise _broken(source, f"larger than {MAX_BYTES // 1024} KiB, and a spec has about fifty short lines; is this the right file?")
+        raise _broken(
+            source,
+            f"larger than {MAX_BYTES // 1024} KiB, and a spec has about fifty short lines; is this the right file?",
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -80,11 +87,13 @@ def _compose(source: str, text: str) -> yaml.Node | None:
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
-                raise _broken(source, "YAML aliases (*name) are not allowed; write the value out", event.start_mark.line + 1)
+                raise _broken(
+                    source, "YAML aliases (*name) are not allowed; write the value out", _line(event.start_mark)
+                )
         composed: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise _broken(source, _explain(error), mark.line + 1 if mark else None) from None
+        raise _broken(source, _explain(error), _line(mark)) from None
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
         raise _broken(source, f"the character #x{ord(str(error.character)):04x} is not allowed in YAML", line) from None
@@ -103,7 +112,7 @@ def _explain(error: yaml.MarkedYAMLError) -> str:
 
 
 def _add(document: Document, key_node: yaml.Node, value_node: yaml.Node) -> None:
-    line = key_node.start_mark.line + 1
+    line = _line(key_node.start_mark)
     if not isinstance(key_node, yaml.ScalarNode):
         document.problems.append(Problem("", "a key must be plain text", line))
         return
@@ -112,7 +121,7 @@ def _add(document: Document, key_node: yaml.Node, value_node: yaml.Node) -> None
         first = document.lines[key]
         document.problems.append(Problem(key, f"written twice (first on line {first}); keep one", line))
         return
-    document.lines[key] = line
+    document.lines[key] = line or 0
     if isinstance(value_node, yaml.ScalarNode):
         plain = value_node.style is None  # quoted and block scalars are text whatever they look like
         document.values[key] = scalar(value_node.value) if plain else value_node.value

@@ -37,7 +37,9 @@ def run(*arguments: str, cwd: Path, extra: Mapping[str, str] | None = None, data
         GitFailed: git returned an error.
     """
     try:
-        done = subprocess.run(["git", *arguments], cwd=cwd, env=environment(extra), input=data, capture_output=True, check=False)
+        done = subprocess.run(
+            ["git", *arguments], cwd=cwd, env=environment(extra), input=data, capture_output=True, check=False
+        )
     except FileNotFoundError:
         raise GitMissing from None
     if done.returncode:
@@ -57,7 +59,7 @@ def toplevel(path: Path) -> Path | None:
 def start_repository(path: Path, message: str) -> bool:
     """Make ``path`` a repository on branch main and commit all of it.
 
-    The commit is not signed and runs no hooks: it is made by a program, on machines that may have neither key nor identity.
+    The commit is not signed and runs no hooks: a program makes it, on machines that may have neither key nor identity.
     Returns whether the user's own identity could be used.
     """
     run("-c", "init.defaultBranch=main", "init", "--quiet", cwd=path)

@@ -1,12 +1,12 @@
 """Turns the options of a command into a valid spec: from a file, from --set, from defaults, or by asking."""
 
 import argparse
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tunesmith import console, git, spec as specs
+from tunesmith import console, git
+from tunesmith import spec as specs
 from tunesmith.errors import MissingAnswers, WriteFailed
 from tunesmith.flat_yaml import Document
 from tunesmith.project import Target
@@ -75,7 +75,7 @@ def save(spec: Spec, path: Path) -> None:
     beside = path.with_name(f".{path.name}.tunesmith")
     try:
         beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
+        beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise WriteFailed(path, error.strerror or str(error)) from error

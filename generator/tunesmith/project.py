@@ -1,6 +1,5 @@
 """Makes a project directory from a spec: rendered beside, committed, and only then moved into place."""
 
-import os
 import shutil
 import signal
 import tempfile
@@ -68,7 +67,11 @@ def create(spec: Spec, target: Target) -> Created:
             render(spec, staged, scratch)
             files = sum(1 for entry in staged.rglob("*") if entry.is_file())
             owns_repository = not target.subdir and git.toplevel(path) is None
-            identity = git.start_repository(staged, f"Generate the project with Tunesmith {__version__}") if owns_repository else True
+            identity = (
+                git.start_repository(staged, f"Generate the project with Tunesmith {__version__}")
+                if owns_repository
+                else True
+            )
             _put(staged, path)
     except OSError as error:
         raise WriteFailed(path, error.strerror or str(error)) from error
@@ -111,11 +114,15 @@ def _stopped_by_signals() -> Iterator[None]:
 def _put(staged: Path, path: Path) -> None:
     """Move the project into place: by one rename, or file by file where a directory is there already."""
     if not path.exists() or not any(path.iterdir()):
-        os.replace(staged, path)
+        staged.replace(path)
         return
     sources = sorted(entry for entry in staged.rglob("*") if entry.is_file() or entry.is_symlink())
     targets = [path / entry.relative_to(staged) for entry in sources]
-    differing = [new for old, new in zip(sources, targets, strict=True) if new.exists() and (not new.is_file() or new.read_bytes() != old.read_bytes())]
+    differing = [
+        new
+        for old, new in zip(sources, targets, strict=True)
+        if new.exists() and (not new.is_file() or new.read_bytes() != old.read_bytes())
+    ]
     if differing:
         raise DirectoryInUse(path, [str(new.relative_to(path)) for new in differing], forced=True)
     placed: list[Path] = []
@@ -124,7 +131,7 @@ def _put(staged: Path, path: Path) -> None:
             if not new.exists():
                 new.parent.mkdir(parents=True, exist_ok=True)
                 placed.append(new)
-                os.replace(old, new)
+                old.replace(new)
     except BaseException:
         for new in placed:
             new.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The questions, read from schemas/spec.schema.json: the one definition. copier.yml and docs/spec.md are written from it.
+"""The questions, read from schemas/spec.schema.json, the one definition; copier.yml and docs/spec.md come from it.
 
 ``python -m tunesmith.questions --write`` refreshes both; ``--check`` fails when they differ.
 """

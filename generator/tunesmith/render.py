@@ -1,7 +1,7 @@
 """The one module that knows copier: renders the template of a bundle, by its public address, without a network."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ def answers_for(spec: Spec) -> dict[str, Any]:
 
     Answers to questions that do not matter are left out, because copier would not record them.
     """
-    known = spec.combined() | {key: choice.value for key, choice in resolve(spec.answers).items() if key not in spec.pins}
+    known = spec.combined() | {
+        key: choice.value for key, choice in resolve(spec.answers).items() if key not in spec.pins
+    }
     data = {key: value for key, value in spec.answers.items() if questions()[key].applies(known)}
     data |= {f"plan_{key}": choice.value for key, choice in resolve(spec.answers).items()}
     return data | {f"pin_{key}": value for key, value in spec.pins.items()}

@@ -1,4 +1,4 @@
-"""Loads a spec, checks it against the schema, the catalogues and the support matrix, and reports every problem at once."""
+"""Loads a spec, checks it by schema, catalogues and support matrix, and reports every problem at once."""
 
 import json
 import unicodedata
@@ -65,7 +65,9 @@ def validate(document: Document) -> Spec:
     """
     problems = list(document.problems)
     values = _known(document, problems)
-    problems += [problem for key, value in values.items() for problem in _value_problems(key, value, document.lines.get(key))]
+    problems += [
+        problem for key, value in values.items() for problem in value_problems(key, value, document.lines.get(key))
+    ]
     if not problems:
         problems += _rule_problems(values, document.lines)
     if not problems:
@@ -90,8 +92,8 @@ def _known(document: Document, problems: list[Problem]) -> dict[str, Any]:
     return values
 
 
-def _value_problems(key: str, value: Any, line: int | None) -> list[Problem]:
-    """Faults of one value, judged by its own part of the schema."""
+def value_problems(key: str, value: Any, line: int | None) -> list[Problem]:
+    """Faults of one value, judged by its own part of the schema: what the wizard checks as the user types."""
     question = questions()[key]
     if not _has_type(question, value):
         return [Problem(key, _type_message(question, value), line, _allowed(question))]
@@ -99,7 +101,15 @@ def _value_problems(key: str, value: Any, line: int | None) -> list[Problem]:
         if value in question.enum:
             return []
         shown = _shown(value)
-        return [Problem(key, f"{shown} is not one of its values", line, _allowed(question), nearest(str(value), map(str, question.enum)))]
+        return [
+            Problem(
+                key,
+                f"{shown} is not one of its values",
+                line,
+                _allowed(question),
+                nearest(str(value), map(str, question.enum)),
+            )
+        ]
     if isinstance(value, str) and (message := _text_fault(question, value)):
         return [Problem(key, message, line)]
     if not _validator({key: schema()["properties"][key]}).is_valid({key: value}):
@@ -110,7 +120,12 @@ def _value_problems(key: str, value: Any, line: int | None) -> list[Problem]:
 def _has_type(question: Question, value: Any) -> bool:
     if isinstance(value, bool):
         return question.type == "boolean"
-    kinds: dict[str, tuple[type, ...]] = {"string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,)}
+    kinds: dict[str, tuple[type, ...]] = {
+        "string": (str,),
+        "integer": (int,),
+        "number": (int, float),
+        "boolean": (bool,),
+    }
     return isinstance(value, kinds[question.type])
 
 
@@ -131,7 +146,11 @@ def _text_fault(question: Question, value: str) -> str:
         return "holds half of a surrogate pair, which is no character"
     newline = "\n" if question.multiline else ""
     if any(unicodedata.category(character) == "Cc" and character not in newline for character in value):
-        return "holds a control character" if question.multiline else "holds a line break or control character; one line is needed"
+        return (
+            "holds a control character"
+            if question.multiline
+            else "holds a line break or control character; one line is needed"
+        )
     return ""
 
 
@@ -167,9 +186,13 @@ def _rule_problems(values: Mapping[str, Any], lines: Mapping[str, int]) -> list[
     instance = {**defaults(), **_from_catalogue(values), **values}
     problems = []
     for rule in schema()["allOf"]:
+        broken: set[str] = set()
         for error in Draft202012Validator(rule).iter_errors(instance):
-            for cause in error.context or [error]:
-                problems.append(_rule_problem(cause, rule, instance, lines))
+            missing = (
+                [key for key in error.validator_value if key not in instance] if error.validator == "required" else []
+            )
+            broken.update(missing or [str(error.path[0])])
+        problems += [_rule_problem(key, rule, instance, lines) for key in questions() if key in broken]
     return problems
 
 
@@ -181,17 +204,14 @@ def _from_catalogue(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in filled.items() if value}
 
 
-def _rule_problem(error: Any, rule: Mapping[str, Any], instance: Mapping[str, Any], lines: Mapping[str, int]) -> Problem:
-    if error.validator == "required":
-        key = next(key for key in error.validator_value if key not in instance)
-    else:
-        key = str(error.path[0])
+def _rule_problem(key: str, rule: Mapping[str, Any], instance: Mapping[str, Any], lines: Mapping[str, int]) -> Problem:
     question = questions()[key]
     condition = ", ".join(f"{name}: {test['const']}" for name, test in rule["if"]["properties"].items())
-    help_text = rule["then"].get("properties", {}).get(key, {}).get("x-pattern-help", "") or _allowed(question)
+    help_text = rule["then"].get("properties", {}).get(key, {}).get("x-pattern-help", "")
     present = key in instance and instance[key] != ""
+    allowed = help_text or (_allowed(question) if present or question.enum else question.description)
     message = f"{_shown(instance[key])} does not fit" if present else "is needed"
-    return Problem(key, f"{message} with {condition} ({rule['$comment']})", lines.get(key), help_text)
+    return Problem(key, f"{message} with {condition} ({rule['$comment']})", lines.get(key), allowed)
 
 
 def _support_problems(values: Mapping[str, Any], lines: Mapping[str, int]) -> list[Problem]:

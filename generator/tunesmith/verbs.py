@@ -2,13 +2,12 @@
 
 import argparse
 import datetime as dt
-import json
 from typing import Any
 
 from tunesmith import catalog as catalogue
 from tunesmith import console
 from tunesmith.decision import Advice
-from tunesmith.questions import groups, questions, schema as spec_schema
+from tunesmith.questions import schema as spec_schema
 
 
 def schema(_options: argparse.Namespace) -> int:
@@ -41,14 +40,25 @@ def _catalogue_data(name: str) -> Any:
 
 def _models() -> None:
     rows = [
-        (row.key, f"{row.parameters / 1e9:.2f} B", f"{row.context_length:,}", row.licence, "gated" if row.gated else "open", row.source, row.id)
+        (
+            row.key,
+            f"{row.parameters / 1e9:.2f} B",
+            f"{row.context_length:,}",
+            row.licence,
+            "gated" if row.gated else "open",
+            row.source,
+            row.id,
+        )
         for row in catalogue.models().values()
     ]
     console.table(("model", "parameters", "context", "licence", "access", "source", "id"), rows)
 
 
 def _hardware() -> None:
-    rows = [(row.key, row.title, f"{row.memory_gib} GiB", "bf16" if row.bf16 else "no bf16", _price(row)) for row in catalogue.hardware().values()]
+    rows = [
+        (row.key, row.title, f"{row.memory_gib} GiB", "bf16" if row.bf16 else "no bf16", _price(row))
+        for row in catalogue.hardware().values()
+    ]
     console.table(("hardware", "title", "memory", "precision", "USD an hour (low, typical, high)"), rows)
     _warn_of_stale_prices()
 
@@ -66,7 +76,8 @@ def _price(row: catalogue.Hardware) -> str:
 def _warn_of_stale_prices() -> None:
     stale = [row.key for row in catalogue.hardware().values() if row.stale(dt.date.today())]
     if stale:
-        console.note(f"prices older than {catalogue.STALE_AFTER_DAYS} days, check them before you rely on them: {', '.join(stale)}")
+        days = catalogue.STALE_AFTER_DAYS
+        console.note(f"prices older than {days} days, check them before you rely on them: {', '.join(stale)}")
 
 
 def _support() -> None:
@@ -87,7 +98,9 @@ def advise(options: argparse.Namespace) -> int:
     spec = obtain(options, only_group="use_case")
     advice = walk(spec.answers)
     if options.json:
-        console.as_json(advice_data(advice) | {"approach_of_spec": spec.answers["approach"], "agrees": advice.agrees(spec.answers)})
+        console.as_json(
+            advice_data(advice) | {"approach_of_spec": spec.answers["approach"], "agrees": advice.agrees(spec.answers)}
+        )
         return 0
     print_advice(advice)
     approaches = catalogue.decision_tree()["approaches"]
@@ -120,25 +133,37 @@ def new(options: argparse.Namespace) -> int:
     spec = intake.obtain(options)
     advice = walk(spec.answers)
     if not advice.agrees(spec.answers):
-        console.note(f"advice: {advice.approach}, not {spec.answers['approach']}. {advice.reason} The choice is yours; DECISION.md has both.")
+        console.note(f"advice: {advice.approach}, not {spec.answers['approach']}. {advice.reason}")
+        console.note("the choice is yours; DECISION.md has both")
     for key in intake.without_effect(spec):
         console.note(f"{key}: has no effect with the other answers, so its default is used")
     created = project.create(spec, target)
     if options.save_spec:
         intake.save(spec, options.save_spec)
     if options.json:
-        console.as_json({"path": str(created.path), "files": created.files, "committed": created.committed, "advice": advice_data(advice)})
+        console.as_json(
+            {
+                "path": str(created.path),
+                "files": created.files,
+                "committed": created.committed,
+                "advice": advice_data(advice),
+            }
+        )
         return 0
     _print_created(created)
     return 0
 
 
 def _print_created(created: Any) -> None:
-    console.line(f"{created.path}: {created.files} files{', committed to its own git repository' if created.committed else ''}")
+    console.line(
+        f"{created.path}: {created.files} files{', committed to its own git repository' if created.committed else ''}"
+    )
     if not created.committed:
         console.line("it is a part of the repository around it; commit it there")
     if not created.own_identity:
-        console.note("git has no user.name and user.email here, so the first commit is by Tunesmith; set them for the next")
+        console.note(
+            "git has no user.name and user.email here, so the first commit is by Tunesmith; set them for the next"
+        )
     console.line(f"next:  cd {created.path}  &&  python3 environment.py  &&  python3 environment.py dvc repro")
 
 

@@ -12,7 +12,10 @@ SMALL = 500_000_000  # parameters
 LARGE = 4_000_000_000
 CPU_BATCH = 8
 GPU_BATCH = 16
-BYTES_PER_PARAMETER = {"full": 16.0, "qlora": 0.8}  # weights, gradients and optimiser state; the rest hold 16-bit weights
+BYTES_PER_PARAMETER = {
+    "full": 16.0,
+    "qlora": 0.8,
+}  # weights, gradients and optimiser state; the rest hold 16-bit weights
 GIB = 2**30
 
 
@@ -27,7 +30,7 @@ class Choice:
 def resolve(answers: Mapping[str, Any]) -> dict[str, Choice]:
     """What the planner and the catalogue choose for every knob; pins are applied by the template.
 
-    ``answers`` holds every question that is no knob. A custom model is planned as a large one, since its size is unknown.
+    ``answers`` holds every question that is no knob. A custom model, of unknown size, is planned as large.
     """
     model = catalog.models().get(answers["model"])
     machine = catalog.hardware()[answers["hardware"]]
@@ -41,7 +44,12 @@ def _model(model: Model | None) -> dict[str, Choice]:
         reason = "a custom model is named by the spec"
         return {key: Choice(value, reason) for key, value in _EMPTY_MODEL.items()}
     reason = f"the catalogue's row for {model.key}"
-    values = {"model_source": model.source, "model_id": model.id, "model_file": model.file, "model_sha256": model.sha256}
+    values = {
+        "model_source": model.source,
+        "model_id": model.id,
+        "model_file": model.file,
+        "model_sha256": model.sha256,
+    }
     return {key: Choice(value, reason) for key, value in (_EMPTY_MODEL | values).items()}
 
 
@@ -55,7 +63,7 @@ def _training(answers: Mapping[str, Any], parameters: int, machine: Hardware) ->
     return {
         "learning_rate": _learning_rate(answers["method"], parameters),
         "max_steps": _steps(on_cpu, answers["good_examples"], batch),
-        "max_length": Choice(256, "short requests, and a CPU pays for every token") if on_cpu else Choice(1024, "room for a request with its instructions"),
+        "max_length": _length(on_cpu),
         "micro_batch_size": micro,
         "gradient_accumulation_steps": Choice(batch // micro.value, f"{batch} records in one optimiser step"),
         "compute_dtype": _dtype(machine),
@@ -75,7 +83,15 @@ def _learning_rate(method: str, parameters: int) -> Choice:
 def _steps(on_cpu: bool, examples: int, batch: int) -> Choice:
     if on_cpu:
         return Choice(96, "minutes on two cores, and enough for a narrow behaviour")
-    return Choice(min(max(3 * examples // batch, 96), 2000), f"three passes over {examples} examples, at least 96 steps")
+    return Choice(
+        min(max(3 * examples // batch, 96), 2000), f"three passes over {examples} examples, at least 96 steps"
+    )
+
+
+def _length(on_cpu: bool) -> Choice:
+    if on_cpu:
+        return Choice(256, "short requests, and a CPU pays for every token")
+    return Choice(1024, "room for a request with its instructions")
 
 
 def _micro_batch(method: str, parameters: int, machine: Hardware, batch: int) -> Choice:
@@ -102,4 +118,6 @@ def _checkpointing(method: str, parameters: int, machine: Hardware) -> Choice:
     if machine.key == "cpu":
         return Choice(False, "memory is not what is short on a CPU")
     tight = machine.memory_gib - _static_gib(method, parameters) < 12
-    return Choice(tight, "memory is tight" if tight else "there is memory to spare, and recomputing costs a third more time")
+    return Choice(
+        tight, "memory is tight" if tight else "there is memory to spare, and recomputing costs a third more time"
+    )

@@ -1,0 +1,70 @@
+"""`tunesmith data add`: a user's file becomes the raw data of a project, tracked by DVC."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunesmith import console, runner, spec
+from tunesmith.errors import FileProblem, RunFailed, WriteFailed
+from tunesmith.questions import questions
+
+
+@dataclass(frozen=True)
+class Added:
+    """Where the data went, and how many lines it has."""
+
+    path: Path
+    lines: int
+    tracked: bool
+
+
+def add(source: Path, project: Path) -> Added:
+    """Copy ``source`` to the project's data path and track it with DVC.
+
+    Raises:
+        FileProblem: the file is missing or empty, the directory is no project, or its example builds the data itself.
+        WriteFailed: the copy cannot be written.
+        RunFailed: DVC refused.
+    """
+    lines = _count_lines(source)
+    answers = _answers(project)
+    if answers["example"] != "none":
+        raise FileProblem(
+            project / answers["data_path"],
+            f"is built by the example {answers['example']}",
+            "remove the stage `data` from dvc.yaml first, or generate a project with example: none",
+        )
+    target = project / answers["data_path"]
+    _copy(source, target)
+    console.note("tracking it with DVC (the first time, this makes the project's environment)")
+    command = ("dvc", "add", answers["data_path"])
+    if code := runner.run(project, *command, quiet=True):
+        raise RunFailed(project, ["python3", runner.ENVIRONMENT, *command], code)
+    return Added(target, lines, tracked=True)
+
+
+def _count_lines(source: Path) -> int:
+    try:
+        with source.open("rb") as handle:
+            lines = sum(1 for line in handle if line.strip())
+    except OSError as error:
+        raise FileProblem(source, error.strerror or str(error), "name a data file that can be read") from None
+    if not lines:
+        raise FileProblem(source, "is empty", "name a file with one record a line")
+    return lines
+
+
+def _answers(project: Path) -> dict[str, str]:
+    written = spec.from_file(project / ".copier-answers.yml").values
+    return {key: str(written.get(key, questions()[key].default)) for key in ("example", "data_path")}
+
+
+def _copy(source: Path, target: Path) -> None:
+    beside = target.with_name(f".{target.name}.tunesmith")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, beside)
+        beside.replace(target)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise WriteFailed(target, error.strerror or str(error)) from error

@@ -1,0 +1,27 @@
+"""Runs a command of a generated project, in the project's own environment, with its output shown as it comes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tunesmith.errors import FileProblem
+
+ENVIRONMENT = "environment.py"
+
+
+def run(project: Path, *command: str, quiet: bool = False) -> int:
+    """Exit code of ``python3 environment.py COMMAND`` in ``project``; the first call makes the environment.
+
+    ``quiet`` sends the output to stderr, so that stdout stays one JSON value.
+
+    Raises:
+        FileProblem: ``project`` is no generated project.
+    """
+    if not (project / ENVIRONMENT).is_file():
+        raise FileProblem(
+            project,
+            f"has no {ENVIRONMENT}, so it is not a generated project",
+            "name the directory that `tunesmith new` made",
+        )
+    arguments = [sys.executable, ENVIRONMENT, *command]
+    return subprocess.run(arguments, cwd=project, stdout=sys.stderr if quiet else None, check=False).returncode

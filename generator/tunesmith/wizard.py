@@ -1,0 +1,120 @@
+"""Asks the questions that matter, group by group, each with its reason and default; ends with a summary to confirm."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import questionary
+
+from tunesmith import catalog, console, flat_yaml, spec
+from tunesmith.decision import advise
+from tunesmith.flat_yaml import Document
+from tunesmith.planner.resolve import resolve
+from tunesmith.questions import Question, defaults, groups, questions
+
+
+def confirm_subdir(path: Path, outer: Path) -> bool:
+    """Whether a project inside another repository becomes a part of it; stops when the answer is no."""
+    console.line(f"{path} lies inside the git repository {outer}.")
+    if not _answer(questionary.confirm("Make the project a part of that repository?", default=True)):
+        raise KeyboardInterrupt
+    return True
+
+
+def ask(options: argparse.Namespace, preset: Mapping[str, Any], only_group: str = "") -> dict[str, Any]:
+    """Answers by key. ``preset`` is not asked again; ``only_group`` asks one group and skips the summary.
+
+    Raises:
+        KeyboardInterrupt: the user pressed Ctrl-C or did not confirm.
+    """
+    answers = dict(preset)
+    for group, title in groups().items():
+        if only_group in ("", group):
+            _ask_group(group, title, answers, _suggested(options))
+    if not only_group:
+        _summary(answers)
+    return answers
+
+
+def _suggested(options: argparse.Namespace) -> dict[str, Any]:
+    """Defaults that depend on the command line: the directory's name, where it is a valid project name."""
+    name = Path(options.directory).resolve().name if "directory" in options else ""
+    return {"project_name": name} if not _faults("project_name", name) else {}
+
+
+def _ask_group(group: str, title: str, answers: dict[str, Any], suggested: Mapping[str, Any]) -> None:
+    shown = False
+    for key, question in questions().items():
+        if question.group != group or key in answers or not _matters(question, answers):
+            continue
+        if not shown:
+            console.line(f"\n{title}")
+            shown = True
+        if key == "approach":
+            _show_advice(answers)
+        answers[key] = _ask(question, suggested.get(key, question.default))
+
+
+def _matters(question: Question, answers: Mapping[str, Any]) -> bool:
+    """Planner knobs are never asked; the catalogue's only where the catalogue has no answer."""
+    model = catalog.models().get(answers.get("model", ""))
+    known = {**defaults(), "model_source": model.source if model else None, **answers}
+    return question.knob != "planner" and question.applies(known)
+
+
+def _show_advice(answers: Mapping[str, Any]) -> None:
+    advice = advise({**defaults(), **answers})
+    console.line(f"Advice: {advice.approach}. {advice.reason}")
+
+
+def _ask(question: Question, default: Any) -> Any:
+    message = f"{question.title}{f' ({question.unit})' if question.unit else ''}:"
+    console.line(f"  {question.description} {question.why}")
+    if question.type == "boolean":
+        return _answer(questionary.confirm(message, default=default))
+    if question.enum:
+        return _answer(questionary.select(message, choices=_choices(question), default=default))
+    initial = "" if question.knob else str(default)
+    text = _answer(
+        questionary.text(message, default=initial, validate=lambda typed: _faults(question.key, typed) or True)
+    )
+    return _typed(question, text)
+
+
+def _choices(question: Question) -> list[questionary.Choice]:
+    planned = catalog.planned_values(question.key)
+    return [
+        questionary.Choice(str(value), value=value, disabled="planned, not built yet" if value in planned else None)
+        for value in question.enum
+    ]
+
+
+def _typed(question: Question, text: str) -> Any:
+    return text if question.type == "string" else flat_yaml.scalar(text)
+
+
+def _faults(key: str, text: str) -> str:
+    """What is wrong with an answer, or nothing; the same check that a spec gets."""
+    problems = spec.value_problems(key, _typed(questions()[key], text), None)
+    return "; ".join(str(problem) for problem in problems)
+
+
+def _summary(answers: dict[str, Any]) -> None:
+    """Show everything, the planner's choices with their reasons, and ask whether to go on."""
+    checked = spec.validate(Document("answers", answers))
+    console.line("\nSummary")
+    console.table(("answer", "value"), [(key, value) for key, value in checked.answers.items() if key in answers])
+    console.line("\nPlanned")
+    rows = [
+        (key, choice.value, choice.reason)
+        for key, choice in resolve(checked.answers).items()
+        if choice.value not in ("", None)
+    ]
+    console.table(("knob", "value", "because"), [row for row in rows if row[0] not in checked.pins])
+    if not _answer(questionary.confirm("Generate the project?", default=True)):
+        raise KeyboardInterrupt
+
+
+def _answer(prompt: questionary.Question) -> Any:
+    return prompt.unsafe_ask()  # raises KeyboardInterrupt on Ctrl-C instead of answering None
