@@ -46,7 +46,7 @@ def main() -> None:
     training = whole_run(read_json(MEASURED / "train.json"), settings.train.max_steps)
     best = read_json(SCORES)["verdict"]["best_baseline"]
     report = {
-        "hardware": machine | {"key": settings.cost.hardware},
+        "hardware": machine | {"key": settings.cost.hardware, "usd_per_hour": as_dict(machine["usd_per_hour"])},
         "measured_on": training["device"],
         "utilisation": settings.cost.utilisation,
         "monthly_requests": settings.cost.monthly_requests,

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 Metric: TypeAlias = Callable[[str, str], float]
 
-_QUOTES = "\"'`“”‘’«»*"
+_QUOTES = "\"'`*\u2018\u2019\u201c\u201d\u00ab\u00bb"  # straight, Markdown, curly, French
 _FENCE = re.compile(r"\A```[a-zA-Z]*\s*\n(.*?)\n?```\Z", re.DOTALL)
 MISSING = object()
 

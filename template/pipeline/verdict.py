@@ -25,7 +25,7 @@ from pipeline.statistics import (
     proportion_interval,
     required_items,
 )
-from pipeline.wording import percent, points, span, title
+from pipeline.wording import p_value, percent, points, span, title
 
 SHIP, RAG, PROMPT = "SHIP TUNED", "USE RAG", "USE THE PROMPT"
 COLLECT, INSUFFICIENT = "COLLECT MORE DATA", "INSUFFICIENT EVIDENCE"
@@ -49,6 +49,18 @@ class Comparison(NamedTuple):
     design_effect: float
 
 
+class Study(NamedTuple):
+    """Everything the rules look at."""
+
+    smoke: bool
+    items: int
+    best: str  # the best arm without training
+    intervals: Mapping[str, Interval]  # arm -> primary score
+    comparison: Comparison  # tuned against ``best``
+    alpha: float
+    effect: float  # the smallest gain that is worth shipping
+
+
 class Rule(NamedTuple):
     """One question the verdict asks, its answer, and the numbers behind it."""
 
@@ -68,20 +80,18 @@ def decide(arms: Arms, settings: Settings) -> dict[str, Any]:
     groups = [item["group"] for item in arms[TUNED]["items"]]
     scores = {arm: list(value["scores"]) for arm, value in arms.items()}
     intervals = {arm: _interval(values, groups, settings) for arm, values in scores.items()}
-    baselines = sorted(
-        (arm for arm in arms if arm != TUNED), key=lambda arm: (-intervals[arm].mean, _tokens(arms[arm]), arm)
-    )
+    baselines = sorted(arms.keys() - {TUNED}, key=lambda arm: (-intervals[arm].mean, _tokens(arms[arm]), arm))
     compared = {arm: compare(scores[TUNED], scores[arm], groups, settings) for arm in baselines}
-    best = baselines[0]
-    n = len(groups)
-    rules = examine(settings.smoke, n, best, intervals, compared[best], alpha, effect)
+    best, n = baselines[0], len(groups)
+    study = Study(settings.smoke, n, best, intervals, compared[best], alpha, effect)
+    rules = examine(study)
     decision = conclude(rules, best)
-    needed = items_needed(compared[best], effect, decision, alpha)
+    needed = items_needed(study, decision)
     adjusted = holm({arm: c.p_value for arm, c in compared.items()})
     return {
         "decision": decision,
         "ship": {SHIP: TUNED, PROMPT: best, RAG: best}.get(decision),
-        "reason": _sentence(explain(decision, rules, best, intervals, compared[best], effect, n, needed)),
+        "reason": _sentence(explain(decision, rules, study, needed)),
         "best_baseline": best,
         "tuned": TUNED,
         "difference": {name: round(value, 6) for name, value in compared[best].difference._asdict().items()},
@@ -136,10 +146,9 @@ def compare(tuned: Sequence[float], other: Sequence[float], groups: Groups, sett
     )
 
 
-def examine(
-    smoke: bool, n: int, best: str, intervals: Mapping[str, Interval], c: Comparison, alpha: float, effect: float
-) -> dict[str, Rule]:
+def examine(study: Study) -> dict[str, Rule]:
     """Every rule with its numbers, in the order in which `conclude` asks them."""
+    smoke, n, best, intervals, c, alpha, effect = study
     low, high = c.difference.low, c.difference.high
     top = max((best, TUNED), key=lambda arm: intervals[arm].mean)
     certain = max(c.p_value, c.permutation_p_value) < alpha
@@ -177,26 +186,18 @@ def conclude(rules: Mapping[str, Rule], best: str) -> str:
     return INSUFFICIENT
 
 
-def items_needed(c: Comparison, effect: float, decision: str, alpha: float) -> int:
+def items_needed(study: Study, decision: str) -> int:
     """Benchmark items that show the minimum effect with 80% power; for an open verdict, that settle the gain seen."""
-    sought = max(effect, 0.01)
+    c, sought = study.comparison, max(study.effect, 0.01)
     if decision == INSUFFICIENT:
         gain = c.difference.mean
         sought = min(sought, gain if gain >= sought else max(sought - gain, sought / 2))
-    return int(np.ceil(required_items(min(1.0, sought), c.disagreement, alpha=alpha) * c.design_effect))
+    return int(np.ceil(required_items(min(1.0, sought), c.disagreement, alpha=study.alpha) * c.design_effect))
 
 
-def explain(
-    decision: str,
-    rules: Mapping[str, Rule],
-    best: str,
-    intervals: Mapping[str, Interval],
-    c: Comparison,
-    effect: float,
-    n: int,
-    needed: int,
-) -> str:
+def explain(decision: str, rules: Mapping[str, Rule], study: Study, needed: int) -> str:
     """The verdict in a sentence or two for someone who has not seen the numbers."""
+    _, n, best, intervals, c, _, effect = study
     gain = f"{points(c.difference.mean, sign=True)} {span(c.difference)}"
     tuned = f"{title(TUNED)} scores {percent(intervals[TUNED])}"
     other = f"{title(best)} {percent(intervals[best])}"
@@ -212,7 +213,7 @@ def explain(
             "tuning is not worth it: retrieve them (approach: rag). Otherwise collect more and better examples."
         )
     if decision == SHIP:
-        return f"{tuned}, the best arm without training, {other}: a gain of {gain} ({c.test} p = {c.p_value:.2g})."
+        return f"{tuned}, the best arm without training, {other}: a gain of {gain} ({c.test}, {p_value(c.p_value)})."
     if decision in (PROMPT, RAG):
         why = "a gain that would be worth it is ruled out" if rules["not_worse"].holds else "tuning made it worse"
         return f"{other} needs no training; {tuned}, a difference of {gain}: {why}."

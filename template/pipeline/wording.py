@@ -28,3 +28,36 @@ def percent(interval: Interval) -> str:
 def span(interval: Interval) -> str:
     """The interval alone, in per cent."""
     return f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+
+
+def usd(amount: float) -> str:
+    """Dollars: cents from one dollar on, three digits below (a request costs a fraction of a cent)."""
+    if amount == 0:
+        return "$0"
+    if amount >= 1:
+        return f"${amount:,.2f}"
+    return f"${amount:.3g}" if amount >= 0.001 else f"${amount:.2e}"
+
+
+def usd_band(band: dict[str, float] | None) -> str:
+    """Typical dollars with the interval, or "unknown"."""
+    if band is None:
+        return "unknown"
+    return f"{usd(band['typical'])} [{usd(band['low'])}, {usd(band['high'])}]"
+
+
+def requests_band(requests: dict[str, float | None] | str) -> str:
+    """A break-even as words: how many requests, "never", or that it may never come."""
+    if isinstance(requests, str):
+        return requests
+    low, typical, high = (requests[name] for name in ("low", "typical", "high"))
+    if typical is None:
+        return f"at least {low:,.0f} requests, perhaps never"
+    if high is None:
+        return f"about {typical:,.0f} requests, at least {low:,.0f}, perhaps never"
+    return f"{typical:,.0f} requests [{low:,.0f}, {high:,.0f}]"
+
+
+def p_value(p: float) -> str:
+    """A p-value with two digits; below one in ten thousand the size says no more."""
+    return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"

@@ -1,0 +1,66 @@
+"""What the report, the model card and the terminal tell: the files of the earlier stages, read once."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from pipeline.files import read_json, read_jsonl
+from pipeline.metrics import score_items
+from pipeline.settings import Settings
+from pipeline.verdict import TUNED
+
+RESULTS = Path("results")
+REPORTS = Path("reports")
+
+
+class Facts(NamedTuple):
+    """What the stages before this one wrote, as they wrote it."""
+
+    settings: Settings
+    project: dict[str, Any]  # the answers that the project was generated from
+    scores: dict[str, Any]
+    cost: dict[str, Any]
+    data: dict[str, Any]
+    training: dict[str, Any]
+    serving: dict[str, Any]
+    curves: list[dict[str, float]]
+    model: dict[str, Any]
+    requests: dict[str, list[dict[str, str]]]  # item id -> the messages that it was asked with
+    best: list[dict[str, Any]]  # the rows of the best arm without training, with their primary ``score``
+    tuned: list[dict[str, Any]]
+
+
+def read_facts(settings: Settings) -> Facts:
+    """Collect the files of the earlier stages. Raises `ProjectError` if one is missing."""
+    scores = read_json(REPORTS / "scores.json")
+    best = scores["verdict"]["best_baseline"]
+    return Facts(
+        settings=settings,
+        project=read_answers(Path(".copier-answers.yml")),
+        scores=scores,
+        cost=read_json(REPORTS / "measured/cost.json"),
+        data=read_json(REPORTS / "data.json"),
+        training=read_json(REPORTS / "measured/train.json"),
+        serving=read_json(REPORTS / "measured/serve.json"),
+        curves=read_json(REPORTS / "curves.json"),
+        model=read_json(Path("models/base.json")),
+        requests={row["id"]: row["messages"][:-1] for row in read_jsonl(Path("data/eval/test.jsonl"))},
+        best=scored(read_jsonl(RESULTS / f"baseline/{best}.jsonl"), settings),
+        tuned=scored(read_jsonl(RESULTS / f"tuned/{TUNED}.jsonl"), settings),
+    )
+
+
+def scored(rows: list[dict[str, Any]], settings: Settings) -> list[dict[str, Any]]:
+    """The rows with their primary metric as ``score``."""
+    scores = score_items(rows, settings)[settings.evaluate.primary_metric]
+    return [row | {"score": score} for row, score in zip(rows, scores, strict=True)]
+
+
+def read_answers(path: Path) -> dict[str, Any]:
+    """The answers that the project was generated from; empty if the file was removed."""
+    try:
+        answers = yaml.safe_load(path.read_text("utf-8"))
+    except (FileNotFoundError, yaml.YAMLError):
+        return {}
+    return answers if isinstance(answers, dict) else {}

@@ -1,0 +1,111 @@
+"""Stage `gate`, the last one: the verdict on the terminal, and an exit code that CI can trust."""
+
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from pipeline.files import ProjectError, read_json, run_stage
+from pipeline.settings import Settings, load
+from pipeline.verdict import SHIP
+from pipeline.wording import p_value, points, requests_band, title, usd_band
+
+VERDICT = Path("reports/verdict.json")
+SERVING = Path("reports/measured/serve.json")
+BASELINE = Path("results/baseline.json")
+SCORES = Path("reports/scores.json")
+WIDTH = 80
+
+
+def main() -> None:
+    settings = load()
+    verdict = read_json(VERDICT)
+    print(tell(verdict))
+    failures = refusals(settings, verdict, read_json(SERVING)["parity"], read_json(BASELINE), read_json(SCORES))
+    if failures:
+        raise ProjectError(
+            "\n  ".join(["refused by the gate", *failures]), "params.yaml: gate", f"read {verdict['report']}"
+        )
+
+
+def tell(verdict: dict[str, Any]) -> str:
+    """The verdict as plain text, 80 columns wide."""
+    headline = "NO VERDICT: a smoke run" if verdict["smoke"] else f"VERDICT: {verdict['decision']}"
+    paragraphs = [
+        headline,
+        wrapped(verdict["reason"]),
+        arms_table(verdict),
+        wrapped(paired(verdict)),
+        wrapped(money(verdict)),
+    ]
+    if not verdict["smoke"]:
+        paragraphs.append(advice(verdict))
+    return "\n" + "\n\n".join([*paragraphs, f"Report: {verdict['report']}"]) + "\n"
+
+
+def arms_table(verdict: dict[str, Any]) -> str:
+    """One line an arm: score, interval, dollars for 1,000 requests."""
+    lines = [f"  {'arm':<12}{verdict['primary_metric']:>18}  {'95% interval':<15}  $ for 1,000 requests"]
+    for arm, score in verdict["arms"].items():
+        interval = f"[{100 * score['low']:.1f}, {100 * score['high']:.1f}]"
+        price = usd_band(verdict["cost"]["usd_per_1000_requests"][arm])
+        lines.append(f"  {arm:<12}{100 * score['mean']:>17.1f}%  {interval:<15}  {price}")
+    return "\n".join(lines)
+
+
+def paired(verdict: dict[str, Any]) -> str:
+    """The deciding comparison."""
+    gap = verdict["difference"]
+    return (
+        f"Paired test: tuned - {verdict['best_baseline']} = {points(gap['mean'], sign=True)} "
+        f"[{100 * gap['low']:.1f}, {100 * gap['high']:.1f}], {verdict['test']}, {p_value(verdict['p_value'])}, "
+        f"{verdict['discordant']} of {verdict['items']} items differ."
+    )
+
+
+def money(verdict: dict[str, Any]) -> str:
+    """Training and break-even."""
+    even = verdict["cost"]["break_even"]
+    return (
+        f"Training cost {usd_band(verdict['cost']['training_usd'])}; against {even['against']} it pays for itself after: "
+        f"{requests_band(even['requests'])}."
+    )
+
+
+def advice(verdict: dict[str, Any]) -> str:
+    """What to do now."""
+    if verdict["ship"] is None:
+        return wrapped("Ship: nothing yet.")
+    where = "models/tuned" if verdict["decision"] == SHIP else "prompts/prompted.txt on the untouched base model"
+    return wrapped(f"Ship: {title(verdict['ship'])} ({where}).")
+
+
+def refusals(
+    settings: Settings,
+    verdict: dict[str, Any],
+    parity: dict[str, int],
+    baseline: dict[str, Any],
+    scores: dict[str, Any],
+) -> list[str]:
+    """Why the gate does not open; empty if it does."""
+    found = []
+    if baseline["benchmark_sha256"] != scores["benchmark_sha256"]:
+        found.append("the baseline was measured on another benchmark than the tuned model; run `dvc repro`")
+    share = parity["equal"] / max(1, parity["items"])
+    if share < settings.gate.minimum_parity:
+        found.append(
+            f"the server gave the evaluated answer to {parity['equal']} of {parity['items']} items "
+            f"(gate.minimum_parity is {settings.gate.minimum_parity:.0%})"
+        )
+    if settings.gate.require_ship and not verdict["smoke"] and verdict["decision"] != SHIP:
+        found.append(f"the verdict is {verdict['decision']} and gate.require_ship is true")
+    return found
+
+
+def wrapped(text: str) -> str:
+    """Text in lines of `WIDTH` columns, indented by two."""
+    return textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="  ")
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage(main))

@@ -1,0 +1,137 @@
+"""The model card: what the tuned model is for, what it scores, and where it ends."""
+
+import html
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.facts import Facts
+from pipeline.verdict import TUNED
+from pipeline.wording import p_value, points, requests_band, usd_band
+
+
+def model_card(facts: Facts) -> str:
+    """Markdown with the front matter that model hubs read."""
+    name = text(facts.project.get("project_name", "tuned model"))
+    return (
+        "\n\n".join(
+            [
+                front_matter(facts),
+                f"# {name}",
+                text(facts.project.get("description", "")),
+                f"**{facts.scores['verdict']['decision']}.** {text(facts.scores['verdict']['reason'])}",
+                use(facts),
+                evaluation(facts),
+                data(facts),
+                training(facts),
+                limits(facts),
+                cost(facts),
+            ]
+        ).replace("\n\n\n", "\n\n")
+        + "\n"
+    )
+
+
+def front_matter(facts: Facts) -> str:
+    """YAML that hubs read. JSON strings are YAML strings, whatever the value holds."""
+    fields = {
+        "base_model": facts.settings.model.id,
+        "license": str(facts.project.get("licence") or "unknown"),
+        "pipeline_tag": "text-generation",
+        "library_name": "transformers" if facts.settings.train.method == "full" else "peft",
+    }
+    return "\n".join(["---", *(f"{key}: {json.dumps(value)}" for key, value in fields.items()), "---"])
+
+
+def use(facts: Facts) -> str:
+    """Intended and other uses."""
+    system = facts.settings.evaluate
+    return (
+        "## Use\n\n"
+        f"For the task of its benchmark: requests like those it was evaluated on, answered within {system.max_new_tokens} "
+        "tokens at temperature 0, with the system prompt in `prompts/system.txt`. Nothing else was measured: other tasks, "
+        "other languages, long conversations and safety are outside of it."
+    )
+
+
+def evaluation(facts: Facts) -> str:
+    """Scores of every arm and the paired test."""
+    v, primary = facts.scores["verdict"], facts.scores["primary_metric"]
+    metrics = list(facts.scores["arms"][TUNED])
+    rows = [[arm, *(score(values.get(name)) for name in metrics)] for arm, values in facts.scores["arms"].items()]
+    return (
+        f"## Evaluation\n\n{facts.scores['items']} held-out items, never trained on, the same for every arm; greedy decoding; "
+        f"95% intervals. The primary metric is {primary}.\n\n{grid(['arm', *metrics], rows)}\n\n"
+        f"Against {v['best_baseline']}: {points(v['difference']['mean'], sign=True)} "
+        f"[{100 * v['difference']['low']:.1f}, {100 * v['difference']['high']:.1f}], {v['test']}, {p_value(v['p_value'])}."
+    )
+
+
+def data(facts: Facts) -> str:
+    """Source, licence, counts."""
+    d = facts.data
+    rejected = sum(d["rejected"].values())
+    return (
+        f"## Data\n\nSource: {text(facts.project.get('data_source') or 'not recorded')}. "
+        f"Licence: {text(facts.project.get('licence') or 'not recorded')}. {d['read']:,} lines read, {rejected:,} left out, "
+        f"{d['train']:,} to train on, {d['dev']:,} to choose the checkpoint, {d['test']:,} to test on. No test item has a near "
+        f"duplicate in the training data. SHA-256 of the training data: `{facts.training['data_sha256']}`."
+    )
+
+
+def training(facts: Facts) -> str:
+    """Method, knobs, run record."""
+    t, knobs = facts.training, facts.settings.train
+    rows = [
+        ["method", knobs.method],
+        ["rank, alpha", "none" if knobs.method == "full" else f"{knobs.lora_rank}, {knobs.lora_alpha}"],
+        ["learning rate", f"{knobs.learning_rate:g}, {knobs.lr_scheduler}"],
+        ["batch", f"{knobs.micro_batch_size} x {knobs.gradient_accumulation_steps}"],
+        ["steps", str(t["steps"])],
+        ["trained parameters", f"{t['trainable_parameters']:,}"],
+        ["seed", str(facts.settings.seed)],
+        ["device", text(f"{t['device']}, {t['compute_dtype']}")],
+        ["time, memory", f"{t['seconds']:,.0f} s, {t['peak_memory_gib']:.2f} GiB"],
+        ["versions", text(", ".join(f"{name} {version}" for name, version in t["versions"].items()))],
+        ["tuned weights", f"`{t['tuned_sha256']}`"],
+    ]
+    return f"## Training\n\n{grid(['', ''], rows)}"
+
+
+def limits(facts: Facts) -> str:
+    """What the numbers do not say."""
+    tuned = facts.scores["arms"][TUNED][facts.scores["primary_metric"]]
+    return (
+        "## Limits\n\n"
+        f"By the primary metric {100 * (1 - tuned['mean']):.1f}% of the benchmark is still lost. The intervals speak of requests "
+        "drawn like the benchmark's; they do not cover a change in what users ask. The base model's biases and licence "
+        "terms carry over."
+    )
+
+
+def cost(facts: Facts) -> str:
+    """Price of a request and of training."""
+    c = facts.cost
+    per_1000 = usd_band(c["arms"][TUNED]["usd_per_1000_requests"])
+    return (
+        f"## Cost\n\n1,000 requests: {per_1000} on {text(c['hardware']['title'])}. Training: {usd_band(c['training']['usd'])}. "
+        f"It pays for itself against {c['break_even']['against']} after: {requests_band(c['break_even']['requests'])}."
+    )
+
+
+def score(value: dict[str, float] | None) -> str:
+    """A score with its interval, as a cell."""
+    return "" if value is None else f"{100 * value['mean']:.1f}% [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
+
+
+def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def text(value: Any) -> str:
+    """Text on one line that Markdown and HTML leave alone."""
+    flat = html.escape(" ".join(str(value).split()), quote=False)
+    return re.sub(r"([\\`*_\[\]|])", r"\\\1", flat)

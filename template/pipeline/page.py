@@ -1,0 +1,181 @@
+"""The report as HTML: the verdict first, then what it rests on."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from pipeline.appendix import banded, cost, data, reproducibility, trace, training
+from pipeline.charts import Bar, interval_chart
+from pipeline.facts import Facts
+from pipeline.markup import Node, document, h, table
+from pipeline.metrics import confusion, has_labels
+from pipeline.statistics import Interval
+from pipeline.verdict import PROMPT, RAG, SHIP, TUNED
+from pipeline.wording import p_value, points, requests_band, title, usd_band
+
+STYLE = Path(__file__).with_name("report.css")
+EXAMPLES = 10
+CONFUSED_PAIRS = 12
+
+
+def page(facts: Facts) -> str:
+    """The whole report, self-contained."""
+    name = str(facts.project.get("project_name", "Report"))
+    sections = (
+        opening(facts, name),
+        scores(facts),
+        paired_test(facts),
+        examples(facts),
+        confusions(facts),
+        data(facts),
+        training(facts),
+        cost(facts),
+        trace(facts),
+        reproducibility(facts),
+    )
+    return document(f"{name}: {facts.scores['verdict']['decision']}", STYLE.read_text("utf-8"), *sections)
+
+
+def opening(facts: Facts, name: str) -> Element:
+    """Decision, reason, and the four numbers that everyone asks for."""
+    verdict = facts.scores["verdict"]
+    tone = {SHIP: "verdict ship", PROMPT: "verdict keep", RAG: "verdict keep"}.get(verdict["decision"], "verdict")
+    gap = verdict["difference"]
+    per_1000 = facts.cost["arms"][TUNED]["usd_per_1000_requests"]
+    return h(
+        "header",
+        h("h1", f"{name} · tuned from {facts.model['name']}"),
+        h("div", h("strong", verdict["decision"]), h("p", verdict["reason"]), class_=tone),
+        h(
+            "dl",
+            fact("Gain over " + title(verdict["best_baseline"]), points(gap["mean"], sign=True), between(gap)),
+            fact("Chance alone?", p_value(verdict["p_value"]), f"{verdict['test']}, {verdict['items']} items"),
+            fact("1,000 tuned requests", usd_band(per_1000).split(" [")[0], facts.cost["hardware"]["title"]),
+            fact("Training pays for itself after", *split_band(facts.cost["break_even"]["requests"])),
+            class_="facts",
+        ),
+    )
+
+
+def fact(name: str, value: str, note: str) -> Element:
+    """One tile."""
+    return h("div", h("dt", name), h("dd", value, h("small", note)))
+
+
+def split_band(requests: Any) -> tuple[str, str]:
+    """A break-even for a tile: the number, then its interval."""
+    words, _, interval = requests_band(requests).partition(" [")
+    return words, "[" + interval if interval else "at the measured times"
+
+
+def between(interval: dict[str, float]) -> str:
+    """An interval of shares in points."""
+    return f"[{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]"
+
+
+def scores(facts: Facts) -> Element:
+    """Chart of the primary metric, then every arm with its price, then every metric."""
+    primary, arms = facts.scores["primary_metric"], facts.scores["arms"]
+    bars = [Bar(arm, Interval(**metrics[primary]), arm == TUNED) for arm, metrics in arms.items()]
+    caption = f"{primary} on {facts.scores['items']} held-out items, the same for every arm, with 95% intervals."
+    rows: list[list[Node]] = []
+    for arm, metrics in arms.items():
+        price = facts.cost["arms"][arm]
+        latency = price["latency_seconds"]
+        rows.append(
+            [
+                arm,
+                score_cell(metrics[primary]),
+                f"{price['prompt_tokens_per_request']:,.0f} + {price['completion_tokens_per_request']:,.0f}",
+                f"{latency['p50']:.2f} / {latency['p95']:.2f} s",
+                banded(price["usd_per_1000_requests"]),
+                banded(price["usd_per_month"]),
+            ]
+        )
+    month = f"$ a month at {facts.cost['monthly_requests']:,}"
+    header = ["Arm", primary, "Tokens in + out", "Latency p50 / p95", "$ / 1,000 requests", month]
+    names = list(dict.fromkeys(name for metrics in arms.values() for name in metrics))
+    metric_rows: list[list[Node]] = [
+        [name, *(score_cell(metrics[name]) if name in metrics else "" for metrics in arms.values())] for name in names
+    ]
+    return h(
+        "section",
+        h("h2", "Scores"),
+        h("figure", interval_chart(bars, f"{primary} by arm"), h("figcaption", caption)),
+        table(header, rows, "What each arm scores, takes and costs"),
+        table(["Metric", *arms], metric_rows, "Every metric; BLEU and ROUGE only where answers are free text"),
+    )
+
+
+def score_cell(score: dict[str, float]) -> Element:
+    """A score over its interval."""
+    return h("span", f"{100 * score['mean']:.1f}%", h("small", between(score)))
+
+
+def paired_test(facts: Facts) -> Element:
+    """The comparison that decides, then the others with Holm's correction."""
+    v = facts.scores["verdict"]
+    wins = sum(t["score"] > b["score"] for t, b in zip(facts.tuned, facts.best, strict=True))
+    text = (
+        f"On {v['items']} items tuned and {v['best_baseline']} differ on {v['discordant']}: tuned is better on {wins}, "
+        f"{v['best_baseline']} on {v['discordant'] - wins}. {v['test']}: {p_value(v['p_value'])}; swapping whole groups "
+        f"at random: {p_value(v['permutation_p_value'])}. Difference {points(v['difference']['mean'], sign=True)} "
+        f"{between(v['difference'])}; the interval resamples groups."
+    )
+    power = (
+        f"With this benchmark a difference of {points(v['detectable_effect'])} is found four times out of five. "
+        f"{points(v['minimum_effect'])}, the gain that is worth shipping, takes about {v['required_items']:,} items."
+    )
+    rows: list[list[Node]] = [
+        [f"{TUNED} - {arm}", points(c["difference"], sign=True), p_value(c["p_value"]), p_value(c["p_holm"])]
+        for arm, c in v["comparisons"].items()
+    ]
+    grid = table(["Comparison", "Difference", "p", "p, Holm"], rows, "Tuned against every arm that needs no training")
+    return h("section", h("h2", "Paired test"), h("p", text), h("p", power), grid)
+
+
+def examples(facts: Facts) -> Element:
+    """Items word for word: half where tuning helped, half where it hurt."""
+    pairs = sorted(
+        zip(facts.best, facts.tuned, strict=True), key=lambda pair: (pair[0]["score"] - pair[1]["score"], pair[1]["id"])
+    )
+    fixed = [pair for pair in pairs if pair[1]["score"] > pair[0]["score"]]
+    broken = [pair for pair in reversed(pairs) if pair[1]["score"] < pair[0]["score"]]
+    wrong = [pair for pair in pairs if pair[1]["score"] == pair[0]["score"] < 1]
+    half = EXAMPLES // 2
+    groups = (("Fixed by tuning", fixed), ("Broken by tuning", broken), ("Wrong before and after", wrong))
+    shown: list[Node] = []
+    for heading, found in groups:
+        shown.append(h("h3", f"{heading}: {len(found)}"))
+        limit = half if found is not wrong else half - 2
+        shown += [example(facts, before, after) for before, after in found[:limit]]
+    return h("section", h("h2", "What changed, word for word"), *shown)
+
+
+def example(facts: Facts, before: dict[str, Any], after: dict[str, Any]) -> Element:
+    """One item: request, right answer, both answers."""
+    asked = [message["content"] for message in facts.requests.get(after["id"], []) if message["role"] == "user"]
+    arm = facts.scores["verdict"]["best_baseline"]
+    texts = {"Request": "\n".join(asked), "Expected": after["expected"], arm: before["answer"], TUNED: after["answer"]}
+    parts = [part for name, text in texts.items() for part in (h("dt", name), h("dd", h("pre", text, dir="auto")))]
+    return h("div", h("dl", *parts), class_="example")
+
+
+def confusions(facts: Facts) -> Element | None:
+    """The label pairs that the tuned model mixes up most."""
+    key = facts.settings.curate.label_key
+    if not has_labels(facts.tuned, key):
+        return None
+    pairs = Counter((row["actual"], row["predicted"]) for row in confusion(facts.tuned, key))
+    totals: Counter[str] = Counter()
+    for (actual, _), count in pairs.items():
+        totals[actual] += count
+    mixed = [(pair, count) for pair, count in pairs.most_common() if pair[0] != pair[1]][:CONFUSED_PAIRS]
+    rows: list[list[Node]] = [
+        [actual, predicted, f"{count} of {totals[actual]}"] for (actual, predicted), count in mixed
+    ]
+    right = sum(count for (actual, predicted), count in pairs.items() if actual == predicted)
+    text = f"The tuned model gives the right label to {right} of {len(facts.tuned)} items; {len(totals)} labels occur."
+    grid = table(["Label", "Taken for", "Items"], rows, "Most frequent mistakes") if rows else None
+    return h("section", h("h2", "Labels"), h("p", text), grid)
