@@ -15,8 +15,8 @@ def data(facts: Facts) -> Element:
     steps += [[f"left out: {reason.replace('_', ' ')}", f"-{count:,}"] for reason, count in d["rejected"].items()]
     steps += [[name, f"{d[key]:,}"] for name, key in (("Train", "train"), ("Dev", "dev"), ("Test (frozen)", "test"))]
     leak = (
-        f"{d['leakage']['test_near_train']} test items have a near duplicate in the training data; a random split would "
-        f"have leaked {d['leakage']['random_split_would_leak']:.1%}."
+        f"{d['leakage']['test_near_train']} test items have a near duplicate in the training data; a random split "
+        f"would have leaked {d['leakage']['random_split_would_leak']:.1%}."
     )
     return h("section", h("h2", "Data"), table(["Step", "Lines"], steps, "What became of every line"), h("p", leak))
 
@@ -29,8 +29,8 @@ def training(facts: Facts) -> Element:
         for name in ("loss", "eval_loss")
     }
     text = (
-        f"{t['steps']} steps, {t['tokens']:,} tokens in {t['seconds']:,.0f} s ({t['tokens_per_second']:,.0f} a second) on "
-        f"{t['device']}, {t['compute_dtype']}, peak memory {t['peak_memory_gib']:.2f} GiB."
+        f"{t['steps']} steps, {t['tokens']:,} tokens in {t['seconds']:,.0f} s ({t['tokens_per_second']:,.0f} a "
+        f"second) on {t['device']}, {t['compute_dtype']}, peak memory {t['peak_memory_gib']:.2f} GiB."
     )
     chart = line_chart(series, "Loss by step", "step")
     return h("section", h("h2", "Training"), h("p", text), h("figure", chart, h("figcaption", "Loss on train and dev")))
@@ -42,8 +42,8 @@ def cost(facts: Facts) -> Element:
     machine, even = c["hardware"], c["break_even"]
     price = usd_band(machine["usd_per_hour"])
     paragraphs = [
-        f"Priced as {machine['title']} at {price} an hour ({machine['source']}, {machine['date']}), busy {c['utilisation']:.0%} "
-        f"of the time. Times were measured on {c['measured_on']}.",
+        f"Priced as {machine['title']} at {price} an hour ({machine['source']}, {machine['date']}), busy "
+        f"{c['utilisation']:.0%} of the time. Times were measured on {c['measured_on']}.",
         f"Training cost {usd_band(c['training']['usd'])}. Against {even['against']} it pays for itself after: "
         f"{requests_band(even['requests'])} ({even['reason']}).",
     ]

@@ -67,8 +67,8 @@ def money(verdict: dict[str, Any]) -> str:
     """Training and break-even."""
     even = verdict["cost"]["break_even"]
     return (
-        f"Training cost {usd_band(verdict['cost']['training_usd'])}; against {even['against']} it pays for itself after: "
-        f"{requests_band(even['requests'])}."
+        f"Training cost {usd_band(verdict['cost']['training_usd'])}; against {even['against']} it pays for itself "
+        f"after: {requests_band(even['requests'])}."
     )
 
 

@@ -48,10 +48,9 @@ def use(facts: Facts) -> str:
     """Intended and other uses."""
     system = facts.settings.evaluate
     return (
-        "## Use\n\n"
-        f"For the task of its benchmark: requests like those it was evaluated on, answered within {system.max_new_tokens} "
-        "tokens at temperature 0, with the system prompt in `prompts/system.txt`. Nothing else was measured: other tasks, "
-        "other languages, long conversations and safety are outside of it."
+        "## Use\n\nFor the task of its benchmark: requests like those it was evaluated on, answered within "
+        f"{system.max_new_tokens} tokens at temperature 0, with the system prompt in `prompts/system.txt`. Nothing "
+        "else was measured: other tasks, other languages, long conversations and safety are outside of it."
     )
 
 
@@ -61,10 +60,10 @@ def evaluation(facts: Facts) -> str:
     metrics = list(facts.scores["arms"][TUNED])
     rows = [[arm, *(score(values.get(name)) for name in metrics)] for arm, values in facts.scores["arms"].items()]
     return (
-        f"## Evaluation\n\n{facts.scores['items']} held-out items, never trained on, the same for every arm; greedy decoding; "
-        f"95% intervals. The primary metric is {primary}.\n\n{grid(['arm', *metrics], rows)}\n\n"
-        f"Against {v['best_baseline']}: {points(v['difference']['mean'], sign=True)} "
-        f"[{100 * v['difference']['low']:.1f}, {100 * v['difference']['high']:.1f}], {v['test']}, {p_value(v['p_value'])}."
+        f"## Evaluation\n\n{facts.scores['items']} held-out items, never trained on, the same for every arm; greedy "
+        f"decoding; 95% intervals. The primary metric is {primary}.\n\n{grid(['arm', *metrics], rows)}\n\nAgainst "
+        f"{v['best_baseline']}: {points(v['difference']['mean'], sign=True)} [{100 * v['difference']['low']:.1f}, "
+        f"{100 * v['difference']['high']:.1f}], {v['test']}, {p_value(v['p_value'])}."
     )
 
 
@@ -73,10 +72,11 @@ def data(facts: Facts) -> str:
     d = facts.data
     rejected = sum(d["rejected"].values())
     return (
-        f"## Data\n\nSource: {text(facts.project.get('data_source') or 'not recorded')}. "
-        f"Licence: {text(facts.project.get('licence') or 'not recorded')}. {d['read']:,} lines read, {rejected:,} left out, "
-        f"{d['train']:,} to train on, {d['dev']:,} to choose the checkpoint, {d['test']:,} to test on. No test item has a near "
-        f"duplicate in the training data. SHA-256 of the training data: `{facts.training['data_sha256']}`."
+        f"## Data\n\nSource: {text(facts.project.get('data_source') or 'not recorded')}. Licence: "
+        f"{text(facts.project.get('licence') or 'not recorded')}. {d['read']:,} lines read, {rejected:,} left out, "
+        f"{d['train']:,} to train on, {d['dev']:,} to choose the checkpoint, {d['test']:,} to test on. No test item "
+        "has a near duplicate in the training data. SHA-256 of the training data: "
+        f"`{facts.training['data_sha256']}`."
     )
 
 
@@ -103,10 +103,9 @@ def limits(facts: Facts) -> str:
     """What the numbers do not say."""
     tuned = facts.scores["arms"][TUNED][facts.scores["primary_metric"]]
     return (
-        "## Limits\n\n"
-        f"By the primary metric {100 * (1 - tuned['mean']):.1f}% of the benchmark is still lost. The intervals speak of requests "
-        "drawn like the benchmark's; they do not cover a change in what users ask. The base model's biases and licence "
-        "terms carry over."
+        f"## Limits\n\nBy the primary metric {100 * (1 - tuned['mean']):.1f}% of the benchmark is still lost. The "
+        "intervals speak of requests drawn like the benchmark's; they do not cover a change in what users ask. The "
+        "base model's biases and licence terms carry over."
     )
 
 
@@ -115,8 +114,9 @@ def cost(facts: Facts) -> str:
     c = facts.cost
     per_1000 = usd_band(c["arms"][TUNED]["usd_per_1000_requests"])
     return (
-        f"## Cost\n\n1,000 requests: {per_1000} on {text(c['hardware']['title'])}. Training: {usd_band(c['training']['usd'])}. "
-        f"It pays for itself against {c['break_even']['against']} after: {requests_band(c['break_even']['requests'])}."
+        f"## Cost\n\n1,000 requests: {per_1000} on {text(c['hardware']['title'])}. Training: "
+        f"{usd_band(c['training']['usd'])}. It pays for itself against {c['break_even']['against']} after: "
+        f"{requests_band(c['break_even']['requests'])}."
     )
 
 

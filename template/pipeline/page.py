@@ -118,10 +118,10 @@ def paired_test(facts: Facts) -> Element:
     v = facts.scores["verdict"]
     wins = sum(t["score"] > b["score"] for t, b in zip(facts.tuned, facts.best, strict=True))
     text = (
-        f"On {v['items']} items tuned and {v['best_baseline']} differ on {v['discordant']}: tuned is better on {wins}, "
-        f"{v['best_baseline']} on {v['discordant'] - wins}. {v['test']}: {p_value(v['p_value'])}; swapping whole groups "
-        f"at random: {p_value(v['permutation_p_value'])}. Difference {points(v['difference']['mean'], sign=True)} "
-        f"{between(v['difference'])}; the interval resamples groups."
+        f"On {v['items']} items tuned and {v['best_baseline']} differ on {v['discordant']}: tuned is better on "
+        f"{wins}, {v['best_baseline']} on {v['discordant'] - wins}. {v['test']}: {p_value(v['p_value'])}; swapping "
+        f"whole groups at random: {p_value(v['permutation_p_value'])}. Difference "
+        f"{points(v['difference']['mean'], sign=True)} {between(v['difference'])}; the interval resamples groups."
     )
     power = (
         f"With this benchmark a difference of {points(v['detectable_effect'])} is found four times out of five. "
