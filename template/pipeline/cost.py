@@ -24,6 +24,7 @@ from pipeline.money import (
     usd_per_1000_requests,
 )
 from pipeline.settings import CostSettings, Settings, load
+from pipeline.wording import in_order, usd_band
 
 PRICES = Path("prices.yaml")
 SCORES = Path("reports/scores.json")
@@ -228,11 +229,9 @@ def as_dict(band: Band | None) -> dict[str, float | None] | None:
 
 def summary(report: dict[str, Any]) -> str:
     """One line: dollars for 1,000 requests of each arm."""
-    prices = {arm: cost["usd_per_1000_requests"] for arm, cost in report["arms"].items()}
-    shown = ", ".join(
-        f"{arm} {'unknown' if usd is None else format(usd['typical'], '.4f')}" for arm, usd in prices.items()
-    )
-    return f"$ for 1,000 requests on {report['hardware']['title']}: {shown}"
+    arms = report["arms"]
+    shown = ", ".join(f"{arm} {usd_band(arms[arm]['usd_per_1000_requests'])}" for arm in in_order(arms))
+    return f"1,000 requests on {report['hardware']['title']}: {shown}"
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pipeline.files import read_json, read_jsonl
 from pipeline.metrics import score_items
 from pipeline.settings import Settings
 from pipeline.verdict import TUNED
+from pipeline.wording import in_order
 
 RESULTS = Path("results")
 REPORTS = Path("reports")
@@ -34,6 +35,7 @@ class Facts(NamedTuple):
 def read_facts(settings: Settings) -> Facts:
     """Collect the files of the earlier stages. Raises `ProjectError` if one is missing."""
     scores = read_json(REPORTS / "scores.json")
+    scores["arms"] = {arm: scores["arms"][arm] for arm in in_order(scores["arms"])}
     best = scores["verdict"]["best_baseline"]
     return Facts(
         settings=settings,

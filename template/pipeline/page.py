@@ -8,14 +8,15 @@ from xml.etree.ElementTree import Element
 from pipeline.appendix import banded, cost, data, reproducibility, trace, training
 from pipeline.charts import Bar, interval_chart
 from pipeline.facts import Facts
+from pipeline.item_metrics import normalise
 from pipeline.markup import Node, document, h, table
 from pipeline.metrics import confusion, has_labels
 from pipeline.statistics import Interval
 from pipeline.verdict import PROMPT, RAG, SHIP, TUNED
-from pipeline.wording import p_value, points, requests_band, title, usd_band
+from pipeline.wording import p_value, points, requests_band, usd_band
 
 STYLE = Path(__file__).with_name("report.css")
-EXAMPLES = 10
+SHOWN = {"Fixed by tuning": 4, "Broken by tuning": 4, "Wrong before and after": 2}  # examples of each kind
 CONFUSED_PAIRS = 12
 
 
@@ -26,12 +27,12 @@ def page(facts: Facts) -> str:
         opening(facts, name),
         scores(facts),
         paired_test(facts),
+        cost(facts),
+        trace(facts),
         examples(facts),
         confusions(facts),
         data(facts),
         training(facts),
-        cost(facts),
-        trace(facts),
         reproducibility(facts),
     )
     return document(f"{name}: {facts.scores['verdict']['decision']}", STYLE.read_text("utf-8"), *sections)
@@ -49,7 +50,7 @@ def opening(facts: Facts, name: str) -> Element:
         h("div", h("strong", verdict["decision"]), h("p", verdict["reason"]), class_=tone),
         h(
             "dl",
-            fact("Gain over " + title(verdict["best_baseline"]), points(gap["mean"], sign=True), between(gap)),
+            fact(f"Gain over {verdict['best_baseline']}", points(gap["mean"], sign=True), between(gap)),
             fact("Chance alone?", p_value(verdict["p_value"]), f"{verdict['test']}, {verdict['items']} items"),
             fact("1,000 tuned requests", usd_band(per_1000).split(" [")[0], facts.cost["hardware"]["title"]),
             fact("Training pays for itself after", *split_band(facts.cost["break_even"]["requests"])),
@@ -136,20 +137,19 @@ def paired_test(facts: Facts) -> Element:
 
 
 def examples(facts: Facts) -> Element:
-    """Items word for word: half where tuning helped, half where it hurt."""
+    """Items word for word, those first where the two arms differ most."""
     pairs = sorted(
         zip(facts.best, facts.tuned, strict=True), key=lambda pair: (pair[0]["score"] - pair[1]["score"], pair[1]["id"])
     )
-    fixed = [pair for pair in pairs if pair[1]["score"] > pair[0]["score"]]
-    broken = [pair for pair in reversed(pairs) if pair[1]["score"] < pair[0]["score"]]
-    wrong = [pair for pair in pairs if pair[1]["score"] == pair[0]["score"] < 1]
-    half = EXAMPLES // 2
-    groups = (("Fixed by tuning", fixed), ("Broken by tuning", broken), ("Wrong before and after", wrong))
+    groups = {
+        "Fixed by tuning": [pair for pair in pairs if pair[1]["score"] > pair[0]["score"]],
+        "Broken by tuning": [pair for pair in reversed(pairs) if pair[1]["score"] < pair[0]["score"]],
+        "Wrong before and after": [pair for pair in pairs if pair[1]["score"] == pair[0]["score"] < 1],
+    }
     shown: list[Node] = []
-    for heading, found in groups:
-        shown.append(h("h3", f"{heading}: {len(found)}"))
-        limit = half if found is not wrong else half - 2
-        shown += [example(facts, before, after) for before, after in found[:limit]]
+    for heading, found in groups.items():
+        shown.append(h("h3", f"{heading}: {len(found)} items" + (", for example" if found else "")))
+        shown += [example(facts, before, after) for before, after in found[: SHOWN[heading]]]
     return h("section", h("h2", "What changed, word for word"), *shown)
 
 
@@ -168,12 +168,12 @@ def confusions(facts: Facts) -> Element | None:
     if not has_labels(facts.tuned, key):
         return None
     pairs = Counter((row["actual"], row["predicted"]) for row in confusion(facts.tuned, key))
-    totals: Counter[str] = Counter()
-    for (actual, _), count in pairs.items():
-        totals[actual] += count
+    totals = Counter(item["label"] for item in facts.tuned)
+    spelt = {normalise(label): label for label in totals}
     mixed = [(pair, count) for pair, count in pairs.most_common() if pair[0] != pair[1]][:CONFUSED_PAIRS]
     rows: list[list[Node]] = [
-        [actual, predicted, f"{count} of {totals[actual]}"] for (actual, predicted), count in mixed
+        [spelt[actual], spelt.get(predicted, predicted), f"{count} of {totals[spelt[actual]]}"]
+        for (actual, predicted), count in mixed
     ]
     right = sum(count for (actual, predicted), count in pairs.items() if actual == predicted)
     text = f"The tuned model gives the right label to {right} of {len(facts.tuned)} items; {len(totals)} labels occur."

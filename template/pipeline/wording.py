@@ -1,5 +1,7 @@
 """Arms, scores and intervals as words, the same in the verdict, the report and on the terminal."""
 
+from collections.abc import Iterable
+
 from pipeline.statistics import Interval
 
 TITLES = {
@@ -13,6 +15,12 @@ TITLES = {
 def title(arm: str) -> str:
     """An arm in words."""
     return TITLES.get(arm, arm.replace("_", " "))
+
+
+def in_order(arms: Iterable[str]) -> list[str]:
+    """Arms as every table lists them: the simplest first, tuned last."""
+    known = list(TITLES)
+    return sorted(arms, key=lambda arm: (arm == known[-1], known.index(arm) if arm in known else len(known), arm))
 
 
 def points(value: float, *, sign: bool = False) -> str:
@@ -30,13 +38,14 @@ def span(interval: Interval) -> str:
     return f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
+def confidence(alpha: float) -> str:
+    """The level of the intervals: 95% for alpha 0.05."""
+    return f"{100 * (1 - alpha):g}%"
+
+
 def usd(amount: float) -> str:
-    """Dollars: cents from one dollar on, three digits below (a request costs a fraction of a cent)."""
-    if amount == 0:
-        return "$0"
-    if amount >= 1:
-        return f"${amount:,.2f}"
-    return f"${amount:.3g}" if amount >= 0.001 else f"${amount:.2e}"
+    """Dollars: cents from one dollar on, two digits below (a request costs a fraction of a cent)."""
+    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.2g}"
 
 
 def usd_band(band: dict[str, float] | None) -> str:
