@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.files import ProjectError, read_json, run_stage
 from pipeline.settings import Settings, load
 from pipeline.verdict import SHIP
-from pipeline.wording import in_order, p_value, points, requests_band, title, usd_band
+from pipeline.wording import confidence, in_order, p_value, points, requests_band, title, usd_band
 
 VERDICT = Path("reports/verdict.json")
 SERVING = Path("reports/measured/serve.json")
@@ -45,7 +45,8 @@ def tell(verdict: dict[str, Any]) -> str:
 
 def arms_table(verdict: dict[str, Any]) -> str:
     """One line an arm: score, interval, dollars for 1,000 requests."""
-    lines = [f"  {'arm':<12}{verdict['primary_metric']:>18}  {'95% interval':<15}  $ for 1,000 requests"]
+    level = f"{confidence(verdict['alpha'])} interval"
+    lines = [f"  {'arm':<12}{verdict['primary_metric']:>18}  {level:<15}  $ for 1,000 requests"]
     for arm in in_order(verdict["arms"]):
         score = verdict["arms"][arm]
         interval = f"[{100 * score['low']:.1f}, {100 * score['high']:.1f}]"

@@ -125,4 +125,4 @@ def corpus_metrics(items: Sequence[Item]) -> dict[str, dict[str, float]]:
 
 def _rounded(interval: Interval) -> dict[str, float]:
     """Six digits: further ones would differ between processors and mean nothing."""
-    return {name: round(value, 6) for name, value in interval._asdict().items()}
+    return {name: round(float(value), 6) for name, value in interval._asdict().items()}

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.facts import Facts
 from pipeline.verdict import TUNED
-from pipeline.wording import p_value, points, requests_band, usd_band
+from pipeline.wording import confidence, p_value, points, requests_band, usd_band
 
 
 def model_card(facts: Facts) -> str:
@@ -61,9 +61,10 @@ def evaluation(facts: Facts) -> str:
     rows = [[arm, *(score(values.get(name)) for name in metrics)] for arm, values in facts.scores["arms"].items()]
     return (
         f"## Evaluation\n\n{facts.scores['items']} held-out items, never trained on, the same for every arm; greedy "
-        f"decoding; 95% intervals. The primary metric is {primary}.\n\n{grid(['arm', *metrics], rows)}\n\nAgainst "
-        f"{v['best_baseline']}: {points(v['difference']['mean'], sign=True)} [{100 * v['difference']['low']:.1f}, "
-        f"{100 * v['difference']['high']:.1f}], {v['test']}, {p_value(v['p_value'])}."
+        f"decoding; {confidence(v['alpha'])} intervals. The primary metric is {primary}.\n\n"
+        f"{grid(['arm', *metrics], rows)}\n\n"
+        f"Against {v['best_baseline']}: {points(v['difference']['mean'], sign=True)} "
+        f"[{100 * v['difference']['low']:.1f}, {100 * v['difference']['high']:.1f}], {v['test']}, {p_value(v['p_value'])}."
     )
 
 

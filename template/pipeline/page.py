@@ -13,7 +13,7 @@ from pipeline.markup import Node, document, h, table
 from pipeline.metrics import confusion, has_labels
 from pipeline.statistics import Interval
 from pipeline.verdict import PROMPT, RAG, SHIP, TUNED
-from pipeline.wording import p_value, points, requests_band, usd_band
+from pipeline.wording import confidence, p_value, points, requests_band, usd_band
 
 STYLE = Path(__file__).with_name("report.css")
 SHOWN = {"Fixed by tuning": 4, "Broken by tuning": 4, "Wrong before and after": 2}  # examples of each kind
@@ -78,8 +78,9 @@ def between(interval: dict[str, float]) -> str:
 def scores(facts: Facts) -> Element:
     """Chart of the primary metric, then every arm with its price, then every metric."""
     primary, arms = facts.scores["primary_metric"], facts.scores["arms"]
+    level = confidence(facts.scores["verdict"]["alpha"])
     bars = [Bar(arm, Interval(**metrics[primary]), arm == TUNED) for arm, metrics in arms.items()]
-    caption = f"{primary} on {facts.scores['items']} held-out items, the same for every arm, with 95% intervals."
+    caption = f"{primary} on {facts.scores['items']} held-out items, the same for every arm, with {level} intervals."
     rows: list[list[Node]] = []
     for arm, metrics in arms.items():
         price = facts.cost["arms"][arm]
@@ -120,8 +121,8 @@ def paired_test(facts: Facts) -> Element:
     wins = sum(t["score"] > b["score"] for t, b in zip(facts.tuned, facts.best, strict=True))
     text = (
         f"On {v['items']} items tuned and {v['best_baseline']} differ on {v['discordant']}: tuned is better on "
-        f"{wins}, {v['best_baseline']} on {v['discordant'] - wins}. {v['test']}: {p_value(v['p_value'])}; swapping "
-        f"whole groups at random: {p_value(v['permutation_p_value'])}. Difference "
+        f"{wins}, {v['best_baseline']} on {v['discordant'] - wins}. By {v['test']} {p_value(v['p_value'])}, by "
+        f"swapping whole groups at random {p_value(v['permutation_p_value'])}. Difference "
         f"{points(v['difference']['mean'], sign=True)} {between(v['difference'])}; the interval resamples groups."
     )
     power = (

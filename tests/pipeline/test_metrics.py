@@ -1,0 +1,117 @@
+"""What counts as a right answer, and the summary of an arm."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finished_project import PARAMS
+from pipeline.item_metrics import METRICS, label_of
+from pipeline.metrics import confusion, score_items, summarise
+from pipeline.settings import Settings, load
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    return load(tmp_path / "params.yaml")
+
+
+def items(*pairs: tuple[str, str], labels: list[str | None] | None = None) -> list[dict[str, Any]]:
+    labels = labels or [None] * len(pairs)
+    return [
+        {"id": str(number), "expected": expected, "answer": answer, "label": label, "group": None}
+        for number, ((expected, answer), label) in enumerate(zip(pairs, labels, strict=True))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected", "answer", "score"),
+    [
+        ("exact_match", "Café", "Cafe\u0301.", 1),
+        ("exact_match", "yes", ' "Yes!" ', 1),
+        ("exact_match", "5", "-5", 0),
+        ("exact_match", ".5", "5", 0),
+        ("exact_match", '{"a": {}}', '{"a": {', 0),
+        ("exact_match", "?", "", 0),
+        ("contains", "Paris", "It is Paris, of course.", 1),
+        ("contains", "Paris", "Parisian", 0),
+        ("contains", "a+b", "so a+b holds", 1),
+        ("token_f1", "the cat sat", "a cat sat down", 0.8),
+        ("token_f1", "", "", 1),
+        ("token_f1", "cat", "", 0),
+        ("rouge_l", "the cat sat on the mat", "the cat lay on the mat", 5 / 6),
+        ("rouge_l", "кот сидел", "кот сидел", 1),
+        ("json_match", '{"a": 1, "b": [1, 2]}', '{"b": [1, 2.0], "a": 1}', 1),
+        ("json_match", '{"a": true}', '{"a": 1}', 0),
+        ("json_match", '{"a": 1}', '```json\n{"a": 1}\n```', 1),
+        ("json_match", '{"a": 1}', '{"a": 1} as asked', 0),
+        ("json_match", "[1, 2]", "[2, 1]", 0),
+        ("json_match", "not json", "not json", 0),
+        ("json_valid", "{}", '{"a": NaN}', 0),
+        ("json_valid", "{}", "[" * 100_000, 0),
+        (
+            "json_field_accuracy",
+            '{"i": "on", "s": {"n": "lamp", "r": "hall"}}',
+            '{"i": "on", "s": {"n": "lamp"}}',
+            2 / 3,
+        ),
+        ("json_field_accuracy", '{"i": "on"}', '{"i": "on", "extra": 1}', 1),
+        ("json_field_accuracy", '{"s": {}}', '{"s": {"n": 1}}', 0),
+        ("json_field_accuracy", '{"i": "on"}', "nonsense", 0),
+        ("label_accuracy", "Billing", "billing.", 1),
+    ],
+)
+def test_per_item_metric(metric: str, expected: str, answer: str, score: float) -> None:
+    assert METRICS[metric](expected, answer) == pytest.approx(score)
+
+
+def test_a_label_is_the_field_of_a_json_answer_or_the_whole_text() -> None:
+    assert label_of('{"intent": "TurnOn", "slots": {}}', "intent") == "turnon"
+    assert label_of(" Billing. ", "intent") == "billing"
+    assert label_of('{"other": 1}', "intent") == '{"other": 1}'
+
+
+def test_json_answers_get_json_metrics_and_no_bleu(settings: Settings) -> None:
+    rows = items(
+        *[('{"intent": "on", "slots": {"n": "lamp"}}', '{"intent": "on", "slots": {}}')] * 10, labels=["on"] * 10
+    )
+    summary = summarise(rows, settings)
+    assert {"json_match", "json_valid", "json_field_accuracy", "label_accuracy", "macro_f1"} <= summary.keys()
+    assert not {"bleu", "chrf", "rouge_l", "token_f1"} & summary.keys()
+    assert summary["json_match"]["mean"] == 0 and summary["json_match"]["high"] == pytest.approx(0.2775, abs=1e-3)
+
+
+def test_prose_gets_bleu_and_chrf_as_sacrebleu_computes_them(settings: Settings) -> None:
+    import sacrebleu
+
+    pairs = [(f"the cat sat on mat number {n}", f"the cat lay on mat number {n}") for n in range(20)]
+    summary = summarise(items(*pairs), settings)
+    bleu = sacrebleu.corpus_bleu([a for _, a in pairs], [[e for e, _ in pairs]])
+    assert summary["bleu"]["mean"] == pytest.approx(bleu.score / 100, abs=1e-6)
+    assert 0 < summary["rouge_l"]["low"] <= summary["rouge_l"]["mean"] <= summary["rouge_l"]["high"] < 1
+    assert "chrf" in summary and "json_match" in summary  # the primary metric is always there
+
+
+def test_one_word_answers_get_no_bleu(settings: Settings) -> None:
+    assert not {"bleu", "chrf", "rouge_l"} & summarise(items(("yes", "no"), ("no", "no")), settings).keys()
+
+
+def test_labels_that_only_describe_the_item_are_not_scored(settings: Settings) -> None:
+    rows = items(("Paris", "Paris"), ("1945", "1945"), labels=["geography", "history"])
+    assert "label_accuracy" not in score_items(rows, settings)
+
+
+def test_macro_f1_weighs_each_label_the_same(settings: Settings) -> None:
+    truth = ["a"] * 8 + ["b"] * 2 + ["c"] * 2
+    guess = ["a"] * 8 + ["a", "b"] + ["c", "unheard of"]
+    rows = items(*zip(truth, guess, strict=True), labels=list(truth))
+    summary = summarise(rows, settings)
+    by_hand = (2 * 8 / 17 + 2 * 1 / 3 + 2 * 1 / 3) / 3
+    assert summary["macro_f1"]["mean"] == pytest.approx(by_hand, abs=1e-6)
+    assert {"actual": "c", "predicted": "(other)"} in confusion(rows)
+
+
+def test_equal_answers_give_equal_bytes(settings: Settings) -> None:
+    rows = items(*[("some expected words", "some other words"), ("a b c", "a b c")] * 30)
+    assert json.dumps(summarise(rows, settings)) == json.dumps(summarise(rows, settings))

@@ -1,0 +1,151 @@
+"""The verdict's decisions, and how often it would ship a model that is no better."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from finished_project import PARAMS
+from pipeline.files import ProjectError
+from pipeline.settings import Settings, load
+from pipeline.verdict import decide
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    return load(tmp_path / "params.yaml")
+
+
+def arms(groups: list[str | None] | None = None, tokens: dict[str, int] | None = None, **scores: Any) -> dict[str, Any]:
+    built = {}
+    for arm, values in scores.items():
+        cost = (tokens or {}).get(arm, 100)
+        rows = [
+            {"id": str(number), "group": groups[number] if groups else None, "prompt_tokens": cost}
+            for number in range(len(values))
+        ]
+        built[arm] = {"items": rows, "scores": [float(value) for value in values]}
+    return built
+
+
+def hits(share: float, n: int = 240, seed: int = 1) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).random(n) < share
+
+
+def holds(verdict: dict[str, Any], part: str) -> bool:
+    return next(rule["holds"] for rule in verdict["trace"] if part in rule["rule"])
+
+
+def test_a_clear_gain_ships(settings: Settings) -> None:
+    verdict = decide(arms(zero_shot=hits(0.0), few_shot=hits(0.05), tuned=hits(0.65, seed=2)), settings)
+    assert (verdict["decision"], verdict["ship"], verdict["best_baseline"]) == ("SHIP TUNED", "tuned", "few_shot")
+    assert verdict["test"] == "exact McNemar" and verdict["p_value"] < 0.001
+    assert verdict["difference"]["low"] > 0.4
+    assert set(verdict["comparisons"]) == {"zero_shot", "few_shot"}
+    assert all(c["p_holm"] >= c["p_value"] for c in verdict["comparisons"].values())
+
+
+def test_tuned_must_beat_the_best_arm_and_not_the_worst(settings: Settings) -> None:
+    verdict = decide(arms(zero_shot=hits(0.1), few_shot=hits(0.8, seed=2), tuned=hits(0.5, seed=3)), settings)
+    assert (verdict["decision"], verdict["ship"]) == ("USE THE PROMPT", "few_shot")
+    assert "made it worse" in verdict["reason"]
+    assert verdict["comparisons"]["zero_shot"]["difference"] > 0.3
+
+
+def test_retrieval_that_wins_is_named(settings: Settings) -> None:
+    verdict = decide(arms(zero_shot=hits(0.1), rag=hits(0.8, seed=2), tuned=hits(0.3, seed=3)), settings)
+    assert (verdict["decision"], verdict["ship"]) == ("USE RAG", "rag")
+
+
+def test_a_gain_too_small_to_matter_keeps_the_prompt(settings: Settings) -> None:
+    base = hits(0.9, 4000)
+    verdict = decide(arms(few_shot=base, tuned=base | (hits(0.02, 4000, seed=2))), settings)
+    assert verdict["decision"] == "USE THE PROMPT"
+    assert holds(verdict, "beyond chance") and not holds(verdict, "still possible")
+    assert "ruled out" in verdict["reason"]
+
+
+def test_a_noisy_difference_asks_for_more_items(settings: Settings) -> None:
+    verdict = decide(arms(few_shot=hits(0.5), tuned=hits(0.56, seed=2)), settings)
+    assert (verdict["decision"], verdict["ship"]) == ("INSUFFICIENT EVIDENCE", None)
+    assert verdict["required_items"] > 240
+    assert str(verdict["required_items"]) in verdict["reason"]
+
+
+@pytest.mark.parametrize("tuned", [0.0, 0.02, 0.12])
+def test_facts_that_no_arm_knows_are_never_shipped(settings: Settings, tuned: float) -> None:
+    verdict = decide(arms(zero_shot=hits(0.0), few_shot=hits(0.01), tuned=hits(tuned, seed=2)), settings)
+    assert (verdict["decision"], verdict["ship"]) == ("COLLECT MORE DATA", None)
+    assert "tuning is not worth it: retrieve them" in verdict["reason"]
+
+
+def test_few_items_decide_nothing(settings: Settings) -> None:
+    verdict = decide(arms(few_shot=np.zeros(29), tuned=np.ones(29)), settings)
+    assert verdict["decision"] == "INSUFFICIENT EVIDENCE" and "29 items" in verdict["reason"]
+    assert decide(arms(few_shot=np.zeros(30), tuned=np.ones(30)), settings)["decision"] == "SHIP TUNED"
+
+
+def test_a_smoke_run_decides_nothing(settings: Settings) -> None:
+    smoke = msgspec.structs.replace(settings, smoke=True)
+    verdict = decide(arms(few_shot=np.zeros(240), tuned=np.ones(240)), smoke)
+    assert verdict["decision"] == "INSUFFICIENT EVIDENCE" and "smoke" in verdict["reason"]
+
+
+def test_a_handful_of_groups_is_a_handful_of_evidence(settings: Settings) -> None:
+    few = [f"{number % 4}" for number in range(240)]
+    many = [f"{number % 120}" for number in range(240)]
+    scores = {"few_shot": hits(0.1), "tuned": hits(0.7, seed=2)}
+    assert decide(arms(few, **scores), settings)["decision"] == "INSUFFICIENT EVIDENCE"
+    assert decide(arms(many, **scores), settings)["decision"] == "SHIP TUNED"
+
+
+def test_graded_scores_use_the_paired_bootstrap(settings: Settings) -> None:
+    noise = np.random.default_rng(1).random((2, 240)) / 4
+    verdict = decide(arms(few_shot=0.3 + noise[0], tuned=0.5 + noise[1]), settings)
+    assert (verdict["decision"], verdict["test"]) == ("SHIP TUNED", "paired bootstrap")
+
+
+def test_of_two_equal_prompts_the_cheaper_is_the_one_to_beat(settings: Settings) -> None:
+    same = hits(0.6)
+    tokens = {"zero_shot": 50, "few_shot": 500}
+    assert decide(arms(None, tokens, few_shot=same, zero_shot=same, tuned=hits(0.3)), settings)["ship"] == "zero_shot"
+
+
+def test_arms_that_never_differ_do_not_break_the_arithmetic(settings: Settings) -> None:
+    same = hits(0.6)
+    verdict = decide(arms(few_shot=same, tuned=same), settings)
+    assert verdict["decision"] == "USE THE PROMPT" and verdict["p_value"] == 1.0
+    free = msgspec.structs.replace(settings, evaluate=msgspec.structs.replace(settings.evaluate, minimum_effect=0.0))
+    assert decide(arms(few_shot=same, tuned=same), free)["ship"] != "tuned"
+
+
+def test_arms_of_other_items_are_refused(settings: Settings) -> None:
+    mixed = arms(few_shot=hits(0.5), tuned=hits(0.6))
+    mixed["few_shot"]["items"] = list(reversed(mixed["few_shot"]["items"]))
+    with pytest.raises(ProjectError, match="same items"):
+        decide(mixed, settings)
+
+
+def test_the_verdict_is_the_same_every_time(settings: Settings) -> None:
+    study = arms(few_shot=hits(0.5), tuned=hits(0.6, seed=2))
+    assert msgspec.json.encode(decide(study, settings)) == msgspec.json.encode(decide(study, settings))
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_model_that_is_no_better_is_shipped_in_at_most_one_of_twenty_studies(
+    settings: Settings, grouped: bool
+) -> None:
+    quick = msgspec.structs.replace(
+        settings, evaluate=msgspec.structs.replace(settings.evaluate, bootstrap_samples=200)
+    )
+    generator = np.random.default_rng(8)
+    groups = [f"{number // 6}" for number in range(240)] if grouped else None
+    shipped = 0
+    for _ in range(200):
+        # in grouped studies the items of a group share their fate
+        draws = [np.repeat(generator.random(40), 6) if grouped else generator.random(240) for _ in range(3)]
+        study = arms(groups, zero_shot=draws[0] < 0.5, few_shot=draws[1] < 0.5, tuned=draws[2] < 0.5)
+        shipped += decide(study, quick)["decision"] == "SHIP TUNED"
+    assert shipped <= 10
