@@ -10,7 +10,6 @@ record: `prompt`, `completion`, `topic` (the label) and `product` (the group).
 import argparse
 import hashlib
 import json
-import os
 import random
 from pathlib import Path
 
@@ -110,7 +109,7 @@ def write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
     temporary.write_bytes(data)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def main() -> None:

@@ -9,7 +9,6 @@ two runs give the same bytes.  Fields of a record: `prompt` (the request), `comp
 import argparse
 import hashlib
 import json
-import os
 import random
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -80,7 +79,9 @@ FREE_TEXT = {  # what a person may say where a template takes any words, by list
     "search_query": "miles davis,kind of blue,abbey road,the beatles,jazz for work,the daily,inception,queen",
     "zone": "home,work,school,the gym,the office,the park,the station,grandma's house",
     "timer_name": "pasta,pizza,laundry,tea,eggs,workout,nap,homework,bread,rice",
-    "timer_command": "turn off the tv,open the blinds,lock the front door,turn on the heater,close the garage,stop music",
+    "timer_command": (
+        "turn off the tv,open the blinds,lock the front door,turn on the heater,close the garage,stop music"
+    ),
     "shopping_list_item": "milk,eggs,bread,olive oil,apples,coffee beans,toilet paper,rice,bananas,cheese,dog food",
     "todo_list_item": "call the plumber,water the plants,pay rent,wash the car,book flights,buy stamps,fix the lamp",
 }
@@ -206,7 +207,7 @@ def write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
     temporary.write_bytes(data)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def main() -> None:

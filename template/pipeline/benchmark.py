@@ -23,6 +23,7 @@ class Frozen(Struct):
 
     test: list[Record]
     dev: list[Record]
+    wanted: dict[str, int]  # the sizes that were asked for when it was drawn
 
     @property
     def items(self) -> list[Record]:
@@ -45,10 +46,12 @@ def read_frozen(version: int) -> Frozen | None:
         if sha256_file(path) != drawn[key]:
             mend = "restore it with `dvc checkout`; to draw a new benchmark raise curate.benchmark_version"
             raise ProjectError("the frozen benchmark was changed", str(path), mend)
-    return Frozen(test=_read(TEST), dev=_read(DEV))
+    return Frozen(test=_read(TEST), dev=_read(DEV), wanted=drawn["wanted"])
 
 
-def write_benchmark(test: list[Record], dev: list[Record], version: int, smoke_rows: int | None) -> None:
+def write_benchmark(
+    test: list[Record], dev: list[Record], wanted: dict[str, int], version: int, smoke_rows: int | None
+) -> None:
     """Write the items, in a smoke run only the first ``smoke_rows`` of each part.
 
     A smoke run in place overwrites a full benchmark.  It then keeps the full one's hashes, so that the next full run
@@ -67,7 +70,8 @@ def write_benchmark(test: list[Record], dev: list[Record], version: int, smoke_r
     test, dev = test[:smoke_rows], dev[:smoke_rows]
     write_jsonl(TEST, test)
     write_jsonl(DEV, dev)
-    benchmark: dict[str, Any] = {"version": version, "smoke": smoke, "items": len(test), "dev_items": len(dev)}
+    benchmark: dict[str, Any] = {"version": version, "smoke": smoke, "wanted": wanted}
+    benchmark |= {"items": len(test), "dev_items": len(dev)}
     benchmark |= {"sha256": _sha256(test), "dev_sha256": _sha256(dev)}
     if smoke and overwritten:
         benchmark["overwritten"] = full

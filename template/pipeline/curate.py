@@ -155,12 +155,17 @@ def _write(
         sorted((records[index] for index in part), key=lambda record: record.id)
         for part in (split.train, split.dev, split.test)
     )
+    wanted = _sizes(settings)
     if frozen:  # with the line, label and group that they were drawn with
-        dev, test = frozen.dev, frozen.test
-    write_benchmark(test, dev, settings.benchmark_version, SMOKE_BENCHMARK_ROWS if smoke else None)
+        dev, test, wanted = frozen.dev, frozen.test, frozen.wanted
+    write_benchmark(test, dev, wanted, settings.benchmark_version, SMOKE_BENCHMARK_ROWS if smoke else None)
     write_jsonl(TRAIN, train[:SMOKE_TRAIN_ROWS] if smoke else train)
     write_jsonl(REJECTED, rejected)
     write_json(REPORT, report)
+
+
+def _sizes(settings: CurateSettings) -> dict[str, int]:
+    return {"test": settings.test_items, "dev": settings.dev_items}
 
 
 def _print(report: dict[str, Any], frozen: Frozen | None, settings: CurateSettings) -> None:
@@ -169,7 +174,7 @@ def _print(report: dict[str, Any], frozen: Frozen | None, settings: CurateSettin
         print(f"  left out {count:>7}  {reason}")
     leak = report["leakage"]["random_split_would_leak"]
     print(f"test items with a near duplicate in train: 0 (drawn at random from the same lines: {leak:.1%})")
-    if frozen and (len(frozen.test), len(frozen.dev)) != (settings.test_items, settings.dev_items):
+    if frozen and frozen.wanted != _sizes(settings):
         print("the benchmark is frozen as it was drawn; new sizes apply when curate.benchmark_version is raised")
 
 

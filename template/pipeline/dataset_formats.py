@@ -1,6 +1,6 @@
 """The shapes in which people keep training examples, each turned into a list of messages.
 
-Only the spellings that are in real use are understood; anything else is a `BadRecord` that says what was expected.
+Only the spellings that are in real use are understood; anything else is a `BadRecordError` that says what was expected.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ class Message(Struct, frozen=True):
     content: str
 
 
-class BadRecord(Exception):
+class BadRecordError(Exception):
     """A record that cannot be used. ``reason`` is a code, ``detail`` says what and where."""
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -56,7 +56,7 @@ def _text(fields: dict[str, Any], key: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise BadRecord("schema", f"field `{key}` is {kind(value)}, not text")
+        raise BadRecordError("schema", f"field `{key}` is {kind(value)}, not text")
     return value
 
 
@@ -64,16 +64,18 @@ def _one_key(fields: dict[str, Any], keys: tuple[str, ...]) -> str:
     """The one of ``keys`` that the record has."""
     present = [key for key in keys if key in fields]
     if len(present) > 1:
-        raise BadRecord("schema", f"fields `{present[0]}` and `{present[1]}` mean the same: keep one")
+        raise BadRecordError("schema", f"fields `{present[0]}` and `{present[1]}` mean the same: keep one")
     if not present:
-        raise BadRecord("schema", f"no field `{keys[0]}` (or {', '.join(keys[1:])})")
+        raise BadRecordError("schema", f"no field `{keys[0]}` (or {', '.join(keys[1:])})")
     return present[0]
 
 
 def _from_jsonl(fields: dict[str, Any]) -> list[Message]:
     """``prompt`` and ``completion``, or their synonyms; ``system`` if there is one."""
     if "instruction" in fields and "input" in fields:
-        raise BadRecord("schema", "fields `instruction` and `input` together are the alpaca format (curate.format)")
+        raise BadRecordError(
+            "schema", "fields `instruction` and `input` together are the alpaca format (curate.format)"
+        )
     asked = _text(fields, _one_key(fields, PROMPT_KEYS))
     answer = _text(fields, _one_key(fields, COMPLETION_KEYS))
     return [Message("system", _text(fields, "system")), Message("user", asked), Message("assistant", answer)]
@@ -82,13 +84,13 @@ def _from_jsonl(fields: dict[str, Any]) -> list[Message]:
 def _from_alpaca(fields: dict[str, Any]) -> list[Message]:
     """``instruction``, ``input`` (may be absent), ``output`` or ``response``; earlier turns in ``history``."""
     if "instruction" not in fields:
-        raise BadRecord("schema", "no field `instruction`")
+        raise BadRecordError("schema", "no field `instruction`")
     answer = _text(fields, _one_key(fields, ("output", "response")))
     asked = "\n".join(part for part in (_text(fields, "instruction"), _text(fields, "input")) if part)
     messages = [Message("system", _text(fields, "system"))]
     for turn in fields.get("history") or []:
         if not (isinstance(turn, list) and len(turn) == 2 and all(isinstance(text, str) for text in turn)):
-            raise BadRecord("schema", "`history` is not a list of pairs of texts")
+            raise BadRecordError("schema", "`history` is not a list of pairs of texts")
         messages += [Message("user", turn[0]), Message("assistant", turn[1])]
     return [*messages, Message("user", asked), Message("assistant", answer)]
 
@@ -103,14 +105,14 @@ def _from_sharegpt(fields: dict[str, Any]) -> list[Message]:
 def _from_messages(fields: dict[str, Any]) -> list[Message]:
     """``messages`` of ``role`` and ``content``, as the OpenAI API has them."""
     if "messages" not in fields:
-        raise BadRecord("schema", "no field `messages`")
+        raise BadRecordError("schema", "no field `messages`")
     return [_message(turn, ("role",), ("content",)) for turn in _turns(fields, "messages")]
 
 
 def _turns(fields: dict[str, Any], key: str) -> list[dict[str, Any]]:
     turns = fields[key]
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
-        raise BadRecord("schema", f"field `{key}` is not a list of turns")
+        raise BadRecordError("schema", f"field `{key}` is not a list of turns")
     return turns
 
 
@@ -118,7 +120,7 @@ def _message(turn: dict[str, Any], role_keys: tuple[str, ...], content_keys: tup
     role = _text(turn, _one_key(turn, role_keys)).strip().lower()
     if role not in ROLES or turn.get("tool_calls") or turn.get("function_call"):
         what = "a tool call" if role in ROLES else f"role `{role}`"
-        raise BadRecord("roles", f"{what} is not supported: only system, user and assistant text")
+        raise BadRecordError("roles", f"{what} is not supported: only system, user and assistant text")
     return Message(ROLES[role], _content(turn, _one_key(turn, content_keys)))
 
 
@@ -128,7 +130,7 @@ def _content(turn: dict[str, Any], key: str) -> str:
     if not isinstance(parts, list):
         return _text(turn, key)
     if any(not isinstance(part, dict) or not isinstance(part.get("text"), str) for part in parts):
-        raise BadRecord("schema", f"field `{key}` has a part that is not text")
+        raise BadRecordError("schema", f"field `{key}` has a part that is not text")
     return "".join(part["text"] for part in parts)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from pipeline.dataset_formats import FORMATS, BadRecord, Message, kind
+from pipeline.dataset_formats import FORMATS, BadRecordError, Message, kind
 from pipeline.files import ProjectError
 from pipeline.settings import CurateSettings
 
@@ -97,7 +97,7 @@ def read_source(path: Path, settings: CurateSettings) -> Source:
         source.offsets[number] = offset
         try:
             source.records.append(canonical(parse_line(text), settings, number))
-        except BadRecord as bad:
+        except BadRecordError as bad:
             source.rejected.append(Rejected(source.path, number, offset, bad.reason, bad.detail))
     if not source.offsets:
         raise ProjectError("the data file is empty", str(path), "put one JSON object on each line")
@@ -107,14 +107,12 @@ def read_source(path: Path, settings: CurateSettings) -> Source:
 
 def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
     """Number, byte offset and bytes of each line. Only a line feed ends a line: U+2028 is legal inside a string."""
-    try:
-        file = open(path, "rb")
-    except FileNotFoundError:
-        raise ProjectError("the data file is missing", str(path), "put it there, or set curate.path") from None
-    except IsADirectoryError:
-        raise ProjectError("the data file is a folder", str(path), "set curate.path to a file") from None
-    with file:
-        offset = 0
+    if path.is_dir():
+        raise ProjectError("the data file is a folder", str(path), "set curate.path to a file")
+    if not path.exists():
+        raise ProjectError("the data file is missing", str(path), "put it there, or set curate.path")
+    offset = 0
+    with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if number == 1 and line.startswith(UTF16_BOMS):
                 raise ProjectError("the data file is UTF-16", str(path), "save it as UTF-8")
@@ -127,19 +125,19 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise BadRecord("json", f"key `{twice}` occurs twice")
+        raise BadRecordError("json", f"key `{twice}` occurs twice")
     return found
 
 
 def _not_a_number(text: str) -> None:
-    raise BadRecord("json", f"{text} is not JSON")
+    raise BadRecordError("json", f"{text} is not JSON")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_not_a_number)
 
 
 def parse_line(line: bytes) -> dict[str, Any]:
-    """The one JSON object in ``line``. Raises `BadRecord` with the column (from 1) of the fault."""
+    """The one JSON object in ``line``. Raises `BadRecordError` with the column (from 1) of the fault."""
     try:
         value = _DECODER.decode(line.decode("utf-8"))
         if b"\\u" in line:
@@ -147,27 +145,27 @@ def parse_line(line: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         byte = line[error.start]
         hint = "convert the file: iconv -f latin1 -t utf-8"
-        raise BadRecord("encoding", f"column {error.start + 1}: byte 0x{byte:02x} is not UTF-8; {hint}") from None
+        raise BadRecordError("encoding", f"column {error.start + 1}: byte 0x{byte:02x} is not UTF-8; {hint}") from None
     except UnicodeEncodeError:
-        raise BadRecord("encoding", "a lone surrogate (half of an escaped emoji) is not a character") from None
+        raise BadRecordError("encoding", "a lone surrogate (half of an escaped emoji) is not a character") from None
     except json.JSONDecodeError as error:
-        raise BadRecord("json", f"column {error.colno}: {error.msg}") from None
+        raise BadRecordError("json", f"column {error.colno}: {error.msg}") from None
     except RecursionError:
-        raise BadRecord("json", "nested too deeply") from None
+        raise BadRecordError("json", "nested too deeply") from None
     if not isinstance(value, dict):
-        raise BadRecord("schema", f"the line is {kind(value)}, not an object")
+        raise BadRecordError("schema", f"the line is {kind(value)}, not an object")
     return value
 
 
 def canonical(fields: dict[str, Any], settings: CurateSettings, line: int) -> Record:
-    """The record in canonical form. Raises `BadRecord` if it cannot be trained on."""
+    """The record in canonical form. Raises `BadRecordError` if it cannot be trained on."""
     messages = _checked(FORMATS[settings.format](fields))
     length = sum(len(turn.content) for turn in messages)
     answer = messages[-1].content.strip()
     if len(answer) < settings.min_answer_chars:
-        raise BadRecord("too_short", f"the answer has {len(answer)} characters of {settings.min_answer_chars}")
+        raise BadRecordError("too_short", f"the answer has {len(answer)} characters of {settings.min_answer_chars}")
     if length > settings.max_chars:
-        raise BadRecord("too_long", f"{length} characters of at most {settings.max_chars}")
+        raise BadRecordError("too_long", f"{length} characters of at most {settings.max_chars}")
     digest = hashlib.sha256()
     for turn in messages:
         digest.update(f"{turn.role}\0{turn.content}\0".encode())
@@ -185,17 +183,17 @@ def _checked(messages: list[Message]) -> list[Message]:
     messages = [turn for turn in messages if turn.role != "system" or turn.content.strip()]
     turns = messages[1:] if messages and messages[0].role == "system" else messages
     if not any(turn.role == "assistant" for turn in turns):
-        raise BadRecord("roles", "no assistant turn: there is nothing to learn")
+        raise BadRecordError("roles", "no assistant turn: there is nothing to learn")
     for place, turn in enumerate(turns, 1):
         if turn.role == "system":
-            raise BadRecord("roles", f"turn {place}: a system turn that is not the first one")
+            raise BadRecordError("roles", f"turn {place}: a system turn that is not the first one")
         expected = "user" if place % 2 else "assistant"
         if turn.role != expected:
-            raise BadRecord("roles", f"turn {place}: {turn.role} where {expected} is due")
+            raise BadRecordError("roles", f"turn {place}: {turn.role} where {expected} is due")
         if not turn.content.strip():
-            raise BadRecord("empty", f"turn {place}: the {turn.role} says nothing")
+            raise BadRecordError("empty", f"turn {place}: the {turn.role} says nothing")
     if turns[-1].role != "assistant":
-        raise BadRecord("roles", "the last turn is the user's: there is no answer")
+        raise BadRecordError("roles", "the last turn is the user's: there is no answer")
     return messages
 
 
@@ -204,8 +202,8 @@ def _tag(fields: dict[str, Any], key: str | None, setting: str) -> str | None:
     if key is None:
         return None
     if key not in fields:
-        raise BadRecord("schema", f"field `{key}` (curate.{setting}) is missing")
+        raise BadRecordError("schema", f"field `{key}` (curate.{setting}) is missing")
     value = fields[key]
     if isinstance(value, dict | list):
-        raise BadRecord("schema", f"field `{key}` (curate.{setting}) is {kind(value)}, not text")
+        raise BadRecordError("schema", f"field `{key}` (curate.{setting}) is {kind(value)}, not text")
     return value if value is None or isinstance(value, str) else json.dumps(value)

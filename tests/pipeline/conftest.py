@@ -1,0 +1,7 @@
+"""The emitted project's code is tested in place: ``template/`` is where ``pipeline`` is imported from."""
+
+import sys
+from pathlib import Path
+
+TEMPLATE = Path(__file__).parents[2] / "template"
+sys.path.insert(0, str(TEMPLATE))

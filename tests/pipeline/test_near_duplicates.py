@@ -1,0 +1,112 @@
+"""Near duplicates: what MinHash finds, that the threshold is exact, and that nothing is missed where it matters."""
+
+import itertools
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pipeline.near_duplicates import Shingles, clusters, near_pairs, neighbours, normalise
+from raw_data import WORDS
+
+
+def shingled(texts: list[str]) -> Shingles:
+    return Shingles.of_texts([normalise(text) for text in texts])
+
+
+def shingle_set(text: str, unit: str) -> set[str]:
+    text = normalise(text)
+    if unit == "char4":
+        text = text.ljust(4)
+        return {text[start : start + 4] for start in range(len(text) - 3)}
+    words = text.split() + ["-"] * max(0, 3 - len(text.split()))
+    return {" ".join(words[start : start + 3]) for start in range(len(words) - 2)}
+
+
+def jaccard(left: str, right: str, unit: str) -> float:
+    a, b = shingle_set(left, unit), shingle_set(right, unit)
+    return len(a & b) / len(a | b)
+
+
+def requests(count: int, words: int = 6) -> list[str]:
+    """Short texts from few words, so that many are near one another."""
+    draw = random.Random(words)
+    return [" ".join(draw.choices(WORDS[:12], k=words)) for _ in range(count)]
+
+
+def test_case_and_white_space_do_not_count() -> None:
+    texts = ["Turn ON the\tkitchen  light", "turn on the kitchen light"]
+    assert near_pairs(shingled(texts), 1.0).tolist() == [[0, 1]]
+
+
+def test_short_texts_are_compared_by_characters_and_long_ones_by_words() -> None:
+    assert shingled(requests(9, words=6)).unit == "char4"
+    assert shingled(requests(9, words=30)).unit == "word3"
+
+
+@pytest.mark.parametrize("words", [6, 30], ids=["char4", "word3"])
+def test_similarity_is_the_jaccard_index_of_the_shingle_sets(words: int) -> None:
+    texts = [*requests(20, words), "", "a", "ab cd"]
+    shingles = shingled(texts)
+    pairs = np.array(list(itertools.combinations(range(len(texts)), 2)))
+    expected = [jaccard(texts[i], texts[j], shingles.unit) for i, j in pairs]
+    assert shingles.jaccard(pairs) == pytest.approx(expected)
+
+
+def test_a_text_longer_than_a_chunk_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = requests(50, words=30)
+    whole = shingled(texts)
+    monkeypatch.setattr("pipeline.near_duplicates.CHUNK_ELEMENTS", 7)
+    chunked = shingled(texts)
+    assert (whole.hashes == chunked.hashes).all() and (whole.starts == chunked.starts).all()
+
+
+def test_selected_texts_keep_their_shingles() -> None:
+    texts = requests(10)
+    chosen = [7, 2, 5]
+    assert (shingled(texts).select(chosen).hashes == shingled([texts[i] for i in chosen]).hashes).all()
+
+
+def test_planted_edits_are_found_and_every_pair_found_is_near() -> None:
+    draw = random.Random(1)
+    texts = [" ".join(draw.choices([f"{word}{n}" for word in WORDS for n in range(40)], k=40)) for _ in range(300)]
+    for text in texts[:100]:
+        words = text.split()
+        words[draw.randrange(40)] = "edited"
+        texts.append(" ".join(words))
+    found = {tuple(pair) for pair in near_pairs(shingled(texts), 0.7).tolist()}
+    assert found == {(number, 300 + number) for number in range(100)}
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(st.lists(st.sampled_from(WORDS[:5]), min_size=0, max_size=8).map(" ".join), min_size=1, max_size=25),
+    st.sampled_from([0.3, 0.5, 0.7, 1.0]),
+)
+def test_neighbours_are_exactly_the_texts_at_least_that_similar(texts: list[str], threshold: float) -> None:
+    shingles = shingled(texts)
+    found = {tuple(pair) for pair in neighbours(shingles, range(len(texts)), threshold).tolist()}
+    expected = {
+        (i, j)
+        for i, j in itertools.permutations(range(len(texts)), 2)
+        if jaccard(texts[i], texts[j], shingles.unit) >= threshold
+    }
+    assert found == expected
+
+
+def test_many_copies_are_linked_without_comparing_all_of_them() -> None:
+    size = 3000  # all pairs would be 4.5 million
+    pairs = near_pairs(shingled(["the very same request"] * size), 0.7)
+    assert len(pairs) <= 2 * size
+    assert set(clusters(size, pairs).tolist()) == {0}
+
+
+def test_clusters_follow_chains() -> None:
+    assert clusters(6, np.array([[3, 4], [0, 3], [1, 5]])).tolist() == [0, 1, 2, 0, 0, 1]
+
+
+def test_no_texts_at_all() -> None:
+    shingles = shingled([])
+    assert len(shingles) == 0
+    assert near_pairs(shingles, 0.7).tolist() == []
