@@ -3,5 +3,4 @@
 import sys
 from pathlib import Path
 
-TEMPLATE = Path(__file__).parents[2] / "template"
-sys.path.insert(0, str(TEMPLATE))
+sys.path.insert(0, str(Path(__file__).parents[2] / "template"))

@@ -6,6 +6,8 @@ from typing import Any
 
 from pipeline.settings import CurateSettings
 
+TEMPLATE = Path(__file__).parents[2] / "template"
+
 DEFAULTS: dict[str, Any] = {
     "path": "data/raw/requests.jsonl",
     "format": "jsonl",
