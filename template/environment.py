@@ -11,12 +11,12 @@ import hashlib
 import os
 import subprocess
 import sys
+import tomllib
 import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 LOCK = ROOT / "locks" / "trl.txt"
-REQUIREMENTS = [ROOT / "pyproject.toml", LOCK]
 
 
 def main() -> int:
@@ -26,10 +26,11 @@ def main() -> int:
     binaries = folder / ("Scripts" if os.name == "nt" else "bin")
     python = binaries / "python"
     stamp = folder / "installed.sha256"
-    wanted = hashlib.sha256(b"".join(path.read_bytes() for path in REQUIREMENTS)).hexdigest()
+    packages = requirements()
+    wanted = hashlib.sha256("\n".join([*packages, LOCK.read_text()]).encode()).hexdigest()
     try:
         if not stamp.exists() or stamp.read_text() != wanted:
-            install(folder, python)
+            install(packages, folder, python)
             stamp.write_text(wanted)
         subprocess.run([python, "-m", "pipeline.model", "--fetch"], cwd=ROOT, check=True)
     except subprocess.CalledProcessError as error:
@@ -40,14 +41,20 @@ def main() -> int:
     return 0
 
 
-def install(folder: Path, python: Path) -> None:
-    """Create the environment if need be and install the locked versions into it."""
+def requirements() -> list[str]:
+    """What pyproject.toml asks for, tools for development included. The stages run from this folder, uninstalled."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    return [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+
+
+def install(packages: list[str], folder: Path, python: Path) -> None:
+    """Create the environment if need be and install the packages at their locked versions."""
     print(f"making {folder} (a few minutes the first time)", flush=True)
     if not python.exists():
         venv.create(folder, with_pip=True, symlinks=os.name != "nt")
-    subprocess.run([python, "-m", "pip", "install", "--quiet", *torch_first()], check=True)
-    packages = [python, "-m", "pip", "install", "--quiet", "--constraint", LOCK, "--editable", f"{ROOT}[dev]"]
-    subprocess.run(packages, cwd=ROOT, check=True)
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint", LOCK]
+    subprocess.run([*pip, *torch_first()], check=True)
+    subprocess.run([*pip, *packages], check=True)
 
 
 def torch_first() -> list[str]:

@@ -1,7 +1,6 @@
 """An arm is a model and a prompt policy. All arms answer the same frozen items with the same decoding."""
 
 import random
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from pipeline.files import ProjectError, sha256_json
 from pipeline.generation import Generator, Message
+from pipeline.progress import Progress
 from pipeline.settings import EvaluateSettings
 
 Record = dict[str, Any]  # a curated record; its last message is the expected answer
@@ -40,7 +40,7 @@ def conversation(record: Record, system: str, shots: Sequence[Record] = ()) -> l
 
 
 def choose_shots(train: Sequence[Record], count: int, seed: int) -> list[Record]:
-    """``count`` training records, one label after another, so that no label is shown twice before all are shown once."""
+    """``count`` training records, one label after another: none is shown twice before all are shown once."""
     by_label: dict[str, list[Record]] = {}
     for record in sorted(train, key=lambda record: record["id"]):
         by_label.setdefault(record["label"] or "", []).append(record)
@@ -54,7 +54,11 @@ def choose_shots(train: Sequence[Record], count: int, seed: int) -> list[Record]
 
 
 def answer_items(
-    arm: str, generator: Generator, items: Sequence[Record], prompt_of: Callable[[Record], list[Message]], settings: EvaluateSettings
+    arm: str,
+    generator: Generator,
+    items: Sequence[Record],
+    prompt_of: Callable[[Record], list[Message]],
+    settings: EvaluateSettings,
 ) -> tuple[list[Row], dict[str, Any]]:
     """Answer every item. Returns the rows (the same on every run) and the measurement (seconds; never the same)."""
     prompts = [generator.render(prompt_of(item)) for item in items]
@@ -97,19 +101,3 @@ def quantile(values: Sequence[float], share: float) -> float:
     ordered = sorted(values)
     rank = max(0, -(-int(share * 1000) * len(ordered) // 1000) - 1)
     return round(ordered[min(rank, len(ordered) - 1)], 4)
-
-
-class Progress:
-    """One line that tells how far an arm is: rewritten on a terminal, a few lines in a log."""
-
-    def __init__(self, name: str, total: int) -> None:
-        self.name, self.total, self.start, self.next = name, total, time.monotonic(), 0.0
-
-    def __call__(self, done: int) -> None:
-        share = done / self.total
-        if share < self.next and done < self.total:
-            return
-        self.next = share + (0.0 if sys.stdout.isatty() else 0.25)
-        elapsed = time.monotonic() - self.start
-        end = "\r" if sys.stdout.isatty() and done < self.total else "\n"
-        print(f"{self.name}: {done}/{self.total} items, {elapsed:.0f} s, about {elapsed / share - elapsed:.0f} s left", end=end, flush=True)

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 from pipeline.arms import Row, answer_items, choose_shots, conversation, system_prompt
-from pipeline.files import read_json, read_jsonl, run_stage, sha256_json, write_json, write_jsonl
+from pipeline.files import read_json, read_jsonl, run_stage, write_json, write_jsonl
 from pipeline.generation import Generator
 from pipeline.metrics import summarise
-from pipeline.model import MANIFEST, base_model
+from pipeline.model import base_model
+from pipeline.run_record import base_sha256
 from pipeline.runtime import prepare
 from pipeline.settings import Settings, load
 
@@ -33,7 +34,11 @@ def main() -> None:
     measured = {}
     for arm, examples in policies.items():
         rows, measured[arm] = answer_items(
-            arm, generator, items, lambda item, examples=examples: conversation(item, system, examples), settings.evaluate
+            arm,
+            generator,
+            items,
+            lambda item, examples=examples: conversation(item, system, examples),
+            settings.evaluate,
         )
         write_jsonl(RESULTS / f"{arm}.jsonl", rows)
         print(f"{arm}: {headline(rows, settings)}")
@@ -42,7 +47,7 @@ def main() -> None:
         MARKER,
         {
             "arms": sorted(policies),
-            "base_sha256": sha256_json(read_json(MANIFEST)["sha256"]),
+            "base_sha256": base_sha256(),
             "benchmark_sha256": read_json(BENCHMARK)["sha256"],
             "shots": [shot["id"] for shot in shots],
         },

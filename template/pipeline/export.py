@@ -1,31 +1,25 @@
 """Turn the tuned weights into the one folder that is evaluated *and* served."""
 
-import json
 import shutil
-import sys
 from pathlib import Path
 
 from pipeline.files import ProjectError, read_json, sha256_file, sha256_json
-from pipeline.model import MANIFEST, base_model, building
+from pipeline.model import STORE, base_model, building
+from pipeline.run_record import TUNED, base_sha256, tuned_sha256
 from pipeline.runtime import Device
 from pipeline.settings import Settings
-from pipeline.train import TUNED, load_base, tuned_sha256
-
-STORE = Path(sys.prefix) / "models"
+from pipeline.train import load_base
 
 
 def served_model(settings: Settings, device: Device) -> Path:
     """The folder of the tuned model as it will be served, built if this machine does not have it."""
-    destination = STORE / f"{settings.model.name}-tuned-{sha256_json([base_sha256(), tuned_sha256(), device.dtype_name])[:12]}"
+    destination = (
+        STORE / f"{settings.model.name}-tuned-{sha256_json([base_sha256(), tuned_sha256(), device.dtype_name])[:12]}"
+    )
     if not destination.exists():
         print("merging the adapter into the base model", flush=True)
         merge(settings, device, destination)
     return destination
-
-
-def base_sha256() -> str:
-    """The recorded base model as one hash."""
-    return sha256_json(read_json(MANIFEST)["sha256"])
 
 
 def merge(settings: Settings, device: Device, destination: Path) -> None:
@@ -34,11 +28,18 @@ def merge(settings: Settings, device: Device, destination: Path) -> None:
     For QLoRA these are the *dequantised NF4* weights: merged into the original 16-bit weights an adapter loses part of
     what it learnt, because it has also learnt to correct the quantisation error.
     """
+    import torch
     from peft import PeftModel
 
     base = base_model(settings)
     with building(destination) as folder:
-        for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json", "tokenizer.model"):
+        for name in (
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "chat_template.jinja",
+            "special_tokens_map.json",
+            "tokenizer.model",
+        ):
             if (base / name).exists():
                 shutil.copyfile(base / name, folder / name)
         if settings.train.method == "full":
@@ -50,7 +51,7 @@ def merge(settings: Settings, device: Device, destination: Path) -> None:
             model = model.dequantize()
         merged = PeftModel.from_pretrained(model, TUNED).merge_and_unload()
         merged.config.__dict__.pop("quantization_config", None)
-        merged.to(getattr(__import__("torch"), json.loads((base / "config.json").read_text("utf-8"))["dtype"]))
+        merged.to(getattr(torch, read_json(base / "config.json")["dtype"]))  # the checkpoint's own 16-bit type
         merged.save_pretrained(folder)
 
 

@@ -35,7 +35,8 @@ def main() -> None:
         report[split] = statistics(lengths)
     write_json(REPORT, report)
     train = report["train"]
-    print(f"train: {train['rows']} rows, {train['tokens']} tokens, {train['trained_tokens']} of them trained; longest {train['longest']}")
+    shares = f"{train['tokens']} tokens, {train['trained_tokens']} of them trained"
+    print(f"train: {train['rows']} rows, {shares}; the longest has {train['longest']}")
 
 
 def to_prompt_completion(record: Record, system: str) -> dict[str, list[Message]]:

@@ -85,7 +85,9 @@ class Generator:
         self.model(torch.tensor([prefix], device=self.device.kind), past_key_values=cache, use_cache=True)
         return cache
 
-    def _answer_batch(self, prompts: Sequence[Sequence[int]], prefix: list[int], cache: Any, max_new_tokens: int) -> list[Answer]:
+    def _answer_batch(
+        self, prompts: Sequence[Sequence[int]], prefix: list[int], cache: Any, max_new_tokens: int
+    ) -> list[Answer]:
         """One left-padded batch; padding stands between the shared prefix and each prompt's own part."""
         import torch
 
@@ -112,7 +114,8 @@ class Generator:
             pad_token_id=pad,
         )
         return [
-            self._decode(row, len(prompt)) for row, prompt in zip(output[:, ids.shape[1] :].tolist(), prompts, strict=True)
+            self._decode(row, len(prompt))
+            for row, prompt in zip(output[:, ids.shape[1] :].tolist(), prompts, strict=True)
         ]
 
     def _decode(self, generated: list[int], prompt_tokens: int) -> Answer:

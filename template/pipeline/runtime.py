@@ -4,22 +4,35 @@ import os
 import platform
 import resource
 import sys
+import warnings
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-# No dependency may report usage, and nothing may reach for a hub unless the `model` stage asks for it.
-TELEMETRY_OFF = {
+# No dependency reports usage, and the terminal belongs to the stages' own progress.
+QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "TRL_EXPERIMENTAL_SILENCE": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
 }
-os.environ.update(TELEMETRY_OFF)
+os.environ.update(QUIET)
 
 BF16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86 and Arm names in /proc/cpuinfo
-RECORDED_PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "datasets", "tokenizers", "numpy", "dvc")
+RECORDED_PACKAGES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "bitsandbytes",
+    "accelerate",
+    "datasets",
+    "tokenizers",
+    "numpy",
+    "dvc",
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,7 @@ def quiet() -> None:
     """Leave the terminal to the stage's own progress: no bars and no advice from libraries."""
     from transformers.utils import logging
 
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # PEFT's use of old names
     logging.set_verbosity_error()
     logging.disable_progress_bar()
 

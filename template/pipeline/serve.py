@@ -17,10 +17,11 @@ from pipeline.baseline import TEST
 from pipeline.evaluate import TUNED_RESULTS
 from pipeline.export import served_model
 from pipeline.files import ProjectError, read_jsonl, run_stage, write_json
+from pipeline.run_record import TUNED
 from pipeline.runtime import prepare
 from pipeline.settings import load
-from pipeline.train import TUNED
 
+SERVED = Path("reports/serve.json")
 MEASURED = Path("reports/measured/serve.json")
 NAME = "tuned"
 START_SECONDS = 300
@@ -44,16 +45,16 @@ def main() -> None:
             seconds.append(time.perf_counter() - start)
     equal = sum(answers[item["id"]] == evaluated[item["id"]] for item in items)
     write_json(
-        MEASURED,
+        SERVED,
         {
             "server": "python -m pipeline.server",
-            "requests": len(items),
-            "latency_seconds": {"p50": quantile(seconds, 0.5), "p95": quantile(seconds, 0.95), "n": len(seconds)},
-            "parity": {"items": len(items), "equal": equal},
             "adapter": str(TUNED),
             "merged": folder.name,
+            "parity": {"items": len(items), "equal": equal},
         },
     )
+    latency = {"p50": quantile(seconds, 0.5), "p95": quantile(seconds, 0.95), "n": len(seconds)}
+    write_json(MEASURED, {"requests": len(items), "latency_seconds": latency})
     print(f"{equal} of {len(items)} served answers equal the evaluated ones; p50 {quantile(seconds, 0.5):.2f} s")
 
 
@@ -94,13 +95,17 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise ProjectError(f"the server ended with code {process.returncode}", "python -m pipeline.server", "its message is above")
+            raise ProjectError(
+                f"the server ended with code {process.returncode}", "python -m pipeline.server", "its message is above"
+            )
         try:
             direct.open(f"{url}/healthz", timeout=2).close()
             return
         except OSError:
             time.sleep(0.3)
-    raise ProjectError(f"the server did not answer within {START_SECONDS} s", url, "run `python -m pipeline.server` by hand to see why")
+    raise ProjectError(
+        f"the server did not answer within {START_SECONDS} s", url, "run `python -m pipeline.server` by hand to see why"
+    )
 
 
 if __name__ == "__main__":

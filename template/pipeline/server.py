@@ -76,7 +76,9 @@ def create_app(generator: Generator, name: str, api_key: str | None) -> FastAPI:
         return {
             **head,
             "object": "chat.completion",
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": answer.text}, "finish_reason": answer.finish}],
+            "choices": [
+                {"index": 0, "message": {"role": "assistant", "content": answer.text}, "finish_reason": answer.finish}
+            ],
             "usage": {
                 "prompt_tokens": answer.prompt_tokens,
                 "completion_tokens": answer.completion_tokens,
@@ -91,7 +93,11 @@ def _events(head: dict[str, Any], text: str, finish: str) -> Iterator[str]:
     """A finished answer as server-sent events, for clients that only stream."""
     deltas = [({"role": "assistant", "content": text}, None), ({}, finish)]
     for delta, reason in deltas:
-        chunk = {**head, "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+        chunk = {
+            **head,
+            "object": "chat.completion.chunk",
+            "choices": [{"index": 0, "delta": delta, "finish_reason": reason}],
+        }
         yield f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
     yield "data: [DONE]\n\n"
 
@@ -107,9 +113,21 @@ def main() -> None:
     options = parser.parse_args()
     api_key = os.environ.get("SERVE_API_KEY")
     if options.host not in LOOPBACK and not api_key:
-        sys.exit(str(ProjectError("a server that others can reach needs a key", f"--host {options.host}", "set SERVE_API_KEY")))
+        sys.exit(
+            str(
+                ProjectError(
+                    "a server that others can reach needs a key", f"--host {options.host}", "set SERVE_API_KEY"
+                )
+            )
+        )
     generator = Generator(options.folder, prepare(seed=0))
-    uvicorn.run(create_app(generator, options.name, api_key), host=options.host, port=options.port, log_level="warning", access_log=False)
+    uvicorn.run(
+        create_app(generator, options.name, api_key),
+        host=options.host,
+        port=options.port,
+        log_level="warning",
+        access_log=False,
+    )
 
 
 if __name__ == "__main__":

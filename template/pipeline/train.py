@@ -7,15 +7,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipeline.files import ProjectError, read_json, run_stage, sha256_file, sha256_json, write_json
-from pipeline.model import MANIFEST, base_model, building
-from pipeline.runtime import Device, peak_memory_gib, prepare, versions
+from pipeline import checkpoints, run_record
+from pipeline.files import run_stage, write_json
+from pipeline.model import base_model, building
+from pipeline.progress import step_printer
+from pipeline.run_record import TUNED
+from pipeline.runtime import Device, prepare
 from pipeline.settings import Settings, TrainSettings, load
 
 TRAIN = Path("data/formatted/train.jsonl")
 DEV = Path("data/formatted/dev.jsonl")
-CHECKPOINTS = Path("checkpoints")  # outside the stage's outs, which DVC deletes before it runs the stage again
-TUNED = Path("models/tuned")
 CURVES = Path("reports/curves.json")
 RECORD = Path("reports/measured/train.json")
 ADAPTER_METHODS = {"lora", "qlora", "dora", "rslora"}
@@ -25,11 +26,13 @@ SMOKE_STEPS = 2
 def main() -> None:
     settings = load()
     device = prepare(settings.seed, settings.train.compute_dtype)
-    folder = CHECKPOINTS / checkpoint_key(settings)
-    refuse_full_disk(folder, settings)
-    trainer = build_trainer(settings, device, folder)
+    base = base_model(settings)
+    folder = checkpoints.folder_of(settings, [TRAIN, DEV])
+    weights = sum(path.stat().st_size for path in base.glob("*.safetensors"))
+    checkpoints.refuse_full_disk(folder, weights, settings.train.method)
+    trainer = build_trainer(settings, device, base, folder)
 
-    resumed = last_checkpoint(folder)
+    resumed = checkpoints.latest(folder)
     if resumed:
         print(f"resuming from {resumed}", flush=True)
     start = time.perf_counter()
@@ -38,20 +41,17 @@ def main() -> None:
 
     save(trainer, settings)
     write_json(CURVES, curves(trainer.state.log_history))
-    write_json(RECORD, record(trainer, settings, device, seconds, resumed))
+    write_json(RECORD, run_record.describe(trainer, settings, device, seconds, resumed, TRAIN))
     shutil.rmtree(folder)
 
 
-def build_trainer(settings: Settings, device: Device, folder: Path) -> Any:
+def build_trainer(settings: Settings, device: Device, base: Path, folder: Path) -> Any:
     """TRL's SFTTrainer over the formatted files, with the loss on the completion alone."""
     from datasets import load_dataset
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PrinterCallback
     from trl import SFTTrainer
 
-    base = base_model(settings)
-    data = load_dataset(
-        "json", data_files={"train": str(TRAIN), "dev": str(DEV)}, cache_dir=str(folder / "dataset")
-    )
+    data = load_dataset("json", data_files={"train": str(TRAIN), "dev": str(DEV)}, cache_dir=str(folder / "dataset"))
     trainer = SFTTrainer(
         model=load_base(base, settings.train, device),
         args=build_arguments(settings, device, folder),
@@ -61,7 +61,7 @@ def build_trainer(settings: Settings, device: Device, folder: Path) -> Any:
         peft_config=build_adapter(settings),
         callbacks=[step_printer()],
     )
-    trainer.pop_callback(_default_printer())
+    trainer.pop_callback(PrinterCallback)
     keep_adapters_in_fp32(trainer.model)
     return trainer
 
@@ -169,42 +169,6 @@ def keep_adapters_in_fp32(model: Any) -> None:
             parameter.data = parameter.data.to(torch.float32)
 
 
-def checkpoint_key(settings: Settings) -> str:
-    """A name that changes with everything that shapes the weights: a checkpoint never continues another run."""
-    return sha256_json(
-        [sha256_file(TRAIN), sha256_file(DEV), read_json(MANIFEST)["sha256"], versions(), settings.seed, settings.smoke]
-        + [repr(settings.train), repr(settings.format)]
-    )[:16]
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint. One that a kill left half-written has no readable trainer state; it is removed."""
-    newest_first = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1]))
-    for checkpoint in newest_first:
-        try:
-            json.loads((checkpoint / "trainer_state.json").read_bytes())
-        except (OSError, json.JSONDecodeError):
-            shutil.rmtree(checkpoint)
-            continue
-        return checkpoint
-    return None
-
-
-def refuse_full_disk(folder: Path, settings: Settings) -> None:
-    """Raise `ProjectError` now rather than at the first checkpoint when the disk cannot hold three of them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = sum(path.stat().st_size for path in base_model(settings).glob("*.safetensors"))
-    # Full: fp32 weights and two Adam moments over 16-bit files. Adapters: a few percent of the model, with moments.
-    checkpoint = weights * 6 if settings.train.method == "full" else weights * 0.25
-    free = shutil.disk_usage(folder).free
-    if free < 3 * checkpoint:
-        raise ProjectError(
-            f"{free / 2**30:.1f} GiB free, but checkpoints need up to {3 * checkpoint / 2**30:.1f} GiB",
-            str(folder),
-            "free some space, or link checkpoints/ to a larger disk",
-        )
-
-
 def save(trainer: Any, settings: Settings) -> None:
     """Write the best weights to ``models/tuned``: safetensors only, naming the pinned base and not this machine."""
     with building(TUNED) as folder:
@@ -223,66 +187,11 @@ def save(trainer: Any, settings: Settings) -> None:
 def curves(history: list[dict[str, float]]) -> list[dict[str, float]]:
     """Loss by step: rows of ``step`` with ``loss`` (training) or ``eval_loss`` (dev)."""
     names = ("loss", "eval_loss")
-    return [{"step": row["step"], **{name: row[name] for name in names if name in row}} for row in history if any(n in row for n in names)]
-
-
-def record(trainer: Any, settings: Settings, device: Device, seconds: float, resumed: Path | None) -> dict[str, Any]:
-    """The run record: what was trained on what, with which versions, how long, how large."""
-    tokens = trainer.state.num_input_tokens_seen or int(_last(trainer.state.log_history, "num_tokens"))
-    steps = trainer.state.global_step - (int(resumed.name.split("-")[1]) if resumed else 0)
-    return {
-        "method": settings.train.method,
-        "device": device.name,
-        "device_kind": device.kind,
-        "threads": device.threads,
-        "compute_dtype": device.dtype_name,
-        "seconds": round(seconds, 2),
-        "steps": steps,
-        "resumed": resumed is not None,
-        "tokens": tokens,
-        "tokens_per_second": round(tokens / seconds, 2),
-        "peak_memory_gib": round(peak_memory_gib(device), 3),
-        "best_eval_loss": trainer.state.best_metric,
-        "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
-        "data_sha256": sha256_file(TRAIN),
-        "base_sha256": sha256_json(read_json(MANIFEST)["sha256"]),
-        "tuned_sha256": tuned_sha256(),
-        "params_sha256": sha256_json(repr(settings)),
-        "versions": versions(),
-    }
-
-
-def tuned_sha256() -> str:
-    """One hash over the tuned weights' files."""
-    return sha256_json({path.name: sha256_file(path) for path in sorted(TUNED.glob("*.safetensors"))})
-
-
-def _last(history: list[dict[str, float]], name: str) -> float:
-    return next((row[name] for row in reversed(history) if name in row), 0.0)
-
-
-def step_printer() -> Any:
-    """A callback that prints one line at each logging step: step, loss, seconds left."""
-    from transformers import TrainerCallback
-
-    class StepPrinter(TrainerCallback):
-        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            self.start, self.first = time.monotonic(), state.global_step
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
-            shown = [f"{name} {logs[name]:.4f}" for name in ("loss", "eval_loss") if name in logs]
-            done = state.global_step - self.first
-            if shown and done:
-                left = (time.monotonic() - self.start) / done * (state.max_steps - state.global_step)
-                print(f"step {state.global_step}/{state.max_steps}  {'  '.join(shown)}  about {left:.0f} s left", flush=True)
-
-    return StepPrinter()
-
-
-def _default_printer() -> Any:
-    from transformers.trainer_callback import PrinterCallback
-
-    return PrinterCallback
+    return [
+        {"step": row["step"], **{name: row[name] for name in names if name in row}}
+        for row in history
+        if any(n in row for n in names)
+    ]
 
 
 if __name__ == "__main__":

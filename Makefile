@@ -1,0 +1,31 @@
+# Two commands do everything on a fresh machine with python3 (3.11 or newer), git and make:
+#   make demo    a generated project, run to its verdict        (SMOKE=1: a tiny model, a few rows)
+#   make test    every test
+# .venv holds the generator; .cache/project-env, made once, holds what generated projects run on (torch and so on).
+
+PYTHON ?= python3
+EXAMPLE ?= home_assistant
+DEMO ?= demo
+export PROJECT_VENV ?= $(CURDIR)/.cache/project-env
+
+.PHONY: demo test lint clean
+
+demo: .venv/installed
+	.venv/bin/tunesmith demo $(DEMO) --subdir --example $(EXAMPLE) $(if $(SMOKE),--smoke)
+
+test: .venv/installed lint
+	.venv/bin/pytest
+
+lint: .venv/installed
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+.venv/installed: pyproject.toml
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable . --constraint constraints.txt \
+	  hypothesis mypy pexpect pytest ruff types-pyyaml
+	touch $@
+
+clean:
+	rm -rf .venv .cache demo

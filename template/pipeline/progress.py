@@ -1,0 +1,46 @@
+"""Progress on the terminal: one line rewritten in place, or a few lines in a log."""
+
+import sys
+import time
+from typing import Any
+
+
+class Progress:
+    """One line that tells how far an arm is: rewritten on a terminal, a few lines in a log."""
+
+    def __init__(self, name: str, total: int) -> None:
+        self.name, self.total, self.start, self.next = name, total, time.monotonic(), 0.0
+
+    def __call__(self, done: int) -> None:
+        share = done / self.total
+        if share < self.next and done < self.total:
+            return
+        self.next = share + (0.0 if sys.stdout.isatty() else 0.25)
+        elapsed = time.monotonic() - self.start
+        end = "\r" if sys.stdout.isatty() and done < self.total else "\n"
+        print(
+            f"{self.name}: {done}/{self.total} items, {elapsed:.0f} s, about {elapsed / share - elapsed:.0f} s left",
+            end=end,
+            flush=True,
+        )
+
+
+def step_printer() -> Any:
+    """A callback that prints one line at each logging step: step, loss, seconds left."""
+    from transformers import TrainerCallback
+
+    class StepPrinter(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            self.start, self.first = time.monotonic(), state.global_step
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
+            shown = [f"{name} {logs[name]:.4f}" for name in ("loss", "eval_loss") if name in logs]
+            done = state.global_step - self.first
+            if shown and done:
+                left = (time.monotonic() - self.start) / done * (state.max_steps - state.global_step)
+                print(
+                    f"step {state.global_step}/{state.max_steps}  {'  '.join(shown)}  about {left:.0f} s left",
+                    flush=True,
+                )
+
+    return StepPrinter()

@@ -1,0 +1,66 @@
+"""Every variant that can be generated is lint-free, typed, and passes the tests that it carries."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import ROOT, Generate, Project
+
+VARIANTS = {
+    "the main example": (),
+    "all intents, LoRA on a large GPU": ("intents=42", "method=lora", "hardware=h100_sxm"),
+    "full fine-tuning, no CI": ("method=full", "ci=none"),
+    "DoRA": ("method=dora",),
+    "rank-stabilised LoRA": ("method=rslora", "lora_rank=64"),
+    "own data in ShareGPT form": ("example=none", "dataset_format=sharegpt", "group_key=", "label_key="),
+    "own data in Alpaca form": ("example=none", "dataset_format=alpaca", "primary_metric=rouge_l"),
+    "a model from a hub": ("model=qwen2.5-0.5b-instruct", f"model_revision={'a' * 40}", "hardware=l4"),
+    "answers full of syntax": ('description=a "quoted": {{ 7*7 }} # title', "system_prompt=Say: {{ x }} & 'go'"),
+}
+
+
+@pytest.fixture(scope="module", params=VARIANTS.values(), ids=VARIANTS.keys())
+def variant(request: pytest.FixtureRequest, generate: Generate, project: Project) -> Project:
+    return generate(*request.param)
+
+
+def test_a_variant_is_formatted_linted_and_typed(variant: Project) -> None:
+    variant.run("ruff", "format", "--check", ".")
+    variant.run("ruff", "check", ".")
+    variant.run("mypy")
+
+
+def test_a_variant_passes_its_own_tests(variant: Project) -> None:
+    variant.run("python", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")
+
+
+def test_dvc_reads_the_graph_and_leaves_the_tree_clean(variant: Project) -> None:
+    variant.run("dvc", "dag")
+    assert variant.git("status", "--porcelain") == ""
+
+
+def test_the_project_is_small_enough_to_read(project: Project) -> None:
+    files = project.git("ls-files").split()
+    assert not [name for name in files if (project.path / name).stat().st_size > 64_000]
+
+
+def test_no_jinja_in_python() -> None:
+    for path in sorted((ROOT / "template").rglob("*.py")):
+        text = path.read_text("utf-8")
+        assert "{{" not in text and "{%" not in text, path
+
+
+def test_copier_alone_makes_the_same_default_project(tmp_path: Path, generate: Generate) -> None:
+    """Without the command line, copier's own defaults are the main example and can be linted like it."""
+    folder = tmp_path / "plain"
+    command = [sys.executable, "-m", "copier", "copy", "--defaults", "--quiet", "--vcs-ref=HEAD", str(ROOT), str(folder)]
+    subprocess.run(command, check=True)
+    ours = generate()
+    differing = [
+        name
+        for name in ours.git("ls-files").split()
+        if name.startswith(("pipeline/", "tests/", "locks/")) and (folder / name).read_bytes() != (ours.path / name).read_bytes()
+    ]
+    assert not differing
