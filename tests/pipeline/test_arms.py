@@ -1,0 +1,60 @@
+"""Prompts of the arms: the same for every item, drawn from training data alone."""
+
+from typing import Any
+
+from pipeline.arms import choose_shots, conversation, quantile
+from pipeline.generation import shared_prefix
+
+
+def record(name: str, label: str | None = None, system: str | None = None) -> dict[str, Any]:
+    opening = [{"role": "system", "content": system}] if system else []
+    turns = [{"role": "user", "content": f"ask {name}"}, {"role": "assistant", "content": f"answer {name}"}]
+    return {"id": name, "label": label, "group": None, "messages": [*opening, *turns]}
+
+
+def test_a_prompt_ends_before_the_expected_answer() -> None:
+    prompt = conversation(record("x"), "Be brief.")
+    assert [message["role"] for message in prompt] == ["system", "user"]
+    assert "answer" not in str(prompt)
+
+
+def test_shots_stand_as_earlier_turns() -> None:
+    prompt = conversation(record("x"), "", [record("a"), record("b")])
+    assert [message["content"] for message in prompt] == ["ask a", "answer a", "ask b", "answer b", "ask x"]
+
+
+def test_a_records_own_system_message_wins_over_the_projects() -> None:
+    assert conversation(record("x", system="Own."), "Project.")[0]["content"] == "Own."
+
+
+def test_shots_show_every_label_before_any_label_twice() -> None:
+    train = [record(f"{label}{number}", label) for label in "abc" for number in range(5)]
+    chosen = choose_shots(train, 5, seed=1)
+    assert {shot["label"] for shot in chosen[:3]} == set("abc")
+    assert len({shot["id"] for shot in chosen}) == 5
+
+
+def test_shots_depend_on_the_seed_and_not_on_the_order_of_the_file() -> None:
+    train = [record(f"r{number:02}", "ab"[number % 2]) for number in range(20)]
+    assert choose_shots(train, 6, seed=3) == choose_shots(train[::-1], 6, seed=3)
+    assert choose_shots(train, 6, seed=3) != choose_shots(train, 6, seed=4)
+
+
+def test_fewer_records_than_shots_are_all_shown() -> None:
+    assert len(choose_shots([record("a"), record("b")], 6, seed=0)) == 2
+
+
+def test_the_shared_prefix_never_swallows_a_whole_prompt() -> None:
+    common = list(range(40))
+    assert shared_prefix([common, [*common, 1]]) == common[:-1]
+    assert shared_prefix([[*common, 1, 2], [*common, 3, 4]]) == common
+
+
+def test_a_short_or_single_prefix_is_not_worth_a_cache() -> None:
+    assert shared_prefix([[1, 2, 3], [1, 2, 4]]) == []
+    assert shared_prefix([list(range(100))]) == []
+
+
+def test_quantiles_are_values_that_were_measured() -> None:
+    assert quantile([4.0, 1.0, 3.0, 2.0], 0.5) == 2.0
+    assert quantile([4.0, 1.0, 3.0, 2.0], 0.95) == 4.0

@@ -1,0 +1,48 @@
+"""params.yaml is read strictly: a slip stops the stage and names itself."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.files import ProjectError
+from pipeline.settings import PARAMS, load
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def changed(tmp_path: Path, old: str, new: str) -> Path:
+    text = (ROOT / PARAMS).read_text("utf-8")
+    assert old in text
+    path = tmp_path / "params.yaml"
+    path.write_text(text.replace(old, new), "utf-8")
+    return path
+
+
+def test_the_emitted_parameters_are_valid() -> None:
+    assert load(ROOT / PARAMS).train.max_steps >= 1
+
+
+def test_a_misspelt_knob_is_refused_with_the_right_spelling(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError, match="learning_rat") as caught:
+        load(changed(tmp_path, "  learning_rate:", "  learning_rat:"))
+    assert "learning_rate" in caught.value.mend
+
+
+def test_a_value_of_the_wrong_type_is_refused_with_its_place(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError, match=r"lora_rank"):
+        load(changed(tmp_path, "lora_rank: ", "lora_rank: many # "))
+
+
+def test_scientific_notation_is_a_number(tmp_path: Path) -> None:
+    assert load(changed(tmp_path, "learning_rate: ", "learning_rate: 5e-4 # ")).train.learning_rate == 5e-4
+
+
+def test_a_settings_value_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        load(ROOT / PARAMS).seed = 1  # type: ignore[misc]
+
+
+def test_a_missing_file_says_where_to_stand(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError) as caught:
+        load(tmp_path / "params.yaml")
+    assert "project's root" in caught.value.mend
