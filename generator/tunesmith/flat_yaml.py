@@ -18,6 +18,7 @@ INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 SPECIAL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 NULL = {"", "~", "null", "Null", "NULL"}
+MAX_DEPTH = 5
 MAX_DIGITS = 30  # int() of a very long literal is slow, and no question takes one
 
 
@@ -85,21 +86,27 @@ def _decode(source: str, data: bytes) -> str:
 
 def _compose(source: str, text: str) -> yaml.Node | None:
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                raise _broken(
-                    source, "YAML aliases (*name) are not allowed; write the value out", _line(event.start_mark)
-                )
+        _refuse_nesting(source, text)
         composed: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise _broken(source, _explain(error), _line(mark)) from None
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
-        raise _broken(source, f"the character #x{ord(str(error.character)):04x} is not allowed in YAML", line) from None
-    except RecursionError:
-        raise _broken(source, "nested too deeply; a spec is flat: one `key: value` a line") from None
+        code = error.character if isinstance(error.character, int) else ord(error.character)
+        raise _broken(source, f"the character #x{code:04x} is not allowed in YAML", line) from None
     return composed
+
+
+def _refuse_nesting(source: str, text: str) -> None:
+    """Stop at the first alias or at deep nesting: PyYAML's time grows with the square of the depth."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise _broken(source, "YAML aliases (*name) are not allowed; write the value out", _line(event.start_mark))
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise _broken(source, "nested too deeply; a spec is flat: one `key: value` a line", _line(event.start_mark))
 
 
 def _explain(error: yaml.MarkedYAMLError) -> str:

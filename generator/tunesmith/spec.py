@@ -4,6 +4,7 @@ import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def value_problems(key: str, value: Any, line: int | None) -> list[Problem]:
         ]
     if isinstance(value, str) and (message := _text_fault(question, value)):
         return [Problem(key, message, line)]
-    if not _validator({key: schema()["properties"][key]}).is_valid({key: value}):
+    if not _validator(key).is_valid(value):
         return [Problem(key, f"{_shown(value)} is not allowed", line, _allowed(question))]
     return []
 
@@ -173,10 +174,11 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _validator(properties: Mapping[str, Any]) -> Any:
+@cache
+def _validator(key: str) -> Any:
     from jsonschema import Draft202012Validator  # heavy: only where a spec is checked
 
-    return Draft202012Validator({"type": "object", "properties": properties})
+    return Draft202012Validator(schema()["properties"][key])
 
 
 def _rule_problems(values: Mapping[str, Any], lines: Mapping[str, int]) -> list[Problem]:

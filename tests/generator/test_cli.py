@@ -1,0 +1,94 @@
+"""The command line: exit codes, JSON, nothing heavy imported for help, no prompt without a terminal."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Run
+from tunesmith import catalog
+from tunesmith.questions import schema
+
+HEAVY = ("copier", "jinja2", "jsonschema", "questionary", "numpy", "pydantic", "prompt_toolkit")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["new", "--help"], ["catalog"], ["catalog", "support"], ["schema"]])
+def test_nothing_heavy_is_imported_to_look_things_up(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom tunesmith.cli import main\n"
+        f"try:\n    main({arguments!r})\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_without_a_command_the_help_is_printed(tunesmith: Run) -> None:
+    done = tunesmith()
+    assert done.returncode == 2 and "COMMAND" in done.stdout
+
+
+def test_the_schema_is_printed_whole(tunesmith: Run) -> None:
+    assert json.loads(tunesmith("schema").stdout) == schema()
+
+
+@pytest.mark.parametrize("what", ["models", "hardware", "support", "prices"])
+def test_a_catalogue_is_a_table_or_json(what: str, tunesmith: Run) -> None:
+    assert tunesmith("catalog", what).stdout
+    assert list(json.loads(tunesmith("catalog", what, "--json").stdout)) == [what]
+
+
+def test_an_old_price_is_pointed_out(tunesmith: Run) -> None:
+    assert ("older than 90 days" in tunesmith("catalog", "prices").stderr) == any(
+        row["stale"] for row in json.loads(tunesmith("catalog", "prices", "--json").stdout)["prices"].values()
+    )
+    assert catalog.STALE_AFTER_DAYS == 90
+
+
+def test_without_a_terminal_the_missing_answers_are_named(tunesmith: Run, tmp_path: Path) -> None:
+    done = tunesmith("new", tmp_path / "p", "--set", "seed=3", "--set", "shipped_before=true")
+    assert done.returncode == 2
+    assert "project_name" in done.stderr and "--defaults" in done.stderr
+    assert "seed" not in done.stderr and "prompt_measured" not in done.stderr
+    assert not (tmp_path / "p").exists()
+
+
+def test_problems_come_as_json_too(tunesmith: Run, tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text("seed: 1\nmetod: qlora\n")
+    done = tunesmith("new", tmp_path / "p", "--spec", tmp_path / "spec.yaml", "--json")
+    assert done.returncode == 2
+    (problem,) = json.loads(done.stdout)["problems"]
+    assert (problem["key"], problem["line"], problem["nearest"]) == ("metod", 2, "method")
+
+
+def test_advice_is_given_without_writing_anything(tunesmith: Run, tmp_path: Path) -> None:
+    done = tunesmith("advise", "--defaults", "--set", "shipped_before=true", "--set", "knowledge_changes=true", "--json", cwd=tmp_path)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["approach"] == "rag"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_choice_against_the_advice_is_told_but_not_refused(tunesmith: Run, tmp_path: Path) -> None:
+    done = tunesmith("new", tmp_path / "p", "--defaults", "--json", "--save-spec", tmp_path / "saved.yaml")
+    assert done.returncode == 0
+    assert "advice: prompting, not finetune" in done.stderr
+    assert json.loads(done.stdout)["committed"] is True
+    again = tunesmith("new", tmp_path / "q", "--spec", tmp_path / "saved.yaml")
+    assert again.returncode == 0
+
+
+def test_an_answer_without_effect_is_pointed_out(tunesmith: Run, tmp_path: Path) -> None:
+    done = tunesmith("new", tmp_path / "p", "--defaults", "--set", "example=none", "--set", "intents=42")
+    assert "intents: has no effect" in done.stderr
+
+
+def test_data_add_wants_a_project_that_takes_data(tunesmith: Run, project: Path, tmp_path: Path) -> None:
+    records = tmp_path / "mine.jsonl"
+    records.write_text('{"messages": []}\n')
+    done = tunesmith("data", "add", records, project)
+    assert done.returncode == 2 and "is built by the example home_assistant" in done.stderr
+    done = tunesmith("data", "add", tmp_path / "missing.jsonl", project)
+    assert done.returncode == 2 and "No such file" in done.stderr
+    done = tunesmith("data", "add", records, tmp_path)
+    assert done.returncode == 2 and ".copier-answers.yml" in done.stderr
