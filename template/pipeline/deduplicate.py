@@ -1,10 +1,14 @@
 """Drop what says the same thing twice: equal records, contradictions, and near duplicates with the same answer."""
 
+from typing import TypeAlias
+
 import numpy as np
 from msgspec import Struct
 
 from pipeline.near_duplicates import Pairs, Shingles, clusters, near_pairs, normalise
 from pipeline.records import Record, Rejected, Source
+
+Asked: TypeAlias = tuple[str, str]  # the system prompt and the prompt, normalised
 
 
 class Deduplicated(Struct):
@@ -28,9 +32,9 @@ def deduplicate(source: Source, threshold: float, test_items: int, frozen: list[
     A near duplicate is dropped only if its answer is the same: "turn on the light" and "turn off the light" are near.
     Frozen items whose line is gone from the data are part of the result.
     """
-    unique, rejected = _distinct_prompts(source, frozen)
-    prompts = [normalise(record.prompt) for record in unique]
-    shingles = Shingles.of_texts(prompts)
+    distinct, rejected = _distinct_prompts(source, frozen)
+    unique = list(distinct.values())
+    shingles = Shingles.of_texts([prompt for _, prompt in distinct])
     pairs = near_pairs(shingles, threshold)
     fixed = {record.id for record in frozen}
     dropped: set[int] = set()
@@ -50,12 +54,15 @@ def deduplicate(source: Source, threshold: float, test_items: int, frozen: list[
     )
 
 
-def _distinct_prompts(source: Source, frozen: list[Record]) -> tuple[list[Record], list[Rejected]]:
-    """One record for each prompt; the same prompt again is a duplicate or, with another answer, a contradiction."""
+def _distinct_prompts(source: Source, frozen: list[Record]) -> tuple[dict[Asked, Record], list[Rejected]]:
+    """One record for each system prompt and prompt, by both of them as `normalise` gives them.
+
+    The same prompt again is a duplicate or, with another answer, a contradiction.
+    """
     fixed, present = {record.id for record in frozen}, {record.id for record in source.records}
     ordered = [record for record in frozen if record.id not in present]
     ordered += sorted(source.records, key=lambda record: record.id not in fixed)
-    first: dict[tuple[str, str], Record] = {}
+    first: dict[Asked, Record] = {}
     rejected = []
     for record in ordered:
         kept = first.setdefault((normalise(record.system), normalise(record.prompt)), record)
@@ -66,7 +73,7 @@ def _distinct_prompts(source: Source, frozen: list[Record]) -> tuple[list[Record
         else:
             detail = f"line {kept.line} answers the same prompt differently"
             rejected.append(source.reject(record, "conflicting_label", detail, kept.id))
-    return list(first.values()), rejected
+    return first, rejected
 
 
 def _renumbered(pairs: Pairs, kept: list[int], size: int) -> Pairs:

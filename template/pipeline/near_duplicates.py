@@ -8,7 +8,6 @@ the previous text with that key only: a cluster of n copies costs about 2n compa
 
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,31 +103,25 @@ def near_pairs(shingles: Shingles, threshold: float) -> Pairs:
 def neighbours(shingles: Shingles, queries: Sequence[int], threshold: float) -> Pairs:
     """Every pair (query, other) at least ``threshold`` similar, none missed: exact, where MinHash is not.
 
-    A text that shares `ceil(threshold * n)` of a query's n shingles must have one of any `n - that + 1` of them, so
-    only the texts that have one of the query's rarest shingles are compared (the prefix filter of set joins).
+    Counts for each query how many of its shingles every text has, so it is meant for a benchmark's few hundred items.
     """
-    vocabulary, first, counts, owners = _postings(shingles, queries)
-    found = [np.zeros((0, 2), np.int64)]
-    for query in queries:
-        known = np.searchsorted(vocabulary, shingles.of(query))
-        needed = max(1, int(np.ceil(threshold * len(known) - 1e-9)))
-        rarest = known[np.argsort(counts[known], kind="stable")][: len(known) - needed + 1]
-        others = np.unique(owners[_ranges(first[rarest], counts[rarest])])
-        others = others[others != query]
-        pairs = np.stack([np.full(len(others), query), others], axis=1)
-        found.append(pairs[shingles.jaccard(pairs) >= threshold])
-    return np.concatenate(found)
-
-
-def _postings(shingles: Shingles, queries: Sequence[int]) -> tuple[NDArray[Any], ...]:
-    """Which texts have the queries' shingles: the hashes, where each one's texts begin, how many, and the texts."""
-    wanted = np.zeros(1 << 24, bool)  # by the first 24 bits: a few hashes too many do no harm
+    # Only texts that share a shingle with a query matter. Comparing the first 24 bits leaves a few too many.
+    wanted = np.zeros(1 << 24, bool)
     wanted[shingles.select(queries).hashes >> 8] = True
     places = np.flatnonzero(wanted[shingles.hashes >> 8])
     order = places[np.argsort(shingles.hashes[places], kind="stable")]
-    owners = np.searchsorted(shingles.starts, order, side="right") - 1
     vocabulary, first, counts = np.unique(shingles.hashes[order], return_index=True, return_counts=True)
-    return vocabulary, first, counts, owners
+    owners = np.searchsorted(shingles.starts, order, side="right") - 1
+
+    sizes = np.diff(shingles.starts)
+    found = [np.zeros((0, 2), np.int64)]
+    for query in queries:
+        known = np.searchsorted(vocabulary, shingles.of(query))
+        shared = np.bincount(owners[_ranges(first[known], counts[known])], minlength=len(shingles))
+        others = np.flatnonzero(shared / (len(known) + sizes - shared) >= threshold)
+        others = others[others != query]
+        found.append(np.stack([np.full(len(others), query), others], axis=1))
+    return np.concatenate(found)
 
 
 def clusters(size: int, pairs: Pairs) -> NDArray[np.int64]:

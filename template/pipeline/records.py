@@ -166,11 +166,9 @@ def canonical(fields: dict[str, Any], settings: CurateSettings, line: int) -> Re
         raise BadRecordError("too_short", f"the answer has {len(answer)} characters of {settings.min_answer_chars}")
     if length > settings.max_chars:
         raise BadRecordError("too_long", f"{length} characters of at most {settings.max_chars}")
-    digest = hashlib.sha256()
-    for turn in messages:
-        digest.update(f"{turn.role}\0{turn.content}\0".encode())
+    identity = "".join([f"{turn.role}\0{turn.content}\0" for turn in messages])
     return Record(
-        id=digest.hexdigest()[:16],
+        id=hashlib.sha256(identity.encode()).hexdigest()[:16],
         messages=messages,
         group=_tag(fields, settings.group_key, "group_key"),
         label=_tag(fields, settings.label_key, "label_key"),

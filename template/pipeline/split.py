@@ -131,37 +131,43 @@ def _take(
     members: dict[str, list[int]] = defaultdict(list)
     for index in sorted(pool):
         members[units[index]].append(index)
-    strata = _strata(records, members)
-    taken: list[str] = []
+    names_in_order = sorted(members, key=_order)
+    taken: set[str] = set()
     budget, left = wanted, len(pool)
-    for _, names in sorted(strata.items(), key=lambda item: (sum(len(members[name]) for name in item[1]), item[0])):
-        size = sum(len(members[name]) for name in names)
+    for size, _, names in sorted(_strata(records, members, names_in_order)):
         quota, got = budget * size / left, 0
-        for name in sorted(names, key=_order):
+        for name in names:
             count = len(members[name])
             due = quota - got >= count / 2 or (every_label and not got and len(names) >= MIN_UNITS_OF_A_LABEL)
             if due and got + count <= budget:
-                taken.append(name)
+                taken.add(name)
                 got += count
         budget, left = budget - got, left - size
-    for name in sorted(members.keys() - set(taken), key=_order):  # rounding may leave a little room
-        if len(members[name]) <= budget:
-            taken.append(name)
+    for name in names_in_order if budget else []:  # rounding left a little room
+        if name not in taken and len(members[name]) <= budget:
+            taken.add(name)
             budget -= len(members[name])
     return sorted(index for name in taken for index in members[name])
 
 
-def _strata(records: Sequence[Record], members: dict[str, list[int]]) -> dict[str, list[str]]:
-    """Unit names by label (a unit's most frequent one); labels with few units share the stratum ``""``."""
+def _strata(
+    records: Sequence[Record], members: dict[str, list[int]], names_in_order: list[str]
+) -> list[tuple[int, str, list[str]]]:
+    """For each label (a unit's most frequent one) its records, itself and its units; rare labels are one stratum."""
     by_label: dict[str, list[str]] = defaultdict(list)
-    for name, indices in members.items():
-        labels = Counter(records[index].label or "" for index in indices)
-        by_label[min(labels, key=lambda label: (-labels[label], label))].append(name)
+    for name in names_in_order:
+        labels = [records[index].label or "" for index in members[name]]
+        by_label[_most_frequent(labels) if len(labels) > 1 else labels[0]].append(name)
     strata: dict[str, list[str]] = defaultdict(list)
     for label, names in by_label.items():
         strata[label if len(names) >= MIN_UNITS_OF_A_LABEL else ""] += names
-    return strata
+    return [(sum(len(members[name]) for name in names), label, names) for label, names in strata.items()]
 
 
-def _order(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()
+def _most_frequent(labels: list[str]) -> str:
+    counts = Counter(labels)
+    return min(counts, key=lambda label: (-counts[label], label))
+
+
+def _order(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()
