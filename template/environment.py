@@ -11,7 +11,6 @@ import hashlib
 import os
 import subprocess
 import sys
-import tomllib
 import venv
 from pathlib import Path
 
@@ -20,7 +19,7 @@ LOCK = ROOT / "locks" / "trl.txt"
 
 
 def main() -> int:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036  (whoever starts this may have an older one)
         return refuse(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
     folder = Path(os.environ.get("PROJECT_VENV") or ROOT / ".venv").absolute()
     binaries = folder / ("Scripts" if os.name == "nt" else "bin")
@@ -34,7 +33,8 @@ def main() -> int:
             stamp.write_text(wanted)
         subprocess.run([python, "-m", "pipeline.model", "--fetch"], cwd=ROOT, check=True)
     except subprocess.CalledProcessError as error:
-        return refuse(f"`{' '.join(map(str, error.cmd[1:]))}` failed; mend what it says above and run this again", error.returncode)
+        failed = " ".join(map(str, error.cmd[1:]))
+        return refuse(f"`{failed}` failed; mend what it says above and run this again", error.returncode)
     if sys.argv[1:]:
         return run(sys.argv[1:], folder, binaries)
     print(f"ready: {folder}\n  run   python3 environment.py dvc repro\n  or    source {binaries}/activate && dvc repro")
@@ -43,6 +43,8 @@ def main() -> int:
 
 def requirements() -> list[str]:
     """What pyproject.toml asks for, tools for development included. The stages run from this folder, uninstalled."""
+    import tomllib  # not in the older Pythons that main() turns away
+
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     return [*project["dependencies"], *project["optional-dependencies"]["dev"]]
 

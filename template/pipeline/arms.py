@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,11 @@ def answer_items(
     arm: str,
     generator: Generator,
     items: Sequence[Record],
-    prompt_of: Callable[[Record], list[Message]],
+    conversations: Sequence[list[Message]],
     settings: EvaluateSettings,
 ) -> tuple[list[Row], dict[str, Any]]:
     """Answer every item. Returns the rows (the same on every run) and the measurement (seconds; never the same)."""
-    prompts = [generator.render(prompt_of(item)) for item in items]
+    prompts = [generator.render(messages) for messages in conversations]
     progress = Progress(arm, len(items))
     start = time.perf_counter()
     answers = generator.answer(prompts, settings.max_new_tokens, settings.batch_size, progress)

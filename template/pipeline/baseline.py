@@ -33,13 +33,8 @@ def main() -> None:
 
     measured = {}
     for arm, examples in policies.items():
-        rows, measured[arm] = answer_items(
-            arm,
-            generator,
-            items,
-            lambda item, examples=examples: conversation(item, system, examples),
-            settings.evaluate,
-        )
+        prompts = [conversation(item, system, examples) for item in items]
+        rows, measured[arm] = answer_items(arm, generator, items, prompts, settings.evaluate)
         write_jsonl(RESULTS / f"{arm}.jsonl", rows)
         print(f"{arm}: {headline(rows, settings)}")
     write_json(MEASURED, measured)

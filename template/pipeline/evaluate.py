@@ -27,9 +27,9 @@ def main() -> None:
     device = prepare(settings.seed)
     folder = served_model(settings, prepare(settings.seed, settings.train.compute_dtype))
     system = system_prompt("system")
-    rows, measured = answer_items(
-        "tuned", Generator(folder, device), read_jsonl(TEST), lambda item: conversation(item, system), settings.evaluate
-    )
+    items = read_jsonl(TEST)
+    prompts = [conversation(item, system) for item in items]
+    rows, measured = answer_items("tuned", Generator(folder, device), items, prompts, settings.evaluate)
     write_jsonl(TUNED_RESULTS / "tuned.jsonl", rows)
     print(f"tuned: {headline(rows, settings)}")
     write_json(MEASURED, {"tuned": measured})

@@ -129,7 +129,8 @@ def shared_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
     """The longest token prefix that all prompts share, short of any whole prompt; empty when not worth caching."""
     if len(prompts) < 2:
         return []
-    first, last = min(prompts), max(prompts)  # in lexicographic order the extremes differ earliest
+    ordered = sorted(map(list, prompts))
+    first, last = ordered[0], ordered[-1]  # in lexicographic order the extremes differ earliest
     limit = min(map(len, prompts)) - 1
     length = 0
     while length < limit and first[length] == last[length]:

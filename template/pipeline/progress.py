@@ -29,7 +29,7 @@ def step_printer() -> Any:
     """A callback that prints one line at each logging step: step, loss, seconds left."""
     from transformers import TrainerCallback
 
-    class StepPrinter(TrainerCallback):
+    class StepPrinter(TrainerCallback):  # type: ignore[misc]
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             self.start, self.first = time.monotonic(), state.global_step
 

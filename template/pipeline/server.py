@@ -40,7 +40,7 @@ class ChatRequest(BaseModel):
     model: str
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     max_tokens: Annotated[int, Field(ge=1, le=MAX_NEW_TOKENS)] = 256
-    temperature: Literal[0, 0.0] = 0
+    temperature: Annotated[float, Field(ge=0, le=0)] = 0  # answers are greedy, as on the benchmark
     stream: bool = False
     user: str | None = None
 

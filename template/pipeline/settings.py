@@ -24,7 +24,7 @@ class Strict(Struct, frozen=True, forbid_unknown_fields=True):
     """Base of every group: immutable, and an unknown key is an error."""
 
 
-class ModelSettings(Strict):
+class ModelSettings(Strict, frozen=True):
     """Where the base model comes from, pinned so that it can never change unnoticed."""
 
     name: str
@@ -35,7 +35,7 @@ class ModelSettings(Strict):
     revision: str | None = None  # hub only: a full commit hash
 
 
-class CurateSettings(Strict):
+class CurateSettings(Strict, frozen=True):
     path: str
     format: Literal["jsonl", "alpaca", "sharegpt", "messages"]
     group_key: str | None
@@ -49,11 +49,11 @@ class CurateSettings(Strict):
     benchmark_version: PositiveInt
 
 
-class FormatSettings(Strict):
+class FormatSettings(Strict, frozen=True):
     max_length: PositiveInt  # tokens, prompt and answer together
 
 
-class EvaluateSettings(Strict):
+class EvaluateSettings(Strict, frozen=True):
     primary_metric: Literal["exact_match", "json_match", "contains", "label_accuracy", "token_f1", "rouge_l"]
     minimum_effect: Fraction  # the smallest gain in the primary metric that is worth shipping
     alpha: Fraction
@@ -63,7 +63,7 @@ class EvaluateSettings(Strict):
     bootstrap_samples: PositiveInt
 
 
-class TrainSettings(Strict):
+class TrainSettings(Strict, frozen=True):
     method: Literal["full", "lora", "qlora", "dora", "rslora"]
     lora_rank: PositiveInt
     lora_alpha: PositiveInt
@@ -82,22 +82,22 @@ class TrainSettings(Strict):
     optimizer: str
 
 
-class CostSettings(Strict):
+class CostSettings(Strict, frozen=True):
     hardware: str  # a row of prices.yaml
     monthly_requests: PositiveInt
     utilisation: Fraction  # share of a rented hour that serves requests
 
 
-class ServeSettings(Strict):
+class ServeSettings(Strict, frozen=True):
     parity_items: PositiveInt  # benchmark items answered again by the real server
 
 
-class GateSettings(Strict):
+class GateSettings(Strict, frozen=True):
     require_ship: bool  # true: any verdict but SHIP TUNED fails `dvc repro`
     minimum_parity: Fraction
 
 
-class Settings(Strict):
+class Settings(Strict, frozen=True):
     smoke: bool
     seed: NonNegativeInt
     model: ModelSettings

@@ -20,7 +20,7 @@ DEV = Path("data/formatted/dev.jsonl")
 CURVES = Path("reports/curves.json")
 RECORD = Path("reports/measured/train.json")
 ADAPTER_METHODS = {"lora", "qlora", "dora", "rslora"}
-SMOKE_STEPS = 2
+SMOKE_STEPS = 8
 
 
 def main() -> None:
@@ -121,7 +121,7 @@ def build_arguments(settings: Settings, device: Device, folder: Path) -> Any:
 
     train = settings.train
     steps = SMOKE_STEPS if settings.smoke else train.max_steps
-    every = min(train.eval_steps, steps)
+    every = SMOKE_STEPS // 4 if settings.smoke else min(train.eval_steps, steps)
     return SFTConfig(
         output_dir=str(folder),
         seed=settings.seed,

@@ -1,0 +1,179 @@
+"""The smoke path: every stage for real, on a tiny random model. Then what a team relies on: repeat, resume, share, compare."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import SHARED, Generate, Project
+
+# SIGKILL, which no process can catch, while the second checkpoint is half-written.
+KILL_AT_SECOND_CHECKPOINT = """
+import os, pathlib, signal
+import transformers
+from pipeline import train
+
+saves = []
+original = transformers.Trainer._save_optimizer_and_scheduler
+
+def save_or_die(self, output_dir):
+    saves.append(output_dir)
+    if len(saves) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    original(self, output_dir)
+
+transformers.Trainer._save_optimizer_and_scheduler = save_or_die
+train.main()
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(generate: Generate, project: Project) -> Project:
+    """A project whose parameters say smoke, run to its end and committed."""
+    smoke = generate()
+    smoke.edit("params.yaml", "smoke: false", "smoke: true")
+    smoke.git("commit", "-qam", "Smoke")
+    smoke.run("dvc", "repro")
+    smoke.git("add", "-A")
+    smoke.git("commit", "-qm", "Run every stage")
+    return smoke
+
+
+def test_the_smoke_run_passes_all_stages_and_leaves_the_workspace_alone(project: Project) -> None:
+    printed = project.run("dvc", "exp", "run", "--temp", "-S", "smoke=true").stdout
+    for stage in ("data", "model", "curate", "format", "baseline", "train", "evaluate", "serve", "cost", "report", "gate"):
+        assert f"stage '{stage}'" in printed
+    assert "smoke" in printed.lower()
+    assert project.git("status", "--porcelain") == ""
+    assert not (project.path / "reports").exists()
+
+
+def test_a_smoke_run_never_says_ship(finished: Project) -> None:
+    verdict = finished.read("reports/verdict.json")
+    assert verdict["smoke"] and verdict["decision"] == "INSUFFICIENT EVIDENCE" and verdict["ship"] is None
+
+
+def test_a_second_repro_does_nothing(finished: Project) -> None:
+    printed = finished.run("dvc", "repro").stdout
+    assert "Data and pipelines are up to date." in printed
+    assert finished.git("status", "--porcelain") == ""
+
+
+def test_running_everything_again_gives_the_same_bytes(finished: Project) -> None:
+    before = (finished.path / "dvc.lock").read_bytes()
+    finished.run("dvc", "repro", "--force")
+    assert (finished.path / "dvc.lock").read_bytes() == before
+    finished.git("checkout", "-q", ".")
+
+
+def test_a_killed_training_resumes_to_the_same_weights(finished: Project) -> None:
+    before = finished.read("reports/measured/train.json")["tuned_sha256"]
+    environment = {**os.environ, "PYTHONPATH": str(finished.path)}
+    killed = subprocess.run(
+        [SHARED / "bin" / "python", "-c", KILL_AT_SECOND_CHECKPOINT], cwd=finished.path, env=environment, capture_output=True
+    )
+    assert killed.returncode == -9, killed.stderr.decode()
+    printed = finished.run("python", "-m", "pipeline.train").stdout
+    assert "resuming from checkpoints" in printed
+    record = finished.read("reports/measured/train.json")
+    assert record["resumed"] and record["tuned_sha256"] == before
+    assert not list((finished.path / "checkpoints").glob("*/checkpoint-*"))
+    finished.git("checkout", "-q", ".")
+
+
+def test_a_clone_has_nothing_to_do_after_a_pull(finished: Project, tmp_path: Path) -> None:
+    storage = str(tmp_path / "storage")
+    finished.run("dvc", "remote", "modify", "--local", "storage", "url", storage)
+    finished.run("dvc", "push")
+    clone = Project(tmp_path / "elsewhere" / "clone")
+    subprocess.run(["git", "clone", "-q", str(finished.path), str(clone.path)], check=True)
+    clone.run("dvc", "remote", "modify", "--local", "storage", "url", storage)
+    clone.run("dvc", "pull")
+    assert "Data and pipelines are up to date." in clone.run("dvc", "repro").stdout
+    assert (clone.path / "models/tuned").is_dir() and (clone.path / "reports/report.html").is_file()
+    assert clone.git("status", "--porcelain") == ""
+
+
+def test_base_weights_are_never_pushed(finished: Project) -> None:
+    cached = finished.path / ".dvc" / "cache"
+    assert max(path.stat().st_size for path in cached.rglob("*") if path.is_file()) < 5_000_000
+
+
+def test_experiments_can_be_told_apart(finished: Project) -> None:
+    finished.run("dvc", "exp", "run", "--name", "slower", "-S", "train.learning_rate=2e-4")
+    shown = finished.run("dvc", "exp", "show", "--csv", "--no-pager").stdout
+    assert "slower" in shown and "0.0002" in shown and "train.learning_rate" in shown
+    finished.git("checkout", "-q", ".")
+
+
+def test_a_broken_record_names_its_line_and_keeps_the_last_results(finished: Project) -> None:
+    raw = finished.path / "data/raw/requests.jsonl"
+    raw.chmod(0o644)
+    lines = raw.read_bytes().split(b"\n")
+    raw.unlink()
+    raw.write_bytes(b"\n".join([*lines[:6], b'{"prompt": "cut of', *[b"\xe9\xe8"] * 900, *lines[6:]]))
+    before = (finished.path / "data/eval/test.jsonl").read_bytes()
+    failed = finished.run("python", "-m", "pipeline.curate", check=False)
+    assert failed.returncode == 1 and "line 7" in failed.stdout and "Traceback" not in failed.stdout
+    assert (finished.path / "data/eval/test.jsonl").read_bytes() == before
+    raw.unlink()
+    finished.run("dvc", "checkout", "--force")
+
+
+def test_a_misspelt_parameter_stops_the_first_stage_that_reads_it(finished: Project) -> None:
+    finished.edit("params.yaml", "  lora_rank:", "  lora_rnak:")
+    failed = finished.run("python", "-m", "pipeline.train", check=False)
+    assert failed.returncode == 1 and "did you mean `lora_rank`?" in failed.stdout
+    finished.git("checkout", "-q", ".")
+
+
+def test_the_server_wants_its_key_and_refuses_what_it_would_ignore(finished: Project) -> None:
+    """Through the project's own start-up code and the official client."""
+    script = finished.path / "try_server.py"
+    script.write_text(SERVER_SESSION, "utf-8")
+    printed = finished.run("python", "try_server.py").stdout
+    script.unlink()
+    assert printed.splitlines()[-3:] == ["401", "422", "streamed"]
+
+
+SERVER_SESSION = """
+import openai
+from pipeline.export import served_model
+from pipeline.runtime import prepare
+from pipeline.serve import running_server
+from pipeline.settings import load
+
+settings = load()
+folder = served_model(settings, prepare(settings.seed, settings.train.compute_dtype))
+question = {"model": "tuned", "messages": [{"role": "user", "content": "lights"}], "max_tokens": 4}
+with running_server(folder) as (url, key):
+    try:
+        openai.OpenAI(base_url=f"{url}/v1", api_key="wrong").chat.completions.create(**question)
+    except openai.APIStatusError as error:
+        print(error.status_code)
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key=key)
+    try:
+        client.chat.completions.create(**question, logprobs=True)
+    except openai.APIStatusError as error:
+        print(error.status_code)
+    whole = client.chat.completions.create(**question).choices[0].message.content
+    parts = [chunk.choices[0].delta.content or "" for chunk in client.chat.completions.create(**question, stream=True)]
+    print("streamed" if "".join(parts) == whole else "differs")
+"""
+
+
+def test_a_server_that_others_can_reach_needs_a_key(finished: Project) -> None:
+    refused = finished.run("python", "-m", "pipeline.server", "models", "--host", "0.0.0.0", check=False, SERVE_API_KEY="")
+    assert refused.returncode == 1 and "SERVE_API_KEY" in refused.stdout
+
+
+def test_the_demo_command_runs_the_smoke_path(tmp_path: Path, project: Project) -> None:
+    command = [sys.executable, "-m", "tunesmith", "demo", str(tmp_path / "demo"), "--smoke"]
+    environment = {**os.environ, "PROJECT_VENV": str(SHARED)}
+    done = subprocess.run(command, env=environment, text=True, capture_output=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "every stage works" in done.stdout
+    shutil.rmtree(tmp_path / "demo")

