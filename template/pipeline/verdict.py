@@ -207,10 +207,14 @@ def explain(decision: str, rules: Mapping[str, Rule], study: Study, needed: int)
         floor = f"The benchmark has {n} items; below {FEWEST_ITEMS} no verdict is drawn."
         return f"{floor} Seeing a gain of {points(effect)} takes about {needed}."
     if decision == COLLECT:
-        helps = "tuning helps but is not there yet" if rules["better"].holds else "tuning did not help either"
+        if rules["better"].holds:
+            return (
+                f"No arm is good enough to ship, but tuning helps: {tuned}, {other}. Collect more and better examples, "
+                "or train longer; answers that are facts to look up are better retrieved (approach: rag)."
+            )
         return (
-            f"No arm is good enough to ship, and {helps}: {tuned}, {other}. If the answers are facts to look up, "
-            "tuning is not worth it: retrieve them (approach: rag). Otherwise collect more and better examples."
+            f"No arm is good enough to ship, and tuning did not help: {tuned}, {other}. If the answers are facts to look "
+            "up, tuning is not worth it: retrieve them (approach: rag). Otherwise collect more and better examples."
         )
     if decision == SHIP:
         return f"{tuned}, the best arm without training, {other}: a gain of {gain} ({c.test}, {p_value(c.p_value)})."

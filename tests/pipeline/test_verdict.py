@@ -74,11 +74,17 @@ def test_a_noisy_difference_asks_for_more_items(settings: Settings) -> None:
     assert str(verdict["required_items"]) in verdict["reason"]
 
 
-@pytest.mark.parametrize("tuned", [0.0, 0.02, 0.12])
+@pytest.mark.parametrize("tuned", [0.0, 0.02])
 def test_facts_that_no_arm_knows_are_never_shipped(settings: Settings, tuned: float) -> None:
     verdict = decide(arms(zero_shot=hits(0.0), few_shot=hits(0.01), tuned=hits(tuned, seed=2)), settings)
     assert (verdict["decision"], verdict["ship"]) == ("COLLECT MORE DATA", None)
     assert "tuning is not worth it: retrieve them" in verdict["reason"]
+
+
+def test_a_gain_that_leaves_the_model_useless_is_not_shipped(settings: Settings) -> None:
+    verdict = decide(arms(few_shot=hits(0.01), tuned=hits(0.12, seed=2)), settings)
+    assert (verdict["decision"], verdict["ship"]) == ("COLLECT MORE DATA", None)
+    assert holds(verdict, "is better than") and "tuning helps" in verdict["reason"]
 
 
 def test_few_items_decide_nothing(settings: Settings) -> None:
