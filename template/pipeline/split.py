@@ -2,8 +2,8 @@
 
 A unit is what must not be torn apart: a group if the data names one (a sentence template, a document, a customer),
 otherwise a cluster of near duplicates.  Test, then dev, take whole units, label by label, in the order of the hash of
-each unit's name, so that adding rows does not reshuffle the rest.  Groups that share near duplicates are not merged:
-in templated data that chains most groups into one.  Instead the records outside that are near a benchmark item are
+each unit's name, so that adding rows does not reshuffle the rest.  Groups that share near duplicates are not merged,
+since that can chain most of the data into one unit.  Instead the records outside that are near a benchmark item are
 purged, so both promises hold exactly.
 
 Once drawn, the benchmark is frozen: later rows can only join train, or be purged.
@@ -60,7 +60,7 @@ def draw(
         )
     units = unit_names(records, near)
     pool = set(range(len(records)))
-    test = _take(records, units, pool, test_items, every_label=True)
+    test, purged = _take(records, units, pool, test_items, every_label=True)
     if len(test) < MIN_BENCHMARK_SHARE * test_items:
         largest = Counter(units).most_common(1)[0][1]
         raise ProjectError(
@@ -68,9 +68,9 @@ def draw(
             "curate.group_key",
             "use a finer group, or none",
         )
-    purged = _purge(shingles, test, pool - set(test), threshold)
+    purged |= _purge(shingles, test, pool - set(test) - purged.keys(), threshold)
     pool -= set(test) | purged.keys()
-    dev = _take(records, units, pool, dev_items, every_label=False)
+    dev, _ = _take(records, units, pool, dev_items, every_label=False)
     pool -= set(dev)
     purged |= _purge(shingles, dev, pool, threshold)
     return Split(train=sorted(pool - purged.keys()), dev=dev, test=test, purged=purged)
@@ -122,19 +122,25 @@ def _purge(shingles: Shingles, benchmark: Sequence[int], pool: Iterable[int], th
 
 def _take(
     records: Sequence[Record], units: Sequence[str], pool: set[int], wanted: int, *, every_label: bool
-) -> list[int]:
+) -> tuple[list[int], dict[int, int]]:
     """At most ``wanted`` records of ``pool`` in whole units, each label in its share of the pool.
 
     Labels are served from the rarest on, each from what is left, so the rounding of one is made up by the next.
-    With ``every_label`` a label whose share rounds to nothing still gets one unit.
+    With ``every_label`` a label whose share rounds to nothing still gets one unit.  If there are more labels than whole
+    units have room for, each unit gives a few records only; its others are returned too, each with one that was taken.
     """
     members: dict[str, list[int]] = defaultdict(list)
     for index in sorted(pool):
         members[units[index]].append(index)
-    names_in_order = sorted(members, key=_order)
+    whole, names_in_order = members, sorted(members, key=_order)
+    strata = _strata(records, members, names_in_order)
+    if every_label and (limit := _limit(members, strata, wanted)) is not None:
+        every_label = limit > 0
+        members = {name: _sample(records, indices, max(1, limit)) for name, indices in whole.items()}
+    sizes = {label: sum(len(members[name]) for name in names) for label, names in strata.items()}
     taken: set[str] = set()
-    budget, left = wanted, len(pool)
-    for size, _, names in sorted(_strata(records, members, names_in_order)):
+    budget, left = wanted, sum(sizes.values())
+    for size, names in [(sizes[label], strata[label]) for label in sorted(strata, key=lambda x: (sizes[x], x))]:
         quota, got = budget * size / left, 0
         for name in names:
             count = len(members[name])
@@ -147,13 +153,30 @@ def _take(
         if name not in taken and len(members[name]) <= budget:
             taken.add(name)
             budget -= len(members[name])
-    return sorted(index for name in taken for index in members[name])
+    unused = {index: members[name][0] for name in taken for index in whole[name] if index not in members[name]}
+    return sorted(index for name in taken for index in members[name]), unused
+
+
+def _limit(members: dict[str, list[int]], strata: dict[str, list[str]], wanted: int) -> int | None:
+    """How many records a unit may give, so that one unit a label fills at most half of the benchmark.
+
+    None if whole units are small enough; 0 if even one record for each label is too much.
+    """
+    firsts = [names[0] for names in strata.values() if len(names) >= MIN_UNITS_OF_A_LABEL]
+    if sum(len(members[name]) for name in firsts) <= wanted:
+        return None
+    return wanted // (2 * len(firsts))
+
+
+def _sample(records: Sequence[Record], indices: list[int], limit: int) -> list[int]:
+    """The ``limit`` records with the smallest ids, which are hashes."""
+    return sorted(indices, key=lambda index: records[index].id)[:limit]
 
 
 def _strata(
     records: Sequence[Record], members: dict[str, list[int]], names_in_order: list[str]
-) -> list[tuple[int, str, list[str]]]:
-    """For each label (a unit's most frequent one) its records, itself and its units; rare labels are one stratum."""
+) -> dict[str, list[str]]:
+    """The units of each label (a unit's most frequent one); labels with few units share the stratum ``""``."""
     by_label: dict[str, list[str]] = defaultdict(list)
     for name in names_in_order:
         labels = [records[index].label or "" for index in members[name]]
@@ -161,7 +184,7 @@ def _strata(
     strata: dict[str, list[str]] = defaultdict(list)
     for label, names in by_label.items():
         strata[label if len(names) >= MIN_UNITS_OF_A_LABEL else ""] += names
-    return [(sum(len(members[name]) for name in names), label, names) for label, names in strata.items()]
+    return strata
 
 
 def _most_frequent(labels: list[str]) -> str:

@@ -76,6 +76,25 @@ def test_every_label_with_enough_groups_is_tested_about_in_its_share() -> None:
     assert tested == {"common": 28, "usual": 11, "rare": 1}
 
 
+def test_more_labels_than_whole_groups_have_room_for() -> None:
+    """Then a group gives some of its records, and its other ones are in no part: label coverage without a leak."""
+    records = [record(n, group=f"g{n // 8}", label=f"label {n // 32 % 10}") for n in range(640)]
+    parts = split(records, test_items=40)
+    assert len(parts.test) == 40
+    assert len({records[index].label for index in parts.test}) == 10
+    held = {records[index].group for index in parts.test}
+    assert len(held) == 20
+    assert not held & {records[index].group for index in parts.train + parts.dev}
+    assert len(parts.purged) == 20 * 8 - 40
+
+
+def test_more_labels_than_test_items() -> None:
+    records = [record(n, label=f"label {n % 60}") for n in range(300)]
+    parts = split(records, test_items=20)
+    assert len(parts.test) == 20
+    assert len({records[index].label for index in parts.test}) > 10
+
+
 def test_a_label_with_one_group_is_trained_not_tested_when_its_group_does_not_fit() -> None:
     records = [record(n, group=f"g{n // 3}", label="many") for n in range(300)]
     records += [record(300 + n, group="only", label="single") for n in range(50)]
