@@ -1,6 +1,7 @@
 """Stage `cost`: what each arm costs to run, what training cost, and after how many requests it pays for itself.
 
-Measured tokens and seconds times the prices in ``prices.yaml``. A measurement itself, so no DVC out.
+Measured tokens and seconds times the prices in ``prices.yaml``. Tokens are the same on every run and make the DVC
+out; seconds and so dollars are not.
 """
 
 import datetime
@@ -30,7 +31,9 @@ PRICES = Path("prices.yaml")
 SCORES = Path("reports/scores.json")
 MEASURED = Path("reports/measured")
 COST = MEASURED / "cost.json"
+USAGE = Path("reports/usage.json")
 
+SIDES = ("prompt", "completion")
 TIMING_ERROR = 0.2  # seconds of the same work on the same machine vary by about this from run to run
 OLD_PRICE_DAYS = 90
 ASSUMPTIONS = [
@@ -59,6 +62,7 @@ def main() -> None:
         "assumptions": ASSUMPTIONS,
     }
     write_json(COST, report)
+    write_json(USAGE, {"arms": {arm: tokens_per_request(measure) for arm, measure in arms.items()}})
     for warning in report["warnings"]:
         print(f"warning: {warning}")
     print(summary(report))
@@ -116,12 +120,16 @@ def seconds_per_request(measure: dict[str, Any]) -> Band:
     return measured(measure["seconds"] / measure["items"], TIMING_ERROR)
 
 
+def tokens_per_request(measure: dict[str, Any]) -> dict[str, float]:
+    """Mean tokens of one request and its answer."""
+    return {f"{side}_tokens_per_request": round(measure[f"{side}_tokens"] / measure["items"], 1) for side in SIDES}
+
+
 def arm_cost(measure: dict[str, Any], price: Band | None, cost: CostSettings) -> dict[str, Any]:
     """Tokens, latency and dollars of one arm."""
     per_1000 = price and usd_per_1000_requests(seconds_per_request(measure), price, cost.utilisation)
     return {
-        "prompt_tokens_per_request": round(measure["prompt_tokens"] / measure["items"], 1),
-        "completion_tokens_per_request": round(measure["completion_tokens"] / measure["items"], 1),
+        **tokens_per_request(measure),
         "seconds_per_request": round(measure["seconds"] / measure["items"], 4),
         "latency_seconds": measure["latency_seconds"],
         "usd_per_1000_requests": as_dict(per_1000),

@@ -22,6 +22,7 @@ class Facts(NamedTuple):
     project: dict[str, Any]  # the answers that the project was generated from
     scores: dict[str, Any]
     cost: dict[str, Any]
+    usage: dict[str, Any]
     data: dict[str, Any]
     training: dict[str, Any]
     serving: dict[str, Any]
@@ -42,9 +43,10 @@ def read_facts(settings: Settings) -> Facts:
         project=read_answers(Path(".copier-answers.yml")),
         scores=scores,
         cost=read_json(REPORTS / "measured/cost.json"),
+        usage=read_json(REPORTS / "usage.json"),
         data=read_json(REPORTS / "data.json"),
         training=read_json(REPORTS / "measured/train.json"),
-        serving=read_json(REPORTS / "measured/serve.json"),
+        serving=read_json(REPORTS / "serve.json"),
         curves=read_json(REPORTS / "curves.json"),
         model=read_json(Path("models/base.json")),
         requests={row["id"]: row["messages"][:-1] for row in read_jsonl(Path("data/eval/test.jsonl"))},

@@ -11,7 +11,7 @@ from pipeline.verdict import SHIP
 from pipeline.wording import confidence, in_order, p_value, points, requests_band, title, usd_band
 
 VERDICT = Path("reports/verdict.json")
-SERVING = Path("reports/measured/serve.json")
+SERVING = Path("reports/serve.json")
 BASELINE = Path("results/baseline.json")
 SCORES = Path("reports/scores.json")
 WIDTH = 80

@@ -1,4 +1,4 @@
-"""The model card: what the tuned model is for, what it scores, and where it ends."""
+"""The model card: what the tuned model is for, what it scores, and where it ends. The same on every run."""
 
 import html
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.facts import Facts
 from pipeline.verdict import TUNED
-from pipeline.wording import confidence, p_value, points, requests_band, usd_band
+from pipeline.wording import confidence, in_order, p_value, points
 
 
 def model_card(facts: Facts) -> str:
@@ -26,7 +26,7 @@ def model_card(facts: Facts) -> str:
                 data(facts),
                 training(facts),
                 limits(facts),
-                cost(facts),
+                usage(facts),
             ]
         ).replace("\n\n\n", "\n\n")
         + "\n"
@@ -90,11 +90,10 @@ def training(facts: Facts) -> str:
         ["rank, alpha", "none" if knobs.method == "full" else f"{knobs.lora_rank}, {knobs.lora_alpha}"],
         ["learning rate", f"{knobs.learning_rate:g}, {knobs.lr_scheduler}"],
         ["batch", f"{knobs.micro_batch_size} x {knobs.gradient_accumulation_steps}"],
-        ["steps", str(t["steps"])],
+        ["steps", str(knobs.max_steps)],
         ["trained parameters", f"{t['trainable_parameters']:,}"],
         ["seed", str(facts.settings.seed)],
-        ["device", text(f"{t['device']}, {t['compute_dtype']}")],
-        ["time, memory", f"{t['seconds']:,.0f} s, {t['peak_memory_gib']:.2f} GiB"],
+        ["computed in", t["compute_dtype"]],
         ["versions", text(", ".join(f"{name} {version}" for name, version in t["versions"].items()))],
         ["tuned weights", f"`{t['tuned_sha256']}`"],
     ]
@@ -111,14 +110,15 @@ def limits(facts: Facts) -> str:
     )
 
 
-def cost(facts: Facts) -> str:
-    """Price of a request and of training."""
-    c = facts.cost
-    per_1000 = usd_band(c["arms"][TUNED]["usd_per_1000_requests"])
+def usage(facts: Facts) -> str:
+    """Tokens of each arm; dollars depend on a machine and its load, so they are in the report."""
+    rows = [
+        [arm, f"{tokens['prompt_tokens_per_request']:,.1f}", f"{tokens['completion_tokens_per_request']:,.1f}"]
+        for arm, tokens in ((arm, facts.usage["arms"][arm]) for arm in in_order(facts.usage["arms"]))
+    ]
     return (
-        f"## Cost\n\n1,000 requests: {per_1000} on {text(c['hardware']['title'])}. Training: "
-        f"{usd_band(c['training']['usd'])}. It pays for itself against {c['break_even']['against']} after: "
-        f"{requests_band(c['break_even']['requests'])}."
+        f"## Cost\n\nTokens of a request, on average:\n\n{grid(['arm', 'prompt', 'answer'], rows)}\n\nSeconds, memory, "
+        "dollars and break-even of the measured run: `reports/report.html`."
     )
 
 

@@ -207,15 +207,7 @@ def explain(decision: str, rules: Mapping[str, Rule], study: Study, needed: int)
         floor = f"The benchmark has {n} items; below {FEWEST_ITEMS} no verdict is drawn."
         return f"{floor} Seeing a gain of {points(effect)} takes about {needed}."
     if decision == COLLECT:
-        if rules["better"].holds:
-            return (
-                f"No arm is good enough to ship, but tuning helps: {tuned}, {other}. Collect more and better examples, "
-                "or train longer; answers that are facts to look up are better retrieved (approach: rag)."
-            )
-        return (
-            f"No arm is good enough to ship, and tuning did not help: {tuned}, {other}. If the answers are facts to look "
-            "up, tuning is not worth it: retrieve them (approach: rag). Otherwise collect more and better examples."
-        )
+        return no_arm_works(f"{tuned}, {other}", helps=rules["better"].holds)
     if decision == SHIP:
         return f"{tuned}, the best arm without training, {other}: a gain of {gain} ({c.test}, {p_value(c.p_value)})."
     if decision in (PROMPT, RAG):
@@ -226,6 +218,19 @@ def explain(decision: str, rules: Mapping[str, Rule], study: Study, needed: int)
     )
     more = f"About {needed} items would settle it; the benchmark has {n}."
     return f"{tuned}, {other}; the difference of {gain} {doubt}. {more}"
+
+
+def no_arm_works(scores: str, *, helps: bool) -> str:
+    """What to do when nothing is usable."""
+    if helps:
+        return (
+            f"No arm is good enough to ship, but tuning helps: {scores}. Collect more and better examples, or train "
+            "longer; answers that are facts to look up are better retrieved (approach: rag)."
+        )
+    return (
+        f"No arm is good enough to ship, and tuning did not help: {scores}. If the answers are facts to look up, "
+        "tuning is not worth it: retrieve them (approach: rag). Otherwise collect more and better examples."
+    )
 
 
 def _sentence(text: str) -> str:

@@ -118,7 +118,7 @@ def finish_project(
     reports = root / "reports"
     write_json(reports / "measured/baseline.json", {arm: m for arm, m in measured.items() if arm != "tuned"})
     write_json(reports / "measured/evaluate.json", {"tuned": measured["tuned"]})
-    write_json(reports / "measured/serve.json", SERVING)
+    write_json(reports / "serve.json", SERVING)
     write_json(reports / "measured/train.json", TRAINING)
     write_json(reports / "curves.json", CURVES)
     write_json(reports / "data.json", DATA | {"test": n})
@@ -153,8 +153,8 @@ def requests(n: int) -> list[dict[str, Any]]:
 
 SERVING = {
     "server": "python -m pipeline.server",
-    "requests": 8,
-    "latency_seconds": {"p50": 0.5, "p95": 0.7, "n": 8},
+    "adapter": "models/tuned",
+    "merged": "smollm2-135m-instruct-tuned-0123456789ab",
     "parity": {"items": 8, "equal": 8},
 }
 BASE_MODEL = {"name": "smollm2-135m-instruct", "source": "package", "revision": None, "sha256": {"model.gguf": HASH}}

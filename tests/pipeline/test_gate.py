@@ -51,7 +51,7 @@ def test_a_losing_tuned_model_passes_unless_shipping_is_required(
 
 def test_a_server_that_answers_otherwise_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finish_project(project)
-    serving = project / "reports/measured/serve.json"
+    serving = project / "reports/serve.json"
     write_json(serving, read_json(serving) | {"parity": {"items": 8, "equal": 7}})
     assert run() == 1
     assert "7 of 8" in capsys.readouterr().err

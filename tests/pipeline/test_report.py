@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from finished_project import PARAMS, finish_project
+from finished_project import PARAMS, TRAINING, finish_project, measure
 from pipeline import cost, report
 from pipeline.charts import Bar, interval_chart, line_chart, ticks
 from pipeline.files import ProjectError, read_jsonl, write_json, write_jsonl
@@ -120,6 +120,17 @@ def test_the_model_card_is_complete(project: Path) -> None:
     assert "home-assistant-intents" in card and "| tuned |" in card
 
 
+def test_the_model_card_holds_nothing_that_differs_between_equal_runs(project: Path) -> None:
+    finish_project(project)
+    run()
+    first = report.CARD.read_bytes(), cost.USAGE.read_bytes()
+    again = TRAINING | {"seconds": 1234.5, "device": "another", "peak_memory_gib": 9.9, "resumed": True, "steps": 7}
+    write_json(project / "reports/measured/train.json", again)
+    write_json(project / "reports/measured/evaluate.json", {"tuned": measure(240, 99.0, 60)})
+    run()
+    assert (report.CARD.read_bytes(), cost.USAGE.read_bytes()) == first
+
+
 def test_a_project_without_its_answers_file_still_reports(project: Path) -> None:
     finish_project(project)
     (project / ".copier-answers.yml").unlink()
@@ -151,7 +162,7 @@ def test_a_run_that_recorded_no_losses_says_so(project: Path) -> None:
 def test_a_missing_file_is_named(project: Path) -> None:
     finish_project(project)
     cost.main()
-    (project / "reports/measured/serve.json").unlink()
+    (project / "reports/serve.json").unlink()
     with pytest.raises(ProjectError) as error:
         report.main()
     assert "serve.json" in str(error.value)
