@@ -184,14 +184,10 @@ def save(trainer: Any, settings: Settings) -> None:
             shutil.rmtree(TUNED)
 
 
-def curves(history: list[dict[str, float]]) -> list[dict[str, float]]:
-    """Loss by step: rows of ``step`` with ``loss`` (training) or ``eval_loss`` (dev)."""
-    names = ("loss", "eval_loss")
-    return [
-        {"step": row["step"], **{name: row[name] for name in names if name in row}}
-        for row in history
-        if any(n in row for n in names)
-    ]
+def curves(history: list[dict[str, float]]) -> list[dict[str, float | None]]:
+    """Loss by step: ``loss`` on training data and ``eval_loss`` on dev. DVC's plots want both keys in every row."""
+    rows = [row for row in history if "loss" in row or "eval_loss" in row]
+    return [{"step": row["step"], "loss": row.get("loss"), "eval_loss": row.get("eval_loss")} for row in rows]
 
 
 if __name__ == "__main__":

@@ -55,12 +55,23 @@ def test_no_jinja_in_python() -> None:
 def test_copier_alone_makes_the_same_default_project(tmp_path: Path, generate: Generate) -> None:
     """Without the command line, copier's own defaults are the main example and can be linted like it."""
     folder = tmp_path / "plain"
-    command = [sys.executable, "-m", "copier", "copy", "--defaults", "--quiet", "--vcs-ref=HEAD", str(ROOT), str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "copier",
+        "copy",
+        "--defaults",
+        "--quiet",
+        "--vcs-ref=HEAD",
+        str(ROOT),
+        str(folder),
+    ]
     subprocess.run(command, check=True)
     ours = generate()
     differing = [
         name
         for name in ours.git("ls-files").split()
-        if name.startswith(("pipeline/", "tests/", "locks/")) and (folder / name).read_bytes() != (ours.path / name).read_bytes()
+        if name.startswith(("pipeline/", "tests/", "locks/"))
+        and (folder / name).read_bytes() != (ours.path / name).read_bytes()
     ]
     assert not differing

@@ -44,7 +44,19 @@ def finished(generate: Generate, project: Project) -> Project:
 
 def test_the_smoke_run_passes_all_stages_and_leaves_the_workspace_alone(project: Project) -> None:
     printed = project.run("dvc", "exp", "run", "--temp", "-S", "smoke=true").stdout
-    for stage in ("data", "model", "curate", "format", "baseline", "train", "evaluate", "serve", "cost", "report", "gate"):
+    for stage in (
+        "data",
+        "model",
+        "curate",
+        "format",
+        "baseline",
+        "train",
+        "evaluate",
+        "serve",
+        "cost",
+        "report",
+        "gate",
+    ):
         assert f"stage '{stage}'" in printed
     assert "smoke" in printed.lower()
     assert project.git("status", "--porcelain") == ""
@@ -73,7 +85,10 @@ def test_a_killed_training_resumes_to_the_same_weights(finished: Project) -> Non
     before = finished.read("reports/measured/train.json")["tuned_sha256"]
     environment = {**os.environ, "PYTHONPATH": str(finished.path)}
     killed = subprocess.run(
-        [SHARED / "bin" / "python", "-c", KILL_AT_SECOND_CHECKPOINT], cwd=finished.path, env=environment, capture_output=True
+        [SHARED / "bin" / "python", "-c", KILL_AT_SECOND_CHECKPOINT],
+        cwd=finished.path,
+        env=environment,
+        capture_output=True,
     )
     assert killed.returncode == -9, killed.stderr.decode()
     printed = finished.run("python", "-m", "pipeline.train").stdout
@@ -166,7 +181,9 @@ with running_server(folder) as (url, key):
 
 
 def test_a_server_that_others_can_reach_needs_a_key(finished: Project) -> None:
-    refused = finished.run("python", "-m", "pipeline.server", "models", "--host", "0.0.0.0", check=False, SERVE_API_KEY="")
+    refused = finished.run(
+        "python", "-m", "pipeline.server", "models", "--host", "0.0.0.0", check=False, SERVE_API_KEY=""
+    )
     assert refused.returncode == 1 and "SERVE_API_KEY" in refused.stdout
 
 

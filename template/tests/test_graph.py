@@ -10,7 +10,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # Modules that read, write, print or describe; an edit of theirs does not change what a stage finds out.
 PLUMBING = {"__init__", "files", "markup", "progress", "run_record", "runtime", "settings", "wording"}
 # What a stage imports only to print it.
-PRINTED = {"baseline": {"item_metrics", "metrics", "statistics"}, "gate": {"item_metrics", "metrics", "statistics", "verdict"}}
+PRINTED = {
+    "baseline": {"item_metrics", "metrics", "statistics"},
+    "gate": {"item_metrics", "metrics", "statistics", "verdict"},
+}
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"]
 STAGES = {name for name, stage in GRAPH.items() if stage["cmd"].startswith("python -m pipeline.")}
 
@@ -44,7 +47,9 @@ def test_a_stage_depends_on_the_code_it_runs(stage: str) -> None:
 
 
 def test_what_differs_between_runs_is_no_out() -> None:
-    outs = [out if isinstance(out, str) else next(iter(out)) for stage in GRAPH.values() for out in stage.get("outs", [])]
+    outs = [
+        out if isinstance(out, str) else next(iter(out)) for stage in GRAPH.values() for out in stage.get("outs", [])
+    ]
     assert not [out for out in outs if out.startswith("reports/measured")]
 
 

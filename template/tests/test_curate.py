@@ -14,7 +14,7 @@ from pipeline.curate import curate
 from pipeline.files import ProjectError, read_json, read_jsonl
 from pipeline.near_duplicates import Shingles, normalise
 from pipeline.split import leaks
-from raw_data import TEMPLATE, WORDS, curate_settings, distinct_row, rows, write_raw
+from raw_data import ROOT, WORDS, curate_settings, distinct_row, rows, write_raw
 
 TRAIN, REJECTED = Path("data/curated/train.jsonl"), Path("data/curated/rejected.jsonl")
 TEST, DEV, BENCHMARK = Path("data/eval/test.jsonl"), Path("data/eval/dev.jsonl"), Path("data/eval/benchmark.json")
@@ -124,7 +124,7 @@ class TestAccounting:
                 Path(path).unlink()
             environment = os.environ | {
                 "PYTHONHASHSEED": seed,
-                "PYTHONPATH": os.pathsep.join([str(TEMPLATE), str(Path(__file__).parent)]),
+                "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)]),
             }
             subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True)
             seen.append(outputs())
@@ -242,7 +242,7 @@ class TestBadInput:
             "from pipeline.files import run_stage; "
             "sys.exit(run_stage(lambda: curate(curate_settings(), smoke=False)))"
         )
-        path = os.pathsep.join([str(TEMPLATE), str(Path(__file__).parent)])
+        path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
         done = subprocess.run(
             [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True
         )

@@ -4,7 +4,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
 from pipeline.files import ProjectError, sha256_bytes
 from pipeline.model import building, extract
 from pipeline.settings import ModelSettings

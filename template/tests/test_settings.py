@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from pipeline.files import ProjectError
 from pipeline.settings import PARAMS, load
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.settings import CurateSettings
 
-TEMPLATE = Path(__file__).parents[2] / "template"
+ROOT = Path(__file__).parents[1]  # where `pipeline` is imported from
 
 DEFAULTS: dict[str, Any] = {
     "path": "data/raw/requests.jsonl",
