@@ -1,0 +1,104 @@
+"""An installed wheel, outside any checkout and without a network, makes projects that plain `copier update` upgrades."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import REPOSITORY
+from tunesmith import bundle, git
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds what the wheel holds. Put first on the path, it hides the checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    options = ["--no-build-isolation"] if importlib.util.find_spec("hatchling") else []
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", *options, "--wheel-dir", str(folder), str(REPOSITORY)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = folder.glob("tunesmith-0.1.0-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+@pytest.fixture
+def project(installed: Path, tmp_path: Path) -> Path:
+    command = [sys.executable, "-P", "-m", "tunesmith", "new", "project", "--defaults", "--set", "learning_rate=5e-4"]
+    command += ["--set", "model=qwen3-0.6b", "--set", f"model_revision={REVISION}", "--set", "hardware=l4", "--set", "shots=4"]
+    settings = {**os.environ, "PYTHONPATH": str(installed), "https_proxy": "http://127.0.0.1:9"}
+    done = subprocess.run(command, cwd=tmp_path, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def newer(tmp_path: Path) -> Path:
+    """A bundle with the release 0.2.0 of a changed template, and 0.1.0 before it."""
+    sources = tmp_path / "sources"
+    for name in bundle.files(REPOSITORY):
+        (sources / name).parent.mkdir(parents=True, exist_ok=True)
+        (sources / name).write_bytes((REPOSITORY / name).read_bytes())
+        (sources / name).chmod((REPOSITORY / name).stat().st_mode)
+    for name in bundle.files(REPOSITORY):
+        if (REPOSITORY / name).is_symlink():
+            (sources / name).unlink()
+            (sources / name).symlink_to((REPOSITORY / name).readlink())
+    git.start_repository(sources, "0.1.0")
+    commit = git.run("rev-parse", "HEAD", cwd=sources)
+    (sources / "releases.toml").write_text(f'[[release]]\nversion = "0.1.0"\ncommit = "{commit}"\n')
+    (sources / "template" / "CHANGES.md").write_text("New in 0.2.0\n")
+    copier = (sources / "copier.yml").read_text().replace("    learning_rate: 0.001\n", "    learning_rate: 0.5\n")
+    (sources / "copier.yml").write_text(copier + "\ngreeting:\n  type: str\n  default: hello\n")
+    bundle.build(sources, tmp_path / "newer.bundle", "0.2.0")
+    return tmp_path / "newer.bundle"
+
+
+def answers(project: Path) -> dict[str, object]:
+    loaded: dict[str, object] = yaml.safe_load((project / ".copier-answers.yml").read_text())
+    return loaded
+
+
+def test_the_wheel_holds_the_data_and_the_bundle(installed: Path) -> None:
+    data = installed / "tunesmith" / "_data"
+    for name in ("copier.yml", "template.bundle", "schemas/spec.schema.json", "template/prices.yaml", "examples/home_assistant/spec.yaml"):
+        assert (data / name).stat().st_size, name
+    assert not [path for path in data.rglob("*") if "__pycache__" in path.parts]
+
+
+def test_the_wheel_renders_what_the_checkout_renders(project: Path, tree: Callable[[Path], dict[str, bytes]], tmp_path: Path) -> None:
+    saved = tmp_path / "again"
+    command = [sys.executable, "-m", "tunesmith", "new", str(saved), "--spec", str(project / ".copier-answers.yml")]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert tree(saved) == tree(project)
+
+
+def test_plain_copier_upgrades_the_project(project: Path, newer: Path) -> None:
+    before = answers(project)
+    params = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(params.replace("shots: 4", "shots: 8"))
+    git.commit_all(project, "Eight shots")
+    settings = {
+        **os.environ,
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.{newer}.insteadOf",
+        "GIT_CONFIG_VALUE_0": f"{bundle.PUBLIC_URL}.git",
+    }
+    command = [sys.executable, "-m", "copier", "update", "--defaults"]
+    done = subprocess.run(command, cwd=project, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    after = answers(project)
+    assert after.pop("greeting") == "hello"
+    assert after.pop("_commit") == "v0.2.0"
+    assert after == {key: value for key, value in before.items() if key != "_commit"}
+    assert (project / "CHANGES.md").read_text() == "New in 0.2.0\n"
+    assert (project / "params.yaml").read_text() == params.replace("shots: 4", "shots: 8")
