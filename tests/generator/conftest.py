@@ -1,4 +1,4 @@
-"""Shared by the generator's tests: runs the real command line, and keeps every machine-wide setting of git and copier out."""
+"""Shared by the generator's tests: runs the real command line, and keeps the machine's settings of git and copier out."""
 
 import os
 import subprocess

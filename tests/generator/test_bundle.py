@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
+
 from tunesmith import bundle, git
 
 

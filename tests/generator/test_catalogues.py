@@ -4,6 +4,7 @@ import datetime as dt
 import itertools
 
 import pytest
+
 from tunesmith import catalog
 from tunesmith.catalog import Model
 from tunesmith.questions import defaults, questions

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 from conftest import Run
+
 from tunesmith import catalog
 from tunesmith.questions import schema
 
 HEAVY = ("copier", "jinja2", "jsonschema", "questionary", "numpy", "pydantic", "prompt_toolkit")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["new", "--help"], ["catalog"], ["catalog", "support"], ["schema"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["new", "--help"], ["catalog"], ["catalog", "support"], ["schema"]]
+)
 def test_nothing_heavy_is_imported_to_look_things_up(arguments: list[str]) -> None:
     code = (
         "import sys\nfrom tunesmith.cli import main\n"
@@ -63,7 +66,16 @@ def test_problems_come_as_json_too(tunesmith: Run, tmp_path: Path) -> None:
 
 
 def test_advice_is_given_without_writing_anything(tunesmith: Run, tmp_path: Path) -> None:
-    done = tunesmith("advise", "--defaults", "--set", "shipped_before=true", "--set", "knowledge_changes=true", "--json", cwd=tmp_path)
+    done = tunesmith(
+        "advise",
+        "--defaults",
+        "--set",
+        "shipped_before=true",
+        "--set",
+        "knowledge_changes=true",
+        "--json",
+        cwd=tmp_path,
+    )
     assert done.returncode == 0
     assert json.loads(done.stdout)["approach"] == "rag"
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""An installed wheel, outside any checkout and without a network, makes projects that plain `copier update` upgrades."""
+"""An installed wheel, with no checkout and no network, makes projects that plain `copier update` upgrades."""
 
 import importlib.util
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import REPOSITORY
+
 from tunesmith import bundle, git
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -21,7 +22,18 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that holds what the wheel holds. Put first on the path, it hides the checkout."""
     folder = tmp_path_factory.mktemp("wheel")
     options = ["--no-build-isolation"] if importlib.util.find_spec("hatchling") else []
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", *options, "--wheel-dir", str(folder), str(REPOSITORY)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        *options,
+        "--wheel-dir",
+        str(folder),
+        str(REPOSITORY),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (wheel,) = folder.glob("tunesmith-0.1.0-*.whl")
@@ -33,9 +45,20 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(installed: Path, tmp_path: Path) -> Path:
     command = [sys.executable, "-P", "-m", "tunesmith", "new", "project", "--defaults", "--set", "learning_rate=5e-4"]
-    command += ["--set", "model=qwen3-0.6b", "--set", f"model_revision={REVISION}", "--set", "hardware=l4", "--set", "shots=4"]
+    command += [
+        "--set",
+        "model=qwen3-0.6b",
+        "--set",
+        f"model_revision={REVISION}",
+        "--set",
+        "hardware=l4",
+        "--set",
+        "shots=4",
+    ]
     settings = {**os.environ, "PYTHONPATH": str(installed), "https_proxy": "http://127.0.0.1:9"}
-    done = subprocess.run(command, cwd=tmp_path, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return tmp_path / "project"
 
@@ -69,12 +92,20 @@ def answers(project: Path) -> dict[str, object]:
 
 def test_the_wheel_holds_the_data_and_the_bundle(installed: Path) -> None:
     data = installed / "tunesmith" / "_data"
-    for name in ("copier.yml", "template.bundle", "schemas/spec.schema.json", "template/prices.yaml", "examples/home_assistant/spec.yaml"):
+    for name in (
+        "copier.yml",
+        "template.bundle",
+        "schemas/spec.schema.json",
+        "template/prices.yaml",
+        "examples/home_assistant/spec.yaml",
+    ):
         assert (data / name).stat().st_size, name
     assert not [path for path in data.rglob("*") if "__pycache__" in path.parts]
 
 
-def test_the_wheel_renders_what_the_checkout_renders(project: Path, tree: Callable[[Path], dict[str, bytes]], tmp_path: Path) -> None:
+def test_the_wheel_renders_what_the_checkout_renders(
+    project: Path, tree: Callable[[Path], dict[str, bytes]], tmp_path: Path
+) -> None:
     saved = tmp_path / "again"
     command = [sys.executable, "-m", "tunesmith", "new", str(saved), "--spec", str(project / ".copier-answers.yml")]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -94,7 +125,9 @@ def test_plain_copier_upgrades_the_project(project: Path, newer: Path) -> None:
         "GIT_CONFIG_VALUE_0": f"{bundle.PUBLIC_URL}.git",
     }
     command = [sys.executable, "-m", "copier", "update", "--defaults"]
-    done = subprocess.run(command, cwd=project, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=project, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     after = answers(project)
     assert after.pop("greeting") == "hello"

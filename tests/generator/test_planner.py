@@ -17,7 +17,9 @@ def test_the_default_project_is_planned_as_plain_copier_would_render_it() -> Non
 
 def test_every_choice_is_an_allowed_value_with_a_reason() -> None:
     found: list[Problem] = []
-    for model, hardware, method in itertools.product(questions()["model"].enum, catalog.hardware(), questions()["method"].enum):
+    for model, hardware, method in itertools.product(
+        questions()["model"].enum, catalog.hardware(), questions()["method"].enum
+    ):
         for key, choice in resolve(defaults() | {"model": model, "hardware": hardware, "method": method}).items():
             assert choice.reason
             found += value_problems(key, choice.value, None)

@@ -1,6 +1,5 @@
 """Where a project may be written, and what is left behind when writing stops."""
 
-import os
 import resource
 import signal
 import subprocess
@@ -11,10 +10,15 @@ from pathlib import Path
 
 import pytest
 from conftest import Run
+
 from tunesmith import git
 from tunesmith.errors import GitFailed
 
 Tree = Callable[[Path], dict[str, bytes]]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.fixture
@@ -36,7 +40,12 @@ def test_the_first_commit_needs_no_identity_and_is_not_signed(project: Path) -> 
 
 
 def test_the_first_commit_is_the_users_where_git_knows_one(tunesmith: Run, tmp_path: Path) -> None:
-    identity = {"GIT_AUTHOR_NAME": "Ada", "GIT_AUTHOR_EMAIL": "a@b.c", "GIT_COMMITTER_NAME": "Ada", "GIT_COMMITTER_EMAIL": "a@b.c"}
+    identity = {
+        "GIT_AUTHOR_NAME": "Ada",
+        "GIT_AUTHOR_EMAIL": "a@b.c",
+        "GIT_COMMITTER_NAME": "Ada",
+        "GIT_COMMITTER_EMAIL": "a@b.c",
+    }
     assert tunesmith("new", tmp_path / "p", "--defaults", **identity).returncode == 0
     assert git.run("log", "-1", "--format=%an", cwd=tmp_path / "p") == "Ada"
 
@@ -46,7 +55,7 @@ def test_a_directory_that_is_not_empty_is_refused(tunesmith: Run, tmp_path: Path
     done = tunesmith("new", tmp_path, "--defaults")
     assert done.returncode == 3
     assert "not empty (notes.txt)" in done.stderr and "--force" in done.stderr
-    assert os.listdir(tmp_path) == ["notes.txt"]
+    assert names(tmp_path) == ["notes.txt"]
 
 
 def test_force_writes_beside_what_is_there(tunesmith: Run, project: Path, tmp_path: Path, tree: Tree) -> None:
@@ -60,7 +69,7 @@ def test_force_never_overwrites(tunesmith: Run, tmp_path: Path) -> None:
     done = tunesmith("new", tmp_path, "--defaults", "--force")
     assert done.returncode == 3
     assert "params.yaml" in done.stderr
-    assert (tmp_path / "params.yaml").read_text() == "mine" and os.listdir(tmp_path) == ["params.yaml"]
+    assert (tmp_path / "params.yaml").read_text() == "mine" and names(tmp_path) == ["params.yaml"]
 
 
 def test_a_file_in_the_way_is_named(tunesmith: Run, tmp_path: Path) -> None:
@@ -81,9 +90,13 @@ def test_a_subdirectory_is_left_to_the_outer_repository(tunesmith: Run, outer: P
     assert tree(outer / "project") == tree(project)
 
 
-def test_a_git_hooks_environment_does_not_lead_astray(tunesmith: Run, outer: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_git_hooks_environment_does_not_lead_astray(
+    tunesmith: Run, outer: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     target = tmp_path_factory.mktemp("hook") / "project"
-    done = tunesmith("new", target, "--defaults", GIT_DIR=str(outer / ".git"), GIT_WORK_TREE=str(outer), GIT_INDEX_FILE="x")
+    done = tunesmith(
+        "new", target, "--defaults", GIT_DIR=str(outer / ".git"), GIT_WORK_TREE=str(outer), GIT_INDEX_FILE="x"
+    )
     assert done.returncode == 0, done.stderr
     assert git.run("rev-list", "--count", "HEAD", cwd=target) == "1"
     with pytest.raises(GitFailed):
@@ -98,7 +111,7 @@ def test_a_signal_in_the_middle_leaves_nothing(number: int, code: int, tmp_path:
         time.sleep(0.005)
     process.send_signal(number)
     assert process.wait() == code
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import REPOSITORY, Run
+
 from tunesmith import bundle
 from tunesmith.questions import defaults, knobs, questions
-
-from conftest import REPOSITORY, Run
 
 Tree = Callable[[Path], dict[str, bytes]]
 ANSWERS = ".copier-answers.yml"
@@ -55,7 +55,9 @@ def hostile(tunesmith: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_same_spec_gives_the_same_bytes_in_any_directory(project: Path, tunesmith: Run, tmp_path: Path, tree: Tree) -> None:
+def test_the_same_spec_gives_the_same_bytes_in_any_directory(
+    project: Path, tunesmith: Run, tmp_path: Path, tree: Tree
+) -> None:
     assert tunesmith("new", "elsewhere/again", "--defaults", cwd=tmp_path).returncode == 0
     assert tree(tmp_path / "elsewhere" / "again") == tree(project)
 
@@ -75,7 +77,17 @@ def test_plain_copier_reads_a_spec_as_its_data(hostile: Path, tmp_path: Path, tr
 
 
 def test_copier_refuses_what_is_planned_with_the_same_words(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "copier", "copy", "--defaults", "-d", "serving=vllm", str(REPOSITORY), str(tmp_path / "x")]
+    command = [
+        sys.executable,
+        "-m",
+        "copier",
+        "copy",
+        "--defaults",
+        "-d",
+        "serving=vllm",
+        str(REPOSITORY),
+        str(tmp_path / "x"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     assert done.returncode and "planned, not built yet" in done.stderr
     assert not (tmp_path / "x").exists()
@@ -134,7 +146,9 @@ def test_the_render_is_already_formatted(variant: str, request: pytest.FixtureRe
             text = content.decode()
             assert text.endswith("\n") and not text.endswith("\n\n"), name
             assert "\t" not in text and "\n\n\n\n" not in text, name
-            assert not [line for line in text.splitlines() if line != line.rstrip() and not name.startswith("prompts")], name
+            assert not [
+                line for line in text.splitlines() if line != line.rstrip() and not name.startswith("prompts")
+            ], name
         if name.endswith((".yaml", ".yml")):
             yaml.safe_load(content)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
+
 from tunesmith import catalog, derive
 from tunesmith.questions import Question, defaults, groups, knobs, questions, schema
 
@@ -20,7 +21,11 @@ def test_the_defaults_are_a_valid_spec() -> None:
 
 
 def test_the_published_schema_alone_knows_the_cross_field_rules() -> None:
-    broken = [{"model": "custom"}, {"model_source": "hub", "model_id": "a/b"}, {"primary_metric": "label_accuracy", "label_key": ""}]
+    broken = [
+        {"model": "custom"},
+        {"model_source": "hub", "model_id": "a/b"},
+        {"primary_metric": "label_accuracy", "label_key": ""},
+    ]
     assert not any(Draft202012Validator(schema()).is_valid(spec) for spec in broken)
 
 

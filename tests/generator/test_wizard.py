@@ -8,6 +8,7 @@ from pathlib import Path
 import pexpect
 import pytest
 import yaml
+
 from tunesmith import git
 
 Start = Callable[..., pexpect.spawn]
@@ -19,7 +20,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     started: list[pexpect.spawn] = []
 
     def run(*arguments: str) -> pexpect.spawn:
-        settings = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
+        settings = {**os.environ, "TERM": "xterm", "NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1"}
         terminal = pexpect.spawn(
             sys.executable,
             ["-m", "tunesmith", *arguments],
@@ -65,11 +66,34 @@ def test_the_questions_that_matter_are_asked_and_the_project_is_made(start: Star
     answer(terminal, "Approach:")
     answer(terminal, "Model:")
     answer(terminal, "Example:")
-    for prompt in ("Intents", "Data file:", "Dataset format:", "Group field:", "Label field:", "Data licence:", "Where the data comes"):
+    for prompt in (
+        "Intents",
+        "Data file:",
+        "Dataset format:",
+        "Group field:",
+        "Label field:",
+        "Data licence:",
+        "Where the data comes",
+    ):
         answer(terminal, prompt)
-    for prompt in ("Instruction that the tuned", "Instruction for the prompted", "Training backend:", "Objective:", "Method:"):
+    for prompt in (
+        "Instruction that the tuned",
+        "Instruction for the prompted",
+        "Training backend:",
+        "Objective:",
+        "Method:",
+    ):
         answer(terminal, prompt)
-    for prompt in ("LoRA rank", "Hardware:", "Primary metric:", "Minimum effect", "Test items", "Dev items", "Shots", "Longest answer"):
+    for prompt in (
+        "LoRA rank",
+        "Hardware:",
+        "Primary metric:",
+        "Minimum effect",
+        "Test items",
+        "Dev items",
+        "Shots",
+        "Longest answer",
+    ):
         answer(terminal, prompt)
     for prompt in ("Serving:", "Tracker:", "DVC remote:", "CI:", "Seed:"):
         answer(terminal, prompt)
@@ -78,7 +102,11 @@ def test_the_questions_that_matter_are_asked_and_the_project_is_made(start: Star
     answer(terminal, "Generate the project?", "y")
     assert finish(terminal) == 0
     saved = yaml.safe_load((tmp_path / "spec.yaml").read_text())
-    assert (saved["project_name"], saved["description"], saved["good_examples"]) == ("smart-home", "Parses requests", 4000)
+    assert (saved["project_name"], saved["description"], saved["good_examples"]) == (
+        "smart-home",
+        "Parses requests",
+        4000,
+    )
     assert git.run("rev-list", "--count", "HEAD", cwd=tmp_path / "smart-home") == "1"
 
 
@@ -99,7 +127,7 @@ def test_ctrl_c_stops_without_a_trace(start: Start, tmp_path: Path) -> None:
     answer(terminal, "Project name:", "\x03")
     terminal.expect_exact("stopped")
     assert finish(terminal) == 130
-    assert os.listdir(tmp_path) == []
+    assert not list(tmp_path.iterdir())
 
 
 def test_inside_another_repository_it_asks(start: Start, tmp_path: Path) -> None:
