@@ -1,0 +1,113 @@
+"""Tokens per second of the emitted `train` stage, against a bare TRL script with the same settings.
+
+    cd PROJECT && python3 environment.py python PATH/TO/benchmarks/train_throughput.py [--steps 8] [--rounds 3]
+
+PROJECT has run `dvc repro format` and `dvc repro baseline` (or all of it). Both sides train in this process, in turn, on
+the same rows; model loading is left out. Prints each median and the ratio. Target: at least 0.97.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, os.getcwd())
+
+import msgspec
+from pipeline import train
+from pipeline.model import base_model
+from pipeline.runtime import Device, prepare
+from pipeline.settings import Settings, load
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    loaded = load()
+    shortened = msgspec.structs.replace(loaded.train, max_steps=options.steps, eval_steps=options.steps)
+    settings = msgspec.structs.replace(loaded, train=shortened)
+    speeds: dict[str, list[float]] = {"train stage": [], "bare TRL": []}
+    for number in range(options.rounds):
+        order = list(speeds) if number % 2 else list(speeds)[::-1]
+        for name in order:
+            with tempfile.TemporaryDirectory() as scratch:
+                device = prepare(settings.seed, settings.train.compute_dtype)
+                make = stage_trainer if name == "train stage" else bare_trainer
+                speeds[name].append(speed(make(settings, device, Path(scratch))))
+            print(f"{name}: {speeds[name][-1]:.1f} tokens/s", flush=True)
+    medians = {name: statistics.median(values) for name, values in speeds.items()}
+    ratio = medians["train stage"] / medians["bare TRL"]
+    print(
+        f"medians {medians['train stage']:.1f} and {medians['bare TRL']:.1f} tokens/s, ratio {ratio:.3f}, target at least 0.97"
+    )
+
+
+def speed(trainer: Any) -> float:
+    """Tokens per second of a whole ``train()`` call. Evaluation and saving, which only the stage does, are switched off."""
+    trainer.args.eval_strategy = trainer.args.save_strategy = "no"
+    trainer.args.load_best_model_at_end = False
+    start = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - start
+    tokens = [row["num_tokens"] for row in trainer.state.log_history if "num_tokens" in row][-1]
+    return float(tokens / seconds)
+
+
+def stage_trainer(settings: Settings, device: Device, folder: Path) -> Any:
+    return train.build_trainer(settings, device, base_model(settings), folder)
+
+
+def bare_trainer(settings: Settings, device: Device, folder: Path) -> Any:
+    """What a TRL tutorial would write, with this project's numbers."""
+    import torch
+    from datasets import load_dataset
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+    from trl import SFTConfig, SFTTrainer
+
+    base, knobs = base_model(settings), settings.train
+    quantization = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=device.dtype,
+    )
+    return SFTTrainer(
+        model=AutoModelForCausalLM.from_pretrained(
+            base, dtype=device.dtype, quantization_config=quantization, device_map={"": device.kind}
+        ),
+        args=SFTConfig(
+            output_dir=str(folder),
+            seed=settings.seed,
+            data_seed=settings.seed,
+            max_steps=knobs.max_steps,
+            per_device_train_batch_size=knobs.micro_batch_size,
+            gradient_accumulation_steps=knobs.gradient_accumulation_steps,
+            learning_rate=knobs.learning_rate,
+            max_length=settings.format.max_length,
+            activation_checkpointing=knobs.activation_checkpointing,
+            completion_only_loss=True,
+            bf16=device.dtype is torch.bfloat16,
+            use_cpu=device.kind == "cpu",
+            logging_steps=knobs.max_steps,
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        train_dataset=load_dataset(
+            "json", data_files=str(train.TRAIN), split="train", cache_dir=str(folder / "dataset")
+        ),
+        processing_class=AutoTokenizer.from_pretrained(base),
+        peft_config=LoraConfig(
+            task_type="CAUSAL_LM", r=knobs.lora_rank, lora_alpha=knobs.lora_alpha, target_modules="all-linear"
+        ),
+    )
+
+
+if __name__ == "__main__":
+    main()
