@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from pipeline.evaluate import plot_rows
 from pipeline.files import write_json, write_jsonl, write_text
 from pipeline.metrics import score_items, summarise

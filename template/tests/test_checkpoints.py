@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from pipeline import checkpoints
 from pipeline.files import ProjectError
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from finished_project import PARAMS, PRICES, TRAINING, finish_project, measure
+
 from pipeline import cost
 from pipeline.files import ProjectError, write_json
 

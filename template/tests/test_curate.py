@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from raw_data import ROOT, WORDS, curate_settings, distinct_row, rows, write_raw
+
 from pipeline.curate import curate
 from pipeline.files import ProjectError, read_json, read_jsonl
 from pipeline.near_duplicates import Shingles, normalise
 from pipeline.split import leaks
-from raw_data import ROOT, WORDS, curate_settings, distinct_row, rows, write_raw
 
 TRAIN, REJECTED = Path("data/curated/train.jsonl"), Path("data/curated/rejected.jsonl")
 TEST, DEV, BENCHMARK = Path("data/eval/test.jsonl"), Path("data/eval/dev.jsonl"), Path("data/eval/benchmark.json")

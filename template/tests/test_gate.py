@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from finished_project import PARAMS, finish_project
+
 from pipeline import cost, gate, report
 from pipeline.files import read_json, run_stage, write_json
 

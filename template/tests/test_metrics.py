@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from finished_project import PARAMS
+
 from pipeline.item_metrics import METRICS, label_of
 from pipeline.metrics import confusion, score_items, summarise
 from pipeline.settings import Settings, load

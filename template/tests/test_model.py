@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from pipeline.files import ProjectError, sha256_bytes
 from pipeline.model import building, extract
 from pipeline.settings import ModelSettings

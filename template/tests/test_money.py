@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from pipeline.money import (
     Band,
     break_even_requests,

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipeline.near_duplicates import Shingles, clusters, near_pairs, neighbours, normalise
 from raw_data import WORDS
+
+from pipeline.near_duplicates import Shingles, clusters, near_pairs, neighbours, normalise
 
 
 def shingled(texts: list[str]) -> Shingles:

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from raw_data import curate_settings, write_raw
+
 from pipeline.dataset_formats import BadRecordError
 from pipeline.files import ProjectError
 from pipeline.records import Source, canonical, parse_line, read_source
-from raw_data import curate_settings, write_raw
 
 GOOD = b'{"prompt":"hello there","completion":"hi"}\n'
 

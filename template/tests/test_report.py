@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 from finished_project import PARAMS, TRAINING, finish_project, measure
+
 from pipeline import cost, report
 from pipeline.charts import Bar, interval_chart, line_chart, ticks
 from pipeline.files import ProjectError, read_jsonl, write_json, write_jsonl

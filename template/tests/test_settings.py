@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from pipeline.files import ProjectError
 from pipeline.settings import PARAMS, load
 

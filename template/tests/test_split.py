@@ -3,12 +3,13 @@
 from collections import Counter
 
 import pytest
+from raw_data import distinct_row
+
 from pipeline.dataset_formats import Message
 from pipeline.files import ProjectError
 from pipeline.near_duplicates import Shingles, clusters, near_pairs, normalise
 from pipeline.records import Record
 from pipeline.split import Split, draw, leaks
-from raw_data import distinct_row
 
 THRESHOLD = 0.7
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy import stats
+
 from pipeline.statistics import (
     bootstrap_mean,
     design_effect,
@@ -14,7 +16,6 @@ from pipeline.statistics import (
     required_items,
     wilson,
 )
-from scipy import stats
 
 
 def test_wilson_gives_newcombes_published_intervals() -> None:

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 from finished_project import PARAMS
+
 from pipeline.files import ProjectError
 from pipeline.settings import Settings, load
 from pipeline.verdict import decide

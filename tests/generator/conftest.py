@@ -1,4 +1,4 @@
-"""Shared by the generator's tests: runs the real command line, and keeps the machine's settings of git and copier out."""
+"""Runs the real command line for the generator's tests, and keeps the machine's git and copier settings out."""
 
 import os
 import subprocess
