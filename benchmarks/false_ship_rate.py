@@ -19,6 +19,7 @@ sys.path[:0] = [str(ROOT / "template"), str(ROOT / "tests/pipeline")]
 import msgspec  # noqa: E402
 import yaml  # noqa: E402
 from finished_project import PARAMS  # noqa: E402
+
 from pipeline.settings import Settings  # noqa: E402
 from pipeline.statistics import wilson  # noqa: E402
 from pipeline.verdict import SHIP, decide  # noqa: E402

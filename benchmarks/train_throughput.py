@@ -18,6 +18,7 @@ from typing import Any
 sys.path.insert(0, os.getcwd())
 
 import msgspec
+
 from pipeline import train
 from pipeline.model import base_model
 from pipeline.runtime import Device, prepare

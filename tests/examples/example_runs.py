@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from pipeline.curate import curate
 from pipeline.settings import CurateSettings
 
