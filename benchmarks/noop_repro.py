@@ -34,9 +34,8 @@ def main() -> None:
             if command == "repro" and "up to date" not in done.stdout:
                 raise SystemExit("the project was not finished: run `dvc repro` there first")
     medians = {command: statistics.median(values) for command, values in seconds.items()}
-    print(
-        f"dvc version {medians['version']:.2f} s, dvc repro {medians['repro']:.2f} s, ratio {medians['repro'] / medians['version']:.2f}"
-    )
+    ratio = medians["repro"] / medians["version"]
+    print(f"dvc version {medians['version']:.2f} s, dvc repro {medians['repro']:.2f} s, ratio {ratio:.2f}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     cd PROJECT && python3 environment.py python PATH/TO/benchmarks/train_throughput.py [--steps 8] [--rounds 3]
 
-PROJECT has run `dvc repro format` and `dvc repro baseline` (or all of it). Both sides train in this process, in turn, on
+PROJECT has run `dvc repro` at least as far as `baseline`. Both sides train in this process, in turn, on
 the same rows; model loading is left out. Prints each median and the ratio. Target: at least 0.97.
 """
 
@@ -44,13 +44,11 @@ def main() -> None:
             print(f"{name}: {speeds[name][-1]:.1f} tokens/s", flush=True)
     medians = {name: statistics.median(values) for name, values in speeds.items()}
     ratio = medians["train stage"] / medians["bare TRL"]
-    print(
-        f"medians {medians['train stage']:.1f} and {medians['bare TRL']:.1f} tokens/s, ratio {ratio:.3f}, target at least 0.97"
-    )
+    print(f"medians {medians['train stage']:.1f} and {medians['bare TRL']:.1f} tokens/s, ratio {ratio:.3f} (target: 0.97)")
 
 
 def speed(trainer: Any) -> float:
-    """Tokens per second of a whole ``train()`` call. Evaluation and saving, which only the stage does, are switched off."""
+    """Tokens per second of a whole ``train()`` call, without the evaluation and saving that only the stage does."""
     trainer.args.eval_strategy = trainer.args.save_strategy = "no"
     trainer.args.load_best_model_at_end = False
     start = time.perf_counter()
