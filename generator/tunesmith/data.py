@@ -35,6 +35,8 @@ def add(source: Path, project: Path) -> Added:
             "remove the stage `data` from dvc.yaml first, or generate a project with example: none",
         )
     target = project / answers["data_path"]
+    if target.exists() and not target.with_name(f"{target.name}.dvc").exists():
+        raise FileProblem(target, "is there already and DVC does not keep it", "move it away, or `dvc add` it first")
     _copy(source, target)
     console.note("tracking it with DVC (the first time, this makes the project's environment)")
     command = ("dvc", "add", answers["data_path"])

@@ -104,3 +104,14 @@ def test_data_add_wants_a_project_that_takes_data(tunesmith: Run, project: Path,
     assert done.returncode == 2 and "No such file" in done.stderr
     done = tunesmith("data", "add", records, tmp_path)
     assert done.returncode == 2 and ".copier-answers.yml" in done.stderr
+
+
+def test_data_add_does_not_overwrite_what_dvc_does_not_keep(tunesmith: Run, tmp_path: Path) -> None:
+    assert tunesmith("new", tmp_path / "p", "--defaults", "--set", "example=none").returncode == 0
+    mine = tmp_path / "p" / "data" / "raw" / "requests.jsonl"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine\n")
+    (tmp_path / "new.jsonl").write_text("{}\n")
+    done = tunesmith("data", "add", tmp_path / "new.jsonl", tmp_path / "p")
+    assert done.returncode == 2 and "is there already" in done.stderr
+    assert mine.read_text() == "mine\n"
