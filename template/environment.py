@@ -24,13 +24,15 @@ def main() -> int:
     folder = Path(os.environ.get("PROJECT_VENV") or ROOT / ".venv").absolute()
     binaries = folder / ("Scripts" if os.name == "nt" else "bin")
     python = binaries / "python"
-    stamp = folder / "installed.sha256"
     packages = requirements()
-    wanted = hashlib.sha256("\n".join([*packages, LOCK.read_text()]).encode()).hexdigest()
+    lock, wanted = digest(LOCK.read_text()), digest("\n".join(packages))
+    stamp = folder / f"installed-{lock}-{wanted}"
     try:
-        if not stamp.exists() or stamp.read_text() != wanted:
+        if not stamp.exists():
             install(packages, folder, python)
-            stamp.write_text(wanted)
+            for old in set(folder.glob("installed-*")) - set(folder.glob(f"installed-{lock}-*")):
+                old.unlink()  # what another lock installed is gone
+            stamp.touch()
         subprocess.run([python, "-m", "pipeline.model", "--fetch"], cwd=ROOT, check=True)
     except subprocess.CalledProcessError as error:
         failed = " ".join(map(str, error.cmd[1:]))
@@ -39,6 +41,10 @@ def main() -> int:
         return run(sys.argv[1:], folder, binaries)
     print(f"ready: {folder}\n  run   python3 environment.py dvc repro\n  or    source {binaries}/activate && dvc repro")
     return 0
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def requirements() -> list[str]:

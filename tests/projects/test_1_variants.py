@@ -11,12 +11,27 @@ from .conftest import ROOT, Generate, Project
 VARIANTS = {
     "the main example": (),
     "all intents, LoRA on a large GPU": ("intents=42", "method=lora", "hardware=h100_sxm"),
-    "full fine-tuning, no CI": ("method=full", "ci=none"),
-    "DoRA": ("method=dora",),
-    "rank-stabilised LoRA": ("method=rslora", "lora_rank=64"),
-    "own data in ShareGPT form": ("example=none", "dataset_format=sharegpt", "group_key=", "label_key="),
-    "own data in Alpaca form": ("example=none", "dataset_format=alpaca", "primary_metric=rouge_l"),
-    "a model from a hub": ("model=qwen2.5-0.5b-instruct", f"model_revision={'a' * 40}", "hardware=l4"),
+    "own data in Alpaca form, trained in full, no CI": (
+        "example=none",
+        "dataset_format=alpaca",
+        "primary_metric=rouge_l",
+        "method=full",
+        "ci=none",
+    ),
+    "own data in ShareGPT form without groups or labels, DoRA": (
+        "example=none",
+        "dataset_format=sharegpt",
+        "group_key=",
+        "label_key=",
+        "method=dora",
+    ),
+    "a model from a hub, rank-stabilised LoRA": (
+        "model=qwen2.5-0.5b-instruct",
+        f"model_revision={'a' * 40}",
+        "hardware=l4",
+        "method=rslora",
+        "lora_rank=64",
+    ),
     "answers full of syntax": ('description=a "quoted": {{ 7*7 }} # title', "system_prompt=Say: {{ x }} & 'go'"),
 }
 
@@ -53,7 +68,7 @@ def test_no_jinja_in_python() -> None:
 
 
 def test_copier_alone_makes_the_same_default_project(tmp_path: Path, generate: Generate) -> None:
-    """Without the command line, copier's own defaults are the main example and can be linted like it."""
+    """Without the command line, copier's own defaults give the same code, tests and locks."""
     folder = tmp_path / "plain"
     command = [
         sys.executable,
