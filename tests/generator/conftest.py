@@ -53,9 +53,9 @@ def tunesmith() -> Run:
 
 @pytest.fixture(scope="session")
 def project(tunesmith: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project of the default answers on the main example; tests only read it."""
+    """A project of the default answers; tests only read it."""
     path = tmp_path_factory.mktemp("rendered") / "project"
-    done = tunesmith("new", path, "--defaults", "--set", "example=home_assistant")
+    done = tunesmith("new", path, "--defaults")
     assert done.returncode == 0, done.stderr
     return path
 

@@ -95,7 +95,9 @@ def test_an_answer_without_effect_is_pointed_out(tunesmith: Run, tmp_path: Path)
     assert "intents: has no effect" in done.stderr
 
 
-def test_data_add_wants_a_project_that_takes_data(tunesmith: Run, project: Path, tmp_path: Path) -> None:
+def test_data_add_wants_a_project_that_takes_data(tunesmith: Run, tmp_path: Path) -> None:
+    project = tmp_path / "example"
+    assert tunesmith("new", project, "--defaults", "--set", "example=home_assistant").returncode == 0
     records = tmp_path / "mine.jsonl"
     records.write_text('{"messages": []}\n')
     done = tunesmith("data", "add", records, project)

@@ -125,9 +125,10 @@ def test_a_pinned_knob_reaches_the_parameters(hostile: Path) -> None:
     assert float(params["train"]["learning_rate"]) == 2e-5
 
 
-def test_variants_leave_whole_files_out(hostile: Path, project: Path) -> None:
+def test_variants_leave_whole_files_out(tunesmith: Run, hostile: Path, project: Path, tmp_path: Path) -> None:
     assert (project / ".github").is_dir() and not (hostile / "project" / ".github").exists()
-    assert (project / "data" / "build.py").is_file() and not (hostile / "project" / "data" / "build.py").exists()
+    assert tunesmith("new", tmp_path / "facts", "--defaults", "--set", "example=facts").returncode == 0
+    assert (tmp_path / "facts" / "data" / "build.py").is_file() and not (project / "data" / "build.py").exists()
 
 
 def test_nothing_of_this_machine_is_in_the_render(project: Path, tree: Tree) -> None:

@@ -65,7 +65,7 @@ def test_the_questions_that_matter_are_asked_and_the_project_is_made(start: Star
     terminal.expect_exact("Advice: finetune")
     answer(terminal, "Approach:")
     answer(terminal, "Model:")
-    answer(terminal, "Example:")
+    answer(terminal, "Example:", "\x1b[B" + ENTER)  # one down from none
     for prompt in (
         "Intents",
         "Data file:",
