@@ -11,10 +11,11 @@ export PROJECT_VENV ?= $(CURDIR)/.cache/project-env
 .PHONY: demo test lint clean
 
 demo: .venv/installed
-	.venv/bin/tunesmith demo $(DEMO) --subdir --example $(EXAMPLE) $(if $(SMOKE),--smoke)
+	.venv/bin/tunesmith demo $(DEMO) --example $(EXAMPLE) $(if $(SMOKE),--smoke)
 
 test: .venv/installed lint
-	.venv/bin/pytest
+	.venv/bin/pytest tests/generator
+	.venv/bin/pytest tests/projects
 
 lint: .venv/installed
 	.venv/bin/ruff check .

@@ -20,6 +20,8 @@ def run(options: argparse.Namespace) -> int:
         RunFailed: a stage stopped before there was a verdict.
     """
     created = project.create(_example(options.example), target(options))
+    if created.committed:
+        git.lend_identity(created.path)
     console.note(f"{created.path}: generated; now every stage runs, from the model to the verdict")
     command = SMOKE if options.smoke else REPRODUCE
     code = runner.run(created.path, *command, quiet=options.json)

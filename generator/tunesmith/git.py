@@ -48,12 +48,31 @@ def run(*arguments: str, cwd: Path, extra: Mapping[str, str] | None = None, data
 
 
 def toplevel(path: Path) -> Path | None:
-    """Root of the repository that ``path`` lies in, or None. ``path`` need not exist yet."""
+    """Root of the repository that ``path`` is a part of, or None. ``path`` need not exist yet.
+
+    A repository that ignores ``path`` does not count: what is there is no part of it.
+    """
     existing = next((parent for parent in (path, *path.parents) if parent.is_dir()), Path("/"))
     try:
-        return Path(run("rev-parse", "--show-toplevel", cwd=existing))
+        root = Path(run("rev-parse", "--show-toplevel", cwd=existing))
     except GitFailed:
         return None
+    if root == path.resolve():
+        return root
+    try:
+        run("check-ignore", "--quiet", "--", f"{path.absolute()}/", cwd=existing)
+    except GitFailed:
+        return root
+    return None
+
+
+def lend_identity(path: Path) -> None:
+    """Give the repository a name to commit under if git has none: DVC's experiments are commits too."""
+    for key, value in (("user.name", AUTHOR), ("user.email", EMAIL)):
+        try:
+            run("config", key, cwd=path)
+        except GitFailed:
+            run("config", "--local", key, value, cwd=path)
 
 
 def start_repository(path: Path, message: str) -> bool:

@@ -3,7 +3,7 @@
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,7 @@ def create(spec: Spec, target: Target) -> Created:
     check(target)
     path = target.path.resolve()
     try:
-        with _stopped_by_signals(), _beside(path) as scratch:
+        with _stopped_by_signals() as stop_if_asked, _beside(path) as scratch:
             staged = scratch / "project"
             render(spec, staged, scratch)
             files = sum(1 for entry in staged.rglob("*") if entry.is_file())
@@ -72,6 +72,7 @@ def create(spec: Spec, target: Target) -> Created:
                 if owns_repository
                 else True
             )
+            stop_if_asked()
             _put(staged, path)
     except OSError as error:
         raise WriteFailed(path, error.strerror or str(error)) from error
@@ -94,21 +95,34 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """SIGTERM unwinds like Ctrl-C, so that scratch folders are removed."""
+def _stopped_by_signals() -> Iterator[Callable[[], None]]:
+    """SIGINT and SIGTERM unwind, so that scratch folders are removed. Yields a check for the last moment to stop.
+
+    Python drops an exception that a signal raises inside a destructor or a callback; the check raises it again.
+    """
+    received: list[int] = []
+
+    def raise_for(number: int) -> None:
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
+        received.append(number)
+        raise_for(number)
+
+    def check() -> None:
+        if received:
+            raise_for(received[0])
 
     try:
-        previous = signal.signal(signal.SIGTERM, stop)
+        previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # not the main thread: the caller deals with signals
-        yield
+        yield check
         return
     try:
-        yield
+        yield check
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _put(staged: Path, path: Path) -> None:

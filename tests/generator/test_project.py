@@ -84,6 +84,21 @@ def test_inside_another_repository_it_must_be_told(tunesmith: Run, outer: Path) 
     assert "--subdir" in done.stderr and not (outer / "deep").exists()
 
 
+def test_a_directory_that_the_outer_repository_ignores_is_its_own(tunesmith: Run, tmp_path: Path) -> None:
+    git.run("init", "--quiet", cwd=tmp_path)
+    (tmp_path / ".gitignore").write_text("/scratch/\n")
+    assert tunesmith("new", tmp_path / "scratch" / "p", "--defaults").returncode == 0
+    assert git.toplevel(tmp_path / "scratch" / "p") == (tmp_path / "scratch" / "p").resolve()
+
+
+def test_a_borrowed_identity_stays_in_the_repository_and_replaces_none(tmp_path: Path) -> None:
+    git.run("init", "--quiet", cwd=tmp_path)
+    git.run("config", "user.name", "Ada", cwd=tmp_path)
+    git.lend_identity(tmp_path)
+    assert git.run("config", "user.name", cwd=tmp_path) == "Ada"
+    assert git.run("config", "--local", "user.email", cwd=tmp_path) == git.EMAIL
+
+
 def test_a_subdirectory_is_left_to_the_outer_repository(tunesmith: Run, outer: Path, project: Path, tree: Tree) -> None:
     assert tunesmith("new", outer / "project", "--defaults", "--subdir").returncode == 0
     assert not (outer / "project" / ".git").exists()

@@ -60,7 +60,10 @@ def generate(tmp_path_factory: pytest.TempPathFactory) -> Generate:
         sets = [word for change in changes for word in ("--set", change)]
         command = [sys.executable, "-m", "tunesmith", "new", str(path), "--spec", str(spec), *sets]
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        return Project(path)
+        made = Project(path)
+        for key, value in (("user.name", "Test"), ("user.email", "test@example.invalid"), ("commit.gpgsign", "false")):
+            made.git("config", key, value)
+        return made
 
     return make
 
