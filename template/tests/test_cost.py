@@ -109,7 +109,7 @@ def test_an_old_price_is_a_warning(project: Path, days: int, warned: bool) -> No
 def test_hosted_models_are_priced_by_the_token(project: Path) -> None:
     rates = "usd_per_million_input: 0.2, usd_per_million_output: 0.8"
     finish_project(
-        project, prices=f"{PRICES}hosted:\n  small: {{title: Small, {rates}, source: x, date: 2026-11-01}}\n"
+        project, prices=PRICES + "hosted:\n  small: {title: Small, " + rates + ", source: x, date: 2026-11-01}\n"
     )
     arms = run()["hosted"]["small"]["arms"]
     assert arms["few_shot"]["typical"] == pytest.approx((520 * 0.2 + 24 * 0.8) / 1000)

@@ -15,7 +15,7 @@ from pipeline.files import ProjectError, read_jsonl, write_json, write_jsonl
 from pipeline.markup import document, h
 from pipeline.statistics import Interval
 
-HOSTILE = '</pre></style><script>alert(1)</script><img src=x onerror="alert(2)"> \u202etxt.exe \x00 {{ 7*7 }}'
+HOSTILE = '</pre></style><script>alert(1)</script><img src=x onerror="alert(2)"> \u202etxt.exe \x00'
 
 
 class Elements(HTMLParser):
