@@ -1,27 +1,38 @@
-"""Stage `curate`: raw data in; clean train records, a frozen benchmark and a reason for every line left out."""
+"""Stage `curate`: raw data in; clean train records, a frozen benchmark and a reason for every record left out."""
 
+import shutil
 import sys
-import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from pipeline import settings as project_settings
-from pipeline.benchmark import Frozen, read_frozen, write_benchmark
-from pipeline.deduplicate import Deduplicated, deduplicate
-from pipeline.files import ProjectError, run_stage, write_json, write_jsonl
-from pipeline.records import Record, Rejected, Source, read_source
-from pipeline.settings import CurateSettings
-from pipeline.split import Split, draw, keep_frozen, leaks
+import numpy as np
+from numpy.typing import NDArray
 
-TRAIN = Path("data/curated/train.jsonl")
-REJECTED = Path("data/curated/rejected.jsonl")
+from pipeline import settings as project_settings
+from pipeline.curation.benchmark import Frozen, read_frozen, write_benchmark
+from pipeline.curation.contamination import contaminated
+from pipeline.curation.data_card import write_card
+from pipeline.curation.data_page import write_page
+from pipeline.curation.data_report import Curated, data_report
+from pipeline.curation.deduplicate import CONFLICT, CONTAMINATED, FEEDBACK, FIXED, LEAK, RAW, Deduplicated, deduplicate
+from pipeline.curation.detect import detect
+from pipeline.curation.engine import WORK, Parts, compare_parts, read_parts
+from pipeline.curation.outputs import first_rejects, write_rejected, write_repaired, write_train
+from pipeline.curation.parts import frozen_part
+from pipeline.curation.split import Split, draw, keep_frozen, leaks
+from pipeline.curation.store import Compared, Store, comparison_unit
+from pipeline.files import ProjectError, run_stage, write_json
+from pipeline.settings import CurateSettings
+
 REPORT = Path("reports/data.json")
 
 SMOKE_TRAIN_ROWS = 64
 SMOKE_BENCHMARK_ROWS = 8
-QUIET_SECONDS = 2  # after that, say what is going on
 EXAMPLES_SHOWN = 5
+# What makes a record unusable. Duplicates are superfluous, and what a policy leaves out is left out on purpose.
+FAULTS = ["json", "encoding", "schema", "roles", "empty", "too_short", "too_long", "special_tokens", "broken_text"]
+FAULTS += ["control_characters", "preference"]
+_MANY_ANSWERS = ("preference", "kto")  # formats where one prompt may have several answers
 
 
 def main() -> None:
@@ -33,135 +44,156 @@ def curate(settings: CurateSettings, *, smoke: bool) -> dict[str, Any]:
     """Run the stage in the current folder. Returns the report, which is also written.
 
     Raises:
-        ProjectError: the data cannot be read, too much of it is bad, too little is left, or the frozen benchmark is
-            not the one that was drawn.
+        ProjectError: the data cannot be read, too much of it is bad, too little is left, the training data contain a
+            benchmark, or the frozen benchmark is not the one that was drawn.
     """
-    began = time.monotonic()
     frozen = read_frozen(settings.benchmark_version)
-    source = read_source(Path(settings.path), settings)
-    _progress(began, f"{source.read} lines read, looking for duplicates")
-    unique = deduplicate(source, settings.near_duplicate_threshold, settings.test_items, frozen.items if frozen else [])
-    _refuse_bad_data(source, unique, settings)
-    _progress(began, f"{len(unique.records)} distinct records, splitting")
-    split = _split(unique, settings, frozen)
-    rejected = sorted(source.rejected + unique.rejected + _purged(source, unique, split), key=lambda row: row.line)
-    report = _report(source, unique, split, rejected, frozen)
-    _write(settings, unique.records, split, frozen, rejected, report, smoke=smoke)
+    parts = read_parts(settings)
+    store = _store(parts, frozen)
+    try:
+        _refuse_bad_data(store, settings, 0)
+        curated = _decide(store, parts, frozen, settings)
+        report = data_report(store, curated, settings, parts.sha256)
+        _write(store, curated, frozen, settings, report, smoke=smoke)
+    finally:
+        store.close()
+    shutil.rmtree(WORK)
     _print(report, frozen, settings)
     return report
 
 
-def _progress(began: float, what: str) -> None:
-    if time.monotonic() - began > QUIET_SECONDS:
-        print(f"curate: {what}", file=sys.stderr, flush=True)
+def _store(parts: Parts, frozen: Frozen | None) -> Store:
+    """The records of all parts; benchmark items that the data no longer have make a part of their own."""
+    store = Store(parts.folders, parts.sources)
+    if frozen is None:
+        return store
+    present = set(store.id.tolist())
+    absent = [item for item in frozen.items if int(item.id, 16) not in present]
+    if not absent:
+        return store
+    store.close()
+    folder = WORK / "frozen"
+    frozen_part(folder, absent)
+    return Store([*parts.folders, folder], [*parts.sources, "data/eval"])
 
 
-def _split(unique: Deduplicated, settings: CurateSettings, frozen: Frozen | None) -> Split:
-    """The split, checked: no test or dev item has a near duplicate in train."""
-    threshold = settings.near_duplicate_threshold
+def _decide(store: Store, parts: Parts, frozen: Frozen | None, settings: CurateSettings) -> Curated:
+    """Which records are distinct, which are the benchmark, and which may be trained on."""
+    unit = comparison_unit(store)
+    compare_parts(store.folders, unit, settings.format in _MANY_ANSWERS)
+    compared = Compared(store, unit)
+    long = unit == "word3"
+    threshold = settings.near_duplicate_threshold_long if long else settings.near_duplicate_threshold
+    unique = deduplicate(store, compared, _priority(store, parts, frozen), threshold, settings.test_items)
+    _refuse_bad_data(store, settings, int((unique.fates.reason == CONFLICT).sum()))
+    _refuse_little_data(int((unique.fates.reason == 0).sum()), settings)
+    split = _split(store, compared, unique, settings, frozen, threshold)
+    details = {}
+    for index, item in split.purged.items():
+        unique.fates.drop(index, LEAK, item)
+        torn = store.group[index] and store.group[index] == store.group[item]
+        details[index] = "in the group of a benchmark item" if torn else "near a benchmark item"
+    found = contaminated(store, compared.shingles, split.test + split.dev, split.train, settings, threshold)
+    if settings.contamination == "drop":
+        split.train = np.setdiff1d(split.train, np.fromiter(found.records, np.int64))
+        for index, detail in found.records.items():
+            unique.fates.drop(index, CONTAMINATED, -1)
+            details[index] = detail
+    if not len(split.train):
+        raise ProjectError("no record is left to train on", settings.path, "provide more records")
+    return Curated(unique, split, found, details, unit, frozen is not None)
+
+
+def _priority(store: Store, parts: Parts, frozen: Frozen | None) -> NDArray[np.uint8]:
+    feedback = {piece.source for piece in parts.pieces if piece.feedback}
+    of_source = np.array([FEEDBACK if name in feedback else RAW for name in store.sources], np.uint8)
+    priority = of_source[store.source]
     if frozen:
-        ids = [{record.id for record in part} for part in (frozen.test, frozen.dev)]
-        split = keep_frozen(unique.records, unique.shingles, ids[0], ids[1], threshold)
+        held = np.array([int(item.id, 16) for item in frozen.items], np.uint64)
+        priority[np.isin(store.id, held)] = FIXED
+    return priority
+
+
+def _split(
+    store: Store,
+    compared: Compared,
+    unique: Deduplicated,
+    settings: CurateSettings,
+    frozen: Frozen | None,
+    threshold: float,
+) -> Split:
+    """The split, checked: no test or dev item has a near duplicate in train."""
+    kept, shingles = unique.fates.reason == 0, compared.shingles
+    if frozen:
+        ids = {int(index): int(place) for place, index in zip(np.flatnonzero(kept), store.id[kept], strict=True)}
+        test, dev = ([ids[int(item.id, 16)] for item in part] for part in (frozen.test, frozen.dev))
+        split = keep_frozen(store, shingles, kept, test, dev, threshold)
     else:
         sizes = settings.test_items, settings.dev_items
-        split = draw(unique.records, unique.shingles, unique.clusters, *sizes, threshold)
-    leaked = leaks(unique.shingles, split.test + split.dev, split.train, threshold)
+        split = draw(store, shingles, kept, unique.clusters, *sizes, threshold)
+    leaked = leaks(shingles, split.test + split.dev, split.train, threshold)
     assert leaked == 0, f"{leaked} benchmark items have a near duplicate in train"
-    if not split.train:
-        raise ProjectError("no record is left to train on", settings.path, "provide more records")
     return split
 
 
-def _refuse_bad_data(source: Source, unique: Deduplicated, settings: CurateSettings) -> None:
-    """Stop if more lines are faulty than the owner allows. Duplicates are superfluous, not faulty."""
-    faulty = source.rejected + [row for row in unique.rejected if row.reason == "conflicting_label"]
-    share = len(faulty) / source.read
-    if share <= settings.max_reject_fraction and source.records:
+def _refuse_bad_data(store: Store, settings: CurateSettings, conflicts: int) -> None:
+    """Stop if more records are faulty than the owner allows."""
+    reasons, read = store.counts("reasons"), store.total("read")
+    if not read:
+        raise ProjectError("the data file is empty", settings.path, "put one JSON object on each line")
+    faulty = sum(reasons.get(reason, 0) for reason in FAULTS) + conflicts
+    usable = len(store) > 0
+    if usable and faulty / read <= settings.max_reject_fraction:
         return
-    write_jsonl(REJECTED, faulty)
-    examples = "\n".join(f"  line {bad.line}: {bad.reason}: {bad.detail}" for bad in faulty[:EXAMPLES_SHOWN])
+    write_rejected(store, None, {})
+    faults = FAULTS if faulty else list(reasons)
+    first = first_rejects(store, faults, EXAMPLES_SHOWN)
+    examples = "\n".join(f"  line {bad.line}: {bad.reason}: {bad.detail}" for bad in first)
+    looks = detect(Path(settings.path), settings)
+    other = looks.format not in (None, settings.format)
+    guess = f"; they look like another format: {looks.sentence()}" if other else ""
     raise ProjectError(
-        f"{len(faulty)} of {source.read} lines are unusable, {share:.1%} of them; "
+        f"{faulty} of {read} lines are unusable, {faulty / read:.1%} of them; "
         f"curate.max_reject_fraction allows {settings.max_reject_fraction:.1%}. The first ones:\n{examples}",
-        f"{settings.path}; every one is listed in {REJECTED}",
-        f"mend these lines; or set curate.format, if the data are not in the `{settings.format}` format",
+        f"{settings.path}; every one is listed in data/curated/rejected.jsonl",
+        f"mend these lines; or set curate.format, if the data are not in the `{settings.format}` format{guess}",
     )
 
 
-def _purged(source: Source, unique: Deduplicated, split: Split) -> list[Rejected]:
-    rows = []
-    for index, item in sorted(split.purged.items()):
-        record, held = unique.records[index], unique.records[item]
-        near = record.group is None or record.group != held.group
-        detail = "near a benchmark item" if near else "in the group of a benchmark item"
-        rows.append(source.reject(record, "benchmark_leak", detail, held.id))
-    return rows
-
-
-def _report(
-    source: Source, unique: Deduplicated, split: Split, rejected: list[Rejected], frozen: Frozen | None
-) -> dict[str, Any]:
-    """What became of every line, and nothing that differs between two equal runs."""
-    records, reasons = unique.records, Counter(row.reason for row in rejected)
-    present = {record.id for record in source.records}
-    absent = sum(record.id not in present for record in frozen.items) if frozen else 0
-    kept = len(split.train) + len(split.dev) + len(split.test) - absent
-    assert kept + len(rejected) == source.read, f"{kept} kept + {len(rejected)} rejected of {source.read} lines"
-    test = [records[index] for index in split.test]
-    return {
-        "read": source.read,
-        "kept": kept,
-        "blank_lines": source.blank_lines,
-        "rejected": dict(sorted(reasons.items())),
-        "train": len(split.train),
-        "dev": len(split.dev),
-        "test": len(split.test),
-        "benchmark_items_absent_from_data": absent,
-        "groups": _groups(records),
-        "test_groups": _groups(test),
-        "labels": _labels(records),
-        "test_labels": _labels(test),
-        "duplicates": {"exact": reasons["exact_duplicate"], "near": reasons["near_duplicate"]},
-        "near_duplicate_clusters": {
-            "count": len(set(unique.clusters)),
-            "largest": max(Counter(unique.clusters).values()),
-        },
-        "shingles": unique.shingles.unit,
-        "leakage": {"test_near_train": 0, "random_split_would_leak": round(unique.random_leak, 4)},
-        "raw_sha256": source.sha256,
-    }
-
-
-def _groups(records: list[Record]) -> int:
-    return len({record.group for record in records} - {None})
-
-
-def _labels(records: list[Record]) -> dict[str, int]:
-    return dict(sorted(Counter(record.label for record in records if record.label is not None).items()))
+def _refuse_little_data(usable: int, settings: CurateSettings) -> None:
+    if usable < settings.minimum_records:
+        raise ProjectError(
+            f"{usable} good examples are too few to tune a model on and to measure it by",
+            f"curate.minimum_records is {settings.minimum_records}",
+            "collect more examples first; until then a prompt with a few examples is the better choice",
+        )
 
 
 def _write(
-    settings: CurateSettings,
-    records: list[Record],
-    split: Split,
+    store: Store,
+    curated: Curated,
     frozen: Frozen | None,
-    rejected: list[Rejected],
+    settings: CurateSettings,
     report: dict[str, Any],
     *,
     smoke: bool,
 ) -> None:
-    # Ids are hashes, so in their order the first rows of a part are a fair sample of it.
-    train, dev, test = (
-        sorted((records[index] for index in part), key=lambda record: record.id)
-        for part in (split.train, split.dev, split.test)
-    )
     wanted = _sizes(settings)
     if frozen:  # with the line, label and group that they were drawn with
         dev, test, wanted = frozen.dev, frozen.test, frozen.wanted
+    else:
+        dev, test = (
+            sorted(store.records(part), key=lambda record: record.id)
+            for part in (curated.split.dev, curated.split.test)
+        )
     write_benchmark(test, dev, wanted, settings.benchmark_version, SMOKE_BENCHMARK_ROWS if smoke else None)
-    write_jsonl(TRAIN, train[:SMOKE_TRAIN_ROWS] if smoke else train)
-    write_jsonl(REJECTED, rejected)
+    write_train(store, curated.split.train, SMOKE_TRAIN_ROWS if smoke else None)
+    listed = write_rejected(store, curated.unique.fates, curated.details)
+    assert report["kept"] + listed == report["read"], "a record is neither kept nor rejected"
+    write_repaired(store)
     write_json(REPORT, report)
+    write_page(store, curated, settings, report)
+    write_card(settings, report)
 
 
 def _sizes(settings: CurateSettings) -> dict[str, int]:
@@ -172,8 +204,12 @@ def _print(report: dict[str, Any], frozen: Frozen | None, settings: CurateSettin
     print(f"read {report['read']}   train {report['train']}   dev {report['dev']}   test {report['test']}")
     for reason, count in report["rejected"].items():
         print(f"  left out {count:>7}  {reason}")
+    for anomaly, count in report["repaired"].items():
+        print(f"  mended   {count:>7}  {anomaly}")
     leak = report["leakage"]["random_split_would_leak"]
     print(f"test items with a near duplicate in train: 0 (drawn at random from the same lines: {leak:.1%})")
+    if report["contamination"]["records"]:
+        print(f"KEPT although they contain an evaluation item: {report['contamination']['records']} training records")
     if frozen and frozen.wanted != _sizes(settings):
         print("the benchmark is frozen as it was drawn; new sizes apply when curate.benchmark_version is raised")
 

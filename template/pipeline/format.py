@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.arms import Record, conversation, quantile, system_prompt
+from pipeline.arms import quantile
+from pipeline.backends import Message
 from pipeline.files import ProjectError, read_jsonl, run_stage, write_json, write_jsonl
-from pipeline.generation import Message
 from pipeline.model import base_model
+from pipeline.prompting import Passages, Record, conversation, read_passages, read_prompt
 from pipeline.runtime import quiet
 from pipeline.settings import load
 
@@ -16,6 +17,7 @@ SOURCES = {"train": Path("data/curated/train.jsonl"), "dev": Path("data/eval/dev
 FORMATTED = Path("data/formatted")
 REPORT = Path("reports/format.json")
 SHOWN = 5  # records named in an error
+CHECKED = 20  # rows of each split whose token ids are compared
 
 
 def main() -> None:
@@ -24,24 +26,52 @@ def main() -> None:
     quiet()
     settings = load()
     tokenizer = AutoTokenizer.from_pretrained(base_model(settings))
-    system = system_prompt("system")
+    system = read_prompt("system")
+    passages = read_passages("train", "dev") if settings.format.with_passages else None
     report = {}
+    left_out = []
     for split, source in SOURCES.items():
         records = read_jsonl(source)
-        rows = [to_prompt_completion(record, system) for record in records]
+        refuse_tools(records, str(source))
+        rows = [to_prompt_completion(record, system, passages) for record in records]
         lengths = [token_lengths(row, tokenizer) for row in rows]
-        refuse_truncation(records, lengths, settings.format.max_length)
-        write_jsonl(FORMATTED / f"{split}.jsonl", rows)
-        report[split] = statistics(lengths)
+        check_tokens(rows[:CHECKED], tokenizer)
+        if settings.format.too_long == "error":
+            refuse_truncation(records, lengths, settings.format.max_length)
+        fits = [total <= settings.format.max_length for total, _ in lengths]
+        left_out += [
+            {"split": split, "id": record["id"], "line": record["line"], "reason": "too_many_tokens", "tokens": total}
+            for record, (total, _), fit in zip(records, lengths, fits, strict=True)
+            if not fit
+        ]
+        kept = [length for length, fit in zip(lengths, fits, strict=True) if fit]
+        if not kept:
+            where = "format.max_length"
+            raise ProjectError(f"no {split} record fits {settings.format.max_length} tokens", where, "raise it")
+        write_jsonl(FORMATTED / f"{split}.jsonl", (row for row, fit in zip(rows, fits, strict=True) if fit))
+        report[split] = statistics(kept, settings.format.max_length) | {"left_out": len(rows) - len(kept)}
+    write_jsonl(FORMATTED / "rejected.jsonl", left_out)
     write_json(REPORT, report)
     train = report["train"]
     shares = f"{train['tokens']} tokens, {train['trained_tokens']} of them trained"
-    print(f"train: {train['rows']} rows, {shares}; the longest has {train['longest']}")
+    print(f"train: {train['rows']} rows, {shares}; the longest has {train['longest']}; {len(left_out)} are too long")
 
 
-def to_prompt_completion(record: Record, system: str) -> dict[str, list[Message]]:
+def refuse_tools(records: Sequence[Record], source: str) -> None:
+    """Raise `ProjectError` if a record calls tools: this stage renders, and the benchmark scores, text alone."""
+    lines = [record["line"] for record in records if any("tool_calls" in turn for turn in record["messages"])]
+    if lines:
+        named = ", ".join(map(str, lines[:SHOWN]))
+        raise ProjectError(
+            f"{len(lines)} records call tools, which are curated but not trained on yet",
+            f"{source}, input line {named}",
+            "take these records out of the raw data",
+        )
+
+
+def to_prompt_completion(record: Record, system: str, passages: Passages | None = None) -> dict[str, list[Message]]:
     """The trainer's row: the loss is taken on the completion, that is on the last assistant message, alone."""
-    return {"prompt": conversation(record, system), "completion": record["messages"][-1:]}
+    return {"prompt": conversation(record, system, (), passages), "completion": record["messages"][-1:]}
 
 
 def token_lengths(row: dict[str, list[Message]], tokenizer: Any) -> tuple[int, int]:
@@ -69,6 +99,32 @@ def token_lengths(row: dict[str, list[Message]], tokenizer: Any) -> tuple[int, i
     return len(ids[1]), len(ids[1]) - len(ids[0])
 
 
+def check_tokens(rows: Sequence[dict[str, list[Message]]], tokenizer: Any) -> None:
+    """Compare the token ids that the trainer computes with those that the server computes.
+
+    The trainer asks the chat template for the ids of prompt and whole, and trains on what the whole has beyond the
+    prompt; the server tokenizes the rendered prompt.
+
+    Raises:
+        ProjectError: they differ, or a token spans the border, so that the mask would begin inside it.
+    """
+    for row in rows:
+        whole_turns = [*row["prompt"], *row["completion"]]
+        trained = tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, return_dict=True)[
+            "input_ids"
+        ]
+        whole = tokenizer.apply_chat_template(whole_turns, return_dict=True)["input_ids"]
+        text = tokenizer.apply_chat_template(row["prompt"], tokenize=False, add_generation_prompt=True)
+        served = tokenizer(text, add_special_tokens=False)["input_ids"]
+        if trained != served or whole[: len(trained)] != trained:
+            what = "the trainer and the server" if trained != served else "a prompt with and without its answer"
+            raise ProjectError(
+                f"{what} have different tokens",
+                "models/base: chat_template, tokenizer",
+                "use another base model, or mend its chat template so that a special token stands between the two",
+            )
+
+
 def refuse_truncation(records: Sequence[Record], lengths: Sequence[tuple[int, int]], limit: int) -> None:
     """Raise `ProjectError` when any row is longer than ``limit`` tokens: its answer would be cut off unseen."""
     too_long = [(record, total) for record, (total, _) in zip(records, lengths, strict=True) if total > limit]
@@ -83,8 +139,8 @@ def refuse_truncation(records: Sequence[Record], lengths: Sequence[tuple[int, in
     )
 
 
-def statistics(lengths: Sequence[tuple[int, int]]) -> dict[str, Any]:
-    """Token counts of one split."""
+def statistics(lengths: Sequence[tuple[int, int]], limit: int) -> dict[str, Any]:
+    """Token counts of one split, and how full sequences of ``limit`` tokens would be if rows were packed into them."""
     totals = [total for total, _ in lengths]
     return {
         "rows": len(totals),
@@ -93,7 +149,26 @@ def statistics(lengths: Sequence[tuple[int, int]]) -> dict[str, Any]:
         "median": int(quantile(totals, 0.5)),
         "p95": int(quantile(totals, 0.95)),
         "longest": max(totals),
+        "packed_sequences": packed(totals, limit),
+        "packed_fill": round(sum(totals) / (packed(totals, limit) * limit), 4),
     }
+
+
+def packed(totals: Sequence[int], limit: int) -> int:
+    """How many sequences of ``limit`` tokens hold all rows, whole, the longest first and each in the fullest that fits.
+
+    Best-fit decreasing, as TRL packs.
+    """
+    room = [0] * (limit + 1)  # how many sequences have so many tokens free
+    count = 0
+    for total in sorted(totals, reverse=True):
+        free = next((left for left in range(total, limit + 1) if room[left]), None)
+        if free is None:
+            count, free = count + 1, limit
+        else:
+            room[free] -= 1
+        room[free - total] += 1
+    return count
 
 
 if __name__ == "__main__":

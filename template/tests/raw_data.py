@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.settings import CurateSettings
+from pipeline.settings import AnomalySettings, CurateSettings, PrivateSettings, QualitySettings
 
 ROOT = Path(__file__).parents[1]  # where `pipeline` is imported from
 
@@ -15,9 +15,17 @@ DEFAULTS: dict[str, Any] = {
     "label_key": None,
     "min_answer_chars": 1,
     "max_chars": 2000,
+    "languages": [],
+    "anomalies": AnomalySettings("drop", "drop", "drop", "drop", "drop", "repair", "repair", "drop"),
+    "quality": QualitySettings("report", "report", "report", "report"),
+    "private": PrivateSettings("report", "report", "report", "redact", "redact", "redact", "redact"),
     "near_duplicate_threshold": 0.7,
+    "near_duplicate_threshold_long": 0.5,
+    "benchmarks": [],
+    "contamination": "error",
     "test_items": 10,
     "dev_items": 5,
+    "minimum_records": 0,
     "max_reject_fraction": 0.1,
     "benchmark_version": 1,
 }

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from raw_data import ROOT, WORDS, curate_settings, distinct_row, rows, write_raw
 
 from pipeline.curate import curate
+from pipeline.curation import engine
+from pipeline.curation.shingles import Shingles, normalise
+from pipeline.curation.split import leaks
 from pipeline.files import ProjectError, read_json, read_jsonl
-from pipeline.near_duplicates import Shingles, normalise
-from pipeline.split import leaks
 
 TRAIN, REJECTED = Path("data/curated/train.jsonl"), Path("data/curated/rejected.jsonl")
 TEST, DEV, BENCHMARK = Path("data/eval/test.jsonl"), Path("data/eval/dev.jsonl"), Path("data/eval/benchmark.json")
@@ -73,7 +74,7 @@ class TestAccounting:
     def test_each_line_is_kept_or_rejected_with_its_reason(self) -> None:
         good = "".join(json.dumps(row) + "\n" for row in rows(100)).encode()
         report = run(good + b'\n{"prompt":"x"}\n{"broken\n' + good[:200].split(b"\n")[0] + b"\n")
-        assert (report["read"], report["kept"], report["blank_lines"]) == (103, 100, 1)
+        assert (report["read"], report["kept"]) == (103, 100)
         assert report["rejected"] == {"exact_duplicate": 1, "json": 1, "schema": 1}
         offsets = {row["line"]: row["byte_offset"] for row in read_jsonl(REJECTED)}
         raw = Path("data/raw/requests.jsonl").read_bytes()
@@ -99,7 +100,7 @@ class TestAccounting:
         report = run(data, max_reject_fraction=1.0)
         rejected = read_jsonl(REJECTED)
         assert report["kept"] + len(rejected) == report["read"]
-        assert report["read"] + report["blank_lines"] == 60 + len(lines)
+        assert report["read"] == 60 + sum(bool(line.strip(b" \t\r\n")) for line in lines)
         texts = prompts(TEST) + prompts(DEV) + prompts(TRAIN)
         held = report["test"] + report["dev"]
         shingles = Shingles.of_texts([normalise(text) for text in texts])
@@ -130,7 +131,7 @@ class TestAccounting:
             subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True)
             seen.append(outputs())
         assert seen[0] == seen[1]
-        assert len(seen[0]) == 6
+        assert len(seen[0]) == 7
 
 
 class TestFrozenBenchmark:
@@ -251,3 +252,106 @@ class TestBadInput:
         assert message in done.stderr
         assert "Traceback" not in done.stderr
         assert not TRAIN.exists()
+
+
+class TestFeedback:
+    def write(self, name: str, *lines: dict[str, Any]) -> None:
+        path = Path("data/feedback") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def test_the_newest_correction_replaces_the_record_and_keeps_its_provenance(self) -> None:
+        prompt = rows(100)[7]["prompt"]
+        self.write("a.jsonl", {"prompt": prompt, "completion": "first try", "by": "ann"})
+        self.write("b.jsonl", {"prompt": prompt, "completion": "corrected", "by": "bob", "model_answer": "wrong"})
+        report = run(rows(100))
+        found = [
+            row for path in (TRAIN, DEV, TEST) for row in read_jsonl(path) if row["messages"][0]["content"] == prompt
+        ]
+        assert [row["messages"][1]["content"] for row in found] == ["corrected"]
+        assert found[0]["origin"] == "data/feedback/b.jsonl"
+        assert found[0]["provenance"] == {"by": "bob", "model_answer": "wrong"}
+        assert report["rejected"] == {"superseded": 2}
+        assert {row["source"] for row in read_jsonl(REJECTED)} == {"data/raw/requests.jsonl", "data/feedback/a.jsonl"}
+
+    def test_a_frozen_item_is_not_replaced(self) -> None:
+        run(rows(100))
+        before = TEST.read_bytes()
+        self.write("a.jsonl", {"prompt": prompts(TEST)[0], "completion": "corrected"})
+        report = run(rows(100))
+        assert TEST.read_bytes() == before
+        assert report["rejected"] == {"conflicting_label": 1}
+
+
+class TestContamination:
+    def test_a_training_record_that_contains_an_evaluation_item_stops_the_stage(self) -> None:
+        item = " ".join(f"{WORDS[n % len(WORDS)]}{n}" for n in range(30))
+        data = [
+            {"prompt": f"{row['prompt']} " + " ".join(f"w{n}x{k}" for k in range(40)), "completion": "ok"}
+            for n, row in enumerate(rows(100))
+        ]
+        data[50]["prompt"] += f" {item}"
+        write_raw([{"prompt": item, "completion": "secret"}], "data/eval.jsonl")
+        with pytest.raises(ProjectError, match="1 training records contain an evaluation item") as error:
+            run(data, benchmarks=["data/eval.jsonl"])
+        assert "line 51: contains item 1 of data/eval.jsonl" in str(error.value)
+        report = run(data, benchmarks=["data/eval.jsonl"], contamination="keep")
+        assert report["contamination"]["records"] == 1 and report["train"] == 85
+        report = run(data, benchmarks=["data/eval.jsonl"], contamination="drop")
+        assert report["rejected"] == {"contaminated": 1} and report["train"] == 84
+
+
+class TestParts:
+    def test_many_parts_in_many_processes_give_the_same_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        data = rows(300) + rows(20)
+        data[5]["prompt"] += " cafÃ©"
+        write_raw(b"".join(json.dumps(row).encode() + b"\n" for row in data) + b"{broken\n")
+        seen = []
+        for size in (1 << 20, 4000):
+            for path in outputs():
+                Path(path).unlink()
+            monkeypatch.setattr("pipeline.curation.engine.PIECE_BYTES", size)
+            curate(curate_settings(), smoke=False)
+            seen.append(outputs())
+        assert seen[0] == seen[1]
+
+    def test_a_stopped_run_goes_on_with_the_parts_that_are_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("pipeline.curation.engine.PIECE_BYTES", 4000)
+        monkeypatch.setattr("os.cpu_count", lambda: 1)
+        write_raw(rows(300))
+        parts = engine.read_parts(curate_settings())
+        assert len(parts.folders) > 3
+        (parts.folders[2] / "done.json").unlink()  # as if it had been killed there
+        built: list[Path] = []
+        original = engine.build_part
+
+        def counted(folder: Path, *arguments: Any) -> Any:
+            built.append(folder)
+            return original(folder, *arguments)
+
+        monkeypatch.setattr(engine, "build_part", counted)
+        assert curate(curate_settings(), smoke=False)["read"] == 300
+        assert built == [parts.folders[2]]
+        assert not engine.WORK.exists()
+
+
+class TestReports:
+    def test_the_page_shows_reasons_and_no_private_text(self) -> None:
+        data = rows(100)
+        data[3] = {"prompt": "my address is someone@example.org, please note", "completion": "noted"}
+        run(b"".join(json.dumps(row).encode() + b"\n" for row in data) + b'{"x": <script>\n')
+        page, card = Path("reports/data.html").read_text(), Path("reports/DATA_CARD.md").read_text()
+        assert "someone@example.org" not in page + card
+        assert "<script" not in page and "http://" not in page.replace("http://www.w3.org", "")
+        assert "json" in page and "100 kept + 1 left out = 101 read" in page
+        assert "email 1" in card
+
+    def test_too_few_examples_are_refused_with_the_reason(self) -> None:
+        with pytest.raises(ProjectError, match="100 good examples are too few") as error:
+            run(rows(100), minimum_records=200)
+        assert "collect more examples first" in str(error.value)
+
+    def test_data_in_another_format_are_recognised_in_the_error(self) -> None:
+        with pytest.raises(ProjectError) as error:
+            run([{"instruction": row["prompt"], "input": "now", "output": "x"} for row in rows(60)], format="messages")
+        assert "60 of the first 60 records are `alpaca`" in str(error.value)

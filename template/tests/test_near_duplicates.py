@@ -9,11 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_data import WORDS
 
-from pipeline.near_duplicates import Shingles, clusters, near_pairs, neighbours, normalise
+from pipeline.curation import near_duplicates
+from pipeline.curation.near_duplicates import Pairs, band_keys, clusters, neighbours
+from pipeline.curation.shingles import Shingles, normalise
 
 
 def shingled(texts: list[str]) -> Shingles:
     return Shingles.of_texts([normalise(text) for text in texts])
+
+
+def near_pairs(shingles: Shingles, threshold: float) -> Pairs:
+    keys = band_keys(shingles.hashes, np.diff(shingles.starts))
+    return near_duplicates.near_pairs(shingles, keys, np.arange(len(shingles)), threshold)
 
 
 def shingle_set(text: str, unit: str) -> set[str]:
@@ -52,21 +59,21 @@ def test_similarity_is_the_jaccard_index_of_the_shingle_sets(words: int) -> None
     shingles = shingled(texts)
     pairs = np.array(list(itertools.combinations(range(len(texts)), 2)))
     expected = [jaccard(texts[i], texts[j], shingles.unit) for i, j in pairs]
-    assert shingles.jaccard(pairs) == pytest.approx(expected)
+    assert near_duplicates.jaccard(shingles, pairs) == pytest.approx(expected)
 
 
 def test_a_text_longer_than_a_chunk_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = requests(50, words=30)
     whole = shingled(texts)
-    monkeypatch.setattr("pipeline.near_duplicates.CHUNK_ELEMENTS", 7)
+    monkeypatch.setattr("pipeline.curation.shingles.CHUNK_ELEMENTS", 7)
     chunked = shingled(texts)
     assert (whole.hashes == chunked.hashes).all() and (whole.starts == chunked.starts).all()
 
 
-def test_selected_texts_keep_their_shingles() -> None:
-    texts = requests(10)
-    chosen = [7, 2, 5]
-    assert (shingled(texts).select(chosen).hashes == shingled([texts[i] for i in chosen]).hashes).all()
+def test_texts_that_are_left_out_are_not_compared() -> None:
+    shingles = shingled(["the very same request"] * 4)
+    keys = band_keys(shingles.hashes, np.diff(shingles.starts))
+    assert near_duplicates.near_pairs(shingles, keys, np.array([0, 3]), 0.7).tolist() == [[0, 3]]
 
 
 def test_planted_edits_are_found_and_every_pair_found_is_near() -> None:
@@ -87,13 +94,26 @@ def test_planted_edits_are_found_and_every_pair_found_is_near() -> None:
 )
 def test_neighbours_are_exactly_the_texts_at_least_that_similar(texts: list[str], threshold: float) -> None:
     shingles = shingled(texts)
-    found = {tuple(pair) for pair in neighbours(shingles, range(len(texts)), threshold).tolist()}
+    monkey = near_duplicates.BLOCK_HASHES
+    near_duplicates.BLOCK_HASHES = 20  # a few texts at a time
+    queries = [shingles.of(number) for number in range(len(texts))]
+    found = {(query, other) for query, other in neighbours(shingles, queries, threshold).tolist() if query != other}
+    near_duplicates.BLOCK_HASHES = monkey
     expected = {
         (i, j)
         for i, j in itertools.permutations(range(len(texts)), 2)
         if jaccard(texts[i], texts[j], shingles.unit) >= threshold
     }
     assert found == expected
+
+
+def test_a_long_text_that_contains_an_item_is_found_however_long_it_is() -> None:
+    item = " ".join(f"word{number}" for number in range(40))
+    other = " ".join(f"other{number}" for number in range(400))
+    shingles = shingled([f"{other} {item} {other}", other])
+    query = [shingled([item]).of(0)]
+    assert neighbours(shingles, query, 0.5).tolist() == []
+    assert neighbours(shingles, query, 0.5, contained=0.8).tolist() == [[0, 0]]
 
 
 def test_many_copies_are_linked_without_comparing_all_of_them() -> None:

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from raw_data import curate_settings, write_raw
 
-from pipeline.dataset_formats import BadRecordError
+from pipeline.curation.containers import checked_path, container, read_items
+from pipeline.curation.reasons import BadRecordError
+from pipeline.curation.records import Record, RecordReader, Rejected
+from pipeline.curation.strict_json import parse_object
 from pipeline.files import ProjectError
-from pipeline.records import Source, canonical, parse_line, read_source
 
 GOOD = b'{"prompt":"hello there","completion":"hi"}\n'
 
@@ -19,18 +21,30 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def read(data: bytes, **changes: Any) -> Source:
-    return read_source(write_raw(data), curate_settings(**changes))
+def read(data: bytes, path: str = "data/raw/requests.jsonl", **changes: Any) -> tuple[list[Record], list[Rejected]]:
+    """Every record of a file, kept or rejected."""
+    file = write_raw(data, path)
+    reader = RecordReader(curate_settings(**changes))
+    kept, rejected = [], []
+    for line, offset, payload in read_items(file, container(file)):
+        try:
+            kept.append(reader.read(payload, line))
+        except BadRecordError as bad:
+            rejected.append(Rejected(path, line, offset, bad.reason, bad.detail))
+    return kept, rejected
+
+
+def canonical(fields: dict[str, Any], line: int = 1, **changes: Any) -> Record:
+    return RecordReader(curate_settings(**changes)).canonical(fields, line)
 
 
 def turns(fields: dict[str, Any], format: str) -> list[tuple[str, str]]:
-    record = canonical(fields, curate_settings(format=format), line=1)
-    return [(turn.role, turn.content) for turn in record.messages]
+    return [(turn.role, turn.content) for turn in canonical(fields, format=format).messages]
 
 
 def refused(fields: dict[str, Any], format: str) -> tuple[str, str]:
     with pytest.raises(BadRecordError) as bad:
-        canonical(fields, curate_settings(format=format, max_chars=200), line=1)
+        canonical(fields, format=format, max_chars=200)
     return bad.value.reason, bad.value.detail
 
 
@@ -53,50 +67,45 @@ class TestFaultyLines:
             pytest.param(b'"text"', "schema", "text, not an object", id="a string"),
             pytest.param(b"null", "schema", "null, not an object", id="null"),
             pytest.param(b'{"prompt":1,"completion":"b"}', "schema", "`prompt` is a number", id="mixed types"),
-            pytest.param(b'{"prompt":"a","completion":["b"]}', "schema", "`completion` is a list", id="a list of text"),
+            pytest.param(
+                b'{"prompt":"a","completion":["b"]}',
+                "schema",
+                "`completion` has a part that is not text",
+                id="a list of text",
+            ),
             pytest.param(b'{"prompt":"a","completion":null}', "empty", "assistant says nothing", id="null answer"),
             pytest.param(b'{"prompt":"a"}', "schema", "no field `completion`", id="no answer"),
             pytest.param(b'{"a":' + b"[" * 100_000, "json", "nested too deeply", id="nested too deeply"),
         ],
     )
     def test_is_rejected_with_its_place_and_reason(self, line: bytes, reason: str, detail: str) -> None:
-        source = read(GOOD + line + b"\n" + GOOD)
+        kept, (bad,) = read(GOOD + line + b"\n" + GOOD)
 
-        assert [record.line for record in source.records] == [1, 3]
-        (bad,) = source.rejected
+        assert [record.line for record in kept] == [1, 3]
         assert (bad.line, bad.byte_offset, bad.reason) == (2, len(GOOD), reason)
         assert detail in bad.detail
 
     def test_a_last_line_without_line_feed_is_a_line(self) -> None:
-        assert len(read(GOOD + GOOD.rstrip()).records) == 2
+        assert len(read(GOOD + GOOD.rstrip())[0]) == 2
 
     def test_a_whole_emoji_written_as_escapes_is_text(self) -> None:
-        assert read(b'{"prompt":"\\ud83d\\ude00 ok","completion":"b"}\n').records[0].prompt == "\U0001f600 ok"
+        assert read(b'{"prompt":"\\ud83d\\ude00 ok","completion":"b"}\n')[0][0].prompt == "\U0001f600 ok"
 
 
 class TestFiles:
     def test_byte_order_mark_carriage_returns_and_blank_lines_are_no_fault(self) -> None:
-        source = read(b"\xef\xbb\xbf" + GOOD.replace(b"\n", b"\r\n") + b"\r\n\n" + GOOD.replace(b"\n", b"\r\n"))
+        kept, rejected = read(b"\xef\xbb\xbf" + GOOD.replace(b"\n", b"\r\n") + b"\r\n\n" + GOOD.replace(b"\n", b"\r\n"))
 
-        assert [record.line for record in source.records] == [1, 4]
-        assert (source.read, source.blank_lines, source.rejected) == (2, 2, [])
-        assert source.records[0].answer == "hi"
+        assert [record.line for record in kept] == [1, 4]
+        assert rejected == []
+        assert kept[0].answer == "hi"
 
     def test_a_line_separator_inside_a_text_ends_no_line(self) -> None:
-        assert read('{"prompt":"one\u2028two","completion":"b"}\n'.encode()).records[0].prompt == "one\u2028two"
-
-    @pytest.mark.parametrize(
-        ("data", "message"),
-        [(b"", "empty"), (b"\n \r\n", "empty"), ("\ufeff{}".encode("utf-16-le"), "UTF-16")],
-        ids=["no bytes", "only blank lines", "UTF-16"],
-    )
-    def test_without_records_say_so(self, data: bytes, message: str) -> None:
-        with pytest.raises(ProjectError, match=message):
-            read(data)
+        assert read('{"prompt":"one\u2028two","completion":"b"}\n'.encode())[0][0].prompt == "one\u2028two"
 
     def test_that_are_missing_are_named(self) -> None:
         with pytest.raises(ProjectError) as error:
-            read_source(Path("data/raw/none.jsonl"), curate_settings())
+            checked_path(Path("data/raw/none.jsonl"), Path())
         assert "data/raw/none.jsonl" in str(error.value) and "curate.path" in str(error.value)
 
 
@@ -146,7 +155,7 @@ class TestFormats:
             "sharegpt": {"conversations": [{"from": role, "value": text} for role, text in chat]},
             "messages": {"messages": [{"role": role, "content": text} for role, text in chat]},
         }
-        ids = {canonical(fields, curate_settings(format=format), line=1).id for format, fields in same.items()}
+        ids = {canonical(fields, format=format).id for format, fields in same.items()}
         assert len(ids) == 1
 
     @pytest.mark.parametrize(
@@ -154,11 +163,12 @@ class TestFormats:
         [
             ("user", "no assistant turn"),
             ("", "no assistant turn"),
-            ("user assistant user", "the last turn is the user's"),
+            ("user assistant user", "the last turn is the user's: no answer"),
             ("user user assistant", "turn 2: user where assistant is due"),
             ("assistant user assistant", "turn 1: assistant where user is due"),
             ("user system assistant", "turn 2: a system turn that is not the first one"),
-            ("user tool assistant", "role `tool` is not supported"),
+            ("user tool assistant", "turn 2: tool where assistant is due"),
+            ("user wizard", "role `wizard` is not known"),
         ],
     )
     def test_conversations_that_no_chat_template_can_render_are_refused(self, chat: str, detail: str) -> None:
@@ -183,7 +193,7 @@ class TestFormats:
     def test_length_limits(self) -> None:
         assert refused({"prompt": "Q" * 300, "completion": "A"}, "jsonl")[0] == "too_long"
         with pytest.raises(BadRecordError) as bad:
-            canonical({"prompt": "Q", "completion": "no"}, curate_settings(min_answer_chars=3), line=1)
+            canonical({"prompt": "Q", "completion": "no"}, min_answer_chars=3)
         assert bad.value.reason == "too_short"
 
 
@@ -192,21 +202,21 @@ class TestLabelAndGroup:
         return {"prompt": "Q", "completion": "A"} | extra
 
     def test_come_from_the_keys_that_the_settings_name(self) -> None:
-        settings = curate_settings(label_key="kind", group_key="doc")
-        record = canonical(self.fields(kind="x", doc=12), settings, line=1)
+        keys = {"label_key": "kind", "group_key": "doc"}
+        record = canonical(self.fields(kind="x", doc=12), **keys)
         assert (record.label, record.group) == ("x", "12")
-        assert canonical(self.fields(kind=None, doc=True), settings, line=1).label is None
+        assert canonical(self.fields(kind=None, doc=True), **keys).label is None
 
     def test_a_misspelt_key_is_noticed(self) -> None:
         with pytest.raises(BadRecordError, match=r"`kind` \(curate.label_key\) is missing"):
-            canonical(self.fields(Kind="x"), curate_settings(label_key="kind"), line=1)
+            canonical(self.fields(Kind="x"), label_key="kind")
 
     def test_a_structure_is_no_label(self) -> None:
         with pytest.raises(BadRecordError, match="is an object, not text"):
-            canonical(self.fields(kind={"a": 1}), curate_settings(label_key="kind"), line=1)
+            canonical(self.fields(kind={"a": 1}), label_key="kind")
 
 
 def test_any_json_object_survives_the_strict_parser() -> None:
     value = {"a": [1, 2.5, None, True, {"b": 'ü \\ " \u2028'}], "": "x"}
-    assert parse_line(json.dumps(value).encode()) == value
-    assert parse_line(json.dumps(value, ensure_ascii=False).encode()) == value
+    assert parse_object(json.dumps(value).encode()) == value
+    assert parse_object(json.dumps(value, ensure_ascii=False).encode()) == value

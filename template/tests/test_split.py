@@ -1,17 +1,28 @@
 """The split: whole groups, no near duplicate across it, every label tested, stable when rows are added."""
 
 from collections import Counter
+from pathlib import Path
 
+import numpy as np
 import pytest
 from raw_data import distinct_row
 
-from pipeline.dataset_formats import Message
+from pipeline.curation import split as split_module
+from pipeline.curation.messages import Message
+from pipeline.curation.near_duplicates import band_keys, clusters, near_pairs
+from pipeline.curation.parts import frozen_part
+from pipeline.curation.records import Record
+from pipeline.curation.shingles import Shingles, normalise
+from pipeline.curation.split import Split, draw, leaks
+from pipeline.curation.store import Store
 from pipeline.files import ProjectError
-from pipeline.near_duplicates import Shingles, clusters, near_pairs, normalise
-from pipeline.records import Record
-from pipeline.split import Split, draw, leaks
 
 THRESHOLD = 0.7
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
 def record(number: int, group: str | None = None, label: str | None = None, prompt: str | None = None) -> Record:
@@ -23,9 +34,12 @@ def record(number: int, group: str | None = None, label: str | None = None, prom
 
 
 def split(records: list[Record], test_items: int = 10, dev_items: int = 5) -> Split:
-    shingles = shingles_of(records)
-    near = clusters(len(records), near_pairs(shingles, THRESHOLD)).tolist()
-    return draw(records, shingles, near, test_items, dev_items, THRESHOLD)
+    shingles, everything = shingles_of(records), np.arange(len(records))
+    keys = band_keys(shingles.hashes, np.diff(shingles.starts))
+    near = clusters(len(records), near_pairs(shingles, keys, everything, THRESHOLD))
+    frozen_part(Path("part"), records)
+    store = Store([Path("part")], ["raw"])
+    return draw(store, shingles, everything >= 0, near, test_items, dev_items, THRESHOLD)
 
 
 def shingles_of(records: list[Record]) -> Shingles:
@@ -39,7 +53,7 @@ def ids(records: list[Record], indices: list[int]) -> set[str]:
 def test_every_record_is_in_one_part() -> None:
     records = [record(number) for number in range(100)]
     parts = split(records)
-    assert sorted(parts.train + parts.dev + parts.test + list(parts.purged)) == list(range(100))
+    assert sorted(parts.train.tolist() + parts.dev + parts.test + list(parts.purged)) == list(range(100))
     assert (len(parts.test), len(parts.dev)) == (10, 5)
 
 
@@ -85,7 +99,7 @@ def test_more_labels_than_whole_groups_have_room_for() -> None:
     assert len({records[index].label for index in parts.test}) == 10
     held = {records[index].group for index in parts.test}
     assert len(held) == 20
-    assert not held & {records[index].group for index in parts.train + parts.dev}
+    assert not held & {records[index].group for index in [*parts.train, *parts.dev]}
     assert len(parts.purged) == 20 * 8 - 40
 
 
@@ -114,6 +128,16 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
     forward = [record(number, label=str(number % 3)) for number in range(200)]
     backward = forward[::-1]
     assert ids(forward, split(forward).test) == ids(backward, split(backward).test)
+
+
+def test_of_very_many_records_whole_units_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(split_module, "MOST_DRAWN_FROM", 400)
+    records = [record(n, group=f"g{n // 4}", label=str(n // 4 % 4)) for n in range(1200)]
+    parts = split(records, test_items=40, dev_items=20)
+    assert len(parts.test) == 40
+    assert Counter(records[index].label for index in parts.test).keys() == {"0", "1", "2", "3"}
+    assert not {records[i].group for i in parts.test} & {records[i].group for i in [*parts.train, *parts.dev]}
+    assert len(parts.train) + len(parts.dev) + len(parts.test) + len(parts.purged) == 1200
 
 
 def test_too_few_records_say_how_many_are_needed() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from pipeline.curate import curate
-from pipeline.settings import CurateSettings
+from pipeline.settings import AnomalySettings, CurateSettings, PrivateSettings, QualitySettings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -28,21 +28,39 @@ def spec(example: str) -> dict[str, Any]:
     return answers
 
 
-def curated(example: str) -> dict[str, Any]:
+def curated(example: str, *arguments: str) -> dict[str, Any]:
     """Build and curate the example in the current folder. Returns the data report."""
     answers = spec(example)
-    build(example, Path(answers["data_path"]))
-    settings = CurateSettings(
-        path=answers["data_path"],
-        format=answers["dataset_format"],
-        group_key=answers["group_key"],
-        label_key=answers["label_key"],
-        min_answer_chars=1,
-        max_chars=20_000,
-        near_duplicate_threshold=0.7,
-        test_items=answers["test_items"],
-        dev_items=answers["dev_items"],
-        max_reject_fraction=0.0,
-        benchmark_version=1,
+    build(example, Path(answers["data_path"]), *arguments)
+    given = {key: answers[key] for key in ("group_key", "label_key", "test_items", "dev_items")}
+    strict = {"max_reject_fraction": 0.0, "quality": QualitySettings(*["drop"] * 4)}
+    strict["private"] = PrivateSettings(*["drop"] * 7)
+    return curate(
+        settings_for(path=answers["data_path"], format=answers["dataset_format"], **given, **strict), smoke=False
     )
-    return curate(settings, smoke=False)
+
+
+def settings_for(**changes: Any) -> CurateSettings:
+    """The settings that a project begins with."""
+    defaults: dict[str, Any] = {
+        "path": "data/raw/requests.jsonl",
+        "format": "jsonl",
+        "group_key": None,
+        "label_key": None,
+        "min_answer_chars": 1,
+        "max_chars": 20_000,
+        "languages": [],
+        "anomalies": AnomalySettings("drop", "drop", "drop", "drop", "drop", "repair", "repair", "drop"),
+        "quality": QualitySettings("report", "report", "report", "report"),
+        "private": PrivateSettings("report", "report", "report", "redact", "redact", "redact", "redact"),
+        "near_duplicate_threshold": 0.7,
+        "near_duplicate_threshold_long": 0.5,
+        "benchmarks": [],
+        "contamination": "error",
+        "test_items": 240,
+        "dev_items": 64,
+        "minimum_records": 50,
+        "max_reject_fraction": 0.1,
+        "benchmark_version": 1,
+    }
+    return CurateSettings(**(defaults | changes))

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from pipeline.curation.records import Record
 from pipeline.files import ProjectError, read_json, sha256_bytes, sha256_file, write_json, write_jsonl
-from pipeline.records import Record
 
 DEV = Path("data/eval/dev.jsonl")
 TEST = Path("data/eval/test.jsonl")

@@ -12,38 +12,44 @@ Once drawn, the benchmark is frozen: later rows can only join train, or be purge
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
+from pipeline.curation.near_duplicates import neighbours
+from pipeline.curation.shingles import Shingles
+from pipeline.curation.store import Row, Store
 from pipeline.files import ProjectError
-from pipeline.near_duplicates import Shingles, neighbours
-from pipeline.records import Record
 
 MAX_BENCHMARK_SHARE = 0.3  # of all records: more would leave too little to train on
 MIN_BENCHMARK_SHARE = 0.5  # of what was asked for: less is not the benchmark that was asked for
 MIN_UNITS_OF_A_LABEL = 3  # one each for train and test, and one to spare; rarer labels are drawn together
+MOST_DRAWN_FROM = 200_000  # records; of more, the units whose hashes come first stand for all
+
+Indices = NDArray[np.int64]
 
 
 class Split(Struct):
     """Indices of records. ``purged`` maps each left-out record to the benchmark item that it would leak."""
 
-    train: list[int]
+    train: Indices
     dev: list[int]
     test: list[int]
     purged: dict[int, int]
 
 
 def draw(
-    records: Sequence[Record],
+    store: Store,
     shingles: Shingles,
-    near: Sequence[int],
+    kept: NDArray[np.bool_],
+    near: Indices,
     test_items: int,
     dev_items: int,
     threshold: float,
 ) -> Split:
-    """Draw a new benchmark.
+    """Draw a new benchmark from the ``kept`` records.
 
     Args:
         near: for each record the smallest index in its near-duplicate cluster.
@@ -51,77 +57,100 @@ def draw(
     Raises:
         ProjectError: there are too few records, or too large groups, for the sizes asked for.
     """
+    usable = int(kept.sum())
     needed = math.ceil((test_items + dev_items) / MAX_BENCHMARK_SHARE)
-    if len(records) < needed:
+    if usable < needed:
         raise ProjectError(
-            f"{len(records)} usable records are too few for a test set of {test_items} and a dev set of {dev_items}",
+            f"{usable} usable records are too few for a test set of {test_items} and a dev set of {dev_items}",
             "curate.test_items, curate.dev_items",
             f"provide at least {needed} records, or ask for fewer test and dev items",
         )
-    units = unit_names(records, near)
-    pool = set(range(len(records)))
+    names_of = _sampled(store, kept, near)
+    records = store.rows(names_of)
+    units = unit_names(records, names_of)
+    pool = set(records)
     test, purged = _take(records, units, pool, test_items, every_label=True)
     if len(test) < MIN_BENCHMARK_SHARE * test_items:
-        largest = Counter(units).most_common(1)[0][1]
+        largest = Counter(units.values()).most_common(1)[0][1]
         raise ProjectError(
             f"only {len(test)} of {test_items} test items can be held out in whole groups (the largest has {largest})",
             "curate.group_key",
             "use a finer group, or none",
         )
-    purged |= _purge(shingles, test, pool - set(test) - purged.keys(), threshold)
+    outside = kept.copy()
+    outside[[*test, *purged]] = False
+    purged |= near_benchmark(shingles, test, outside, threshold)
     pool -= set(test) | purged.keys()
     dev, _ = _take(records, units, pool, dev_items, every_label=False)
-    pool -= set(dev)
-    purged |= _purge(shingles, dev, pool, threshold)
-    return Split(train=sorted(pool - purged.keys()), dev=dev, test=test, purged=purged)
+    outside[[*purged, *dev]] = False
+    purged |= near_benchmark(shingles, dev, outside, threshold)
+    purged |= _torn(store, outside, test + dev)
+    outside[list(purged)] = False
+    return Split(train=np.flatnonzero(outside), dev=dev, test=test, purged=purged)
 
 
 def keep_frozen(
-    records: Sequence[Record], shingles: Shingles, test_ids: set[str], dev_ids: set[str], threshold: float
+    store: Store, shingles: Shingles, kept: NDArray[np.bool_], test: list[int], dev: list[int], threshold: float
 ) -> Split:
-    """The split when the benchmark is already drawn.
-
-    ``records`` has every frozen item. A new record in a frozen item's group, or near a frozen item, is purged.
-    """
-    test = [index for index, record in enumerate(records) if record.id in test_ids]
-    dev = [index for index, record in enumerate(records) if record.id in dev_ids]
-    frozen = test + dev
-    pool = set(range(len(records))) - set(frozen)
-    held_groups = {records[index].group: index for index in reversed(frozen) if records[index].group is not None}
-    purged = {index: held_groups[records[index].group] for index in pool if records[index].group in held_groups}
-    purged |= _purge(shingles, frozen, pool - purged.keys(), threshold)
-    return Split(train=sorted(pool - purged.keys()), dev=dev, test=test, purged=purged)
+    """The split when the benchmark is already drawn: a record in a frozen item's group, or near one, is purged."""
+    outside = kept.copy()
+    outside[test + dev] = False
+    purged = _torn(store, outside, test + dev)
+    outside[list(purged)] = False
+    purged |= near_benchmark(shingles, test + dev, outside, threshold)
+    outside[list(purged)] = False
+    return Split(train=np.flatnonzero(outside), dev=dev, test=test, purged=purged)
 
 
-def unit_names(records: Sequence[Record], near: Sequence[int]) -> list[str]:
+def _torn(store: Store, outside: NDArray[np.bool_], held: list[int]) -> dict[int, int]:
+    """Records outside that are in the group of a held item, each with the first such item."""
+    groups = {int(store.group[index]): index for index in reversed(held) if store.group[index]}
+    found = np.flatnonzero(outside & np.isin(store.group, np.array(list(groups), np.uint64)))
+    return {index: groups[int(store.group[index])] for index in found.tolist()}
+
+
+def _sampled(store: Store, kept: NDArray[np.bool_], near: Indices) -> dict[int, str]:
+    """The records to draw from, with the smallest id in each one's cluster: all of them, or whole units of many."""
+    smallest = np.full(len(store), np.iinfo(np.uint64).max, np.uint64)
+    indices = np.flatnonzero(kept)
+    np.minimum.at(smallest, near[indices], store.id[indices])
+    cluster = smallest[near[indices]]
+    if len(indices) > MOST_DRAWN_FROM:
+        unit = np.where(store.group[indices] == 0, cluster, store.group[indices])  # both are hashes
+        chosen = unit <= np.uint64((MOST_DRAWN_FROM / len(indices)) * float(2**64))
+        indices, cluster = indices[chosen], cluster[chosen]
+    return {index: f"{name:016x}" for index, name in zip(indices.tolist(), cluster.tolist(), strict=True)}
+
+
+def unit_names(records: Mapping[int, Row], clusters: Mapping[int, str]) -> dict[int, str]:
     """The name of each record's unit: its group, or the smallest record id in its near-duplicate cluster."""
-    smallest: dict[int, str] = {}
-    for record, cluster in zip(records, near, strict=True):
-        smallest[cluster] = min(record.id, smallest.get(cluster, record.id))
-    return [
-        f"cluster {smallest[cluster]}" if record.group is None else f"group {record.group}"
-        for record, cluster in zip(records, near, strict=True)
-    ]
+    return {
+        index: f"cluster {clusters[index]}" if record.group is None else f"group {record.group}"
+        for index, record in records.items()
+    }
+
+
+def near_benchmark(
+    shingles: Shingles, benchmark: Sequence[int], outside: NDArray[np.bool_], threshold: float
+) -> dict[int, int]:
+    """Records ``outside`` that are near a benchmark item, each with the first such item. None is missed."""
+    pairs = neighbours(shingles, [shingles.of(item) for item in benchmark], threshold)
+    found: dict[int, int] = {}
+    for query, other in pairs[outside[pairs[:, 1]]].tolist():
+        found.setdefault(other, benchmark[query])
+    return found
 
 
 def leaks(shingles: Shingles, benchmark: Sequence[int], train: Iterable[int], threshold: float) -> int:
     """How many ``benchmark`` items have a near duplicate in ``train``: every pair is compared, none is missed."""
-    pairs = neighbours(shingles, benchmark, threshold)
-    return len(np.unique(pairs[np.isin(pairs[:, 1], list(train)), 0]))
-
-
-def _purge(shingles: Shingles, benchmark: Sequence[int], pool: Iterable[int], threshold: float) -> dict[int, int]:
-    """Records of ``pool`` that are near a benchmark item, each with the first such item."""
-    outside = set(pool)
-    found: dict[int, int] = {}
-    for item, other in neighbours(shingles, benchmark, threshold).tolist():
-        if other in outside:
-            found.setdefault(other, item)
-    return found
+    pairs = neighbours(shingles, [shingles.of(item) for item in benchmark], threshold)
+    inside = np.zeros(len(shingles), bool)
+    inside[np.fromiter(train, np.int64)] = True
+    return len(np.unique(pairs[inside[pairs[:, 1]], 0]))
 
 
 def _take(
-    records: Sequence[Record], units: Sequence[str], pool: set[int], wanted: int, *, every_label: bool
+    records: Mapping[int, Row], units: Mapping[int, str], pool: set[int], wanted: int, *, every_label: bool
 ) -> tuple[list[int], dict[int, int]]:
     """At most ``wanted`` records of ``pool`` in whole units, each label in its share of the pool.
 
@@ -168,13 +197,13 @@ def _limit(members: dict[str, list[int]], strata: dict[str, list[str]], wanted: 
     return wanted // (2 * len(firsts))
 
 
-def _sample(records: Sequence[Record], indices: list[int], limit: int) -> list[int]:
+def _sample(records: Mapping[int, Row], indices: list[int], limit: int) -> list[int]:
     """The ``limit`` records with the smallest ids, which are hashes."""
     return sorted(indices, key=lambda index: records[index].id)[:limit]
 
 
 def _strata(
-    records: Sequence[Record], members: dict[str, list[int]], names_in_order: list[str]
+    records: Mapping[int, Row], members: dict[str, list[int]], names_in_order: list[str]
 ) -> dict[str, list[str]]:
     """The units of each label (a unit's most frequent one); labels with few units share the stratum ``""``."""
     by_label: dict[str, list[str]] = defaultdict(list)

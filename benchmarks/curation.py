@@ -1,0 +1,257 @@
+"""Near-duplicate removal and the record stage beside their peers, in one run on one corpus.
+
+    PROJECT_VENV=... python benchmarks/curation.py --records 100000 --peers PYTHON_WITH_datasketch_AND_rensa
+
+The corpus: pseudo-words (Zipf 0.95, 30,000 words), about 80 words a record, 200 shared headers; 10 % of the records are
+planted near duplicates (each word edited with probability 0.05), 5 % are hard negatives (same header, half of the
+passage shared).  Every row is a fresh process.  Seconds are wall time without imports; memory is the peak resident set
+of the process, and for several processes the sum of their peaks.  Recall: planted pairs with a member removed.
+Precision: removed records that are planted.  All tools use word 3-grams, 128 permutations, 32 bands of 4, Jaccard 0.5.
+"""
+
+import argparse
+import json
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+WORDS, ZIPF, HEADERS = 30_000, 0.95, 200
+THRESHOLD = 0.5
+
+
+def corpus(path: Path, records: int, words: int) -> None:
+    """Write the corpus as prompt/completion JSON lines; field `kind` says what a record is."""
+    draw = random.Random(7)
+    vocabulary = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=draw.randint(2, 9))) for _ in range(WORDS)]
+    weights = list(accumulate(1 / (rank + 1) ** ZIPF for rank in range(WORDS)))
+    headers = [draw.choices(vocabulary, cum_weights=weights, k=12) for _ in range(HEADERS)]
+    kept: list[list[str]] = []
+    with path.open("w") as file:
+        for number in range(records):
+            share, partner = draw.random(), number
+            kind = "plain"
+            if kept and share < 0.10:
+                place = draw.randrange(len(kept))
+                source, kind = kept.pop(place), "planted"
+                text, partner = edited(source[:-1], vocabulary, draw), int(source[-1])
+            elif kept and share < 0.15:
+                source, kind = kept[draw.randrange(len(kept))][:-1], "hard"
+                text = source[: 12 + (len(source) - 12) // 2]
+                text = text + draw.choices(vocabulary, cum_weights=weights, k=len(source) - len(text))
+            else:
+                text = headers[draw.randrange(HEADERS)] + draw.choices(
+                    vocabulary, cum_weights=weights, k=max(words // 2, round(draw.gauss(words - 12, words / 5)))
+                )
+                if len(kept) < 20_000:
+                    kept.append([*text, str(number)])
+            row = {"prompt": " ".join(text), "completion": "yes.", "kind": kind, "partner": partner}
+            file.write(json.dumps(row) + "\n")
+
+
+def edited(words: list[str], vocabulary: list[str], draw: random.Random) -> list[str]:
+    """Each word is substituted (60 %), deleted (20 %) or followed by a new one (20 %) with probability 0.05."""
+    text = []
+    for word in words:
+        change = draw.random()
+        if change >= 0.05:
+            text.append(word)
+        elif change < 0.03:
+            text.append(draw.choice(vocabulary))
+        elif change < 0.04:
+            text += [word, draw.choice(vocabulary)]
+    return text
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    with path.open() as file:
+        return [json.loads(line) for line in file]
+
+
+def settings(path: Path) -> Any:
+    """The emitted defaults for this file."""
+    sys.path[:0] = [str(ROOT / "template"), str(ROOT / "template/tests")]
+    from raw_data import curate_settings
+
+    return curate_settings(path=str(path), max_chars=20_000, test_items=200, dev_items=50)
+
+
+def ours_records(path: Path) -> dict[str, Any]:
+    """The whole record stage in one process: read, check, convert, look for what is private, write."""
+    given = settings(path)
+    from pipeline.curation.parts import Piece, build_part
+
+    begin = time.perf_counter()
+    done = build_part(Path("part"), Piece(str(path), "jsonl"), given)
+    return {"seconds": time.perf_counter() - begin, "records": done["read"]}
+
+
+def ours_near(path: Path) -> dict[str, Any]:
+    """Normalise, shingle, hash, band, verify, decide: everything after the record stage."""
+    given = settings(path)
+    import numpy as np
+
+    from pipeline.curation.deduplicate import RAW, deduplicate
+    from pipeline.curation.engine import compare_parts, read_parts
+    from pipeline.curation.store import Compared, Store
+
+    parts = read_parts(given)
+    begin = time.perf_counter()
+    store = Store(parts.folders, parts.sources)
+    compare_parts(parts.folders, "word3", with_answer=False)
+    compared = Compared(store, "word3")
+    found = deduplicate(store, compared, np.full(len(store), RAW, np.uint8), THRESHOLD, 200)
+    seconds = time.perf_counter() - begin
+    return {"seconds": seconds, "removed": np.flatnonzero(found.fates.reason).tolist(), "records": len(store)}
+
+
+def ours_everything(path: Path) -> dict[str, Any]:
+    """The whole stage `curate`."""
+    given = settings(path)
+    from pipeline.curate import curate
+
+    begin = time.perf_counter()
+    report = curate(given, smoke=False)
+    return {"seconds": time.perf_counter() - begin, "records": report["read"]}
+
+
+def peer_datasketch(path: Path) -> dict[str, Any]:
+    """MinHashLSH, keep the first, confirm by the estimated similarity."""
+    from datasketch import MinHash, MinHashLSH
+
+    data = [row["prompt"] for row in rows(path)]
+    begin = time.perf_counter()
+    index = MinHashLSH(num_perm=128, params=(32, 4))
+    hashed, removed = {}, []
+    for number, text in enumerate(data):
+        words = text.split()
+        sketch = MinHash(num_perm=128)
+        sketch.update_batch([" ".join(words[at : at + 3]).encode() for at in range(len(words) - 2)])
+        if any(hashed[other].jaccard(sketch) >= THRESHOLD for other in index.query(sketch)):
+            removed.append(number)
+        else:
+            hashed[number] = sketch
+            index.insert(number, sketch)
+    return {"seconds": time.perf_counter() - begin, "removed": removed, "records": len(data)}
+
+
+def peer_rensa(path: Path) -> dict[str, Any]:
+    """RMinHash and RMinHashLSH, keep the first, confirm by the estimated similarity."""
+    from rensa import RMinHash, RMinHashLSH
+
+    data = [row["prompt"] for row in rows(path)]
+    begin = time.perf_counter()
+    index = RMinHashLSH(threshold=THRESHOLD, num_perm=128, num_bands=32)
+    hashed, removed = {}, []
+    for number, text in enumerate(data):
+        words = text.split()
+        sketch = RMinHash(num_perm=128, seed=42)
+        sketch.update([" ".join(words[at : at + 3]) for at in range(len(words) - 2)])
+        if any(hashed[other].jaccard(sketch) >= THRESHOLD for other in index.query(sketch)):
+            removed.append(number)
+        else:
+            hashed[number] = sketch
+            index.insert(number, sketch)
+    return {"seconds": time.perf_counter() - begin, "removed": removed, "records": len(data)}
+
+
+def peer_datasets(path: Path) -> dict[str, Any]:
+    """`datasets`: load, check lengths, redact addresses, write; no reason, no strict JSON."""
+    import re
+
+    from datasets import disable_progress_bars, load_dataset
+
+    disable_progress_bars()
+    address = re.compile(r"[\w.+-]+@[\w-]+\.[\w.]+")
+    begin = time.perf_counter()
+    data = load_dataset("json", data_files=str(path), split="train", cache_dir="cache")
+    data = data.map(lambda row: {"prompt": address.sub("<EMAIL>", row["prompt"])})
+    data = data.filter(lambda row: 0 < len(row["prompt"]) < 20_000)
+    data.to_json("out.jsonl")
+    return {"seconds": time.perf_counter() - begin, "records": len(data)}
+
+
+RUNS = {
+    "record stage, 1 process": (ours_records, False),
+    "record stage, datasets": (peer_datasets, False),
+    "near duplicates": (ours_near, False),
+    "near duplicates, datasketch": (peer_datasketch, True),
+    "near duplicates, rensa": (peer_rensa, True),
+    "everything": (ours_everything, False),
+}
+
+
+def run(name: str, path: Path, python: str) -> dict[str, Any]:
+    """One row in a fresh process and an empty folder."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        data = Path(folder) / "data/raw/records.jsonl"
+        data.parent.mkdir(parents=True)
+        os.link(path, data)
+        command = [python, __file__, "--only", name, "--data", str(data)]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode:
+            return {"error": done.stderr.strip().splitlines()[-1]}
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return result
+
+
+def quality(result: dict[str, Any], data: list[dict[str, Any]]) -> str:
+    removed = set(result["removed"])
+    planted = {number: row["partner"] for number, row in enumerate(data) if row["kind"] == "planted"}
+    right = {number for pair in planted.items() for number in pair}
+    recall = sum(bool(removed & set(pair)) for pair in planted.items()) / max(1, len(planted))
+    return f"recall {recall:.4f}  precision {len(removed & right) / max(1, len(removed)):.4f}"
+
+
+def peak() -> int:
+    """This process's largest resident set in KiB. `ru_maxrss` would count what the parent held when it forked."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--records", type=int, default=100_000)
+    parser.add_argument("--words", type=int, default=80)
+    parser.add_argument("--rows", nargs="*", default=list(RUNS), choices=list(RUNS))
+    parser.add_argument("--peers", default=sys.executable, help="python that has datasketch and rensa")
+    parser.add_argument("--folder", type=Path, default=None, help="where to work (the disk needs about 3 kB a record)")
+    parser.add_argument("--only", help=argparse.SUPPRESS)
+    parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.only:
+        result = RUNS[arguments.only][0](arguments.data)
+        own, children = peak(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        workers = (os.cpu_count() or 1) if children else 0
+        print(json.dumps(result | {"mebibytes": (own + workers * children) / 1024}))
+        return
+    folder = Path(tempfile.mkdtemp(dir=arguments.folder))
+    try:
+        path = folder / "corpus.jsonl"
+        corpus(path, arguments.records, arguments.words)
+        data = rows(path) if arguments.records <= 1_000_000 else []
+        project = str(Path(os.environ.get("PROJECT_VENV", sys.prefix)) / "bin/python")
+        print(f"{arguments.records} records, {path.stat().st_size / 2**20:.0f} MiB; load {os.getloadavg()[0]:.1f}")
+        for name in arguments.rows:
+            result = run(name, path, arguments.peers if RUNS[name][1] else project)
+            if "error" in result:
+                print(f"{name:30} {result['error']}", flush=True)
+                continue
+            rate = result["records"] / result["seconds"]
+            found = quality(result, data) if data and "removed" in result else ""
+            size = f"{result['mebibytes']:6.0f} MiB"
+            print(f"{name:30} {result['seconds']:8.2f} s  {rate:10,.0f} records/s  {size}  {found}", flush=True)
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""What is odd about a record but can be mended: each kind has a policy in params.yaml; each repair is recorded."""
+
+from msgspec import Struct, structs
+
+from pipeline.curation.reasons import BadRecordError
+from pipeline.files import ProjectError
+from pipeline.settings import AnomalySettings
+
+# The reason under which a record is left out when the policy is `drop`.
+_REASONS = {
+    "same_role": "roles",
+    "system_not_first": "roles",
+    "leading_assistant": "roles",
+    "trailing_user": "roles",
+    "not_text": "schema",
+}
+
+
+class Repair(Struct, frozen=True):
+    """One thing that was changed in a record."""
+
+    source: str
+    line: int
+    anomaly: str
+    detail: str
+
+
+class Anomalies:
+    """The policies, and what was mended in the record at hand."""
+
+    def __init__(self, policies: AnomalySettings) -> None:
+        self.policies: dict[str, str] = structs.asdict(policies)
+        self.mended: list[tuple[str, str]] = []
+
+    def repair(self, anomaly: str, detail: str) -> bool:
+        """Whether to mend it (true) or to keep the record as it is (false).
+
+        Raises:
+            BadRecordError: the policy is to drop the record.
+            ProjectError: the policy is to stop.
+        """
+        policy = self.policies[anomaly]
+        if policy == "drop":
+            raise BadRecordError(_REASONS.get(anomaly, anomaly), detail)
+        if policy == "error":
+            where = f"curate.anomalies.{anomaly} is `error`"
+            raise ProjectError(
+                f"a record has an anomaly: {detail}", where, "mend the record, or set repair, drop or keep"
+            )
+        if policy == "repair":
+            self.mended.append((anomaly, detail))
+            return True
+        return False

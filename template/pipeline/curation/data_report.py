@@ -1,0 +1,97 @@
+"""`reports/data.json`: what became of every record, and nothing that differs between two equal runs."""
+
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+
+from pipeline.curation.contamination import Found
+from pipeline.curation.deduplicate import CODES, KEPT, Deduplicated
+from pipeline.curation.split import Split
+from pipeline.curation.store import Store
+from pipeline.settings import CurateSettings
+
+
+class Curated(Struct):
+    """Everything that was decided about the records of a `Store`."""
+
+    unique: Deduplicated
+    split: Split
+    contamination: Found
+    details: dict[int, str]  # why some records are left out, in words
+    unit: str
+    was_frozen: bool
+
+
+def data_report(store: Store, curated: Curated, settings: CurateSettings, sha256: dict[str, str]) -> dict[str, Any]:
+    """The counts of a run; they are also DVC metrics."""
+    split, fates = curated.split, curated.unique.fates
+    reasons = store.counts("reasons")
+    codes, counts = np.unique(fates.reason, return_counts=True)
+    for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
+        if code != KEPT:
+            reasons[CODES[code]] = reasons.get(CODES[code], 0) + count
+    absent = int((store.source == len(store.sources) - 1).sum()) if store.sources[-1] == "data/eval" else 0
+    kept = len(split.train) + len(split.dev) + len(split.test) - absent
+    read = store.total("read")
+    assert kept + sum(reasons.values()) == read, f"{kept} kept + {sum(reasons.values())} rejected of {read} lines"
+    alive = np.flatnonzero(fates.reason == KEPT)
+    everything = np.union1d(split.train, np.array(split.test + split.dev, np.int64))
+    _, sizes = np.unique(curated.unique.clusters[alive], return_counts=True)
+    return {
+        "read": read,
+        "kept": kept,
+        "rejected": dict(sorted(reasons.items())),
+        "repaired": store.counts("repairs"),
+        "train": len(split.train),
+        "dev": len(split.dev),
+        "test": len(split.test),
+        "benchmark_items_absent_from_data": absent,
+        "groups": _groups(store, everything),
+        "test_groups": _groups(store, np.array(split.test, np.int64)),
+        "labels": label_counts(store, everything),
+        "test_labels": label_counts(store, np.array(split.test, np.int64)),
+        "label_balance": _balance(store, everything),
+        "duplicates": {name: reasons.get(f"{name}_duplicate", 0) for name in ("exact", "near")},
+        "near_duplicate_clusters": {"count": len(sizes), "largest": int(sizes.max(initial=0))},
+        "shingles": curated.unit,
+        "leakage": {"test_near_train": 0, "random_split_would_leak": round(curated.unique.random_leak, 4)},
+        "contamination": {
+            "policy": settings.contamination,
+            "records": len(curated.contamination.records),
+            "benchmarks": curated.contamination.benchmarks,
+        },
+        "private_data": store.counts("private"),
+        "findings": store.counts("findings"),
+        "languages": store.counts("languages"),
+        "raw_sha256": sha256[settings.path],
+        "feedback": {name: digest for name, digest in sorted(sha256.items()) if name != settings.path},
+    }
+
+
+def _groups(store: Store, indices: Any) -> int:
+    groups = np.unique(store.group[indices])
+    return int((groups != 0).sum())
+
+
+def label_counts(store: Store, indices: Any) -> dict[str, int]:
+    """How many of some records have each label."""
+    codes, counts = np.unique(store.label[indices], return_counts=True)
+    return {store.labels[code]: count for code, count in zip(codes.tolist(), counts.tolist(), strict=True) if code >= 0}
+
+
+def _balance(store: Store, indices: Any) -> dict[str, float] | None:
+    """How even the labels are: the number of equally frequent ones that would be as diverse, and the largest share.
+
+    The effective number is the exponential of Shannon's entropy (Hill number of order 1).
+    """
+    counts = np.array(list(label_counts(store, indices).values()), float)
+    if not len(counts):
+        return None
+    shares = counts / counts.sum()
+    effective = float(np.exp(-(shares * np.log(shares)).sum()))
+    return {
+        "labels": len(counts),
+        "effective_labels": round(effective, 2),
+        "largest_share": round(float(shares.max()), 4),
+    }

@@ -1,0 +1,113 @@
+"""Drop what says the same thing twice: equal records, contradictions, and near duplicates with the same answer."""
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from pipeline.curation.near_duplicates import Pairs, clusters, near_pairs
+from pipeline.curation.store import Compared, Store
+
+# Who stays when two records say the same: a frozen benchmark item before all, then the newest feedback, then the first.
+FIXED, FEEDBACK, RAW = 0, 1, 2
+
+KEPT, EXACT, CONFLICT, SUPERSEDED, NEAR, LEAK, CONTAMINATED = range(7)
+CODES = ("", "exact_duplicate", "conflicting_label", "superseded", "near_duplicate", "benchmark_leak", "contaminated")
+
+
+class Fates(Struct):
+    """What becomes of each record.
+
+    Attributes:
+        reason: a place in `CODES`; 0 is kept.
+        by: the index of the record that makes it superfluous, or -1.
+    """
+
+    reason: NDArray[np.uint8]
+    by: NDArray[np.int64]
+
+    def drop(self, index: int, reason: int, by: int) -> None:
+        self.reason[index], self.by[index] = reason, by
+
+
+class Deduplicated(Struct):
+    """Which records are distinct, and which of them are near each other.
+
+    Attributes:
+        clusters: for each record the smallest index in its cluster of near duplicates.
+        random_leak: share of test items with a near duplicate in train, had single lines been drawn at random.
+    """
+
+    fates: Fates
+    clusters: NDArray[np.int64]
+    random_leak: float
+
+
+def deduplicate(
+    store: Store, compared: Compared, priority: NDArray[np.uint8], threshold: float, test_items: int
+) -> Deduplicated:
+    """Decide which records stay.
+
+    A near duplicate is dropped only if its answer is the same: "turn on the light" and "turn off the light" are near.
+
+    Args:
+        priority: for each record `FIXED`, `FEEDBACK` or `RAW`.
+    """
+    count = len(store)
+    fates = Fates(np.zeros(count, np.uint8), np.full(count, -1, np.int64))
+    rank = _ranks(priority)
+    _equal_prompts(compared, priority, rank, fates)
+    unique = np.flatnonzero(fates.reason == KEPT)
+    pairs = near_pairs(compared.shingles, compared.bands(), unique, threshold)
+    leak = _random_split_leak(store, unique, pairs, test_items)
+    _near_with_same_answer(compared, priority, rank, pairs, fates)
+    kept = fates.reason == KEPT
+    links = pairs[kept[pairs].all(axis=1)] if len(pairs) else pairs
+    return Deduplicated(fates, clusters(count, links), leak)
+
+
+def _ranks(priority: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The order of precedence: the smallest stays. Of feedback the last counts, of everything else the first."""
+    count = len(priority)
+    place = np.arange(count)
+    place[priority == FEEDBACK] = place[priority == FEEDBACK][::-1]
+    return priority.astype(np.int64) * count + place
+
+
+def _equal_prompts(compared: Compared, priority: NDArray[np.uint8], rank: NDArray[np.int64], fates: Fates) -> None:
+    """The same prompt again is a duplicate or, with another answer, a contradiction."""
+    keys = compared.keys
+    order = np.lexsort((rank, keys["prompt_low"], keys["prompt_high"]))
+    high, low = keys["prompt_high"][order], keys["prompt_low"][order]
+    again = np.concatenate([[False], (high[1:] == high[:-1]) & (low[1:] == low[:-1])])
+    first = np.maximum.accumulate(np.where(again, 0, np.arange(len(order))))
+    later, kept = order[again], order[first[again]]
+    same = keys["answer"][later] == keys["answer"][kept]
+    corrected = ~same & (priority[kept] == FEEDBACK)
+    fates.reason[later] = np.where(same, EXACT, np.where(corrected, SUPERSEDED, CONFLICT))
+    fates.by[later] = kept
+
+
+def _near_with_same_answer(
+    compared: Compared, priority: NDArray[np.uint8], rank: NDArray[np.int64], pairs: Pairs, fates: Fates
+) -> None:
+    swapped = rank[pairs[:, 0]] > rank[pairs[:, 1]]
+    left = np.where(swapped, pairs[:, 1], pairs[:, 0])
+    right = np.where(swapped, pairs[:, 0], pairs[:, 1])
+    keys = compared.keys
+    same = (keys["answer"][left] == keys["answer"][right]) & (keys["system"][left] == keys["system"][right])
+    same &= priority[right] != FIXED
+    left, right = left[same], right[same]
+    order = np.lexsort((rank[right], rank[left]))
+    for kept, other in zip(left[order].tolist(), right[order].tolist(), strict=True):
+        if fates.reason[kept] == KEPT and fates.reason[other] == KEPT:
+            fates.drop(other, NEAR, kept)
+
+
+def _random_split_leak(store: Store, unique: NDArray[np.int64], pairs: Pairs, test_items: int) -> float:
+    ids = store.id[unique]
+    wanted = min(test_items, len(unique))
+    test = unique[np.argpartition(ids, wanted - 1)[:wanted]] if wanted else unique  # ids are hashes: a fair, fixed draw
+    is_test = np.zeros(len(store), bool)
+    is_test[test] = True
+    crossing = pairs[is_test[pairs[:, 0]] != is_test[pairs[:, 1]]]
+    return len(np.unique(crossing[is_test[crossing]])) / max(1, len(test))

@@ -1,0 +1,62 @@
+"""Which format do data look to be in, and what says so. A proposal: params.yaml decides."""
+
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct, structs
+
+from pipeline.curation.containers import container, read_items
+from pipeline.curation.reasons import BadRecordError
+from pipeline.curation.records import FORMATS, RecordReader
+from pipeline.settings import AnomalySettings, CurateSettings
+
+SAMPLE = 200  # records looked at
+# A record that several formats accept belongs to the most specific of them.
+_ORDER = ("preference", "kto", "messages", "sharegpt", "alpaca", "jsonl", "text", "prompt_only")
+
+
+class Detected(Struct):
+    """A proposal and its evidence: how many of the first records are good ones in each format."""
+
+    container: str
+    format: str | None
+    looked_at: int
+    good: dict[str, int]
+    fields: dict[str, int]  # how often each top-level field occurs
+
+    def sentence(self) -> str:
+        """The evidence in words."""
+        fields = ", ".join(f"`{name}` in {count}" for name, count in list(self.fields.items())[:6])
+        if self.format is None:
+            return f"no known format: of {self.looked_at} records, {fields or 'none has fields'}"
+        return f"{self.good[self.format]} of the first {self.looked_at} records are `{self.format}` ({fields})"
+
+
+def detect(path: Path, settings: CurateSettings) -> Detected:
+    """Try every format on the first records. Raises `ProjectError` if the file cannot be read at all."""
+    form = container(path)
+    sample = list(islice(read_items(path, form), SAMPLE))
+    plain = msgspec.convert(dict.fromkeys(AnomalySettings.__struct_fields__, "drop"), AnomalySettings)
+    bare = structs.replace(settings, group_key=None, label_key=None, languages=[], anomalies=plain)
+    good, fields = {}, Counter[str]()
+    for name in _ORDER:
+        reader = RecordReader(structs.replace(bare, format=name))
+        good[name] = 0
+        for line, _, payload in sample:
+            try:
+                reader.read(payload, line)
+                good[name] += 1
+            except (BadRecordError, RecursionError):
+                continue
+    parser = RecordReader(bare)
+    for _, _, payload in sample:
+        try:
+            fields.update(list(parser.fields(payload)))
+        except (BadRecordError, RecursionError):
+            continue
+    best = max(_ORDER, key=lambda name: good[name])
+    assert set(_ORDER) == set(FORMATS)
+    found = best if good[best] else None
+    return Detected(form, found, len(sample), good, dict(fields.most_common()))

@@ -1,0 +1,135 @@
+"""The elements of a JSON array, cut out of a stream by their brackets: a file of any size, one element in memory."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from pipeline.curation.reasons import BadRecordError
+from pipeline.files import ProjectError
+
+# A key of an object that holds nothing but the file's records.
+WRAPPERS = (b"data", b"examples", b"rows", b"records", b"train", b"items", b"dataset")
+_OTHER_PARTS = (b"validation", b"valid", b"val", b"test", b"dev", b"eval")
+_CHUNK = 1 << 20
+_BLANK = b" \t\r\n"
+# A whole string, the beginning of one that the chunk cuts, a bracket, a comma or a line feed.
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|"|[\[\]{},\n]', re.DOTALL)
+
+
+def array_elements(stream: IO[bytes], path: Path, limit: int) -> Iterator[tuple[int, int, Any]]:
+    """Line, byte offset and bytes of each element of the file's array, or of the one that an object wraps.
+
+    An element that is broken inside is its own business. One of more than ``limit`` bytes is skipped without being
+    held and yielded as a `BadRecordError`.
+
+    Raises:
+        ProjectError: a quotation mark or a bracket is never closed, so that no later record can be told from text; or
+            the object wraps several arrays.
+    """
+    cutter = _Cutter(path, limit)
+    while chunk := stream.read(_CHUNK):
+        yield from cutter.feed(chunk)
+    yield from cutter.end()
+
+
+class _Cutter:
+    """Follows the depth of brackets; an element is what stands between two separators at the depth of the array."""
+
+    def __init__(self, path: Path, limit: int) -> None:
+        self.path, self.limit = path, limit
+        self.held, self.base, self.at = b"", 0, 0  # what is not yet cut, its byte offset, how far it is read
+        self.line, self.depth = 1, 0
+        self.records_depth = 0  # of the array of records; 0 before it begins, -1 after its end
+        self.key = b""  # the last string seen in the wrapping object
+        self.start = 0  # of the current element, in `held`: right after the separator
+        self.start_line = 1
+        self.offset = 0  # of the current element in the file, if its beginning is no longer held
+        self.skipping = False
+        self.count = 0
+
+    def feed(self, chunk: bytes) -> Iterator[tuple[int, int, Any]]:
+        self.held += chunk
+        for match in _TOKEN.finditer(self.held, self.at):
+            token = match.group()
+            if token == b'"':  # the chunk cuts a string: go on from here with the next chunk
+                self.at = match.start()
+                break
+            self.at = match.end()
+            yield from self._token(token, match.start(), match.end())
+        else:
+            self.at = len(self.held)
+        if len(self.held) - self.at > self.limit:
+            what = f"a quotation mark in line {self.line} is not closed within {self.limit} bytes"
+            raise ProjectError(
+                what, f"{self.path}, byte {self.base + self.at}", "mend the file, or save it as JSON lines"
+            )
+        self._forget()
+
+    def _token(self, token: bytes, begin: int, end: int) -> Iterator[tuple[int, int, Any]]:
+        first = token[:1]
+        here = self.depth == self.records_depth > 0
+        if first == b"\n":
+            self.line += 1
+        elif first == b'"':
+            self.line += token.count(b"\n")
+            if self.depth == 1:
+                self.key = token[1:-1]
+        elif first in b"[{":
+            self.depth += 1
+            if first == b"[":
+                self._array(end)
+        elif first == b"," and here:
+            yield from self._cut(begin, end, last=False)
+        elif first in b"]}":
+            if here:
+                yield from self._cut(begin, end, last=True)
+                self.records_depth = -1
+            self.depth -= 1
+
+    def _array(self, end: int) -> None:
+        if self.records_depth == 0 and (self.depth == 1 or (self.depth == 2 and self.key in WRAPPERS)):
+            self.records_depth, self.start, self.start_line = self.depth, end, self.line
+        elif self.records_depth < 0 and self.depth <= 2 and (self.key in WRAPPERS + _OTHER_PARTS or self.depth == 1):
+            where = f"{self.path}, line {self.line}"
+            raise ProjectError("the file holds several arrays of records", where, "put each into a file of its own")
+
+    def _cut(self, begin: int, end: int, *, last: bool) -> Iterator[tuple[int, int, Any]]:
+        """The element that ends before ``begin``; the next one starts at ``end``."""
+        raw = self.held[self.start : begin]
+        data = raw.lstrip(_BLANK)
+        lead = len(raw) - len(data)
+        line = self.start_line + raw[:lead].count(b"\n")
+        offset = self.base + self.start + lead
+        element: Any = data.rstrip(_BLANK)
+        if self.skipping:
+            line, offset = self.start_line, self.offset
+        if self.skipping or len(element) > self.limit:
+            size = self.base + begin - offset
+            element = BadRecordError("too_long", f"the record has {size} bytes of at most {self.limit}")
+        if element or not last:
+            yield line, offset, element or BadRecordError("json", "nothing stands between two commas")
+        elif self.count:
+            yield line, offset, BadRecordError("json", "a comma before the end of the array")
+        self.count += 1
+        self.start, self.start_line, self.skipping = end, self.line, False
+
+    def _forget(self) -> None:
+        """Drop the bytes that are behind: everything up to the current element, or that too if it is over the limit."""
+        keep = self.start if self.records_depth > 0 and not self.skipping else self.at
+        if self.at - keep > self.limit:
+            self.skipping, self.offset, keep = True, self.base + keep, self.at
+        self.held, self.base, self.at = self.held[keep:], self.base + keep, self.at - keep
+        self.start = 0
+
+    def end(self) -> Iterator[tuple[int, int, Any]]:
+        """What the file's end leaves open."""
+        rest = self.held[self.start :].strip(_BLANK)
+        if self.depth:
+            raise ProjectError(
+                f"the file ends inside a record that begins in line {self.start_line}",
+                str(self.path),
+                "the file was cut short, or a quotation mark or bracket before that is not closed: mend it",
+            )
+        if rest and self.depth == 0 and rest.strip(b"]}" + _BLANK):
+            yield self.line, self.base + self.start, BadRecordError("json", "text after the end of the array")

@@ -1,0 +1,111 @@
+"""The embedded engine: the pieces of all files through the record stage and the comparison, on every core.
+
+Finished parts of a run that was stopped are found again by the hash of their input and settings.
+"""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from pipeline.curation import feedback
+from pipeline.curation.containers import checked_path, container
+from pipeline.curation.parts import Piece, build_part, finished, key_of, pieces_of
+from pipeline.curation.store import compare_part
+from pipeline.files import ProjectError
+from pipeline.settings import CurateSettings
+
+WORK = Path("data/.curating")
+PIECE_BYTES = 8 << 20
+VERSION = 1  # of the record stage: parts of another version are not taken over
+_QUIET_SECONDS = 2  # after that, say how far it is
+
+
+class Parts:
+    """The parts of a run, in the order of their files."""
+
+    def __init__(self, folders: list[Path], pieces: list[Piece], sha256: dict[str, str]) -> None:
+        self.folders, self.pieces, self.sha256 = folders, pieces, sha256
+
+    @property
+    def sources(self) -> list[str]:
+        """The file of each part."""
+        return [piece.source for piece in self.pieces]
+
+
+def read_parts(settings: CurateSettings, work: Path = WORK) -> Parts:
+    """Run the record stage over the data file and all feedback.
+
+    Raises:
+        ProjectError: a file cannot be read as a whole; a broken record is no error, it is rejected.
+    """
+    pieces: list[Piece] = []
+    hashes = {}
+    for path, is_feedback in [(Path(settings.path), False), *((path, True) for path in feedback.files())]:
+        checked_path(path, Path.cwd())
+        form = container(path)
+        cut, hashes[str(path)] = pieces_of(path, form, PIECE_BYTES, feedback=is_feedback)
+        pieces += cut
+    folders = [work / key_of(VERSION, hashes[piece.source], piece, settings) for piece in pieces]
+    if work.exists():
+        for stale in set(work.iterdir()) - set(folders):
+            shutil.rmtree(stale)
+    missing = [(folder, piece) for folder, piece in zip(folders, pieces, strict=True) if finished(folder) is None]
+    tasks = [(piece.size, build_part, (folder, piece, settings)) for folder, piece in missing]
+    run_all("reading", tasks)
+    return Parts(folders, pieces, hashes)
+
+
+def compare_parts(folders: Iterable[Path], unit: str, with_answer: bool) -> None:
+    """Compute what records are compared by, for every part."""
+    tasks = [
+        ((folder / "records.jsonl").stat().st_size, compare_part, (folder, unit, with_answer)) for folder in folders
+    ]
+    run_all("comparing", tasks)
+
+
+def run_all(what: str, tasks: list[tuple[int, Callable[..., Any], tuple[Any, ...]]]) -> None:
+    """Call each function, several at a time if there are several; each task says how many bytes it is."""
+    progress = _Progress(what, sum(size for size, _, _ in tasks))
+    workers = min(len(tasks), os.cpu_count() or 1)
+    if workers < 2:
+        for size, function, arguments in tasks:
+            function(*arguments)
+            progress.done(size)
+        return
+    pool = ProcessPoolExecutor(workers, get_context("spawn"))
+    try:
+        running = {pool.submit(function, *arguments): size for size, function, arguments in tasks}
+        for future in as_completed(running):
+            future.result()
+            progress.done(running[future])
+    except BrokenProcessPool:
+        mend = "free some memory and run it again: finished parts are kept"
+        raise ProjectError("a worker process was killed, most likely for want of memory", what, mend) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class _Progress:
+    """One line every few seconds on the terminal: how much is read, how fast, how long it will take."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self.what, self.total, self.seen = what, total, 0
+        self.start = self.shown = time.monotonic()
+
+    def done(self, size: int) -> None:
+        self.seen += size
+        now = time.monotonic()
+        if now - self.shown < _QUIET_SECONDS or self.seen >= self.total:
+            return
+        self.shown = now
+        rate = self.seen / (now - self.start)
+        left = (self.total - self.seen) / rate
+        text = f"{self.seen >> 20} of {self.total >> 20} MiB, {rate / 2**20:.0f} MiB/s, about {left:.0f} s left"
+        print(f"curate: {self.what}: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,39 @@
+"""Records corrected in production or by annotators: they replace what they correct, and say where they are from.
+
+A file of `data/feedback` holds JSON lines of `messages`, or of `prompt` and `completion`; what else a line says (who
+corrected it, when, what the model had answered) stays with the record as its provenance.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from msgspec import structs
+
+from pipeline.curation.formats import COMPLETION_KEYS, PROMPT_KEYS
+from pipeline.curation.records import FORMATS, Record, RecordReader
+from pipeline.settings import CurateSettings
+
+FOLDER = Path("data/feedback")
+_CONTENT = {"messages", "system", "tools", *PROMPT_KEYS, *COMPLETION_KEYS}
+
+
+class Feedback(RecordReader):
+    """Reads feedback: supervised records, whatever the format of the main file is."""
+
+    def __init__(self, settings: CurateSettings, source: str) -> None:
+        super().__init__(settings)
+        self.source = source
+
+    def canonical(self, fields: dict[str, Any], line: int) -> Record:
+        """The record in canonical form, with its provenance; group and label may be absent."""
+        self.settings = structs.replace(self.settings, format="messages" if "messages" in fields else "jsonl")
+        self.reader = FORMATS[self.settings.format]
+        keys = [key for key in (self.settings.group_key, self.settings.label_key) if key]
+        record = super().canonical(dict.fromkeys(keys) | fields, line)
+        provenance = {key: value for key, value in fields.items() if key not in _CONTENT and key not in keys}
+        return structs.replace(record, origin=self.source, provenance=provenance or None)
+
+
+def files(folder: Path = FOLDER) -> list[Path]:
+    """The feedback files, oldest name first: a later one wins."""
+    return sorted(folder.glob("*.jsonl")) if folder.is_dir() else []

@@ -1,0 +1,189 @@
+"""The record stage: a piece of a file in; its canonical records, its rejects, its repairs and their counts out.
+
+A part is a folder. It is complete once it has its `done.json`, so a run that was killed goes on with what is missing.
+"""
+
+import hashlib
+import json
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from pipeline.curation.anomalies import Repair
+from pipeline.curation.containers import Item, json_lines, read_items
+from pipeline.curation.feedback import Feedback
+from pipeline.curation.reasons import BadRecordError
+from pipeline.curation.records import Record, RecordReader, Rejected
+from pipeline.files import read_json, write_json
+from pipeline.settings import CurateSettings
+
+# One value a record. `offset` is the place in the part's records.jsonl; a group or id is the first 8 bytes of its hash.
+_COLUMNS = {"offset": "Q", "line": "Q", "byte": "q", "id": "Q", "group": "Q", "label": "i", "words": "I"}
+
+
+class Piece(Struct, frozen=True):
+    """What one part reads: a whole file, or the lines of one between two bytes."""
+
+    source: str
+    container: str
+    line: int = 1
+    begin: int = 0
+    end: int | None = None
+    feedback: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes to read."""
+        return (self.end or Path(self.source).stat().st_size) - self.begin
+
+    def items(self) -> Iterator[Item]:
+        """The raw records."""
+        if self.container != "jsonl" or self.end is None:
+            yield from read_items(Path(self.source), self.container)
+            return
+        with open(self.source, "rb") as file:
+            file.seek(self.begin)
+            yield from json_lines(file, self.line, self.begin, self.end)
+
+
+class _Part:
+    """The open files of a part that is being written, and its columns."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "done.json").unlink(missing_ok=True)
+        self.folder, self.encode = folder, msgspec.json.Encoder().encode
+        self.records, self.rejected, self.repaired = (
+            stack.enter_context((folder / f"{name}.jsonl").open("wb", buffering=1 << 20))
+            for name in ("records", "rejected", "repaired")
+        )
+        self.columns = {name: array(code) for name, code in _COLUMNS.items()}
+        self.labels: dict[str, int] = {}
+        self.reasons: Counter[str] = Counter()
+        self.repairs: Counter[str] = Counter()
+        self.offset = 0
+
+    def keep(self, record: Record, byte: int | None) -> None:
+        data = self.encode(record) + b"\n"
+        self.records.write(data)
+        columns, label = self.columns, record.label
+        columns["offset"].append(self.offset)
+        self.offset += len(data)
+        columns["line"].append(record.line)
+        columns["byte"].append(-1 if byte is None else byte)
+        columns["id"].append(int(record.id, 16))
+        columns["group"].append(0 if record.group is None else hash64(record.group))
+        columns["label"].append(-1 if label is None else self.labels.setdefault(label, len(self.labels)))
+        columns["words"].append(record.prompt.count(" ") + 1)
+
+    def reject(self, note: Rejected) -> None:
+        self.rejected.write(self.encode(note) + b"\n")
+        self.reasons[note.reason] += 1
+
+    def note_repairs(self, source: str, line: int, mended: list[tuple[str, str]]) -> None:
+        for anomaly, detail in mended:
+            self.repaired.write(self.encode(Repair(source, line, anomaly, detail)) + b"\n")
+            self.repairs[anomaly] += 1
+
+    def finish(self, read: int, reader: RecordReader | None) -> dict[str, Any]:
+        columns = {name: np.frombuffer(values, values.typecode) for name, values in self.columns.items()}
+        np.savez(self.folder / "columns.npz", **columns)  # type: ignore[arg-type]
+        done = {
+            "read": read,
+            "kept": len(columns["id"]),
+            "reasons": dict(self.reasons),
+            "repairs": dict(self.repairs),
+            "labels": list(self.labels),
+            "private": reader.private.counts if reader else {},
+            "findings": dict(reader.findings) if reader else {},
+            "languages": dict(reader.languages) if reader else {},
+        }
+        write_json(self.folder / "done.json", done)
+        return done
+
+
+def build_part(folder: Path, piece: Piece, settings: CurateSettings) -> dict[str, Any]:
+    """Read a piece into ``folder``. Returns its counts, which are also its `done.json`.
+
+    Raises:
+        ProjectError: the file is damaged as a whole, or an anomaly's policy is to stop.
+    """
+    reader = Feedback(settings, piece.source) if piece.feedback else RecordReader(settings)
+    read = 0
+    with ExitStack() as stack:
+        part = _Part(folder, stack)
+        for line, byte, payload in piece.items():
+            read += 1
+            try:
+                record = reader.read(payload, line)
+            except BadRecordError as bad:
+                part.reject(Rejected(piece.source, line, byte, bad.reason, bad.detail))
+                continue
+            except RecursionError:
+                part.reject(Rejected(piece.source, line, byte, "json", "nested too deeply"))
+                continue
+            if reader.anomalies.mended:
+                part.note_repairs(piece.source, line, reader.anomalies.mended)
+            part.keep(record, byte)
+        assert part.reasons.total() + len(part.columns["id"]) == read, "the record stage lost a record"
+    return part.finish(read, reader)
+
+
+def frozen_part(folder: Path, records: list[Record]) -> None:
+    """A part of benchmark items that the data no longer have."""
+    with ExitStack() as stack:
+        part = _Part(folder, stack)
+        for record in records:
+            part.keep(record, None)
+    part.finish(0, None)
+
+
+def hash64(text: str) -> int:
+    """The first eight bytes of the text's SHA-256, never 0."""
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big") or 1
+
+
+def finished(folder: Path) -> dict[str, Any] | None:
+    """The counts of a part that is complete, or none."""
+    path = folder / "done.json"
+    counts: dict[str, Any] | None = read_json(path) if path.exists() else None
+    return counts
+
+
+def pieces_of(path: Path, form: str, target: int, *, feedback: bool = False) -> tuple[list[Piece], str]:
+    """A file cut into pieces of about ``target`` bytes at line feeds, and its SHA-256; other containers stay whole."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        plain = form == "jsonl" and file.peek(2)[:2] != b"\x1f\x8b" and file.peek(4)[:4] != b"\x28\xb5\x2f\xfd"
+        size = path.stat().st_size
+        if not plain or size < 2 * target:
+            while block := file.read(1 << 20):
+                digest.update(block)
+            return [Piece(str(path), form, feedback=feedback)], digest.hexdigest()
+        pieces, line, begin, at = [], 1, 0, 0
+        lines = 0
+        while block := file.read(min(target, 1 << 20)):
+            block += file.readline() if at + len(block) - begin >= target else b""
+            digest.update(block)
+            lines += block.count(b"\n")
+            at += len(block)
+            if at - begin >= target:
+                pieces.append(Piece(str(path), form, line, begin, at, feedback))
+                line, begin = line + lines, at
+                lines = 0
+        if at > begin:
+            pieces.append(Piece(str(path), form, line, begin, at, feedback))
+        return pieces, digest.hexdigest()
+
+
+def key_of(*values: Any) -> str:
+    """A name for a part's work: the same input under the same settings."""
+    text = json.dumps([msgspec.to_builtins(value) for value in values], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

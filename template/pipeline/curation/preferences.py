@@ -1,0 +1,159 @@
+"""Data that compare answers or judge them: pairs, rankings and labels, and prompts without an answer."""
+
+from typing import Any
+
+from pipeline.curation.anomalies import Anomalies
+from pipeline.curation.formats import (
+    COMPLETION_KEYS,
+    CONVERSATION_KEYS,
+    PROMPT_KEYS,
+    Example,
+    Reader,
+    alpaca_request,
+    dialogue,
+    from_prompt,
+    system_turn,
+    tools_of,
+)
+from pipeline.curation.messages import Message, one_key, text_of, turn_message, turns
+from pipeline.curation.reasons import BadRecordError, kind
+
+CHOSEN_KEYS = ("chosen", "preferred_output", "response_j")
+REJECTED_KEYS = ("rejected", "non_preferred_output", "rejected_response", "response_k")
+_SCORE_KEYS = (
+    ("score_chosen", "score_rejected"),
+    ("chosen-rating", "rejected-rating"),
+    ("chosen_score", "rejected_score"),
+)
+_REFERENCE_KEYS = ("reference", "reference_answer", "ground_truth", "solution", "answer")
+
+
+def _from_preference(fields: dict[str, Any], anomalies: Anomalies) -> Example:
+    """A chosen and a rejected answer to one prompt, which may stand apart or at the beginning of both."""
+    if isinstance(fields.get("completions"), list):
+        return _from_ranking(fields, anomalies)
+    if "rejected_response" in fields and "messages" in fields:
+        whole = turns(fields["messages"], "messages", anomalies)
+        lost = [Message("assistant", text_of(fields["rejected_response"], "rejected_response", anomalies))]
+        return _compared(whole[:-1], whole[-1:], lost, fields)
+    chosen = _answer(fields, one_key(fields, CHOSEN_KEYS), anomalies)
+    rejected = _answer(fields, one_key(fields, REJECTED_KEYS), anomalies)
+    if not chosen or not rejected:
+        raise BadRecordError("preference", "chosen or rejected is empty")
+    shared = _common(chosen, rejected)
+    if shared:  # the prompt is implicit; a `prompt` beside it only repeats it
+        return _compared(chosen[:shared], chosen[shared:], rejected[shared:], fields)
+    if "user" in (chosen[0].role, rejected[0].role):
+        raise BadRecordError("preference", "chosen and rejected do not answer the same prompt")
+    return _compared(_prompt(fields, anomalies), chosen, rejected, fields)
+
+
+def _compared(prompt: list[Message], chosen: list[Message], rejected: list[Message], fields: dict[str, Any]) -> Example:
+    """Raises `BadRecordError` if the two answers cannot be compared."""
+    if not prompt or prompt[-1].role not in ("user", "tool"):
+        raise BadRecordError("preference", "chosen and rejected do not answer the same prompt")
+    for name, answer in (("chosen", chosen), ("rejected", rejected)):
+        if not answer or answer[-1].role != "assistant":
+            raise BadRecordError("preference", f"`{name}` does not end with an answer")
+    if [turn.content.strip() for turn in chosen] == [turn.content.strip() for turn in rejected]:
+        raise BadRecordError("preference", "chosen and rejected are the same: nothing can be learnt from them")
+    scores = _scores(fields)
+    if scores and scores[0] < scores[1]:
+        raise BadRecordError("preference", f"the chosen answer scores {scores[0]}, the rejected one {scores[1]}")
+    if scores and scores[0] == scores[1]:
+        raise BadRecordError("preference", f"a tie: both answers score {scores[0]}")
+    return Example(prompt + chosen, rejected=rejected, scores=scores, tools=tools_of(fields))
+
+
+def _scores(fields: dict[str, Any]) -> tuple[float, float] | None:
+    for keys in _SCORE_KEYS:
+        values = [fields.get(key) for key in keys]
+        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+            return float(values[0]), float(values[1])  # type: ignore[arg-type]
+    return None
+
+
+def _answer(fields: dict[str, Any], key: str, anomalies: Anomalies) -> list[Message]:
+    """An answer as text, as one turn, or as a conversation that ends with it."""
+    value = fields[key]
+    if isinstance(value, dict):
+        return [turn_message(value, key, anomalies)]
+    if isinstance(value, list):
+        return turns(value, key, anomalies)
+    text = text_of(value, key, anomalies)
+    if text.lstrip("\n").startswith("Human:"):  # Anthropic's HH strings hold the whole conversation
+        return dialogue(text)
+    return [Message("assistant", text)]
+
+
+def _prompt(fields: dict[str, Any], anomalies: Anomalies) -> list[Message]:
+    system = system_turn(fields, anomalies)
+    if isinstance(fields.get("input"), dict):  # hosted services
+        return turns(fields["input"].get("messages"), "input.messages", anomalies)
+    for key in ("messages", *CONVERSATION_KEYS):
+        if isinstance(fields.get(key), list):
+            return system + turns(fields[key], key, anomalies)
+    if isinstance(fields.get("instruction"), str):
+        return [*system, Message("user", alpaca_request(fields, anomalies))]
+    return system + from_prompt(fields, one_key(fields, PROMPT_KEYS), "user", anomalies)
+
+
+def _common(chosen: list[Message], rejected: list[Message]) -> int:
+    """How many first turns two conversations share; none if they are answers alone."""
+    count = 0
+    for left, right in zip(chosen[:-1], rejected[:-1], strict=False):
+        if left != right:
+            break
+        count += 1
+    return count
+
+
+def _from_ranking(fields: dict[str, Any], anomalies: Anomalies) -> Example:
+    """UltraFeedback: several scored answers; the best is chosen and the worst rejected."""
+    scored = []
+    for answer in fields["completions"]:
+        score = answer.get("overall_score", answer.get("score")) if isinstance(answer, dict) else None
+        if not isinstance(score, int | float) or isinstance(score, bool):
+            raise BadRecordError("schema", "an answer in `completions` has no number in `overall_score`")
+        scored.append((float(score), text_of(answer.get("response"), "response", anomalies)))
+    if len(scored) < 2:
+        raise BadRecordError("preference", f"{len(scored)} answers: at least two are needed to compare them")
+    best, worst = max(scored, key=lambda pair: pair[0]), min(scored, key=lambda pair: pair[0])
+    ordered = {"score_chosen": best[0], "score_rejected": worst[0]}
+    chosen, rejected = [Message("assistant", best[1])], [Message("assistant", worst[1])]
+    return _compared(_prompt(fields, anomalies), chosen, rejected, fields | ordered)
+
+
+def _from_kto(fields: dict[str, Any], anomalies: Anomalies) -> Example:
+    """An answer and whether it is a good one."""
+    key = one_key(fields, ("label", "kto_tag", "desirable"))
+    label = fields[key]
+    if not isinstance(label, bool) and not (type(label) is int and label in (0, 1)):
+        raise BadRecordError("schema", f"field `{key}` is {kind(label)}, not a truth value")
+    for conversation in ("messages", *CONVERSATION_KEYS):
+        if isinstance(fields.get(conversation), list):
+            whole = system_turn(fields, anomalies) + turns(fields[conversation], conversation, anomalies)
+            return Example(whole, desirable=bool(label), tools=tools_of(fields))
+    completion = one_key(fields, COMPLETION_KEYS)
+    answer = from_prompt(fields, completion, "assistant", anomalies)
+    prompt = _prompt({key: value for key, value in fields.items() if key != completion}, anomalies)
+    return Example(prompt + answer, desirable=bool(label), tools=tools_of(fields))
+
+
+def _from_prompt_only(fields: dict[str, Any], anomalies: Anomalies) -> Example:
+    """A prompt whose answer the model writes itself; a reference answer, if there is one, is what graders compare."""
+    prompt = _prompt(fields, anomalies)
+    if prompt[-1].role != "user":
+        raise BadRecordError("roles", "the last turn is not the user's: a prompt has no answer")
+    present = [key for key in _REFERENCE_KEYS if fields.get(key) is not None]
+    if not present:
+        return Example(prompt, tools=tools_of(fields))
+    reference = text_of(fields[present[0]], present[0], anomalies)
+    return Example([*prompt, Message("assistant", reference)], tools=tools_of(fields))
+
+
+PREFERENCE: dict[str, Reader] = {
+    "preference": _from_preference,
+    "kto": _from_kto,
+    "prompt_only": _from_prompt_only,
+}

@@ -1,0 +1,133 @@
+"""Personal data and secrets by pattern, each confirmed by its check digits or its shape where it has any.
+
+Names and addresses need a language model to be found and are not looked for.  A placeholder stands for the same value
+throughout a record, in prompt and answer, so that what the record teaches stays consistent.
+"""
+
+import hashlib
+import ipaddress
+import re
+from collections.abc import Callable
+from typing import TypeAlias
+
+from pipeline.curation.reasons import BadRecordError
+from pipeline.settings import PrivateSettings
+
+Check: TypeAlias = Callable[[str], bool]
+
+
+def luhn(digits: str) -> bool:
+    """Whether the last digit is the check digit of a payment card (ISO/IEC 7812-1)."""
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        value = int(digit) * (1 + place % 2)
+        total += value - 9 if value > 9 else value
+    return total % 10 == 0
+
+
+def iban_valid(text: str) -> bool:
+    """Whether the check digits of an IBAN are right (ISO 13616: the number modulo 97 is 1)."""
+    letters = re.sub(r"[ -]", "", text).upper()
+    if not 15 <= len(letters) <= 34:
+        return False
+    return int("".join(str(int(letter, 36)) for letter in letters[4:] + letters[:4])) % 97 == 1
+
+
+def _card(text: str) -> bool:
+    digits = re.sub(r"[ -]", "", text)
+    return 13 <= len(digits) <= 19 and len(set(digits)) > 1 and luhn(digits)
+
+
+def _public_ip(text: str) -> bool:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return not (address.is_loopback or address.is_unspecified or address.is_multicast or address.is_reserved)
+
+
+def _phone(text: str) -> bool:
+    digits = re.sub(r"\D", "", text)
+    return 9 <= len(digits) <= 15 and len(set(digits)) > 2
+
+
+def _ssn(text: str) -> bool:
+    area, group, serial = text.split("-")
+    return area not in ("000", "666") and area < "900" and group != "00" and serial != "0000"
+
+
+def _any(text: str) -> bool:
+    return True
+
+
+_SECRET = re.compile(
+    r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"  # AWS
+    r"|\bgh[pousr]_[A-Za-z0-9]{36,}|\bgithub_pat_\w{22,}|\bglpat-[\w-]{20,}"
+    r"|\bsk-(?:ant-|proj-)?[A-Za-z0-9_-]{20,}|\b[sr]k_(?:live|test)_[A-Za-z0-9]{16,}"
+    r"|\bxox[abprs]-[A-Za-z0-9-]{10,}|\bAIza[\w-]{35}|\bhf_[A-Za-z0-9]{30,}|\bnpm_[A-Za-z0-9]{36}|\bpypi-[\w-]{50,}"
+    r"|\bSG\.[\w-]{16,32}\.[\w-]{32,64}"
+    r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"  # JSON web token
+    r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(?:[\s\S]{0,8000}?-----END [A-Z ]{0,30}PRIVATE KEY-----)?"
+    r"|\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@]{1,64}:[^\s:/@]{3,64}@(?=[\w.-])"  # password in an address
+    r"|(?i:\b(?:api[_-]?key|secret|token|password|passwd)\b[\"']?\s{0,3}[:=]\s{0,3}[\"']?)"
+    r"(?=[\w+/=.-]*\d)(?=[\w+/=.-]*[A-Za-z])[\w+/=.-]{16,}"
+)
+
+# Order matters: what an earlier kind took, a later one does not see.
+_KINDS: list[tuple[str, re.Pattern[str], Check]] = [
+    ("secret", _SECRET, _any),
+    ("email", re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b"), _any),
+    ("iban", re.compile(r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?\b"), iban_valid),
+    ("card", re.compile(r"(?<![\d.-])\d(?:[ -]?\d){12,18}(?![\d-])"), _card),
+    ("us_ssn", re.compile(r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])"), _ssn),
+    ("ip", re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)"), _public_ip),
+    (
+        "phone",
+        re.compile(r"(?<![\w.+-])(?:\+\d{1,3}[ .-]?)?(?:\(\d{2,4}\)[ .-]?)?\d{2,4}(?:[ .-]\d{2,4}){2,4}(?![\w-])"),
+        _phone,
+    ),
+]
+
+
+class PrivateData:
+    """Finds private data in a record's texts and treats each kind as the settings say."""
+
+    def __init__(self, settings: PrivateSettings) -> None:
+        self.actions = {kind: getattr(settings, kind) for kind, _, _ in _KINDS}
+        self.counts = dict.fromkeys(self.actions, 0)
+
+    def treat(self, texts: list[str]) -> list[str]:
+        """The texts of one record, redacted where it was asked for.
+
+        Raises:
+            BadRecordError: a kind is found whose records are to be dropped.
+        """
+        known: dict[tuple[str, str], str] = {}
+        return [self._treated(text, known) for text in texts]
+
+    def _treated(self, text: str, known: dict[tuple[str, str], str]) -> str:
+        for kind, pattern, confirmed in _KINDS:
+            action = self.actions[kind]
+
+            def replace(
+                match: re.Match[str], kind: str = kind, action: str = action, confirmed: Check = confirmed
+            ) -> str:
+                found = match.group()
+                if not confirmed(found):
+                    return found
+                self.counts[kind] += 1
+                if action == "drop":
+                    what = "secret" if kind == "secret" else "private"
+                    raise BadRecordError(what, f"column {match.start() + 1} of a text: {kind}")
+                return found if action == "report" else _placeholder(kind, action, found, known)
+
+            text = pattern.sub(replace, text)
+        return text
+
+
+def _placeholder(kind: str, action: str, value: str, known: dict[tuple[str, str], str]) -> str:
+    if (kind, value) not in known:
+        number = 1 + sum(other == kind for other, _ in known)
+        mark = hashlib.sha256(value.encode()).hexdigest()[:8] if action == "hash" else str(number)
+        known[kind, value] = f"<{kind.upper()}_{mark}>"
+    return known[kind, value]

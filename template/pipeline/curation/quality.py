@@ -1,0 +1,65 @@
+"""What a look at an answer tells: a refusal, an echo of the prompt, a cut or a repetitive text, a foreign language."""
+
+import re
+from collections import Counter
+
+from pipeline.curation.shingles import normalise
+
+_REFUSALS = re.compile(
+    r"(?:i['\u2019]m (?:very )?sorry|i am sorry|sorry|i apologi[sz]e|unfortunately)[,.]? (?:but )?"
+    r"(?:i|as an ai)\b.{0,40}"
+    r"(?:can(?:no|')t|can\u2019t|unable|not able|won'?t|don't have|as an ai)"
+    r"|i (?:can(?:no|')t|can\u2019t|am unable to|am not able to) (?:assist|help|provide|fulfil|comply|answer|do that)"
+    r"|as an? (?:ai|artificial intelligence|(?:large )?language model)\b",
+    re.IGNORECASE,
+)
+_REFUSAL_STARTS = ("i", "s", "a", "u")
+_CUT_AFTER = 200  # characters; shorter answers often need no full stop
+_LAST_WORDS = {"the", "a", "an", "and", "or", "of", "to", "in", "for", "with", "that", "which", "is", "are", "by"}
+_LAST_WORDS |= {"because", "but", "from", "as", "at", "on"}
+_REPEATED_LINES = 4
+_JUDGED_CHARACTERS = 20  # a shorter text has too little to tell its language by
+
+
+def findings(prompt: str, answer: str) -> list[tuple[str, str]]:
+    """Codes of what is wrong with an answer, each with its detail."""
+    found = []
+    start = answer[:200].lstrip()
+    if start[:1].lower() in _REFUSAL_STARTS and _REFUSALS.match(start):
+        found.append(("refusal", f"the answer begins {start[:40]!r}"))
+    alike = len(answer) > _JUDGED_CHARACTERS and answer[:8].casefold() == prompt[:8].casefold()
+    if alike and normalise(answer) == normalise(prompt):
+        found.append(("echo", "the answer is the prompt"))
+    if len(answer) > _CUT_AFTER and (detail := _cut(answer)):
+        found.append(("cut_answer", detail))
+    if answer.count("\n") >= _REPEATED_LINES and (detail := _repeated(answer)):
+        found.append(("repetition", detail))
+    return found
+
+
+def _cut(answer: str) -> str:
+    """Why a long answer looks cut off: an open code block, or an end in the middle of a sentence."""
+    if answer.count("```") % 2:
+        return "a code block is not closed"
+    end = answer.rstrip()[-24:]
+    if end.endswith((",", "-")) or end.rpartition(" ")[2].casefold() in _LAST_WORDS:
+        return f"the answer ends with {end[-12:]!r}"
+    return ""
+
+
+def _repeated(answer: str) -> str:
+    lines = [line.strip() for line in answer.split("\n") if len(line.strip()) > 3]
+    if len(lines) < _REPEATED_LINES:
+        return ""
+    line, count = Counter(lines).most_common(1)[0]
+    return f"{count} of {len(lines)} lines are {line[:40]!r}" if count * 2 > len(lines) and count > 2 else ""
+
+
+def language(text: str) -> str | None:
+    """The two-letter code of a text's language; none if the text is too short to tell."""
+    if len(text) < _JUDGED_CHARACTERS:
+        return None
+    import py3langid  # the model is in the package; loading it takes two seconds
+
+    code, _ = py3langid.classify(text[:2000])
+    return str(code)

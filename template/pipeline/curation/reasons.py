@@ -1,0 +1,47 @@
+"""Why a record is left out: a few fixed codes, each with its meaning, so that two runs can be compared by reason."""
+
+from typing import Any
+
+REASONS = {
+    "json": "the line is not one strict JSON object",
+    "encoding": "the bytes are not UTF-8 text",
+    "schema": "a field is missing, ambiguous or of the wrong type",
+    "roles": "the turns are in an order that no chat template renders",
+    "empty": "a turn says nothing",
+    "too_short": "the answer is shorter than curate.min_answer_chars",
+    "too_long": "the record is longer than curate.max_chars, or its line than a line may be",
+    "special_tokens": "the text holds a chat template's control token",
+    "broken_text": "the text was decoded with the wrong encoding",
+    "control_characters": "the text holds invisible or control characters",
+    "language": "the language is not one of curate.languages",
+    "refusal": "the answer declines to answer",
+    "echo": "the answer repeats the prompt",
+    "cut_answer": "the answer stops in the middle",
+    "repetition": "the answer says the same line again and again",
+    "private": "the text holds personal data of a kind that curate.private drops",
+    "secret": "the text holds a key, a token or a password",
+    "preference": "the chosen and the rejected answer cannot be compared",
+    "exact_duplicate": "another record says the same",
+    "near_duplicate": "another record says almost the same, with the same answer",
+    "conflicting_label": "another record answers the same prompt differently",
+    "superseded": "a record of data/feedback corrects this one",
+    "contaminated": "the text contains an item of a benchmark",
+    "benchmark_leak": "the record is near a frozen benchmark item, or in its group",
+}
+
+
+class BadRecordError(Exception):
+    """A record that cannot be used. ``reason`` is a key of `REASONS`, ``detail`` says what and where."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail.encode("utf-8", "replace").decode()  # what it quotes may be no text
+
+
+def kind(value: Any) -> str:
+    """What a JSON value is, in words."""
+    if value is None:
+        return "null"
+    names = {bool: "a truth value", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
+    return names.get(type(value), type(value).__name__)

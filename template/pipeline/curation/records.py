@@ -1,0 +1,219 @@
+"""One raw record in, one canonical record out, or the reason why not. Every engine runs this same function."""
+
+import hashlib
+import json
+from collections import Counter
+from typing import Any
+
+from msgspec import Struct, structs
+
+from pipeline.curation.anomalies import Anomalies
+from pipeline.curation.formats import SUPERVISED, Example
+from pipeline.curation.messages import Message, in_order
+from pipeline.curation.preferences import PREFERENCE
+from pipeline.curation.private import PrivateData
+from pipeline.curation.quality import findings, language
+from pipeline.curation.reasons import BadRecordError, kind
+from pipeline.curation.skim import unremarkable
+from pipeline.curation.strict_json import parse_object
+from pipeline.curation.text import mended
+from pipeline.settings import CurateSettings
+
+FORMATS = SUPERVISED | PREFERENCE
+_ENDS_WITH_PROMPT = ("prompt_only",)  # formats whose last turn may be the user's
+_ROOT_LIST = b'{"conversations":%s}'  # ShareGPT files exist whose records are bare lists of turns
+
+
+class Record(Struct, frozen=True, omit_defaults=True):
+    """One example in canonical form; the last message is the answer."""
+
+    id: str  # 16 hex digits of the SHA-256 of the messages
+    messages: list[Message]
+    group: str | None
+    label: str | None
+    line: int  # of the source file, from 1
+    tools: str | None = None  # JSON
+    rejected: list[Message] | None = None  # preference data: the answer that lost
+    desirable: bool | None = None  # KTO data
+    origin: str | None = None  # the file, if it is not the main one
+    provenance: dict[str, Any] | None = None  # feedback: who corrected it, when, and what the model had said
+
+    @property
+    def answer(self) -> str:
+        """The text that the model has to learn to write."""
+        last = self.messages[-1]
+        return last.content or (json.dumps(last.tool_calls) if last.tool_calls else "")
+
+    @property
+    def system(self) -> str:
+        """The record's own system prompt, or nothing."""
+        return self.messages[0].content if self.messages[0].role == "system" else ""
+
+    @property
+    def prompt(self) -> str:
+        """What is asked: every turn between the system prompt and the answer; of plain text, the text."""
+        asked = self.messages[:-1] if self.messages[-1].role == "assistant" else self.messages
+        return "\n".join([turn.content for turn in asked if turn.role != "system"]) or self.answer
+
+
+class Rejected(Struct, frozen=True, omit_defaults=True):
+    """One record that is not used, and why."""
+
+    source: str
+    line: int  # from 1
+    byte_offset: int | None  # of the record's first byte in the (decompressed) file; none in Parquet and Arrow
+    reason: str  # a key of `reasons.REASONS`
+    detail: str
+    kept_id: str | None = None  # of the record that makes this one superfluous
+
+
+class RecordReader:
+    """Reads records as the settings say, and counts what it saw."""
+
+    def __init__(self, settings: CurateSettings) -> None:
+        self.settings = settings
+        self.reader = FORMATS[settings.format]
+        self.anomalies = Anomalies(settings.anomalies)
+        self.private = PrivateData(settings.private)
+        self.dropped_findings = {code for code, policy in structs.asdict(settings.quality).items() if policy == "drop"}
+        self.findings: Counter[str] = Counter()
+        self.languages: Counter[str] = Counter()
+        self.wanted_languages = frozenset(settings.languages)
+
+    def read(self, payload: bytes | dict[str, Any] | BadRecordError, line: int) -> Record:
+        """The canonical record; what was mended in it is in ``anomalies.mended``. Raises `BadRecordError`."""
+        self.anomalies.mended = []
+        return self.canonical(self.fields(payload), line)
+
+    def fields(self, payload: bytes | dict[str, Any] | BadRecordError) -> dict[str, Any]:
+        """The record's fields, decoded. Raises `BadRecordError`."""
+        if type(payload) is bytes:
+            if payload.startswith(b"[") and self.settings.format == "sharegpt":
+                payload = _ROOT_LIST % payload
+            return parse_object(payload)
+        if isinstance(payload, BadRecordError):
+            raise payload
+        return payload  # type: ignore[return-value]
+
+    def canonical(self, fields: dict[str, Any], line: int) -> Record:
+        """The record in canonical form. Raises `BadRecordError` if it cannot be trained on."""
+        settings = self.settings
+        example = self.reader(fields, self.anomalies)
+        messages = self._checked(example)
+        self._lengths(messages)
+        messages = self._clean(messages)
+        if example.rejected:
+            example.rejected = self._clean(example.rejected)
+        self._judge(messages)
+        return Record(
+            identity(messages, example),
+            messages,
+            _tag(fields, settings.group_key, "group_key"),
+            _tag(fields, settings.label_key, "label_key"),
+            line,
+            example.tools,
+            example.rejected,
+            example.desirable,
+        )
+
+    def _checked(self, example: Example) -> list[Message]:
+        messages = example.messages
+        if _plainly_in_order(messages):
+            return messages
+        if self.settings.format == "text" and len(messages) == 1:
+            if not messages[0].content.strip():
+                raise BadRecordError("empty", "the text is empty")
+            return messages
+        if self.settings.format in _ENDS_WITH_PROMPT and messages[-1].role == "user":
+            marker = Message("assistant", "-")  # the checks want an answer
+            return in_order([*messages, marker], self.anomalies)[:-1]
+        return in_order(messages, self.anomalies)
+
+    def _lengths(self, messages: list[Message]) -> None:
+        length = 0
+        for turn in messages:
+            length += len(turn.content)
+        if length > self.settings.max_chars:
+            raise BadRecordError("too_long", f"{length} characters of at most {self.settings.max_chars}")
+        last = messages[-1]
+        if last.weight == 0:
+            raise BadRecordError("schema", "the last answer has weight 0: there is nothing to learn")
+        if last.role == "assistant" and not last.tool_calls:
+            answer = len(last.content.strip())
+            if answer < self.settings.min_answer_chars:
+                raise BadRecordError(
+                    "too_short", f"the answer has {answer} characters of {self.settings.min_answer_chars}"
+                )
+
+    def _clean(self, messages: list[Message]) -> list[Message]:
+        """The same turns with repaired texts and without private data; untouched ones are the same objects."""
+        before = [turn.content for turn in messages]
+        if unremarkable("\n".join(before)):
+            return messages
+        after = self.private.treat([mended(text, self.anomalies) for text in before])
+        if after == before:
+            return messages
+        for place, text in enumerate(after, 1):
+            if not text.strip() and before[place - 1].strip():
+                raise BadRecordError("empty", f"turn {place}: nothing is left after the repair of its text")
+        return [
+            turn if turn.content == text else structs.replace(turn, content=text)
+            for turn, text in zip(messages, after, strict=True)
+        ]
+
+    def _judge(self, messages: list[Message]) -> None:
+        last = messages[-1]
+        if self.wanted_languages:
+            text = "\n".join(turn.content for turn in messages if turn.role != "system")
+            code = language(text)
+            self.languages[code or "too short to tell"] += 1
+            if code is not None and code not in self.wanted_languages:
+                raise BadRecordError("language", f"the text is in `{code}`")
+        if last.role != "assistant" or len(messages) < 2:
+            return
+        for code, detail in findings(messages[-2].content, last.content):
+            self.findings[code] += 1
+            if code in self.dropped_findings:
+                raise BadRecordError(code, detail)
+
+
+def _plainly_in_order(messages: list[Message]) -> bool:
+    """Whether it is the common case: a system turn perhaps, then user and assistant in turns, each with a text."""
+    due = "user"
+    for place, turn in enumerate(messages):
+        content = turn.content
+        if not content or content.isspace():
+            return False
+        if turn.role != due:
+            if place == 0 and turn.role == "system":
+                continue
+            return False
+        due = "assistant" if due == "user" else "user"
+    return due == "user" and len(messages) > 1
+
+
+def identity(messages: list[Message], example: Example) -> str:
+    """16 hex digits that are the same for the same content, whatever format it came in."""
+    text = "".join([f"{turn.role}\0{turn.content}\0" for turn in messages])
+    for turn in messages:
+        if turn.tool_calls or turn.thinking:
+            text += json.dumps([turn.tool_calls, turn.thinking], sort_keys=True)
+    if example.rejected:
+        text += "".join([f"\0{turn.role}\0{turn.content}" for turn in example.rejected])
+    if example.desirable is not None:
+        text += f"\0{example.desirable}"
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _tag(fields: dict[str, Any], key: str | None, setting: str) -> str | None:
+    """A label or group as text. A number or a truth value is written as JSON writes it."""
+    if key is None:
+        return None
+    if key not in fields:
+        raise BadRecordError("schema", f"field `{key}` (curate.{setting}) is missing")
+    value = fields[key]
+    if value is None or type(value) is str:
+        return value
+    if not isinstance(value, bool | int | float):
+        raise BadRecordError("schema", f"field `{key}` (curate.{setting}) is {kind(value)}, not text")
+    return json.dumps(value)

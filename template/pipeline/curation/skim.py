@@ -1,0 +1,35 @@
+"""A quick look at a text: most have nothing to repair and nothing to hide, and should cost next to nothing."""
+
+# Lower-case letters, white space and the usual marks: without them a text is short, and what is left tells the rest.
+_ORDINARY = b"abcdefghijklmnopqrstuvwxyz \n\t\r.,;!?'\"()"
+_HARMLESS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789$%&*+/\\^`{|}~#>]" + b"-_:="
+_NOT_DIGITS = bytes(byte for byte in range(256) if not 48 <= byte <= 57)
+_FEWEST_DIGITS = 4  # of an IP address; every other number that is looked for has more
+# What a secret has besides digits: a sign that survives in the remainder, and the text that then has to be there.
+_SIGNS = (
+    (b"AKIA", ("AKIA",)),
+    (b"ASIA", ("ASIA",)),
+    (b"AI", ("AIza",)),
+    (b"J", ("eyJ",)),
+    (b"SG", ("SG.",)),
+    (b"//", ("://",)),
+    (b"_", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "sk_", "rk_", "hf_", "npm_")),
+    (b"-", ("glpat-", "sk-", "xox", "pypi-", "-----BEGIN")),
+    (b"=", ("key", "KEY", "Key", "ecret", "ECRET", "oken", "OKEN", "assw", "ASSW")),
+    (b":", ("key", "KEY", "Key", "ecret", "ECRET", "oken", "OKEN", "assw", "ASSW")),
+)
+
+
+def unremarkable(text: str) -> bool:
+    """Whether no repair and no pattern of private data can apply to ``text``. False only means: look closely."""
+    rest = text.encode("utf-8", "replace").translate(None, _ORDINARY)
+    if not rest:
+        return True
+    if rest.translate(None, _HARMLESS) or len(rest.translate(None, _NOT_DIGITS)) >= _FEWEST_DIGITS:
+        return False  # an at sign, a bracket, a control character, a letter beyond ASCII; or a number
+    for sign, needed in _SIGNS:
+        if sign in rest:
+            for word in needed:
+                if word in text:
+                    return False
+    return True

@@ -1,0 +1,185 @@
+"""All canonical records of a run: on disk, with a few numbers of each in memory (about 80 bytes a record)."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from pipeline.curation.near_duplicates import BANDS, band_keys
+from pipeline.curation.records import Record
+from pipeline.curation.shingles import Shingles, normalise, shingled, unit_for
+from pipeline.files import read_json
+
+ROWS = 4096  # records in memory at a time
+_KEYS = np.dtype([("prompt_high", "<u8"), ("prompt_low", "<u8"), ("system", "<u8"), ("answer", "<u8")])
+
+
+class Row(Struct, frozen=True):
+    """What the split needs of a record."""
+
+    id: str
+    group: str | None
+    label: str | None
+
+
+class Store:
+    """The records of several parts, one after another; a record is known by its index."""
+
+    def __init__(self, folders: Sequence[Path], sources: Sequence[str]) -> None:
+        """``sources[n]`` is the file that part ``n`` was read from."""
+        self.folders = folders
+        self.done = [read_json(folder / "done.json") for folder in folders]
+        loaded = [dict(np.load(folder / "columns.npz")) for folder in folders]
+        self.first = np.concatenate([[0], np.cumsum([len(columns["id"]) for columns in loaded])]).astype(np.int64)
+        self.sources = sorted(set(sources), key=sources.index)
+        self.source = np.repeat([self.sources.index(name) for name in sources], np.diff(self.first)).astype(np.uint8)
+        self.labels, codes = self._labels([columns.pop("label") for columns in loaded])
+        self.label = codes
+        self.offset, self.line, self.byte, self.id, self.group, self.words = (
+            np.concatenate([columns.pop(name) for columns in loaded])
+            for name in ("offset", "line", "byte", "id", "group", "words")
+        )
+        self.files = [(folder / "records.jsonl").open("rb") for folder in folders]
+
+    def _labels(self, codes: list[NDArray[np.int32]]) -> tuple[list[str], NDArray[np.int32]]:
+        """All labels, sorted, and each record's place among them; -1 for none."""
+        names = sorted({label for done in self.done for label in done["labels"]})
+        place = {name: number for number, name in enumerate(names)}
+        renumbered = []
+        for done, part in zip(self.done, codes, strict=True):
+            table = np.array([place[label] for label in done["labels"]] + [-1], np.int32)
+            renumbered.append(table[part])  # -1, no label, is the table's last entry
+        return names, np.concatenate(renumbered)
+
+    def __len__(self) -> int:
+        return int(self.first[-1])
+
+    def data(self, index: int) -> bytes:
+        """A record as it was written, with its line feed."""
+        part = int(np.searchsorted(self.first, index, side="right")) - 1
+        file = self.files[part]
+        file.seek(int(self.offset[index]))
+        return file.readline()
+
+    def records(self, indices: Iterable[int]) -> list[Record]:
+        """Some records."""
+        decoder = msgspec.json.Decoder(Record)
+        return [decoder.decode(self.data(index)) for index in indices]
+
+    def rows(self, indices: Iterable[int]) -> dict[int, Row]:
+        """Id, group and label of some records, by index."""
+        decoder = msgspec.json.Decoder(Row)
+        return {int(index): decoder.decode(self.data(int(index))) for index in indices}
+
+    def hex_id(self, index: int) -> str:
+        """A record's id."""
+        return f"{int(self.id[index]):016x}"
+
+    def place(self, index: int) -> str:
+        """Where a record stands in the raw data, in words."""
+        name = "" if not self.source[index] else f"{self.sources[self.source[index]]} "
+        return f"{name}line {self.line[index]}"
+
+    def close(self) -> None:
+        for file in self.files:
+            file.close()
+
+    def total(self, count: str) -> int:
+        """The sum of one count over all parts."""
+        return sum(done[count] for done in self.done)
+
+    def counts(self, name: str) -> dict[str, int]:
+        """The sum of a table of counts over all parts, without the zeros."""
+        total: dict[str, int] = {}
+        for done in self.done:
+            for key, count in done[name].items():
+                total[key] = total.get(key, 0) + count
+        return {key: total[key] for key in sorted(total) if total[key]}
+
+
+def compare_part(folder: Path, unit: str, with_answer: bool) -> None:
+    """Second reading of a part: what its records are compared by. Writes keys, shingles and band keys beside them.
+
+    Args:
+        with_answer: whether records with one prompt and different answers are different records, not contradictions.
+    """
+    decoder = msgspec.json.Decoder(Record)
+    keys, counts, bands = [np.zeros(0, _KEYS)], [np.zeros(0, np.int64)], [np.zeros((BANDS, 0), np.uint64)]
+    with (folder / "records.jsonl").open("rb") as file, (folder / "shingles.u32").open("wb") as shingles:
+        for lines in _batches(file):
+            records = [decoder.decode(line) for line in lines]
+            prompts = [normalise(record.prompt) for record in records]
+            keys.append(np.frombuffer(b"".join(map(_key, records, prompts, [with_answer] * len(records))), _KEYS))
+            hashes, sizes = shingled(prompts, unit)
+            shingles.write(hashes.tobytes())
+            counts.append(sizes)
+            bands.append(band_keys(hashes, sizes))
+    np.save(folder / "keys.npy", np.concatenate(keys))
+    np.save(folder / "counts.npy", np.concatenate(counts))
+    np.save(folder / "bands.npy", np.concatenate(bands, axis=1))
+
+
+def _batches(file: Any) -> Iterator[list[bytes]]:
+    lines: list[bytes] = []
+    for line in file:
+        lines.append(line)
+        if len(lines) == ROWS:
+            yield lines
+            lines = []
+    if lines:
+        yield lines
+
+
+def _key(record: Record, prompt: str, with_answer: bool) -> bytes:
+    """128 bits of system prompt and prompt, 64 of the system prompt, 64 of the answer, all normalised."""
+    system, answer = normalise(record.system), normalise(record.answer)
+    if record.rejected is not None or record.desirable is not None:
+        answer += f"\0{record.rejected and normalise(record.rejected[-1].content)}\0{record.desirable}"
+    asked = f"{system}\0{prompt}\0{record.tools or ''}" + (f"\0{answer}" if with_answer else "")
+    return b"".join(
+        hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=size).digest()
+        for text, size in ((asked, 16), (system, 8), (answer, 8))
+    )
+
+
+class Compared:
+    """What `compare_part` wrote for all parts: the keys in memory, shingles and band keys in mapped files."""
+
+    def __init__(self, store: Store, unit: str) -> None:
+        self.folders = [folder for folder, done in zip(store.folders, store.done, strict=True) if done["kept"]]
+        self.keys = np.concatenate([np.load(folder / "keys.npy") for folder in store.folders])
+        counts = np.concatenate([np.load(folder / "counts.npy") for folder in store.folders])
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        self.shingles = Shingles(self._joined(store.folders), starts, unit)
+
+    def _joined(self, folders: Sequence[Path]) -> NDArray[np.uint32]:
+        """The parts' shingles as one file, mapped."""
+        path = folders[0] / "shingles.u32"
+        with path.open("ab") as whole:
+            for folder in folders[1:]:
+                part = folder / "shingles.u32"
+                with part.open("rb") as file:
+                    while block := file.read(1 << 22):
+                        whole.write(block)
+                part.unlink()
+        return np.memmap(path, np.uint32, "r") if path.stat().st_size else np.zeros(0, np.uint32)
+
+    def bands(self) -> Iterator[NDArray[np.uint64]]:
+        """For each band the keys of all records."""
+        for band in range(BANDS):
+            parts = []
+            for folder in self.folders:
+                mapped = np.load(folder / "bands.npy", mmap_mode="r")
+                parts.append(np.array(mapped[band]))
+                del mapped
+            yield np.concatenate(parts)
+
+
+def comparison_unit(store: Store) -> str:
+    """The shingles that suit the records: see `shingles.unit_for`."""
+    return unit_for(store.words)

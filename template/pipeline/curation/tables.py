@@ -1,0 +1,149 @@
+"""Tables as records: CSV and TSV line by line, Parquet and Arrow batch by batch."""
+
+import ast
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from pipeline.curation.reasons import BadRecordError
+from pipeline.files import ProjectError
+
+_DELIMITERS = ",;\t|"
+_ROWS = 1024  # of Parquet and Arrow in memory at a time
+_MAX_ROW_GROUP = 4 << 30  # bytes that one Parquet row group says it expands to
+_LONGEST_LITERAL = 1 << 20  # characters of a cell that is read as a Python literal
+
+
+def delimited_rows(
+    stream: IO[bytes], path: Path, delimiter: str | None, limit: int
+) -> Iterator[tuple[int, int, dict[str, Any] | BadRecordError]]:
+    """Line, byte offset and fields of each row; a quoted cell may hold line feeds.
+
+    A cell is text, whatever it begins with: nothing is evaluated. A cell of a list or an object (JSON, or the way
+    pandas writes Python lists) is decoded.
+    """
+    csv.field_size_limit(limit)
+    lines = _Lines(stream, limit)
+    header = lines.header()
+    if delimiter is None:
+        delimiter = max(_DELIMITERS, key=header.count)
+    try:
+        names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
+    except csv.Error as error:
+        mend = "name each column once, in the first line"
+        raise ProjectError(f"the table's header cannot be read: {error}", f"{path}, line 1", mend) from None
+    if any("\udc80" <= character <= "\udcff" for character in header):
+        raise ProjectError("the table's header is not UTF-8", f"{path}, line 1", "iconv -f latin1 -t utf-8")
+    if not any(names) or len(set(names)) != len(names):
+        what = "the table has no header" if not any(names) else "two columns of the table have the same name"
+        raise ProjectError(what, f"{path}, line 1", "name each column once, in the first line")
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        line, offset = lines.number + 1, lines.offset
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield line, offset, BadRecordError("schema", f"not a row of the table: {error}")
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
+            continue
+        if cells:
+            yield line, offset, _row(names, cells)
+
+
+class _Lines:
+    """Decoded lines that know their number and place. A byte that is not UTF-8 is kept as a lone surrogate."""
+
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
+        self.stream, self.limit = stream, limit
+        self.number, self.offset = 0, 0
+
+    def header(self) -> str:
+        return next(self, "").removeprefix("\ufeff").rstrip("\r\n")
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        data = self.stream.readline(self.limit)
+        if not data:
+            raise StopIteration
+        self.number += data.endswith(b"\n")
+        self.offset += len(data)
+        return data.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+
+
+def _row(names: list[str], cells: list[str]) -> dict[str, Any] | BadRecordError:
+    if len(cells) != len(names):
+        return BadRecordError("schema", f"the row has {len(cells)} cells, the header {len(names)}")
+    for name, cell in zip(names, cells, strict=True):
+        if not cell.isascii() and any("\udc80" <= character <= "\udcff" for character in cell):
+            return BadRecordError(
+                "encoding", f"column `{name}` is not UTF-8; convert the file: iconv -f latin1 -t utf-8"
+            )
+        if "\x00" in cell:
+            return BadRecordError("encoding", f"column `{name}` holds a zero byte")
+    return {name: _cell(cell) for name, cell in zip(names, cells, strict=True)}
+
+
+def _cell(cell: str) -> Any:
+    """A list or an object if the cell is one, else its text. Only literals are read; nothing is run."""
+    if cell[:2] not in ("[{", "[[", "[]", '{"', "{'") and not cell.startswith("[\n"):
+        return cell
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(cell) if len(cell) <= _LONGEST_LITERAL else cell
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return cell
+
+
+def parquet_rows(path: Path) -> Iterator[tuple[int, None, dict[str, Any]]]:
+    """Row number and fields of each row."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+        groups = [file.metadata.row_group(index).total_byte_size for index in range(file.metadata.num_row_groups)]
+        if max(groups, default=0) > _MAX_ROW_GROUP:
+            what = f"a row group of the Parquet file expands to {max(groups)} bytes"
+            raise ProjectError(what, str(path), "write the file again with smaller row groups")
+        yield from _rows(file.iter_batches(_ROWS))
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ProjectError(f"the Parquet file is damaged: {_first_line(error)}", str(path), "copy it again") from None
+
+
+def arrow_rows(path: Path) -> Iterator[tuple[int, None, dict[str, Any]]]:
+    """Row number and fields of each row of an Arrow IPC file or stream (as `datasets` keeps them)."""
+    import pyarrow
+
+    try:
+        with pyarrow.OSFile(str(path)) as source:
+            magic = source.read(6)
+            source.seek(0)
+            if magic == b"ARROW1":
+                file = pyarrow.ipc.open_file(source)
+                yield from _rows(file.get_batch(index) for index in range(file.num_record_batches))
+            else:
+                yield from _rows(iter(pyarrow.ipc.open_stream(source)))
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ProjectError(f"the Arrow file is damaged: {_first_line(error)}", str(path), "copy it again") from None
+
+
+def _rows(batches: Iterator[Any]) -> Iterator[tuple[int, None, dict[str, Any]]]:
+    number = 0
+    for batch in batches:
+        for begin in range(0, len(batch), _ROWS):
+            for fields in batch.slice(begin, _ROWS).to_pylist():
+                number += 1
+                yield number, None, fields
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,68 @@
+"""Broken data files: good ones of every container, with bytes flipped, cut, repeated and exchanged for nasty ones."""
+
+import gzip
+import json
+import random
+
+import zstandard
+
+NASTY = [
+    b"\x00",
+    b"\xff",
+    b"\xed\xa0\x80",
+    b'"',
+    b"\\",
+    b"\n",
+    b"\r",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b":",
+    b"NaN",
+    b"1e999",
+]
+NASTY += [
+    b"\\ud800",
+    b"\\u0000",
+    b"\xe2\x80\xa8",
+    b"\xef\xbb\xbf",
+    b"null",
+    b"-",
+    b"[" * 2000,
+    b'{"a":' * 500,
+    b"9" * 5000,
+]
+NASTY += [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"ARROW1", b'"""', b"\t", b"<|im_end|>", "café".encode("latin-1")]
+
+
+def seeds() -> list[bytes]:
+    """One small good file of each text container."""
+    rows = [{"prompt": f"turn on lamp {n}", "completion": f"on {n}", "system": "s: {}"} for n in range(6)]
+    chats = [
+        {"messages": [{"role": "user", "content": "é\\n"}, {"role": "assistant", "content": f"{n}"}]} for n in range(4)
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    table = b"prompt,completion\n" + b"".join(b'"a, %d","b"\n' % n for n in range(5))
+    arrays = [json.dumps(rows, indent=1).encode(), json.dumps({"data": chats}).encode()]
+    return [lines, *arrays, table, gzip.compress(lines, mtime=0), zstandard.compress(lines)]
+
+
+def mutant(draw: random.Random, originals: list[bytes]) -> bytes:
+    """A file that was damaged one to six times."""
+    data = draw.choice(originals)
+    for _ in range(draw.randint(1, 6)):
+        at = draw.randrange(len(data) + 1)
+        match draw.randrange(5):
+            case 0:
+                data = data[:at] + draw.choice(NASTY) + data[at:]
+            case 1:
+                data = data[:at] + data[at + draw.randint(1, 30) :]
+            case 2:
+                data = data[:at] + bytes([draw.randrange(256)]) + data[at + 1 :]
+            case 3:
+                data = data[:at] + data[at // 2 :]
+            case _:
+                data = data[: draw.randint(at, len(data))]
+    return data

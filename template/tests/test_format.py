@@ -1,0 +1,77 @@
+"""The trainer's rows: what is trained on, what is too long, and that trainer and server see the same tokens."""
+
+from typing import Any
+
+import pytest
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from pipeline.files import ProjectError
+from pipeline.format import check_tokens, packed, refuse_tools, refuse_truncation, to_prompt_completion, token_lengths
+
+OPEN, END = chr(123) + chr(123), chr(125) + chr(125)  # no template braces in emitted Python
+LOOP, DONE = chr(123) + "%", "%" + chr(125)
+BODY = f"{OPEN} '<s>' + m['role'] + '\\n' + m['content'] + STOP + '\\n' {END}"
+TAIL = f"{LOOP} if add_generation_prompt {DONE}TAIL{LOOP} endif {DONE}"
+CHAT = f"{LOOP} for m in messages {DONE}{BODY}{LOOP} endfor {DONE}{TAIL}"
+RECORD = {
+    "line": 3,
+    "messages": [{"role": "user", "content": "turn on"}, {"role": "assistant", "content": "it is on"}],
+}
+
+
+def tokenizer(stop: str = "'<e>'", tail: str = "<s>assistant\n") -> Any:
+    characters = {character: place for place, character in enumerate(sorted(set("turnoisa eystm\n")))}
+    vocabulary = characters | {"<s>": 90, "<e>": 91, "?": 92}
+    core = Tokenizer(models.WordLevel(vocabulary, unk_token="?"))
+    core.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    made = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<e>", bos_token="<s>", unk_token="?")
+    made.chat_template = CHAT.replace("STOP", stop).replace("TAIL", tail)
+    return made
+
+
+def test_only_the_answer_and_its_end_are_trained_on() -> None:
+    made, row = tokenizer(), to_prompt_completion(RECORD, "")
+    total, trained = token_lengths(row, made)
+    whole = made.apply_chat_template(RECORD["messages"], return_dict=True)["input_ids"]
+    assert total == len(whole)
+    assert made.decode(whole[total - trained :]).replace(" ", "").startswith("itison<e>")
+    check_tokens([row], made)
+
+
+def test_a_template_that_never_ends_the_answer_is_refused() -> None:
+    with pytest.raises(ProjectError, match="does not end the assistant's turn"):
+        token_lengths(to_prompt_completion(RECORD, ""), tokenizer(stop="''"))
+
+
+def test_a_template_that_renders_the_prompt_differently_is_refused() -> None:
+    with pytest.raises(ProjectError, match="differently with and without its answer"):
+        token_lengths(to_prompt_completion(RECORD, ""), tokenizer(tail="<s>assistant\n\n"))
+
+
+def test_a_server_with_other_tokens_is_noticed() -> None:
+    made = tokenizer()
+    made.apply_chat_template = lambda turns, tokenize=True, **_: {"input_ids": [1, 2]} if tokenize else "turn"
+    with pytest.raises(ProjectError, match="the trainer and the server have different tokens"):
+        check_tokens([to_prompt_completion(RECORD, "")], made)
+
+
+def test_nothing_is_cut_unseen() -> None:
+    refuse_truncation([RECORD], [(20, 9)], 20)
+    with pytest.raises(ProjectError, match="1 of 1 rows are longer than 19 tokens") as error:
+        refuse_truncation([RECORD], [(20, 9)], 19)
+    assert "line 3 (20 tokens)" in str(error.value)
+
+
+def test_tool_calls_are_refused_by_name() -> None:
+    call = {"line": 9, "messages": [{"role": "assistant", "content": "", "tool_calls": [{}]}]}
+    with pytest.raises(ProjectError, match="1 records call tools") as error:
+        refuse_tools([RECORD, call], "data/curated/train.jsonl")
+    assert "line 9" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("totals", "sequences"), [([10], 1), ([6, 6, 4, 4], 2), ([7, 7, 7], 3), ([5, 5, 5, 5], 2), ([10, 1], 2)]
+)
+def test_packing_is_best_fit_decreasing(totals: list[int], sequences: int) -> None:
+    assert packed(totals, 10) == sequences
