@@ -1,36 +1,42 @@
-"""How often the verdict ships a model that is no better: simulated studies in which every arm has the same true score.
+"""How often the verdict prefers a dearer arm that is no better: simulated studies where all arms are equally good.
 
     python benchmarks/false_ship_rate.py [--studies 2000] [--items 240]
 
-Prints the rate for independent items and for grouped ones (the items of a group share part of their fate), with its
-Wilson interval. The verdict promises at most 5%.
+Prints the rate of SHIP TUNED and of USE RAG, for independent items and for grouped ones (the items of a group share
+part of their fate), each with its Wilson interval. The verdict promises at most 5% together.
 """
 
 import argparse
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "template"), str(ROOT / "tests/pipeline")]
+sys.path[:0] = [str(ROOT / "template"), str(ROOT / "template/tests")]
 
-import msgspec  # noqa: E402
-import yaml  # noqa: E402
-from finished_project import PARAMS  # noqa: E402
+import msgspec
+import yaml
+from finished_project import PARAMS
 
-from pipeline.settings import Settings  # noqa: E402
-from pipeline.statistics import wilson  # noqa: E402
-from pipeline.verdict import SHIP, decide  # noqa: E402
+from pipeline.settings import Settings
+from pipeline.statistics import wilson
+from pipeline.verdict import RAG, SHIP, decide
 
 GROUP = 6  # items of one group
-SCENARIOS = {  # name -> (true score of every arm, baselines, share of an item's luck that its group decides)
-    "independent, score 0.5, 2 baselines": (0.5, 2, 0.0),
-    "independent, score 0.5, 1 baseline": (0.5, 1, 0.0),
-    "independent, score 0.9, 1 baseline": (0.9, 1, 0.0),
-    "grouped by 6, half shared, 1 baseline": (0.5, 1, 0.5),
-    "grouped by 6, all shared, 1 baseline": (0.5, 1, 1.0),
+PROMPTS, RAG_ARMS = ("zero_shot", "few_shot"), ("rag", "rag_few_shot")
+SCENARIOS = {  # name -> (true score of every arm, arms, share of an item's luck that its group decides)
+    "prompt or tuned, 0.5": (0.5, (*PROMPTS, "tuned"), 0.0),
+    "one prompt or tuned, 0.5": (0.5, ("zero_shot", "tuned"), 0.0),
+    "one prompt or tuned, 0.9": (0.9, ("zero_shot", "tuned"), 0.0),
+    "prompt or retrieval, 0.5": (0.5, (*PROMPTS, *RAG_ARMS), 0.0),
+    "one prompt or two retrievals, 0.7": (0.7, ("zero_shot", *RAG_ARMS), 0.0),
+    "all six arms, 0.5": (0.5, (*PROMPTS, *RAG_ARMS, "tuned", "tuned_rag"), 0.0),
+    "grouped by 6, half shared": (0.5, ("zero_shot", "tuned"), 0.5),
+    "grouped by 6, all shared": (0.5, ("zero_shot", "tuned"), 1.0),
+    "grouped by 6, all shared, two retrievals": (0.5, ("zero_shot", *RAG_ARMS), 1.0),
 }
 
 
@@ -44,21 +50,24 @@ def main() -> None:
         settings, evaluate=msgspec.structs.replace(settings.evaluate, bootstrap_samples=500, minimum_effect=0.0)
     )  # a minimum effect would only lower the rate
     generator = np.random.default_rng(20261122)
-    for name, (score, baselines, shared) in SCENARIOS.items():
-        shipped = sum(
-            decide(study(generator, arguments.items, score, baselines, shared), settings)["decision"] == SHIP
+    for name, (score, arms, shared) in SCENARIOS.items():
+        decisions = Counter(
+            decide(study(generator, arguments.items, score, arms, shared), settings)["decision"]
             for _ in range(arguments.studies)
         )
-        rate = wilson(shipped, arguments.studies)
-        print(f"{name:<40} {shipped:>4} of {arguments.studies}: {rate.mean:.2%} [{rate.low:.2%}, {rate.high:.2%}]")
+        rate = wilson(decisions[SHIP] + decisions[RAG], arguments.studies)
+        counts = f"{decisions[SHIP]:>4} tuned {decisions[RAG]:>4} rag of {arguments.studies}"
+        print(f"{name:<42} {counts}: {rate.mean:.2%} [{rate.low:.2%}, {rate.high:.2%}]", flush=True)
 
 
-def study(generator: np.random.Generator, items: int, score: float, baselines: int, shared: float) -> dict[str, Any]:
+def study(
+    generator: np.random.Generator, items: int, score: float, names: tuple[str, ...], shared: float
+) -> dict[str, Any]:
     """Arms that are right equally often; a group draws the share ``shared`` of its items together."""
     groups = [str(number // GROUP) if shared else None for number in range(items)]
     rows = [{"id": str(n), "group": group, "prompt_tokens": 100} for n, group in enumerate(groups)]
     arms = {}
-    for arm in [*(f"baseline_{number}" for number in range(baselines)), "tuned"]:
+    for arm in names:
         together = np.repeat(generator.random(-(-items // GROUP)), GROUP)[:items]
         luck = np.where(generator.random(items) < shared, together, generator.random(items))
         arms[arm] = {"items": rows, "scores": (luck < score).astype(float)}

@@ -5,6 +5,7 @@ from xml.etree.ElementTree import Element
 from pipeline.charts import line_chart
 from pipeline.facts import Facts
 from pipeline.markup import Node, h, table
+from pipeline.runtime import versions
 from pipeline.wording import requests_band, usd_band
 
 
@@ -21,9 +22,11 @@ def data(facts: Facts) -> Element:
     return h("section", h("h2", "Data"), table(["Step", "Lines"], steps, "What became of every line"), h("p", leak))
 
 
-def training(facts: Facts) -> Element:
+def training(facts: Facts) -> Element | None:
     """Loss by step and the run record."""
     t = facts.training
+    if t is None:
+        return None
     series = {
         name: [(row["step"], row[name]) for row in facts.curves if row.get(name) is not None]
         for name in ("loss", "eval_loss")
@@ -44,9 +47,12 @@ def cost(facts: Facts) -> Element:
     paragraphs = [
         f"Priced as {machine['title']} at {price} an hour ({machine['source']}, {machine['date']}), busy "
         f"{c['utilisation']:.0%} of the time. Times were measured on {c['measured_on']}.",
-        f"Training cost {usd_band(c['training']['usd'])}. Against {even['against']} it pays for itself after: "
-        f"{requests_band(even['requests'])} ({even['reason']}).",
     ]
+    if even:
+        paragraphs.append(
+            f"Training cost {usd_band(c['training']['usd'])}. Against {even['against']} it pays for itself after: "
+            f"{requests_band(even['requests'])} ({even['reason']})."
+        )
     hosted: list[list[Node]] = [
         [row["title"], *(banded(row["arms"].get(arm)) for arm in c["arms"]), f"{row['source']}, {row['date']}"]
         for row in c["hosted"].values()
@@ -71,19 +77,36 @@ def trace(facts: Facts) -> Element:
     return h("section", h("h2", "How the verdict was reached"), h("ol", *rules, class_="trace"))
 
 
+def retrieval(facts: Facts) -> Element | None:
+    """How often each ranking finds a passage that states the answer."""
+    r = facts.retrieval
+    if r is None:
+        return None
+    rows: list[list[Node]] = [
+        [name + (", used" if name == r["ranking"] else ""), *(f"{value:.3f}" for value in scores.values())]
+        for name, scores in r["rankings"].items()
+    ]
+    header = ["Ranking", *(name.replace("_", " ") for name in r["rankings"][r["ranking"]])]
+    text = (
+        f"{r['passages']:,} passages of {r['documents']:,} documents; {r['depth']} go into a prompt. A passage is "
+        "relevant if it states the expected answer."
+    )
+    return h("section", h("h2", "Retrieval"), h("p", text), table(header, rows, "Found among the passages, test items"))
+
+
 def reproducibility(facts: Facts) -> Element:
     """What it takes to get the same numbers again."""
     t, parity = facts.training, facts.serving["parity"]
+    trained = t and {"tuned weights": t["tuned_sha256"], "training data": t["data_sha256"]}
     pins = {
         "base model": f"{facts.model['source']} {facts.settings.model.id} {facts.model.get('revision') or ''}",
-        "base weights": t["base_sha256"],
-        "tuned weights": t["tuned_sha256"],
-        "training data": t["data_sha256"],
+        "base weights": facts.baseline["base_sha256"],
+        **(trained or {}),
         "benchmark": facts.scores["benchmark_sha256"],
         "raw data": str(facts.data["raw_sha256"]),
         "served as evaluated": f"{parity['equal']} of {parity['items']} answers equal",
         "seed": str(facts.settings.seed),
-        "versions": ", ".join(f"{name} {version}" for name, version in t["versions"].items()),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
     }
     rows: list[list[Node]] = [[name, h("div", value, class_="hash")] for name, value in pins.items()]
     grid = table(["What", "SHA-256 or version"], rows, "`dvc repro` on the same commit gives the same hashes")

@@ -1,71 +1,26 @@
-"""An arm is a model and a prompt policy. All arms answer the same frozen items with the same decoding."""
+"""An arm is a backend and a prompt policy. All arms answer the same frozen items with the same decoding."""
 
-import random
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from pipeline.files import ProjectError, sha256_json
-from pipeline.generation import Generator, Message
+from pipeline.backends import Answer, Backend, answer_all
+from pipeline.files import sha256_json, write_jsonl
 from pipeline.progress import Progress
+from pipeline.prompting import Policy, Record
 from pipeline.settings import EvaluateSettings
 
-Record = dict[str, Any]  # a curated record; its last message is the expected answer
-Row = dict[str, Any]  # one answered item; see `answer_items`
-PROMPTS = Path("prompts")
+Row: TypeAlias = dict[str, Any]  # one answered item; see `answer_items`
+LATENCY = Path("reports/measured/latency")
 TIMED_REQUESTS = 5  # single requests timed per arm, after the batched run has warmed everything
 
 
-def system_prompt(name: str) -> str:
-    """The text of ``prompts/<name>.txt``, without surrounding white space; empty means no system message."""
-    path = PROMPTS / f"{name}.txt"
-    try:
-        return path.read_text("utf-8").strip()
-    except FileNotFoundError:
-        raise ProjectError("a prompt file is missing", str(path), "restore it from git") from None
-
-
-def conversation(record: Record, system: str, shots: Sequence[Record] = ()) -> list[Message]:
-    """The chat prompt of a record: system message, shots as earlier turns, then the record's own turns but the last.
-
-    A record's own system message wins over the project's.
-    """
-    turns = record["messages"][:-1]
-    if turns and turns[0]["role"] == "system":
-        system, turns = turns[0]["content"], turns[1:]
-    opening = [{"role": "system", "content": system}] if system else []
-    examples = [message for shot in shots for message in shot["messages"] if message["role"] != "system"]
-    return [*opening, *examples, *turns]
-
-
-def choose_shots(train: Sequence[Record], count: int, seed: int) -> list[Record]:
-    """``count`` training records, one label after another: none is shown twice before all are shown once."""
-    by_label: dict[str, list[Record]] = {}
-    for record in sorted(train, key=lambda record: record["id"]):
-        by_label.setdefault(record["label"] or "", []).append(record)
-    generator = random.Random(seed)
-    for records in by_label.values():
-        generator.shuffle(records)
-    labels = sorted(by_label)
-    generator.shuffle(labels)
-    rounds = [by_label[label][turn] for turn in range(count) for label in labels if turn < len(by_label[label])]
-    return rounds[:count]
-
-
 def answer_items(
-    arm: str,
-    generator: Generator,
-    items: Sequence[Record],
-    conversations: Sequence[list[Message]],
-    settings: EvaluateSettings,
+    arm: str, backend: Backend, items: Sequence[Record], policy: Policy, settings: EvaluateSettings
 ) -> tuple[list[Row], dict[str, Any]]:
     """Answer every item. Returns the rows (the same on every run) and the measurement (seconds; never the same)."""
-    prompts = [generator.render(messages) for messages in conversations]
-    progress = Progress(arm, len(items))
-    start = time.perf_counter()
-    answers = generator.answer(prompts, settings.max_new_tokens, settings.batch_size, progress)
-    seconds = time.perf_counter() - start
+    prompts = [backend.render(policy.ask(item)) for item in items]
+    answers = answer_all(backend, prompts, settings.max_new_tokens, settings.batch_size, Progress(arm, len(items)))
     rows = [
         {
             "id": item["id"],
@@ -77,21 +32,26 @@ def answer_items(
             "prompt_tokens": answer.prompt_tokens,
             "completion_tokens": answer.completion_tokens,
             "finish": answer.finish,
+            "shots": len(policy.shots.get(item["id"], ())),
+            "passages": [p["id"] for p in policy.passages[item["id"]]] if policy.passages is not None else [],
         }
         for item, prompt, answer in zip(items, prompts, answers, strict=True)
     ]
-    single = generator.time_single(prompts[:TIMED_REQUESTS], settings.max_new_tokens)
-    return rows, measurement(rows, seconds, single)
+    times = ({"id": row["id"], "seconds": round(a.seconds, 5)} for row, a in zip(rows, answers, strict=True))
+    write_jsonl(LATENCY / f"{arm}.jsonl", times)
+    alone = [answer_all(backend, [p], settings.max_new_tokens, 1)[0] for p in prompts[:TIMED_REQUESTS]]
+    return rows, measurement(answers, [answer.seconds for answer in alone])
 
 
-def measurement(rows: Sequence[Row], seconds: float, single: Sequence[float]) -> dict[str, Any]:
+def measurement(answers: Sequence[Answer], single: Sequence[float]) -> dict[str, Any]:
     """Tokens, batched throughput and single-request latency of one arm."""
+    seconds = sum(answer.seconds for answer in answers)
     return {
-        "items": len(rows),
+        "items": len(answers),
         "seconds": round(seconds, 3),
-        "requests_per_second": round(len(rows) / seconds, 4),
-        "prompt_tokens": sum(row["prompt_tokens"] for row in rows),
-        "completion_tokens": sum(row["completion_tokens"] for row in rows),
+        "requests_per_second": round(len(answers) / seconds, 4),
+        "prompt_tokens": sum(answer.prompt_tokens for answer in answers),
+        "completion_tokens": sum(answer.completion_tokens for answer in answers),
         "latency_seconds": {"p50": quantile(single, 0.5), "p95": quantile(single, 0.95), "n": len(single)},
     }
 

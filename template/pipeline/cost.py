@@ -5,14 +5,16 @@ out; seconds and so dollars are not.
 """
 
 import datetime
-import difflib
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from pipeline import price_list
 from pipeline.files import ProjectError, read_json, run_stage, write_json
 from pipeline.money import (
     Band,
@@ -24,7 +26,11 @@ from pipeline.money import (
     training_usd,
     usd_per_1000_requests,
 )
+from pipeline.planned import beside_the_plan
+from pipeline.price_list import OLD_PRICE_DAYS, PriceError
+from pipeline.runtime import cpu_name
 from pipeline.settings import CostSettings, Settings, load
+from pipeline.total_cost import TIMING_ERROR, total_cost
 from pipeline.wording import in_order, usd_band
 
 PRICES = Path("prices.yaml")
@@ -34,11 +40,11 @@ COST = MEASURED / "cost.json"
 USAGE = Path("reports/usage.json")
 
 SIDES = ("prompt", "completion")
-TIMING_ERROR = 0.2  # seconds of the same work on the same machine vary by about this from run to run
-OLD_PRICE_DAYS = 90
+HOSTED_SIDES = ("input", "output")
 ASSUMPTIONS = [
     f"seconds are one measurement on this machine, taken as ±{TIMING_ERROR:.0%}",
-    "a request costs the machine's time at the batch size of the benchmark; storage, network and staff are not counted",
+    "a request costs the machine's time at the batch size of the benchmark; storage, network, staff and the hours in "
+    "which a machine waits are in the total cost of ownership",
     "training is paid once; every retraining pays it again",
 ]
 
@@ -46,21 +52,28 @@ ASSUMPTIONS = [
 def main() -> None:
     settings = load()
     machine = read_price(settings.cost.hardware)
-    arms = read_json(MEASURED / "baseline.json") | read_json(MEASURED / "evaluate.json")
-    training = whole_run(read_json(MEASURED / "train.json"), settings.train.max_steps)
-    best = read_json(SCORES)["verdict"]["best_baseline"]
-    report = {
+    arms = read_json(MEASURED / "baseline.json")
+    training = None
+    if settings.trains:
+        arms |= read_json(MEASURED / "tuned.json")
+        training = whole_run(read_json(MEASURED / "train.json"), settings.train.max_steps)
+    verdict = read_json(SCORES)["verdict"]
+    best, tuned = verdict["best_baseline"], verdict["challenger"] if training else None
+    report: dict[str, Any] = {
         "hardware": machine | {"key": settings.cost.hardware, "usd_per_hour": as_dict(machine["usd_per_hour"])},
-        "measured_on": training["device"],
+        "measured_on": training["device"] if training else cpu_name(),
         "utilisation": settings.cost.utilisation,
         "monthly_requests": settings.cost.monthly_requests,
         "arms": {arm: arm_cost(measure, machine["usd_per_hour"], settings.cost) for arm, measure in arms.items()},
         "hosted": hosted_cost(arms),
-        "training": training_cost(training, machine["usd_per_hour"]),
-        "break_even": break_even(best, arms, training, settings.cost),
+        "training": training_cost(training, machine["usd_per_hour"]) if training else None,
+        "break_even": break_even(verdict, arms, training, settings.cost) if training else None,
         "warnings": warnings(settings, machine, training),
         "assumptions": ASSUMPTIONS,
     }
+    with readable_prices():
+        report["ownership"] = total_cost(read_prices(), settings.cost, arms, best, tuned, training)
+    report["plan"] = beside_the_plan(arms, tuned, training)
     write_json(COST, report)
     write_json(USAGE, {"arms": {arm: tokens_per_request(measure) for arm, measure in arms.items()}})
     for warning in report["warnings"]:
@@ -74,18 +87,9 @@ def read_price(key: str, path: Path = PRICES) -> dict[str, Any]:
     Raises:
         ProjectError: no such row, or one that cannot be read.
     """
-    rows = read_prices(path).get("hardware") or {}
-    if key not in rows:
-        close = difflib.get_close_matches(key, rows, n=1)
-        known = f"did you mean {close[0]}?" if close else f"one of: {', '.join(rows)}"
-        raise ProjectError(f"{path} has no price for {key!r}", "params.yaml: cost.hardware", known)
-    row = rows[key]
-    return {
-        "title": str(row.get("title", key)),
-        "usd_per_hour": read_band(row.get("usd_per_hour"), f"{path}: hardware.{key}.usd_per_hour"),
-        "source": row.get("source"),
-        "date": row["date"].isoformat() if isinstance(row.get("date"), datetime.date) else row.get("date"),
-    }
+    with readable_prices(path):
+        price = price_list.machine(read_prices(path), key, f"params.yaml: cost.hardware: {path}")
+    return {"title": price.title, "usd_per_hour": price.amount, "source": price.source, "date": price.date or None}
 
 
 def read_prices(path: Path = PRICES) -> dict[str, Any]:
@@ -98,21 +102,13 @@ def read_prices(path: Path = PRICES) -> dict[str, Any]:
         raise ProjectError(f"not valid YAML: {error}", str(path)) from None
 
 
-def read_band(value: Any, where: str) -> Band | None:
-    """``{low, typical, high}`` or one number as a `Band`; null means that no price is known."""
-    if value is None:
-        return None
+@contextmanager
+def readable_prices(path: Path = PRICES) -> Iterator[None]:
+    """Names the price list in the error for a figure of it that cannot be read."""
     try:
-        band = (
-            Band(*(float(value[name]) for name in Band._fields))
-            if isinstance(value, dict)
-            else Band(*[float(value)] * 3)
-        )
-    except (KeyError, TypeError, ValueError):
-        raise ProjectError(f"not a price: {value!r}", where, "write {low: 0.1, typical: 0.2, high: 0.3}") from None
-    if not 0 <= band.low <= band.typical <= band.high < math.inf:
-        raise ProjectError(f"not low <= typical <= high: {value!r}", where, "put the three prices in order")
-    return band
+        yield
+    except PriceError as error:
+        raise ProjectError(error.what, f"{path}: {error.where}", error.mend) from None
 
 
 def seconds_per_request(measure: dict[str, Any]) -> Band:
@@ -141,9 +137,8 @@ def hosted_cost(arms: dict[str, Any]) -> dict[str, Any]:
     """Dollars for 1,000 of the same requests to each hosted model of the price list, if it has any."""
     prices = {}
     for key, row in (read_prices().get("hosted") or {}).items():
-        rates = [
-            read_band(row.get(f"usd_per_million_{side}"), f"{PRICES}: hosted.{key}") for side in ("input", "output")
-        ]
+        with readable_prices():
+            rates = [price_list.figure(row, f"usd_per_million_{side}", f"hosted.{key}").amount for side in HOSTED_SIDES]
         if rates[0] is None or rates[1] is None:
             continue
         by_arm = {}
@@ -172,14 +167,17 @@ def training_cost(training: dict[str, Any], price: Band | None) -> dict[str, Any
     return {"seconds": training["seconds"], "steps": training.get("steps"), "usd": as_dict(usd)}
 
 
-def break_even(best: str, arms: dict[str, Any], training: dict[str, Any], cost: CostSettings) -> dict[str, Any]:
+def break_even(
+    verdict: dict[str, Any], arms: dict[str, Any], training: dict[str, Any], cost: CostSettings
+) -> dict[str, Any]:
     """Requests after which training is paid for by cheaper answers than the best arm without training gives.
 
     In hours of the same machine, so the price cancels: what stays uncertain is the measured time.
     """
-    hours = {arm: hours_per_request(seconds_per_request(arms[arm]), cost.utilisation) for arm in (best, "tuned")}
+    best, tuned = verdict["best_baseline"], verdict["challenger"]
+    hours = {arm: hours_per_request(seconds_per_request(arms[arm]), cost.utilisation) for arm in (best, tuned)}
     fixed = measured(training["seconds"], TIMING_ERROR).times(1 / 3600)
-    requests = break_even_requests(fixed, hours[best].minus(hours["tuned"]))
+    requests = break_even_requests(fixed, hours[best].minus(hours[tuned]))
     result: dict[str, Any] = {"against": best}
     if requests is None:
         return result | {
@@ -197,7 +195,7 @@ def break_even(best: str, arms: dict[str, Any], training: dict[str, Any], cost: 
     }
 
 
-def warnings(settings: Settings, machine: dict[str, Any], training: dict[str, Any]) -> list[str]:
+def warnings(settings: Settings, machine: dict[str, Any], training: dict[str, Any] | None) -> list[str]:
     """Everything that makes the numbers less than they seem."""
     found = []
     if settings.smoke:
@@ -206,12 +204,16 @@ def warnings(settings: Settings, machine: dict[str, Any], training: dict[str, An
         found.append(
             f"no price is known for {machine['title']}: set hardware.{settings.cost.hardware}.usd_per_hour in {PRICES}"
         )
-    if (settings.cost.hardware == "cpu") != (training["device_kind"] == "cpu"):
+    if training and settings.cost.hardware.startswith("cpu") != (training["device_kind"] == "cpu"):
         found.append(
             f"times were measured on {training['device']} but priced as {machine['title']}: they are not comparable"
         )
-    if training.get("resumed"):
+    if training and training.get("resumed"):
         found.append("training was resumed: its seconds are scaled up from the last part")
+    if settings.cost.hosted_model not in (read_prices().get("hosted") or {}):
+        found.append(
+            f"{PRICES} has no hosted model {settings.cost.hosted_model!r}: add it, or change cost.hosted_model"
+        )
     age = price_age_days(machine["date"])
     if age is None or age > OLD_PRICE_DAYS:
         found.append(

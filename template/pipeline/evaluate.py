@@ -1,67 +1,94 @@
-"""Stage `evaluate`: the tuned model on the frozen items, then the verdict against the best prompted arm."""
+"""Stage `evaluate`: every arm's scores with intervals, the verdict, slices and worst regressions."""
 
 import sys
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from pipeline.arms import Row, answer_items, conversation, system_prompt
-from pipeline.baseline import BENCHMARK, MARKER, RESULTS, TEST, headline
-from pipeline.export import describe, served_model
-from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write_json, write_jsonl
-from pipeline.generation import Generator
+from pipeline.arms import Row
+from pipeline.baseline import BENCHMARK, MARKER, RESULTS
+from pipeline.contest import compare
+from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write_json
 from pipeline.metrics import score_items, summarise
-from pipeline.runtime import prepare
 from pipeline.settings import Settings, load
+from pipeline.statistics import holm, power_table
 from pipeline.verdict import decide
 
-TUNED_RESULTS = Path("results/tuned")
-SERVED = Path("models/served.json")
+TUNED = Path("results/tuned")
 SCORES = Path("reports/scores.json")
 ARMS_PLOT = Path("reports/arms.json")
-MEASURED = Path("reports/measured/evaluate.json")
 
 
 def main() -> None:
     settings = load()
-    # Loaded as it is served: on this machine's own number type, from the merged weights.
-    device = prepare(settings.seed)
-    folder = served_model(settings, prepare(settings.seed, settings.train.compute_dtype))
-    system = system_prompt("system")
-    items = read_jsonl(TEST)
-    prompts = [conversation(item, system) for item in items]
-    rows, measured = answer_items("tuned", Generator(folder, device), items, prompts, settings.evaluate)
-    write_jsonl(TUNED_RESULTS / "tuned.jsonl", rows)
-    print(f"tuned: {headline(rows, settings)}")
-    write_json(MEASURED, {"tuned": measured})
-    write_json(SERVED, describe(folder))
-
-    arms = {**baseline_arms(), "tuned": rows}
-    scores = score(arms, settings)
+    scores = score(read_arms(settings), settings)
     write_json(SCORES, scores)
     write_json(ARMS_PLOT, plot_rows(scores))
     print(f"{scores['verdict']['decision']}: {scores['verdict']['reason']}")
 
 
-def baseline_arms() -> dict[str, list[Row]]:
-    """The rows of every arm that was answered before training, checked to be of this benchmark."""
+def read_arms(settings: Settings) -> dict[str, list[Row]]:
+    """The rows of every arm, checked to be of this benchmark."""
     marker, benchmark = read_json(MARKER), read_json(BENCHMARK)
     if marker["benchmark_sha256"] != benchmark["sha256"]:
         raise ProjectError("the baseline was measured on another benchmark", str(MARKER), "run `dvc repro baseline`")
-    return {arm: read_jsonl(RESULTS / f"{arm}.jsonl") for arm in marker["arms"]}
+    arms = {arm: read_jsonl(RESULTS / f"{arm}.jsonl") for arm in marker["arms"]}
+    if settings.trains:
+        arms |= {path.stem: read_jsonl(path) for path in sorted(TUNED.glob("*.jsonl"))}
+    return arms
 
 
-def score(arms: dict[str, list[Row]], settings: Settings) -> dict[str, Any]:
-    """Every metric of every arm with its interval, and the verdict."""
+def score(arms: Mapping[str, list[Row]], settings: Settings) -> dict[str, Any]:
+    """Every metric of every arm with its interval, the verdict, and every pair of arms."""
     primary = settings.evaluate.primary_metric
-    judged = {arm: {"items": rows, "scores": score_items(rows, settings)[primary]} for arm, rows in arms.items()}
+    judged = {arm: score_items(rows, settings)[primary] for arm, rows in arms.items()}
+    verdict = decide({arm: {"items": rows, "scores": judged[arm]} for arm, rows in arms.items()}, settings)
+    groups = [row["group"] for row in next(iter(arms.values()))]
+    deciding = compare(judged[verdict["challenger"]], judged[verdict["best_baseline"]], groups, settings)
     return {
         "smoke": settings.smoke,
-        "items": len(arms["tuned"]),
+        "items": len(groups),
         "benchmark_sha256": read_json(BENCHMARK)["sha256"],
         "primary_metric": primary,
         "arms": {arm: summarise(rows, settings) for arm, rows in arms.items()},
-        "verdict": decide(judged, settings),
+        "verdict": verdict,
+        "pairs": pairs(judged, groups, settings),
+        "power": power_table(deciding.disagreement, alpha=settings.evaluate.alpha),
+        "slices": slices(judged, next(iter(arms.values()))),
     }
+
+
+def pairs(scores: Mapping[str, list[float]], groups: Sequence[str | None], settings: Settings) -> list[dict[str, Any]]:
+    """Every pair of arms, the p-values adjusted over all pairs."""
+    found = {(a, b): compare(scores[a], scores[b], groups, settings) for a, b in combinations(scores, 2)}
+    adjusted = holm({f"{a} {b}": c.p for (a, b), c in found.items()})
+    return [
+        {
+            "first": a,
+            "second": b,
+            **{name: round(value, 6) for name, value in c.difference._asdict().items()},
+            "p_holm": float(f"{adjusted[f'{a} {b}']:.4g}"),
+        }
+        for (a, b), c in found.items()
+    ]
+
+
+def slices(scores: Mapping[str, list[float]], rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Mean primary score of every arm in each slice of the benchmark: by label and by length of the answer.
+
+    Slices are for reading, not for deciding: a slice holds few items and there are many of them.
+    """
+    ordered = sorted(len(row["expected"]) for row in rows)
+    median = ordered[len(ordered) // 2]
+    names = [{"label": row["label"], "answer": "short" if len(row["expected"]) < median else "long"} for row in rows]
+    found = []
+    for by in ("label", "answer"):
+        for value in sorted({name[by] for name in names if name[by] is not None}):
+            places = [place for place, name in enumerate(names) if name[by] == value]
+            means = {arm: round(sum(given[p] for p in places) / len(places), 6) for arm, given in scores.items()}
+            found.append({"by": by, "slice": value, "items": len(places), "scores": means})
+    return found
 
 
 def plot_rows(scores: dict[str, Any]) -> list[dict[str, Any]]:

@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 from pipeline.files import ProjectError, read_json, sha256_file, sha256_json
-from pipeline.model import STORE, base_model, building
-from pipeline.run_record import TUNED, base_sha256, tuned_sha256
+from pipeline.model import STORE, base_model, base_sha256, building
+from pipeline.run_record import TUNED, tuned_sha256
 from pipeline.runtime import Device
 from pipeline.settings import Settings
 from pipeline.train import load_base

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.files import ProjectError, read_json, run_stage
 from pipeline.settings import Settings, load
-from pipeline.verdict import SHIP
+from pipeline.verdict import PROMPT, RAG, SHIP
 from pipeline.wording import confidence, in_order, p_value, points, requests_band, title, usd_band
 
 VERDICT = Path("reports/verdict.json")
@@ -33,19 +33,19 @@ def tell(verdict: dict[str, Any]) -> str:
     headline = "NO VERDICT: a smoke run" if verdict["smoke"] else f"VERDICT: {verdict['decision']}"
     paragraphs = [headline, wrapped(verdict["reason"]), arms_table(verdict)]
     if not verdict["smoke"]:
-        paragraphs += [wrapped(paired(verdict)), wrapped(money(verdict)), advice(verdict)]
+        paragraphs += [wrapped(paired(verdict)), *lost(verdict), *money(verdict), advice(verdict)]
     return "\n" + "\n\n".join([*paragraphs, f"Report: {verdict['report']}"]) + "\n"
 
 
 def arms_table(verdict: dict[str, Any]) -> str:
     """One line an arm: score, interval, dollars for 1,000 requests."""
     level = f"{confidence(verdict['alpha'])} interval"
-    lines = [f"  {'arm':<12}{verdict['primary_metric']:>18}  {level:<15}  $ for 1,000 requests"]
+    lines = [f"  {'arm':<14}{verdict['primary_metric']:>16}  {level:<15}  $ for 1,000 requests"]
     for arm in in_order(verdict["arms"]):
         score = verdict["arms"][arm]
         interval = f"[{100 * score['low']:.1f}, {100 * score['high']:.1f}]"
         price = usd_band(verdict["cost"]["usd_per_1000_requests"][arm])
-        lines.append(f"  {arm:<12}{100 * score['mean']:>17.1f}%  {interval:<15}  {price}")
+        lines.append(f"  {arm:<14}{100 * score['mean']:>15.1f}%  {interval:<15}  {price}")
     return "\n".join(lines)
 
 
@@ -53,27 +53,36 @@ def paired(verdict: dict[str, Any]) -> str:
     """The deciding comparison."""
     gap = verdict["difference"]
     return (
-        f"Paired test: tuned - {verdict['best_baseline']} = {points(gap['mean'], sign=True)} "
+        f"Paired test: {verdict['challenger']} - {verdict['best_baseline']} = {points(gap['mean'], sign=True)} "
         f"[{100 * gap['low']:.1f}, {100 * gap['high']:.1f}], {verdict['test']}, {p_value(verdict['p_value'])}, "
         f"{verdict['discordant']} of {verdict['items']} items differ."
     )
 
 
-def money(verdict: dict[str, Any]) -> str:
-    """Training and break-even."""
+def lost(verdict: dict[str, Any]) -> list[str]:
+    """Why the other arms are not the one to ship."""
+    return [wrapped(f"{arm}: {verdict['why_not'][arm]}.") for arm in in_order(verdict["why_not"])]
+
+
+def money(verdict: dict[str, Any]) -> list[str]:
+    """Training and break-even, if anything was trained."""
     even = verdict["cost"]["break_even"]
-    return (
+    if even is None:
+        return []
+    text = (
         f"Training cost {usd_band(verdict['cost']['training_usd'])}; against {even['against']} it pays for itself "
         f"after: {requests_band(even['requests'])}."
     )
+    return [wrapped(text)]
 
 
 def advice(verdict: dict[str, Any]) -> str:
     """What to do now."""
-    if verdict["ship"] is None:
+    ship = verdict["ship"]
+    if ship is None:
         return wrapped("Ship: nothing yet.")
-    where = "models/tuned" if verdict["decision"] == SHIP else "prompts/prompted.txt on the untouched base model"
-    return wrapped(f"Ship: {title(verdict['ship'])} ({where}).")
+    where = "models/tuned" if verdict["decision"] == SHIP else "the untouched base model"
+    return wrapped(f"Ship: {title(ship)} ({where}): python -m pipeline.server FOLDER --arm {ship}")
 
 
 def refusals(
@@ -93,7 +102,8 @@ def refusals(
             f"the server gave the evaluated answer to {parity['equal']} of {parity['items']} items "
             f"(gate.minimum_parity is {settings.gate.minimum_parity:.0%})"
         )
-    if settings.gate.require_ship and not verdict["smoke"] and verdict["decision"] != SHIP:
+    goal = SHIP if settings.trains else RAG if settings.retrieves else PROMPT
+    if settings.gate.require_ship and not verdict["smoke"] and verdict["decision"] != goal:
         found.append(f"the verdict is {verdict['decision']} and gate.require_ship is true")
     return found
 

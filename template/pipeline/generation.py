@@ -2,23 +2,15 @@
 
 import copy
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.backends import Answer, Message
+from pipeline.files import ProjectError
 from pipeline.runtime import Device
 
-Message = dict[str, str]
 MINIMUM_SHARED_PREFIX = 24  # tokens; below this a copy of the cache costs more than it saves
-
-
-@dataclass(frozen=True)
-class Answer:
-    text: str
-    prompt_tokens: int
-    completion_tokens: int
-    finish: str  # "stop": the model ended its turn; "length": it ran into max_new_tokens
 
 
 class Generator:
@@ -33,6 +25,7 @@ class Generator:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         self.device = device
+        self.folder = folder
         self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
         self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=device.dtype, attn_implementation="sdpa")
         self.model.to(device.kind).eval()
@@ -41,41 +34,38 @@ class Generator:
     def render(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a chat prompt, ready for the assistant's turn. The chat template writes the only BOS."""
         text = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        ids = list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        if ids[:2] == [self.tokenizer.bos_token_id] * 2:
+            raise ProjectError("the chat template begins a prompt with two BOS tokens", str(self.folder), "mend it")
+        return ids
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The folder's name holds the hash of the weights; processor and number type decide the last digits."""
+        return {"weights": self.folder.name, "device": self.device.name, "dtype": self.device.dtype_name}
 
     def answer(
-        self,
-        prompts: Sequence[Sequence[int]],
-        max_new_tokens: int,
-        batch_size: int,
-        progress: Callable[[int], None] = lambda done: None,
-    ) -> list[Answer]:
-        """Greedy answers to rendered prompts (lists of token ids), in the order given.
+        self, prompts: Sequence[Sequence[int]], max_new_tokens: int, batch_size: int
+    ) -> Iterator[tuple[Sequence[int], list[Answer]]]:
+        """Greedy answers to rendered prompts (lists of token ids), batch by batch, each with its prompts' places.
 
-        Prompts of like length share a batch. ``progress`` is called with the number of prompts answered so far.
+        Prompts of like length share a batch, and the prefix that all share is computed once.
         """
         import torch
 
+        start = time.perf_counter()
         prefix = shared_prefix(prompts)
         order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), index))
-        answers: dict[int, Answer] = {}
         with torch.inference_mode():
             cache = self._prefill(prefix) if prefix else None
-            for start in range(0, len(order), batch_size):
-                batch = order[start : start + batch_size]
-                texts = self._answer_batch([prompts[index] for index in batch], prefix, cache, max_new_tokens)
-                answers.update(zip(batch, texts, strict=True))
-                progress(len(answers))
-        return [answers[index] for index in range(len(prompts))]
-
-    def time_single(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[float]:
-        """Seconds that each prompt takes when it is the only request, its whole prompt computed."""
-        seconds = []
-        for prompt in prompts:
-            start = time.perf_counter()
-            self.answer([prompt], max_new_tokens, batch_size=1)
-            seconds.append(time.perf_counter() - start)
-        return seconds
+            for first in range(0, len(order), batch_size):
+                batch = order[first : first + batch_size]
+                generated = self._answer_batch([prompts[index] for index in batch], prefix, cache, max_new_tokens)
+                now = time.perf_counter()
+                share = (now - start) / len(batch)
+                start = now
+                pairs = zip(generated, batch, strict=True)
+                yield batch, [self._decode(row, len(prompts[index]), share) for row, index in pairs]
 
     def _prefill(self, prefix: list[int]) -> Any:
         import torch
@@ -87,7 +77,7 @@ class Generator:
 
     def _answer_batch(
         self, prompts: Sequence[Sequence[int]], prefix: list[int], cache: Any, max_new_tokens: int
-    ) -> list[Answer]:
+    ) -> list[list[int]]:
         """One left-padded batch; padding stands between the shared prefix and each prompt's own part."""
         import torch
 
@@ -113,16 +103,14 @@ class Generator:
             eos_token_id=self.stop_ids,
             pad_token_id=pad,
         )
-        return [
-            self._decode(row, len(prompt))
-            for row, prompt in zip(output[:, ids.shape[1] :].tolist(), prompts, strict=True)
-        ]
+        generated: list[list[int]] = output[:, ids.shape[1] :].tolist()
+        return generated
 
-    def _decode(self, generated: list[int], prompt_tokens: int) -> Answer:
+    def _decode(self, generated: list[int], prompt_tokens: int, seconds: float) -> Answer:
         stops = [place for place, token in enumerate(generated) if token in self.stop_ids]
         kept = generated[: stops[0]] if stops else generated
         text = self.tokenizer.decode(kept, skip_special_tokens=True).strip()
-        return Answer(text, prompt_tokens, len(kept) + bool(stops), "stop" if stops else "length")
+        return Answer(text, prompt_tokens, len(kept) + bool(stops), "stop" if stops else "length", seconds)
 
 
 def shared_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:

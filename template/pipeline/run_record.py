@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.checkpoints import step_of
-from pipeline.files import read_json, sha256_file, sha256_json
-from pipeline.model import MANIFEST
+from pipeline.files import sha256_file, sha256_json
+from pipeline.model import base_sha256
 from pipeline.runtime import Device, peak_memory_gib, versions
 from pipeline.settings import Settings
 
@@ -37,11 +37,6 @@ def describe(
         "params_sha256": sha256_json(repr(settings)),
         "versions": versions(),
     }
-
-
-def base_sha256() -> str:
-    """The recorded base model as one hash."""
-    return sha256_json(read_json(MANIFEST)["sha256"])
 
 
 def tuned_sha256() -> str:

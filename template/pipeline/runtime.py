@@ -97,7 +97,7 @@ def _dtype(wanted: str, has_bf16: bool, otherwise: Any) -> Any:
 
     if wanted == "auto":
         return torch.bfloat16 if has_bf16 else otherwise
-    return {"bf16": torch.bfloat16, "fp32": torch.float32}[wanted]
+    return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[wanted]
 
 
 def cpu_name() -> str:

@@ -9,21 +9,21 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pipeline.arms import conversation, quantile, system_prompt
-from pipeline.baseline import TEST
-from pipeline.evaluate import TUNED_RESULTS
-from pipeline.export import served_model
-from pipeline.files import ProjectError, read_jsonl, run_stage, write_json
-from pipeline.run_record import TUNED
+from pipeline.arms import quantile
+from pipeline.baseline import RESULTS, TEST
+from pipeline.evaluate import SCORES, TUNED
+from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write_json
+from pipeline.model import base_model
 from pipeline.runtime import prepare
-from pipeline.settings import load
+from pipeline.settings import Settings, load
+from pipeline.wording import ENDPOINT, family, in_order
 
 SERVED = Path("reports/serve.json")
 MEASURED = Path("reports/measured/serve.json")
-NAME = "tuned"
 START_SECONDS = 300
 
 
@@ -31,25 +31,25 @@ def main() -> None:
     from openai import OpenAI
 
     settings = load()
-    folder = served_model(settings, prepare(settings.seed, settings.train.compute_dtype))
+    folder, arm = artefact(settings), served_arm(settings)
     items = read_jsonl(TEST)[: settings.serve.parity_items]
-    evaluated = {row["id"]: row["answer"] for row in read_jsonl(TUNED_RESULTS / "tuned.jsonl")}
-    system = system_prompt("system")
+    results = TUNED if family(arm) == "tuned" else RESULTS
+    evaluated = {row["id"]: row["answer"] for row in read_jsonl(results / f"{arm}.jsonl")}
     answers, seconds = {}, []
-    with running_server(folder) as (url, key):
+    with running_server(folder, arm) as (url, key):
         client = OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
         print(f"serving {[model.id for model in client.models.list()]} at {url}/v1", flush=True)
         for item in items:
             start = time.perf_counter()
-            answers[item["id"]] = ask(client, conversation(item, system), settings.evaluate.max_new_tokens)
+            answers[item["id"]] = ask(client, arm, item["messages"][:-1], settings.evaluate.max_new_tokens)
             seconds.append(time.perf_counter() - start)
     equal = sum(answers[item["id"]] == evaluated[item["id"]] for item in items)
     write_json(
         SERVED,
         {
             "server": "python -m pipeline.server",
-            "adapter": str(TUNED),
-            "merged": folder.name,
+            "arm": arm,
+            "folder": folder.name,
             "parity": {"items": len(items), "equal": equal},
         },
     )
@@ -58,14 +58,36 @@ def main() -> None:
     print(f"{equal} of {len(items)} served answers equal the evaluated ones; p50 {quantile(seconds, 0.5):.2f} s")
 
 
-def ask(client: Any, messages: list[dict[str, str]], max_tokens: int) -> str:
+def artefact(settings: Settings) -> Path:
+    """The folder to serve: the tuned model as it was evaluated, or the untouched base model."""
+    if not settings.trains:
+        return base_model(settings)
+    # Named at run time: a project without training has no such module.
+    export: Any = import_module("pipeline.export")
+    folder: Path = export.served_model(settings, prepare(settings.seed, settings.train.compute_dtype))
+    return folder
+
+
+def served_arm(settings: Settings) -> str:
+    """The arm to serve: the tuned one, asked as it was trained; without training the arm that the verdict ships."""
+    if settings.trains:
+        return "tuned_rag" if settings.format.with_passages else "tuned"
+    scores = read_json(SCORES)
+    primary = scores["primary_metric"]
+    local = [arm for arm in in_order(scores["arms"]) if not arm.startswith(ENDPOINT)]
+    best = max(local, key=lambda arm: scores["arms"][arm][primary]["mean"])
+    ship = scores["verdict"]["ship"]
+    return ship if ship in local else best
+
+
+def ask(client: Any, model: str, messages: list[dict[str, str]], max_tokens: int) -> str:
     """One chat request, decoded as the benchmark was."""
-    response = client.chat.completions.create(model=NAME, messages=messages, max_tokens=max_tokens, temperature=0)
+    response = client.chat.completions.create(model=model, messages=messages, max_tokens=max_tokens, temperature=0)
     return response.choices[0].message.content or ""
 
 
 @contextmanager
-def running_server(folder: Path) -> Iterator[tuple[str, str]]:
+def running_server(folder: Path, arm: str) -> Iterator[tuple[str, str]]:
     """The project's server in a process of its own. Yields its URL and key; stops it whatever happens.
 
     Raises:
@@ -75,7 +97,8 @@ def running_server(folder: Path) -> Iterator[tuple[str, str]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     key = secrets.token_urlsafe(24)
-    command = [sys.executable, "-m", "pipeline.server", str(folder), "--name", NAME, "--port", str(port)]
+    command = [sys.executable, "-m", "pipeline.server", str(folder), "--name", arm, "--arm", arm]
+    command += ["--port", str(port)]
     process = subprocess.Popen(command, env={**os.environ, "SERVE_API_KEY": key})
     url = f"http://127.0.0.1:{port}"
     try:

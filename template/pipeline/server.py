@@ -1,7 +1,8 @@
-"""An OpenAI-compatible server for one Hugging Face folder: ``python -m pipeline.server FOLDER [--port N]``.
+"""An OpenAI-compatible server for one Hugging Face folder: ``python -m pipeline.server FOLDER [--arm A] [--port N]``.
 
-It answers one request at a time, binds loopback, and asks for a key (``SERVE_API_KEY``) anywhere else. For many users,
-put the same folder behind an engine that batches.
+With ``--arm`` a client sends the question alone: the server adds that arm's system prompt, examples and passages, and
+names the passages as ``citations``. It answers one request at a time, binds loopback, and asks for a key
+(``SERVE_API_KEY``) anywhere else. For many users, put the same folder behind an engine that batches.
 """
 
 import argparse
@@ -19,9 +20,11 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline import runtime
 from pipeline.files import ProjectError
 from pipeline.generation import Generator
-from pipeline.runtime import prepare
+from pipeline.served_prompt import Prepare, Prepared, citations, prompt_of
+from pipeline.settings import load
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 MAX_NEW_TOKENS = 4096
@@ -45,8 +48,11 @@ class ChatRequest(BaseModel):
     user: str | None = None
 
 
-def create_app(generator: Generator, name: str, api_key: str | None) -> FastAPI:
-    """The application over a loaded model. With ``api_key``, every route but ``/healthz`` asks for it."""
+def create_app(generator: Generator, name: str, api_key: str | None, prepare: Prepare | None = None) -> FastAPI:
+    """The application over a loaded model. With ``api_key``, every route but ``/healthz`` asks for it.
+
+    ``prepare`` turns a client's messages into the prompt; without it they are the prompt.
+    """
     app = FastAPI(title=name, docs_url=None, redoc_url=None, openapi_url=None)
     one_at_a_time = threading.Lock()
 
@@ -67,9 +73,11 @@ def create_app(generator: Generator, name: str, api_key: str | None) -> FastAPI:
     def chat(request: ChatRequest) -> dict[str, Any] | StreamingResponse:
         if request.model != name:
             raise HTTPException(404, f"this server serves {name!r}, not {request.model!r}")
-        prompt = generator.render([message.model_dump() for message in request.messages])
+        messages = [message.model_dump() for message in request.messages]
+        prepared = prepare(messages) if prepare else Prepared(messages, [])
+        prompt = generator.render(prepared.messages)
         with one_at_a_time:
-            answer = generator.answer([prompt], request.max_tokens, batch_size=1)[0]
+            _, (answer,) = next(generator.answer([prompt], request.max_tokens, batch_size=1))
         head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": name}
         if request.stream:
             return StreamingResponse(_events(head, answer.text, answer.finish), media_type="text/event-stream")
@@ -84,6 +92,7 @@ def create_app(generator: Generator, name: str, api_key: str | None) -> FastAPI:
                 "completion_tokens": answer.completion_tokens,
                 "total_tokens": answer.prompt_tokens + answer.completion_tokens,
             },
+            **({"citations": citations(answer.text, prepared.passages)} if prepared.passages else {}),
         }
 
     return app
@@ -108,6 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--name", default="tuned")
+    parser.add_argument("--arm", help="ask as this arm of the benchmark does, e.g. rag_few_shot")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args()
@@ -120,9 +130,9 @@ def main() -> None:
                 )
             )
         )
-    generator = Generator(options.folder, prepare(seed=0))
+    generator = Generator(options.folder, runtime.prepare(seed=0))
     uvicorn.run(
-        create_app(generator, options.name, api_key),
+        create_app(generator, options.name, api_key, prompt_of(options.arm, load()) if options.arm else None),
         host=options.host,
         port=options.port,
         log_level="warning",

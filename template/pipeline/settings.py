@@ -4,11 +4,11 @@ import difflib
 import re
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 import yaml
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from pipeline.files import ProjectError
 
@@ -35,32 +35,100 @@ class ModelSettings(Strict, frozen=True):
     revision: str | None = None  # hub only: a full commit hash
 
 
+Policy = Literal["error", "drop", "repair", "keep"]
+Finding = Literal["report", "drop"]
+Private = Literal["report", "redact", "hash", "drop"]
+
+
+class AnomalySettings(Strict, frozen=True):
+    """What to do with a record that is odd but could be mended."""
+
+    same_role: Policy  # two turns of one speaker in a row
+    system_not_first: Policy
+    leading_assistant: Policy
+    trailing_user: Policy
+    not_text: Policy  # a number or a truth value where text is due
+    broken_text: Policy  # decoded with the wrong encoding
+    control_characters: Policy  # and invisible ones
+    special_tokens: Policy  # a chat template's control tokens
+
+
+class QualitySettings(Strict, frozen=True):
+    refusal: Finding
+    echo: Finding
+    cut_answer: Finding
+    repetition: Finding
+
+
+class PrivateSettings(Strict, frozen=True):
+    email: Private
+    phone: Private
+    ip: Private
+    card: Private
+    iban: Private
+    us_ssn: Private
+    secret: Private
+
+
 class CurateSettings(Strict, frozen=True):
     path: str
-    format: Literal["jsonl", "alpaca", "sharegpt", "messages"]
+    format: Literal["jsonl", "alpaca", "sharegpt", "messages", "text", "preference", "kto", "prompt_only"]
     group_key: str | None
     label_key: str | None
     min_answer_chars: NonNegativeInt
     max_chars: PositiveInt
-    near_duplicate_threshold: Fraction  # Jaccard similarity of two records' shingles
+    languages: list[str]  # two-letter codes; empty: any
+    anomalies: AnomalySettings
+    quality: QualitySettings
+    private: PrivateSettings
+    near_duplicate_threshold: Fraction  # Jaccard similarity of short records' character 4-grams
+    near_duplicate_threshold_long: Fraction  # of longer records' word 3-grams
+    benchmarks: list[str]  # files of evaluation items that must not be in the training data
+    contamination: Literal["error", "drop", "keep"]
     test_items: PositiveInt
     dev_items: PositiveInt
+    minimum_records: NonNegativeInt  # fewer usable ones stop the stage
     max_reject_fraction: Fraction
     benchmark_version: PositiveInt
 
 
 class FormatSettings(Strict, frozen=True):
     max_length: PositiveInt  # tokens, prompt and answer together
+    too_long: Literal["error", "drop"]  # what to do with a longer record; none is ever cut
+    with_passages: bool = False  # train on questions asked with their retrieved passages
+
+
+class EndpointSettings(Strict, frozen=True):
+    """A model behind an OpenAI-compatible address. Its key, if it wants one, is in the variable ENDPOINT_API_KEY."""
+
+    base_url: str  # ends in /v1
+    model: str
+    concurrency: PositiveInt  # requests under way at a time
 
 
 class EvaluateSettings(Strict, frozen=True):
-    primary_metric: Literal["exact_match", "json_match", "contains", "label_accuracy", "token_f1", "rouge_l"]
+    primary_metric: str  # of pipeline/item_metrics.py, or of the project's own evals/metrics.py
     minimum_effect: Fraction  # the smallest gain in the primary metric that is worth shipping
     alpha: Fraction
-    shots: NonNegativeInt
+    prompt: str  # prompts/<prompt>.txt is the system prompt of every arm without training
+    shots: Annotated[list[PositiveInt], Meta(min_length=1)]  # examples to try in the prompt; the dev items choose
+    shot_selection: Literal["spread", "nearest"]
     max_new_tokens: PositiveInt
     batch_size: PositiveInt
     bootstrap_samples: PositiveInt
+    endpoint: EndpointSettings | None
+
+
+class RetrievalSettings(Strict, frozen=True):
+    passages: PositiveInt  # passages put into a prompt
+    chunk_words: Annotated[int, Meta(ge=5)]  # longest passage
+    overlap_words: NonNegativeInt  # words that a passage repeats of the one before
+    ranking: Literal["bm25", "dense", "fused"]
+    embedder: str  # "name==version" of the package that ships the embedding model
+
+
+class JudgeSettings(Strict, frozen=True):
+    endpoint: EndpointSettings | None  # the judging model; null: the untouched base model
 
 
 class TrainSettings(Strict, frozen=True):
@@ -77,37 +145,91 @@ class TrainSettings(Strict, frozen=True):
     micro_batch_size: PositiveInt  # rows per device and forward pass
     gradient_accumulation_steps: PositiveInt
     eval_steps: PositiveInt  # steps between two evaluations on dev; a checkpoint is kept at each
-    compute_dtype: Literal["auto", "bf16", "fp32"]
+    compute_dtype: Literal["auto", "bf16", "fp16", "fp32"]
     activation_checkpointing: bool
+    attention_implementation: Literal["sdpa", "eager"]
     optimizer: str
 
 
 class CostSettings(Strict, frozen=True):
     hardware: str  # a row of prices.yaml
     monthly_requests: PositiveInt
-    utilisation: Fraction  # share of a rented hour that serves requests
+    utilisation: Annotated[float, Meta(gt=0, le=1)]  # share of a rented hour that serves requests
+    hosted_model: str  # a row of prices.yaml, under hosted
+    retrainings_per_year: Annotated[float, Meta(ge=0)]
+    staff_usd_per_month: Annotated[float, Meta(ge=0)]  # who looks after servers of your own; 0 leaves it out
 
 
 class ServeSettings(Strict, frozen=True):
+    """How the shipped artefact is tried out."""
+
     parity_items: PositiveInt  # benchmark items answered again by the real server
 
 
 class GateSettings(Strict, frozen=True):
-    require_ship: bool  # true: any verdict but SHIP TUNED fails `dvc repro`
+    require_ship: bool  # true: a verdict that ships nothing, or not what the project is for, fails `dvc repro`
     minimum_parity: Fraction
 
 
 class Settings(Strict, frozen=True):
+    """The whole file. A group that the project's approach has no use for is absent, and asking for it is an error."""
+
     smoke: bool
     seed: NonNegativeInt
     model: ModelSettings
     curate: CurateSettings
-    format: FormatSettings
     evaluate: EvaluateSettings
-    train: TrainSettings
     cost: CostSettings
     serve: ServeSettings
     gate: GateSettings
+    format_group: FormatSettings | None = field(default=None, name="format")
+    train_group: TrainSettings | None = field(default=None, name="train")
+    retrieval_group: RetrievalSettings | None = field(default=None, name="retrieval")
+    judge_group: JudgeSettings | None = field(default=None, name="judge")
+
+    @property
+    def trains(self) -> bool:
+        """Whether this project tunes a model."""
+        return self.train_group is not None
+
+    @property
+    def retrieves(self) -> bool:
+        """Whether this project puts retrieved passages into prompts."""
+        return self.retrieval_group is not None
+
+    @property
+    def judges(self) -> bool:
+        """Whether a model judges answers in this project."""
+        return self.judge_group is not None
+
+    @property
+    def judge(self) -> JudgeSettings:
+        """Knobs of the stage `judge`."""
+        return _present(self.judge_group, "judge")
+
+    @property
+    def format(self) -> FormatSettings:
+        """Knobs of the stage `format`."""
+        return _present(self.format_group, "format")
+
+    @property
+    def train(self) -> TrainSettings:
+        """Knobs of the stage `train`."""
+        return _present(self.train_group, "train")
+
+    @property
+    def retrieval(self) -> RetrievalSettings:
+        """Knobs of the stage `index`."""
+        return _present(self.retrieval_group, "retrieval")
+
+
+_Group = TypeVar("_Group")
+
+
+def _present(group: _Group | None, name: str) -> _Group:
+    if group is None:
+        raise ProjectError(f"this project has no settings for {name!r}", f"params.yaml: {name}", "add the group")
+    return group
 
 
 class _Yaml12Loader(yaml.SafeLoader):
@@ -149,7 +271,7 @@ def _nearest(message: str) -> str:
     if "unknown field" not in message:
         return ""
     unknown = message.split("`")[1]
-    known = {field for group in _groups() for field in group.__struct_fields__}
+    known = {name for group in _groups() for name in group.__struct_encode_fields__}
     close = difflib.get_close_matches(unknown, sorted(known), n=1)
     return f"did you mean `{close[0]}`?" if close else "remove it"
 

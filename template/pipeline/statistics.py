@@ -75,6 +75,35 @@ def design_effect(values: ArrayLike, groups: Groups = None) -> float:
     return max(1.0, float(sums @ sums) / independent)
 
 
+def clustered_standard_error(values: ArrayLike, groups: Groups = None) -> float:
+    """Standard error of the mean when the items of a group are not independent.
+
+    sqrt(sum_g (sum_{i in g} (x_i - mean))²) / n     Liang & Zeger 1986; Miller 2024, arXiv 2411.00640, section 2.2.
+    It equals statsmodels' cluster-robust one of a regression on a constant, without its small-sample factor.
+    """
+    array = np.asarray(values, dtype=float)
+    if not len(array):
+        return 0.0
+    sums, _ = _by_group(array - array.mean(), groups)
+    return math.sqrt(float(sums @ sums)) / len(array)
+
+
+def non_inferior(
+    first: ArrayLike, second: ArrayLike, margin: float, *, alpha: float = 0.05, groups: Groups = None
+) -> tuple[bool, float]:
+    """Whether mean(first - second) is shown to lie above ``-margin``; also the one-sided p-value.
+
+    z = (mean + margin) / clustered standard error                 Wellek 2010, Testing Statistical Hypotheses, 1.
+    """
+    difference = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
+    distance = float(difference.mean()) + margin if len(difference) else 0.0
+    error = clustered_standard_error(difference, groups)
+    if error < 1e-12:
+        return distance > 0, 0.0 if distance > 0 else 1.0
+    p_value = float(norm.sf(distance / error))
+    return p_value < alpha, p_value
+
+
 def bootstrap_mean(
     values: ArrayLike, *, samples: int = 10_000, seed: int = 0, alpha: float = 0.05, groups: Groups = None
 ) -> Interval:
@@ -172,6 +201,19 @@ def minimum_detectable_effect(n: int, disagreement: float, *, alpha: float = 0.0
     if n <= _items_needed(1.0, disagreement, alpha, power):
         return 1.0
     return float(brentq(lambda effect: _items_needed(effect, disagreement, alpha, power) - n, 1e-9, 1.0))
+
+
+POWER_EFFECTS = (0.02, 0.03, 0.05, 0.1, 0.2)
+POWERS = (0.5, 0.8, 0.9)
+
+
+def power_table(disagreement: float, *, alpha: float = 0.05) -> list[dict[str, float]]:
+    """Items needed for each of `POWER_EFFECTS` at each of `POWERS`, when two arms disagree as these do."""
+    return [
+        {"effect": effect, "power": power, "items": required_items(effect, disagreement, alpha=alpha, power=power)}
+        for effect in POWER_EFFECTS
+        for power in POWERS
+    ]
 
 
 def _items_needed(effect: float, disagreement: float, alpha: float, power: float) -> float:

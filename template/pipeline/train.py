@@ -90,7 +90,7 @@ def load_base(folder: Path, train: TrainSettings, device: Device) -> Any:
     return AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=dtype,
-        attn_implementation="sdpa",
+        attn_implementation=train.attention_implementation,
         quantization_config=build_quantization(train, device),
         device_map={"": device.kind},
     )

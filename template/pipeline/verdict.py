@@ -1,52 +1,27 @@
-"""Ship the tuned model, or not: fixed rules over paired scores, with a trace of every rule and its numbers.
+"""What to ship: fixed rules over paired scores, with a trace of every rule and its numbers.
 
-Tuned is compared with the *best* arm that needs no training. Picking the best by its score only makes tuned's case
-harder, so the chance of shipping a model that is no better stays below alpha / 2.
+The approaches are ordered by what they cost to build and keep: a prompt, then retrieval, then tuning. The best arm of
+the dearest approach challenges the *best* of all cheaper arms; if it loses, retrieval challenges the best prompt.
+Picking the cheaper side's best by its score only makes the challenger's case harder, and a challenger that is itself
+picked among k arms is held to alpha / k. So the chance of shipping an arm that is no better stays below alpha / 2.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-import numpy as np
-
+from pipeline.contest import Arms, Contest, Rule, compare
 from pipeline.files import ProjectError
 from pipeline.metrics import is_binary
 from pipeline.settings import Settings
-from pipeline.statistics import (
-    Groups,
-    Interval,
-    bootstrap_mean,
-    design_effect,
-    holm,
-    mcnemar,
-    minimum_detectable_effect,
-    paired_bootstrap,
-    paired_permutation,
-    proportion_interval,
-    required_items,
-)
-from pipeline.wording import p_value, percent, points, span, title
+from pipeline.statistics import Groups, Interval, bootstrap_mean, holm, minimum_detectable_effect, proportion_interval
+from pipeline.wording import family, p_value, percent, points, title
 
 SHIP, RAG, PROMPT = "SHIP TUNED", "USE RAG", "USE THE PROMPT"
 COLLECT, INSUFFICIENT = "COLLECT MORE DATA", "INSUFFICIENT EVIDENCE"
+WINS = {"tuned": SHIP, "rag": RAG, "prompt": PROMPT}  # approach -> the decision when its arm is the one to ship
 
-TUNED = "tuned"
 FEWEST_ITEMS = 30  # below this no interval is narrow enough to decide anything
 USABLE_SCORE = 0.2  # an arm that is not shown to reach this is not worth shipping, whatever it beats
-
-Arms: TypeAlias = Mapping[str, Mapping[str, Any]]  # arm -> {"items": rows, "scores": one primary score a row}
-
-
-class Comparison(NamedTuple):
-    """Tuned minus one baseline arm, over the same items."""
-
-    difference: Interval
-    test: str
-    p_value: float
-    permutation_p_value: float  # whole groups swapped: guards against groups that make McNemar too sure
-    disagreement: float  # mean squared difference; for 0/1 scores the share of discordant items
-    discordant: int
-    design_effect: float
 
 
 class Study(NamedTuple):
@@ -54,175 +29,179 @@ class Study(NamedTuple):
 
     smoke: bool
     items: int
-    best: str  # the best arm without training
     intervals: Mapping[str, Interval]  # arm -> primary score
-    comparison: Comparison  # tuned against ``best``
-    alpha: float
-    effect: float  # the smallest gain that is worth shipping
+    contests: Sequence[Contest]  # the dearest approach first; the first one decides unless its challenger loses
+    best_prompt: str
 
-
-class Rule(NamedTuple):
-    """One question the verdict asks, its answer, and the numbers behind it."""
-
-    rule: str
-    holds: bool
-    detail: str
+    @property
+    def top(self) -> str:
+        """The arm with the highest score."""
+        return max(self.intervals, key=lambda arm: self.intervals[arm].mean)
 
 
 def decide(arms: Arms, settings: Settings) -> dict[str, Any]:
-    """The verdict on ``arms``, which hold `TUNED` and at least one other arm. See the module's constants for the words.
+    """The verdict on two or more arms. See the module's constants for the words.
 
     Raises:
-        ProjectError: the arms did not answer the same items.
+        ProjectError: there is one arm only, or the arms did not answer the same items.
     """
     check_same_items(arms)
-    alpha, effect = settings.evaluate.alpha, settings.evaluate.minimum_effect
-    groups = [item["group"] for item in arms[TUNED]["items"]]
+    rows = next(iter(arms.values()))["items"]
+    groups = [item["group"] for item in rows]
     scores = {arm: list(value["scores"]) for arm, value in arms.items()}
     intervals = {arm: _interval(values, groups, settings) for arm, values in scores.items()}
-    baselines = sorted(arms.keys() - {TUNED}, key=lambda arm: (-intervals[arm].mean, _tokens(arms[arm]), arm))
-    compared = {arm: compare(scores[TUNED], scores[arm], groups, settings) for arm in baselines}
-    best, n = baselines[0], len(groups)
-    study = Study(settings.smoke, n, best, intervals, compared[best], alpha, effect)
+    ranked = sorted(arms, key=lambda arm: (-intervals[arm].mean, _tokens(arms[arm]), arm))
+    contests, best_prompt = draw_up(ranked, scores, groups, settings)
+    study = Study(settings.smoke, len(rows), intervals, contests, best_prompt)
     rules = examine(study)
-    decision = conclude(rules, best)
-    needed = items_needed(study, decision)
-    adjusted = holm({arm: c.p_value for arm, c in compared.items()})
+    decision = conclude(study, rules)
+    deciding = next((c for c in contests if not c.lost), contests[-1])
+    ship = shipped(study, decision, deciding)
+    first, alpha = contests[0].comparison, contests[0].alpha
+    against = {arm: compare(scores[contests[0].challenger], scores[arm], groups, settings) for arm in ranked}
+    del against[contests[0].challenger]
+    adjusted = holm({arm: c.p_value for arm, c in against.items()})
     return {
         "decision": decision,
-        "ship": {SHIP: TUNED, PROMPT: best, RAG: best}.get(decision),
-        "reason": _sentence(explain(decision, rules, study, needed)),
-        "best_baseline": best,
-        "tuned": TUNED,
-        "difference": {name: round(value, 6) for name, value in compared[best].difference._asdict().items()},
-        "p_value": _significant(compared[best].p_value),
-        "permutation_p_value": _significant(compared[best].permutation_p_value),
-        "test": compared[best].test,
-        "alpha": alpha,
-        "items": n,
-        "discordant": compared[best].discordant,
-        "minimum_effect": effect,
-        "detectable_effect": round(minimum_detectable_effect(n, compared[best].disagreement, alpha=alpha), 4),
-        "required_items": needed,
+        "ship": ship,
+        "reason": _sentence(explain(study, rules, decision, deciding)),
+        "challenger": contests[0].challenger,
+        "best_baseline": contests[0].incumbent,
+        "difference": {name: round(value, 6) for name, value in first.difference._asdict().items()},
+        "p_value": _significant(first.p_value),
+        "permutation_p_value": _significant(first.permutation_p_value),
+        "test": first.test,
+        "alpha": settings.evaluate.alpha,
+        "items": len(rows),
+        "discordant": first.discordant,
+        "minimum_effect": settings.evaluate.minimum_effect,
+        "detectable_effect": round(minimum_detectable_effect(len(rows), first.disagreement, alpha=alpha), 4),
+        "required_items": deciding.items_needed(),
         "comparisons": {
             arm: {
                 "difference": round(c.difference.mean, 6),
                 "p_value": _significant(c.p_value),
                 "p_holm": _significant(adjusted[arm]),
             }
-            for arm, c in compared.items()
+            for arm, c in against.items()
         },
-        "trace": [rule._asdict() for rule in rules.values()],
+        "why_not": why_not(ship or study.top, scores, groups, settings),
+        "trace": [rule._asdict() for rule in rules],
     }
+
+
+def draw_up(
+    ranked: Sequence[str], scores: Mapping[str, list[float]], groups: Groups, settings: Settings
+) -> tuple[list[Contest], str]:
+    """Who challenges whom, and the best prompt. ``ranked`` has the best arm first, of equals the cheaper one.
+
+    Without tuning and retrieval the best prompt with examples challenges the bare one; either is a prompt to use.
+    """
+    kinds = {kind: [arm for arm in ranked if family(arm) == kind] for kind in ("prompt", "rag", "tuned")}
+    alpha, effect = settings.evaluate.alpha, settings.evaluate.minimum_effect
+
+    def contest(challengers: Sequence[str], incumbent: str) -> Contest:
+        one = challengers[0]
+        paired = compare(scores[one], scores[incumbent], groups, settings)
+        return Contest(one, incumbent, paired, alpha / len(challengers), effect)
+
+    cheaper = [arm for arm in ranked if family(arm) != "tuned"]
+    contests = []
+    if kinds["tuned"]:
+        contests.append(contest(kinds["tuned"], cheaper[0]))
+    if kinds["rag"] and kinds["prompt"]:
+        contests.append(contest(kinds["rag"], kinds["prompt"][0]))
+    if not contests:
+        bare = "zero_shot" if "zero_shot" in ranked else ranked[-1]
+        contests.append(contest([arm for arm in ranked if arm != bare], bare))
+    return contests, (kinds["prompt"] or cheaper)[0]
 
 
 def check_same_items(arms: Arms) -> None:
     """Paired statistics are void unless every arm answered the same items in the same order."""
-    wanted = [item["id"] for item in arms[TUNED]["items"]]
-    for arm, value in arms.items():
-        if [item["id"] for item in value["items"]] != wanted or len(value["scores"]) != len(wanted):
+    if len(arms) < 2:
+        raise ProjectError("one arm alone cannot be compared", "results/", "measure another arm: `dvc repro`")
+    first, *others = arms
+    wanted = [item["id"] for item in arms[first]["items"]]
+    for arm in others:
+        if [item["id"] for item in arms[arm]["items"]] != wanted or len(arms[arm]["scores"]) != len(wanted):
             raise ProjectError(
-                f"arm {arm} did not answer the same items as {TUNED}",
-                "results/",
-                "run `dvc repro -f baseline evaluate`",
+                f"arms {arm} and {first} did not answer the same items", "results/", "run `dvc repro -f baseline`"
             )
 
 
-def compare(tuned: Sequence[float], other: Sequence[float], groups: Groups, settings: Settings) -> Comparison:
-    """Exact McNemar for 0/1 scores, paired bootstrap otherwise; the interval resamples groups in both cases."""
-    alpha, seed, samples = settings.evaluate.alpha, settings.seed, settings.evaluate.bootstrap_samples
-    bootstrap = paired_bootstrap(tuned, other, samples=samples, seed=seed, alpha=alpha, groups=groups)
-    difference = np.asarray(tuned, dtype=float) - np.asarray(other, dtype=float)
-    gains, losses = int((difference > 0).sum()), int((difference < 0).sum())
-    binary = is_binary([*tuned, *other])
-    return Comparison(
-        difference=Interval(bootstrap.mean, bootstrap.low, bootstrap.high),
-        test="exact McNemar" if binary else "paired bootstrap",
-        p_value=mcnemar(gains, losses) if binary else bootstrap.p_value,
-        permutation_p_value=paired_permutation(tuned, other, samples=samples, seed=seed, groups=groups),
-        disagreement=float(np.mean(difference**2)) if len(difference) else 0.0,
-        discordant=gains + losses,
-        design_effect=design_effect(difference, groups),
-    )
-
-
-def examine(study: Study) -> dict[str, Rule]:
+def examine(study: Study) -> list[Rule]:
     """Every rule with its numbers, in the order in which `conclude` asks them."""
-    smoke, n, best, intervals, c, alpha, effect = study
-    low, high = c.difference.low, c.difference.high
-    top = max((best, TUNED), key=lambda arm: intervals[arm].mean)
-    certain = max(c.p_value, c.permutation_p_value) < alpha
-    p = f"{c.test} p = {c.p_value:.3g}, by group p = {c.permutation_p_value:.3g}, alpha = {alpha:g}"
-    gain = f"gain {points(c.difference.mean, sign=True)} {span(c.difference)}"
-    wanted = f"worth it from {points(effect)}"
-    return {
-        "real": Rule("the run is not a smoke run", not smoke, "a tiny random model" if smoke else "the real model"),
-        "enough": Rule(
-            "the benchmark is large enough for any verdict", n >= FEWEST_ITEMS, f"{n} items, at least {FEWEST_ITEMS}"
+    top = study.intervals[study.top]
+    usable = f"best is {study.top} at {percent(top)}; the interval must start at {points(USABLE_SCORE)} or above"
+    rules = [
+        Rule("the run is not a smoke run", not study.smoke, "a tiny random model" if study.smoke else "the real model"),
+        Rule(
+            "the benchmark is large enough for any verdict",
+            study.items >= FEWEST_ITEMS,
+            f"{study.items} items, at least {FEWEST_ITEMS}",
         ),
-        "usable": Rule(
-            "some arm is usable",
-            intervals[top].low >= USABLE_SCORE,
-            f"best is {top} at {percent(intervals[top])}; the interval must start at {points(USABLE_SCORE)} or above",
-        ),
-        "better": Rule(f"tuned is better than {best}, beyond chance", certain and low > 0, f"{gain}; {p}"),
-        "worthwhile": Rule("the gain is worth it", c.difference.mean >= effect, f"{gain}; {wanted}"),
-        "not_worse": Rule(f"tuned is not worse than {best}, beyond chance", not (certain and high < 0), f"{gain}; {p}"),
-        "possible": Rule("a gain that is worth it is still possible", high >= effect, f"{gain}; {wanted}"),
-    }
+        Rule("some arm is usable", top.low >= USABLE_SCORE, usable),
+    ]
+    for contest in study.contests:
+        rules += contest.rules.values()
+    return rules
 
 
-def conclude(rules: Mapping[str, Rule], best: str) -> str:
+def conclude(study: Study, rules: Sequence[Rule]) -> str:
     """The decision, from the rules alone."""
-    holds = {name: rule.holds for name, rule in rules.items()}
-    if not (holds["real"] and holds["enough"]):
+    real, enough, usable = (rule.holds for rule in rules[:3])
+    if not (real and enough):
         return INSUFFICIENT
-    if not holds["usable"]:
+    if not usable:
         return COLLECT
-    if holds["better"] and holds["worthwhile"]:
-        return SHIP
-    if not (holds["not_worse"] and holds["possible"]):
-        return RAG if best.startswith("rag") else PROMPT
-    return INSUFFICIENT
+    for contest in study.contests:
+        kind = family(contest.challenger)
+        if kind == "prompt":
+            return PROMPT  # whichever prompt it is
+        if contest.won:
+            return WINS[kind]
+        if not contest.lost:
+            return INSUFFICIENT
+    return PROMPT if study.contests[-1].incumbent == study.best_prompt else RAG
 
 
-def items_needed(study: Study, decision: str) -> int:
-    """Benchmark items that show the minimum effect with 80% power; for an open verdict, that settle the gain seen."""
-    c, sought = study.comparison, max(study.effect, 0.01)
-    if decision == INSUFFICIENT:
-        gain = c.difference.mean
-        sought = min(sought, gain if gain >= sought else max(sought - gain, sought / 2))
-    return int(np.ceil(required_items(min(1.0, sought), c.disagreement, alpha=study.alpha) * c.design_effect))
+def shipped(study: Study, decision: str, deciding: Contest) -> str | None:
+    """The arm to ship, if any."""
+    if decision in (COLLECT, INSUFFICIENT):
+        return None
+    if decision == PROMPT:
+        return study.best_prompt
+    return deciding.challenger if deciding.won else deciding.incumbent
 
 
-def explain(decision: str, rules: Mapping[str, Rule], study: Study, needed: int) -> str:
+def explain(study: Study, rules: Sequence[Rule], decision: str, deciding: Contest) -> str:
     """The verdict in a sentence or two for someone who has not seen the numbers."""
-    _, n, best, intervals, c, _, effect = study
-    gain = f"{points(c.difference.mean, sign=True)} {span(c.difference)}"
-    tuned = f"{title(TUNED)} scores {percent(intervals[TUNED])}"
-    other = f"{title(best)} {percent(intervals[best])}"
-    if not rules["real"].holds:
+    real, enough, _ = (rule.holds for rule in rules[:3])
+    needed = deciding.items_needed()
+    if not real:
         return "A smoke run on a tiny random model shows that every stage works, and says nothing about the model."
-    if not rules["enough"].holds:
-        floor = f"The benchmark has {n} items; below {FEWEST_ITEMS} no verdict is drawn."
-        return f"{floor} Seeing a gain of {points(effect)} takes about {needed}."
+    if not enough:
+        floor = f"The benchmark has {study.items} items; below {FEWEST_ITEMS} no verdict is drawn."
+        return f"{floor} Seeing a gain of {points(deciding.effect)} takes about {needed}."
+    told = [contest.explain(_scores(contest, study), contest.items_needed(), study.items) for contest in study.contests]
     if decision == COLLECT:
-        return no_arm_works(f"{tuned}, {other}", helps=rules["better"].holds)
-    if decision == SHIP:
-        return f"{tuned}, the best arm without training, {other}: a gain of {gain} ({c.test}, {p_value(c.p_value)})."
-    if decision in (PROMPT, RAG):
-        why = "a gain that would be worth it is ruled out" if rules["not_worse"].holds else "tuning made it worse"
-        return f"{other} needs no training; {tuned}, a difference of {gain}: {why}."
-    doubt = (
-        "is not beyond chance" if not rules["better"].holds else f"may be below the {points(effect)} that are worth it"
-    )
-    more = f"About {needed} items would settle it; the benchmark has {n}."
-    return f"{tuned}, {other}; the difference of {gain} {doubt}. {more}"
+        return no_arm_works(study)
+    if decision == PROMPT and family(deciding.challenger) == "prompt":
+        best = f"{title(study.best_prompt)} scores {percent(study.intervals[study.best_prompt])}"
+        return f"{best} and needs neither training nor documents."
+    return " ".join(_sentence(text) for text in told[: study.contests.index(deciding) + 1])
 
 
-def no_arm_works(scores: str, *, helps: bool) -> str:
+def no_arm_works(study: Study) -> str:
     """What to do when nothing is usable."""
-    if helps:
+    first = study.contests[0]
+    scores = _scores(first, study)
+    kind = family(first.challenger)
+    if kind != "tuned":
+        more = "a larger model, or " if kind == "rag" else "retrieval if the answers are facts, a larger model, or "
+        return f"No arm is good enough to ship: {scores}. Try a better prompt, {more}more and better examples."
+    if first.rules["better"].holds:
         return (
             f"No arm is good enough to ship, but tuning helps: {scores}. Collect more and better examples, or train "
             "longer; answers that are facts to look up are better retrieved (approach: rag)."
@@ -231,6 +210,27 @@ def no_arm_works(scores: str, *, helps: bool) -> str:
         f"No arm is good enough to ship, and tuning did not help: {scores}. If the answers are facts to look up, "
         "tuning is not worth it: retrieve them (approach: rag). Otherwise collect more and better examples."
     )
+
+
+def why_not(kept: str, scores: Mapping[str, list[float]], groups: Groups, settings: Settings) -> dict[str, str]:
+    """For every other arm, how it compares with the one that is kept (or that scores best, if none is)."""
+    others = {arm: compare(scores[kept], scores[arm], groups, settings) for arm in sorted(scores) if arm != kept}
+    adjusted = holm({arm: c.p for arm, c in others.items()})
+    reasons = {}
+    for arm, c in others.items():
+        gap, p = points(abs(c.difference.mean)), p_value(adjusted[arm])
+        if adjusted[arm] >= settings.evaluate.alpha:
+            reasons[arm] = f"not told apart from {kept} ({points(-c.difference.mean, sign=True)}, {p} after Holm)"
+        elif c.difference.mean > 0:
+            reasons[arm] = f"{gap} below {kept} ({p} after Holm)"
+        else:
+            reasons[arm] = f"{gap} above {kept} ({p} after Holm), which is the cheaper approach"
+    return reasons
+
+
+def _scores(contest: Contest, study: Study) -> str:
+    sides = (contest.challenger, contest.incumbent)
+    return ", ".join(f"{title(arm)} scores {percent(study.intervals[arm])}" for arm in sides)
 
 
 def _sentence(text: str) -> str:

@@ -8,19 +8,32 @@ TITLES = {
     "zero_shot": "the zero-shot prompt",
     "few_shot": "the few-shot prompt",
     "rag": "retrieval",
+    "rag_few_shot": "retrieval with examples",
     "tuned": "the tuned model",
+    "tuned_rag": "the tuned model with retrieval",
 }
+ENDPOINT = "endpoint_"  # begins the name of an arm that a server answers
 
 
 def title(arm: str) -> str:
     """An arm in words."""
+    if arm.startswith(ENDPOINT):
+        return f"{title(arm.removeprefix(ENDPOINT))} on the endpoint's model"
     return TITLES.get(arm, arm.replace("_", " "))
+
+
+def family(arm: str) -> str:
+    """The approach that an arm stands for: ``prompt``, ``rag`` or ``tuned``, in the order of what they cost."""
+    if arm.startswith("tuned"):
+        return "tuned"
+    return "rag" if arm.removeprefix(ENDPOINT).startswith("rag") else "prompt"
 
 
 def in_order(arms: Iterable[str]) -> list[str]:
     """Arms as every table lists them: the simplest first, tuned last."""
     known = list(TITLES)
-    return sorted(arms, key=lambda arm: (arm == known[-1], known.index(arm) if arm in known else len(known), arm))
+    rank = {"prompt": 0, "rag": 1, "tuned": 2}
+    return sorted(arms, key=lambda arm: (rank[family(arm)], known.index(arm) if arm in known else len(known), arm))
 
 
 def points(value: float, *, sign: bool = False) -> str:

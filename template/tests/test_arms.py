@@ -1,9 +1,14 @@
 """Prompts of the arms: the same for every item, drawn from training data alone."""
 
+from pathlib import Path
 from typing import Any
 
-from pipeline.arms import choose_shots, conversation, quantile
+import pytest
+
+from pipeline.arms import quantile
+from pipeline.files import ProjectError
 from pipeline.generation import shared_prefix
+from pipeline.prompting import choose_shots, conversation, spread_shots
 
 
 def record(name: str, label: str | None = None, system: str | None = None) -> dict[str, Any]:
@@ -29,19 +34,38 @@ def test_a_records_own_system_message_wins_over_the_projects() -> None:
 
 def test_shots_show_every_label_before_any_label_twice() -> None:
     train = [record(f"{label}{number}", label) for label in "abc" for number in range(5)]
-    chosen = choose_shots(train, 5, seed=1)
+    chosen = spread_shots(train, 5, seed=1)
     assert {shot["label"] for shot in chosen[:3]} == set("abc")
     assert len({shot["id"] for shot in chosen}) == 5
 
 
 def test_shots_depend_on_the_seed_and_not_on_the_order_of_the_file() -> None:
     train = [record(f"r{number:02}", "ab"[number % 2]) for number in range(20)]
-    assert choose_shots(train, 6, seed=3) == choose_shots(train[::-1], 6, seed=3)
-    assert choose_shots(train, 6, seed=3) != choose_shots(train, 6, seed=4)
+    assert spread_shots(train, 6, seed=3) == spread_shots(train[::-1], 6, seed=3)
+    assert spread_shots(train, 6, seed=3) != spread_shots(train, 6, seed=4)
+
+
+def test_the_nearest_shots_are_those_most_like_the_item_the_nearest_last() -> None:
+    train = [record("blue lamp"), record("red door"), record("red lamp in the hall"), record("garden")]
+    chosen = choose_shots(train, [record("red lamp")], 2, 0, "nearest")["red lamp"]
+    assert len(chosen) == 2 and chosen[-1]["id"] == "red lamp in the hall"
+
+
+def test_every_question_is_asked_with_its_own_passages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("prompts").mkdir()
+    Path("prompts/passages.txt").write_text("$passages | $question", "utf-8")
+    passages = {name: [{"id": name, "source": name, "text": f"fact {name} for $5"}] for name in ("a", "x")}
+    prompt = conversation(record("x"), "Be brief.", [record("a")], passages)
+    asked = [message["content"] for message in prompt]
+    assert asked == ["Be brief.", "fact a for $5 | ask a", "answer a", "fact x for $5 | ask x"]
+    Path("prompts/passages.txt").write_text("$pasages", "utf-8")
+    with pytest.raises(ProjectError, match="cannot be filled"):
+        conversation(record("x"), "", (), passages)
 
 
 def test_fewer_records_than_shots_are_all_shown() -> None:
-    assert len(choose_shots([record("a"), record("b")], 6, seed=0)) == 2
+    assert len(spread_shots([record("a"), record("b")], 6, seed=0)) == 2
 
 
 def test_the_shared_prefix_never_swallows_a_whole_prompt() -> None:

@@ -49,13 +49,13 @@ def test_break_even_does_not_depend_on_the_price(project: Path) -> None:
 
 def test_a_tuned_model_that_is_slower_never_pays_for_itself(project: Path) -> None:
     finish_project(project)
-    write_json(project / "reports/measured/evaluate.json", {"tuned": measure(240, 240 * 2.0, 60)})
+    write_json(project / "reports/measured/tuned.json", {"tuned": measure(240, 240 * 2.0, 60)})
     assert run()["break_even"]["requests"] == "never"
 
 
 def test_times_that_are_too_close_may_never_pay(project: Path) -> None:
     finish_project(project)
-    write_json(project / "reports/measured/evaluate.json", {"tuned": measure(240, 240 * 0.44, 60)})
+    write_json(project / "reports/measured/tuned.json", {"tuned": measure(240, 240 * 0.44, 60)})
     even = run()["break_even"]
     assert even["requests"]["high"] is None and "too close" in even["reason"]
 
@@ -108,8 +108,72 @@ def test_an_old_price_is_a_warning(project: Path, days: int, warned: bool) -> No
 
 def test_hosted_models_are_priced_by_the_token(project: Path) -> None:
     rates = "usd_per_million_input: 0.2, usd_per_million_output: 0.8"
-    finish_project(
-        project, prices=PRICES + "hosted:\n  small: {title: Small, " + rates + ", source: x, date: 2026-11-01}\n"
-    )
+    finish_project(project, prices=PRICES + "  small: {title: Small, " + rates + ", source: x, date: 2026-11-01}\n")
     arms = run()["hosted"]["small"]["arms"]
     assert arms["few_shot"]["typical"] == pytest.approx((520 * 0.2 + 24 * 0.8) / 1000)
+
+
+def test_every_route_is_priced_from_what_was_measured(project: Path) -> None:
+    finish_project(project)
+    owned = run()["ownership"]
+    assert list(owned["routes"]) == ["few_shot at Small model", "tuned, rented machine", "tuned, tuning service"]
+    hosted, rented, service = owned["routes"].values()
+    # 520 tokens in at 0.4 and 24 out at 1.6 dollars a million, 100,000 requests
+    assert hosted["usd_per_month"]["typical"] == pytest.approx(100_000 * (520 * 0.4 + 24 * 1.6) / 1e6)
+    assert rented["monthly"]["inference"] == pytest.approx(730 * 0.09), "one machine waits day and night"
+    assert rented["monthly"]["re-training"] == pytest.approx(372.4 * 0.09 / 3600 / 6, rel=1e-3)
+    assert service["once"]["training"] == pytest.approx(61440 * 0.5 / 1e6, rel=1e-3)
+    assert rented["usd_three_years"]["low"] < rented["usd_three_years"]["typical"] < rented["usd_three_years"]["high"]
+    assert rented["break_even"]["typical"] > 100_000 and "break_even" not in hosted
+    assert "a price list" in owned["sources"]["usd_per_hour"]
+
+
+def test_the_total_cost_is_the_same_on_every_run(project: Path) -> None:
+    finish_project(project)
+    assert run()["ownership"] == run()["ownership"]
+
+
+def test_an_own_machine_and_staff_are_counted_where_they_are_known(project: Path) -> None:
+    priced = PRICES.replace("usd_per_hour: null", "usd_per_hour: 0.8")
+    params = PARAMS.replace("hardware: cpu", "hardware: l4").replace(
+        "staff_usd_per_month: 0", "staff_usd_per_month: 900"
+    )
+    finish_project(project, params=params, prices=priced)
+    routes = run()["ownership"]["routes"]
+    own = routes["tuned, own machine"]["monthly"]
+    assert own["machines, written off"] == pytest.approx(3000 * 1.5 / 48, rel=1e-3) and own["staff"] == 900
+    assert routes["tuned, rented machine"]["monthly"]["staff"] == 900
+
+
+def test_the_tornado_ranks_the_figures_by_what_they_do_to_the_cost(project: Path) -> None:
+    finish_project(project, prices=PRICES.replace("typical: 0.09, high: 0.10", "typical: 0.09, high: 0.90"))
+    swings = run()["ownership"]["tornado"]["swings"]
+    assert swings[0]["figure"] == "usd_per_hour" and swings[0]["high"] == 0.9
+    widths = [abs(swing["usd_at_high"] - swing["usd_at_low"]) for swing in swings]
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_a_hosted_model_without_a_price_is_a_warning(project: Path) -> None:
+    finish_project(project, params=PARAMS.replace("hosted_model: small-model", "hosted_model: no-such-model"))
+    report = run()
+    assert any("no-such-model" in warning for warning in report["warnings"])
+    assert all("break_even" not in route for route in report["ownership"]["routes"].values())
+
+
+def test_the_plan_stands_beside_what_was_measured(project: Path) -> None:
+    finish_project(project)
+    band = {"low": 300.0, "typical": 400.0, "high": 600.0}
+    figures = {"training_seconds": band, "prompt_tokens/tuned": band, "never_measured": band}
+    write_json(project / "plan.json", {"hardware": "cpu", "figures": figures})
+    tokens, seconds = run()["plan"]
+    assert (seconds["measured"], seconds["within"]) == (372.4, True)
+    assert seconds["off"] == pytest.approx(372.4 / 400)
+    assert (tokens["figure"], tokens["measured"], tokens["within"]) == ("prompt_tokens/tuned", 60, False)
+
+
+def test_a_project_without_a_plan_says_nothing_and_a_broken_one_is_refused(project: Path) -> None:
+    finish_project(project)
+    assert run()["plan"] == []
+    (project / "plan.json").write_text("{")
+    with pytest.raises(ProjectError, match=r"plan\.json"):
+        cost.main()

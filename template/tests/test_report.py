@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from finished_project import PARAMS, TRAINING, finish_project, measure
+from finished_project import COMMON, PARAMS, RETRIEVAL_PARAMS, TRAINING, finish_project, measure
 
 from pipeline import cost, report
 from pipeline.charts import Bar, interval_chart, line_chart, ticks
@@ -127,7 +127,7 @@ def test_the_model_card_holds_nothing_that_differs_between_equal_runs(project: P
     first = report.CARD.read_bytes(), cost.USAGE.read_bytes()
     again = TRAINING | {"seconds": 1234.5, "device": "another", "peak_memory_gib": 9.9, "resumed": True, "steps": 7}
     write_json(project / "reports/measured/train.json", again)
-    write_json(project / "reports/measured/evaluate.json", {"tuned": measure(240, 99.0, 60)})
+    write_json(project / "reports/measured/tuned.json", {"tuned": measure(240, 99.0, 60)})
     run()
     assert (report.CARD.read_bytes(), cost.USAGE.read_bytes()) == first
 
@@ -192,3 +192,24 @@ def test_charts_stay_inside_their_frame() -> None:
         assert all(0 <= float(x) <= width for x in re.findall(r' c?x[12]?="([^"]+)"', svg))
         assert all(0 <= float(y) <= height for y in re.findall(r' c?y[12]?="([^"]+)"', svg))
         assert chart.get("role") == "img" and chart.find("title") is not None and chart.find("desc") is not None
+
+
+LEAN = {"zero_shot": 0.05, "few_shot": 0.1, "rag": 0.4, "rag_few_shot": 0.8}
+
+
+def test_a_project_without_training_is_reported_without_it(project: Path) -> None:
+    finish_project(project, shares=LEAN, params=COMMON + RETRIEVAL_PARAMS)
+    text = Elements(run()).text
+    for wanted in ("USE RAG", "Found among the passages", "Fixed by rag_few_shot", "Every pair of arms", "Slices"):
+        assert wanted in text, wanted
+    for absent in ("pays for itself", "Loss by step", "tuning", "tuned model"):
+        assert absent not in text, absent
+    verdict = json.loads(report.VERDICT.read_text())
+    assert verdict["ship"] == "rag_few_shot" and verdict["cost"]["break_even"] is None
+    assert "600 passages" in report.CARD.read_text("utf-8")
+
+
+def test_a_project_of_prompts_alone_is_reported(project: Path) -> None:
+    finish_project(project, shares={"zero_shot": 0.3, "few_shot": 0.8}, params=COMMON)
+    assert "USE THE PROMPT" in Elements(run()).text
+    assert "None: the base model is asked with a prompt" in report.CARD.read_text("utf-8")

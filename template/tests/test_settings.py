@@ -19,22 +19,22 @@ def changed(tmp_path: Path, old: str, new: str) -> Path:
 
 
 def test_the_emitted_parameters_are_valid() -> None:
-    assert load(ROOT / PARAMS).train.max_steps >= 1
+    assert load(ROOT / PARAMS).evaluate.bootstrap_samples >= 1
 
 
 def test_a_misspelt_knob_is_refused_with_the_right_spelling(tmp_path: Path) -> None:
-    with pytest.raises(ProjectError, match="learning_rat") as caught:
-        load(changed(tmp_path, "  learning_rate:", "  learning_rat:"))
-    assert "learning_rate" in caught.value.mend
+    with pytest.raises(ProjectError, match="max_new_token") as caught:
+        load(changed(tmp_path, "  max_new_tokens:", "  max_new_token:"))
+    assert "max_new_tokens" in caught.value.mend
 
 
 def test_a_value_of_the_wrong_type_is_refused_with_its_place(tmp_path: Path) -> None:
-    with pytest.raises(ProjectError, match=r"lora_rank"):
-        load(changed(tmp_path, "lora_rank: ", "lora_rank: many # "))
+    with pytest.raises(ProjectError, match=r"test_items"):
+        load(changed(tmp_path, "test_items: ", "test_items: many # "))
 
 
 def test_scientific_notation_is_a_number(tmp_path: Path) -> None:
-    assert load(changed(tmp_path, "learning_rate: ", "learning_rate: 5e-4 # ")).train.learning_rate == 5e-4
+    assert load(changed(tmp_path, "minimum_effect: ", "minimum_effect: 5e-4 # ")).evaluate.minimum_effect == 5e-4
 
 
 def test_a_settings_value_cannot_be_changed() -> None:

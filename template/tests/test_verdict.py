@@ -60,6 +60,52 @@ def test_retrieval_that_wins_is_named(settings: Settings) -> None:
     assert (verdict["decision"], verdict["ship"]) == ("USE RAG", "rag")
 
 
+def test_without_training_retrieval_has_to_beat_the_best_prompt(settings: Settings) -> None:
+    arms_of = {"zero_shot": hits(0.05), "few_shot": hits(0.3, seed=2), "rag": hits(0.4, seed=3)}
+    verdict = decide(arms(**arms_of, rag_few_shot=hits(0.8, seed=4)), settings)
+    assert (verdict["decision"], verdict["ship"]) == ("USE RAG", "rag_few_shot")
+    assert (verdict["challenger"], verdict["best_baseline"]) == ("rag_few_shot", "few_shot")
+    assert "points below rag_few_shot" in verdict["why_not"]["few_shot"]
+    assert verdict["why_not"].keys() == {"zero_shot", "few_shot", "rag"}
+
+
+def test_without_training_a_prompt_that_is_as_good_wins(settings: Settings) -> None:
+    verdict = decide(arms(zero_shot=hits(0.2), few_shot=hits(0.9, seed=2), rag=hits(0.5, seed=3)), settings)
+    assert (verdict["decision"], verdict["ship"]) == ("USE THE PROMPT", "few_shot")
+
+
+def test_without_training_a_draw_stays_open(settings: Settings) -> None:
+    verdict = decide(arms(zero_shot=hits(0.5), rag=hits(0.56, seed=2)), settings)
+    assert (verdict["decision"], verdict["ship"]) == ("INSUFFICIENT EVIDENCE", None)
+    assert "would settle it" in verdict["reason"]
+
+
+def test_prompts_alone_are_told_apart_and_the_best_is_used(settings: Settings) -> None:
+    verdict = decide(arms(zero_shot=hits(0.3), few_shot=hits(0.6, seed=2), endpoint_zero_shot=hits(0.9)), settings)
+    assert (verdict["decision"], verdict["ship"]) == ("USE THE PROMPT", "endpoint_zero_shot")
+    useless = decide(arms(zero_shot=hits(0.0), few_shot=hits(0.02, seed=2)), settings)
+    assert useless["decision"] == "COLLECT MORE DATA" and "retrieval" in useless["reason"]
+
+
+def test_tuning_that_loses_leaves_the_choice_between_retrieval_and_prompt(settings: Settings) -> None:
+    known = {"zero_shot": hits(0.2), "rag": hits(0.9, seed=2), "tuned": hits(0.3, seed=3)}
+    assert decide(arms(**known), settings)["decision"] == "USE RAG"
+    open_choice = {"zero_shot": hits(0.86), "rag": hits(0.9, seed=2), "tuned": hits(0.3, seed=3)}
+    assert decide(arms(**open_choice), settings)["decision"] == "INSUFFICIENT EVIDENCE"
+
+
+def test_of_two_tuned_arms_the_better_is_held_to_half_of_alpha(settings: Settings) -> None:
+    both = arms(zero_shot=hits(0.2), rag=hits(0.5, seed=2), tuned=hits(0.4, seed=3), tuned_rag=hits(0.9, seed=4))
+    verdict = decide(both, settings)
+    assert (verdict["decision"], verdict["ship"], verdict["best_baseline"]) == ("SHIP TUNED", "tuned_rag", "rag")
+    assert any("alpha = 0.025" in rule["detail"] for rule in verdict["trace"])
+
+
+def test_one_arm_alone_is_refused(settings: Settings) -> None:
+    with pytest.raises(ProjectError, match="one arm"):
+        decide(arms(zero_shot=hits(0.5)), settings)
+
+
 def test_a_gain_too_small_to_matter_keeps_the_prompt(settings: Settings) -> None:
     base = hits(0.9, 4000)
     verdict = decide(arms(few_shot=base, tuned=base | (hits(0.02, 4000, seed=2))), settings)

@@ -1,0 +1,1 @@
+"""What this project measures that the template does not know."""

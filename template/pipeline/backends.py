@@ -1,0 +1,138 @@
+"""Whatever answers chat prompts: a model in this process, or a server that speaks OpenAI's protocol. One interface."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, TypeAlias
+
+from pipeline.files import ProjectError, sha256_json
+from pipeline.model import STORE
+from pipeline.settings import EndpointSettings
+
+Message: TypeAlias = dict[str, str]
+Prompt: TypeAlias = Any  # what a backend computes on: token ids in this process, messages for a server
+Report: TypeAlias = Callable[[int], None]  # called with the number of prompts answered so far
+
+ANSWERS = STORE.parent / "answers"  # in the environment, shared by every checkout and experiment that uses it
+KEY_VARIABLE = "ENDPOINT_API_KEY"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer and what it took."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    finish: str  # "stop": the model ended its turn; "length": it ran into max_new_tokens
+    seconds: float  # its share of the batch's time; for a server, the request's time
+
+
+class Backend(Protocol):
+    """A model that answers. Every arm is a backend and a prompt policy."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything beside prompt and decoding that an answer depends on."""
+
+    def render(self, messages: Sequence[Message]) -> Prompt:
+        """A chat prompt as this backend computes on it, as JSON."""
+
+    def answer(
+        self, prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int
+    ) -> Iterator[tuple[Sequence[int], list[Answer]]]:
+        """Greedy answers, batch by batch, each with the places of its prompts."""
+
+
+class Endpoint:
+    """A server that speaks OpenAI's chat protocol: a hosted model, vLLM, llama-server, or this project's own."""
+
+    def __init__(self, settings: EndpointSettings, api_key: str | None = None) -> None:
+        from openai import OpenAI
+
+        self.settings = settings
+        self.client = OpenAI(base_url=settings.base_url, api_key=api_key or os.environ.get(KEY_VARIABLE) or "none")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"base_url": self.settings.base_url, "model": self.settings.model}
+
+    def render(self, messages: Sequence[Message]) -> Prompt:
+        return list(messages)
+
+    def answer(
+        self, prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int
+    ) -> Iterator[tuple[Sequence[int], list[Answer]]]:
+        with ThreadPoolExecutor(min(batch_size, self.settings.concurrency)) as pool:
+            for start in range(0, len(prompts), self.settings.concurrency):
+                places = range(start, min(len(prompts), start + self.settings.concurrency))
+                yield places, list(pool.map(lambda place: self._ask(prompts[place], max_new_tokens), places))
+
+    def _ask(self, messages: list[Message], max_new_tokens: int) -> Answer:
+        from openai import OpenAIError
+
+        start = time.perf_counter()
+        try:
+            response = self.client.chat.completions.create(
+                model=self.settings.model,
+                messages=messages,  # type: ignore[arg-type]
+                max_tokens=max_new_tokens,
+                temperature=0,
+            )
+        except OpenAIError as error:
+            where = f"{self.settings.base_url}, model {self.settings.model}"
+            mend = f"check evaluate.endpoint in params.yaml, and {KEY_VARIABLE}"
+            raise ProjectError(f"the endpoint refused: {type(error).__name__}: {error}", where, mend) from None
+        choice, usage = response.choices[0], response.usage
+        tokens = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
+        text = (choice.message.content or "").strip()
+        return Answer(text, *tokens, choice.finish_reason, time.perf_counter() - start)
+
+
+class AnswerCache:
+    """Answers that were computed before, by the hash of backend, prompt and decoding. One append-only file a backend.
+
+    An interrupted run so goes on where it stopped, and an experiment computes only what it changes. The seconds are
+    kept with the answers: the measurement of a cached arm is the one that was made when it was computed.
+    """
+
+    def __init__(self, identity: dict[str, Any]) -> None:
+        self.path = ANSWERS / f"{sha256_json(identity)[:16]}.jsonl"
+        self.known: dict[str, Answer] = {}
+        for line in self.path.read_bytes().splitlines() if self.path.exists() else []:
+            try:
+                row = json.loads(line)
+                key = row.pop("key")
+                self.known[key] = Answer(**row)
+            except (ValueError, KeyError, TypeError):
+                continue  # the line that a killed run was writing
+
+    def add(self, answers: dict[str, Answer]) -> None:
+        """Keep answers, on disk before anything else happens."""
+        self.known |= answers
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lines = [json.dumps({"key": key, **asdict(answer)}, ensure_ascii=False) for key, answer in answers.items()]
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write("\n" + "\n".join(lines))
+
+
+def answer_all(
+    backend: Backend,
+    prompts: Sequence[Prompt],
+    max_new_tokens: int,
+    batch_size: int,
+    report: Report = lambda done: None,
+) -> list[Answer]:
+    """Answers in the order of the prompts; those that were computed before come from the cache."""
+    cache = AnswerCache(backend.identity)
+    keys = [sha256_json([prompt, max_new_tokens, batch_size]) for prompt in prompts]
+    missing = [place for place, key in enumerate(keys) if key not in cache.known]
+    done = len(prompts) - len(missing)
+    for batch, answers in backend.answer([prompts[place] for place in missing], max_new_tokens, batch_size):
+        cache.add({keys[missing[number]]: answer for number, answer in zip(batch, answers, strict=True)})
+        done += len(answers)
+        report(done)
+    return [cache.known[key] for key in keys]

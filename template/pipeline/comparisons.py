@@ -1,0 +1,76 @@
+"""The report's comparisons of all arms: why each one is not shipped, every pair, and slices of the benchmark."""
+
+from xml.etree.ElementTree import Element
+
+from pipeline.facts import Facts
+from pipeline.markup import Node, h, table
+from pipeline.wording import in_order, p_value, points
+
+
+def why_not(facts: Facts) -> Element:
+    """One line for every arm that is not the one to ship."""
+    reasons = facts.scores["verdict"]["why_not"]
+    lines = [h("li", h("strong", arm), f": {reasons[arm]}.") for arm in in_order(reasons)]
+    return h("section", h("h2", "The other arms"), h("ul", *lines))
+
+
+def judged(facts: Facts) -> Element | None:
+    """What the judging model prefers, or why it is not believed."""
+    j = facts.judge
+    if j is None:
+        return None
+    k = j["kappa"]
+    agreement = (
+        f"{j['model']} against {j['items']} human judgements: agreement {j['agreement']:.0%}, kappa {k['mean']:.2f} "
+        f"[{k['low']:.2f}, {k['high']:.2f}], {j['swap_consistency']:.0%} of its choices survive a swap, "
+        f"{j['unparsable']} replies named no choice."
+    )
+    if not j["qualified"]:
+        told = h("p", f"Its verdicts are withheld: {'; '.join(j['reasons'])}.", class_="warning")
+        return h("section", h("h2", "Judge"), h("p", agreement), told)
+    p = j["preference"]
+    text = (
+        f"{facts.challenger} against {facts.incumbent}: {p['wins']} wins, {p['ties']} ties, {p['losses']} losses, "
+        f"{p['unparsable']} errors; preference for longer answers {p['length_coefficient']:+.2f} (0: none)."
+    )
+    return h("section", h("h2", "Judge"), h("p", agreement), h("p", text))
+
+
+def pairs(facts: Facts) -> Element:
+    """Every pair of arms, and how many items a difference takes."""
+    rows: list[list[Node]] = [
+        [
+            f"{pair['first']} - {pair['second']}",
+            points(pair["mean"], sign=True),
+            f"[{100 * pair['low']:.1f}, {100 * pair['high']:.1f}]",
+            p_value(pair["p_holm"]),
+        ]
+        for pair in facts.scores["pairs"]
+    ]
+    power = facts.scores["power"]
+    chances = sorted({row["power"] for row in power})
+    sizes: list[list[Node]] = [
+        [points(effect), *(f"{row['items']:,}" for row in power if row["effect"] == effect)]
+        for effect in sorted({row["effect"] for row in power})
+    ]
+    caption = "Items a benchmark needs to find a difference, by the chance of finding it"
+    return h(
+        "section",
+        h("h2", "Every pair of arms"),
+        table(["Pair", "Difference", "Interval", "p, Holm over all pairs"], rows, "Paired, on the same items"),
+        table(["Difference", *(f"{chance:.0%}" for chance in chances)], sizes, caption),
+    )
+
+
+def slices(facts: Facts) -> Element | None:
+    """The primary metric of every arm in each slice; too few items for a test."""
+    found = facts.scores["slices"]
+    if not found:
+        return None
+    arms = list(facts.scores["arms"])
+    rows: list[list[Node]] = [
+        [f"{row['by']}: {row['slice']}", str(row["items"]), *(f"{100 * row['scores'][arm]:.0f}%" for arm in arms)]
+        for row in found
+    ]
+    caption = f"{facts.scores['primary_metric']} by slice; small slices say little, and none was tested"
+    return h("section", h("h2", "Slices"), table(["Slice", "Items", *arms], rows, caption))

@@ -1,0 +1,100 @@
+"""Stage `index`: documents to passages, and the passages of every record, with how well they are found."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pipeline.files import read_jsonl, run_stage, write_json, write_jsonl
+from pipeline.item_metrics import contains, normalise
+from pipeline.prompting import RETRIEVED, Passage, Record
+from pipeline.retrieval.chunks import KNOWLEDGE, read_passages
+from pipeline.retrieval.embedder import Embedder
+from pipeline.retrieval.ranking import ndcg_at, recall_at, reciprocal_rank
+from pipeline.retrieval.search import Search
+from pipeline.runtime import prepare
+from pipeline.settings import load
+
+SPLITS = {
+    "train": Path("data/curated/train.jsonl"),
+    "dev": Path("data/eval/dev.jsonl"),
+    "test": Path("data/eval/test.jsonl"),
+}
+REPORT = Path("reports/retrieval.json")
+RANKINGS = ("bm25", "dense", "fused")
+NDCG_DEPTH = 10
+SMOKE_PASSAGES = 200
+
+
+def main() -> None:
+    settings = load()
+    knobs = settings.retrieval
+    prepare(settings.seed)
+    passages = read_passages(KNOWLEDGE, knobs.chunk_words, knobs.overlap_words)
+    embedder = Embedder(knobs.embedder)
+    search = Search.build(passages[:SMOKE_PASSAGES] if settings.smoke else passages, embedder)
+    search.save()
+    for split, path in SPLITS.items():
+        records = read_jsonl(path)
+        found = search.find([question(record) for record in records], knobs)
+        rows = zip(records, found, strict=True)
+        write_jsonl(RETRIEVED / f"{split}.jsonl", ({"id": r["id"], "passages": best} for r, best in rows))
+    report: dict[str, Any] = {
+        "documents": len({passage["source"] for passage in search.passages}),
+        "passages": len(search.passages),
+        "embedder_sha256": embedder.sha256,
+        "ranking": knobs.ranking,
+        "depth": knobs.passages,
+        "rankings": measure(search, read_jsonl(SPLITS["test"]), knobs.passages),
+    }
+    write_json(REPORT, report)
+    print(f"{report['passages']} passages of {report['documents']} documents")
+    for name, scores in report["rankings"].items():
+        print(f"  {name}: " + ", ".join(f"{metric} {value:.3f}" for metric, value in scores.items()))
+
+
+def question(record: Record) -> str:
+    """What is searched for: the record's last user turn."""
+    return str(next(turn["content"] for turn in reversed(record["messages"][:-1]) if turn["role"] == "user"))
+
+
+def measure(search: Search, records: Sequence[Record], depth: int) -> dict[str, Any]:
+    """Recall, mean reciprocal rank and nDCG of each ranking over the records."""
+    relevant = [relevant_passages(record, search.passages) for record in records]
+    report = {}
+    for ranking in RANKINGS:
+        ranked = search.rank([question(record) for record in records], ranking)
+        pairs = list(zip(ranked, relevant, strict=True))
+        report[ranking] = {
+            "recall_at_1": _mean([recall_at(places, wanted, 1) for places, wanted in pairs]),
+            f"recall_at_{depth}": _mean([recall_at(places, wanted, depth) for places, wanted in pairs]),
+            "mrr": _mean([reciprocal_rank(places, wanted) for places, wanted in pairs]),
+            f"ndcg_at_{NDCG_DEPTH}": _mean([ndcg_at(places, wanted, NDCG_DEPTH) for places, wanted in pairs]),
+        }
+    return report
+
+
+def relevant_passages(record: Record, passages: Sequence[Passage]) -> set[int]:
+    """Places of the passages that state the expected answer; of the record's own document, if its group names one."""
+    answer = record["messages"][-1]["content"]
+    wanted = normalise(answer)
+    own = {place for place, passage in enumerate(passages) if document_name(passage["source"]) == record["group"]}
+    places = own or range(len(passages))
+    return {
+        place
+        for place in places
+        if wanted in passages[place]["text"].casefold() or contains(answer, passages[place]["text"])
+    }
+
+
+def document_name(source: str) -> str:
+    """A document's path without folders and ending."""
+    return PurePosixPath(source).stem if "/" in source or "." in source else source
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(sum(values) / len(values), 6) if values else 0.0
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage(main))

@@ -1,0 +1,1 @@
+"""Documents to passages, passages to an index, questions to passages."""

@@ -1,0 +1,138 @@
+"""Backends: a real server over HTTP, and the cache of answers."""
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import backends
+from pipeline.arms import answer_items
+from pipeline.backends import Answer, Endpoint, Prompt, answer_all
+from pipeline.files import ProjectError
+from pipeline.prompting import Policy
+from pipeline.settings import EndpointSettings, EvaluateSettings
+
+KNOBS = EvaluateSettings(
+    primary_metric="exact_match",
+    minimum_effect=0.05,
+    alpha=0.05,
+    prompt="prompted",
+    shots=[2],
+    shot_selection="spread",
+    max_new_tokens=8,
+    batch_size=4,
+    bootstrap_samples=100,
+    endpoint=None,
+)
+
+
+class Echo(BaseHTTPRequestHandler):
+    """A server that speaks the protocol and repeats the question; without the right key it refuses."""
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        allowed = self.headers["Authorization"] == "Bearer secret"
+        message = {"role": "assistant", "content": request["messages"][-1]["content"].upper()}
+        body = {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": request["model"],
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9},
+        }
+        data = json.dumps(body if allowed else {"error": {"message": "wrong key"}}).encode()
+        self.send_response(200 if allowed else 401)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *arguments: Any) -> None:
+        """Silence."""
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+        server.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "ANSWERS", tmp_path / "answers")
+    monkeypatch.chdir(tmp_path)
+
+
+def record(number: int) -> dict[str, Any]:
+    turns = [{"role": "user", "content": f"ask {number}"}, {"role": "assistant", "content": f"ASK {number}"}]
+    return {"id": str(number), "label": None, "group": None, "messages": turns}
+
+
+def test_an_endpoint_is_an_arm_like_any_other(url: str) -> None:
+    endpoint = Endpoint(EndpointSettings(url, "echo", 3), api_key="secret")
+    items = [record(number) for number in range(8)]
+    rows, measured = answer_items("endpoint_zero_shot", endpoint, items, Policy("Be loud."), KNOBS)
+    assert [row["answer"] for row in rows] == [f"ASK {number}" for number in range(8)]
+    assert measured["prompt_tokens"] == 56 and measured["items"] == 8 and measured["seconds"] > 0
+    lines = Path("reports/measured/latency/endpoint_zero_shot.jsonl").read_text("utf-8").splitlines()
+    assert len(lines) == 8
+
+
+def test_a_refusal_of_the_endpoint_is_told(url: str) -> None:
+    endpoint = Endpoint(EndpointSettings(url, "echo", 1), api_key="wrong")
+    with pytest.raises(ProjectError, match="401") as caught:
+        answer_all(endpoint, [endpoint.render([{"role": "user", "content": "x"}])], 8, 1)
+    assert "ENDPOINT_API_KEY" in caught.value.mend
+
+
+class Counting:
+    """A backend that counts what it is asked."""
+
+    def __init__(self, name: str = "a", fail_after: int = 99) -> None:
+        self.identity = {"name": name}
+        self.asked: list[Prompt] = []
+        self.fail_after = fail_after
+
+    def render(self, messages: Sequence[dict[str, str]]) -> Prompt:
+        return [len(messages)]
+
+    def answer(
+        self, prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int
+    ) -> Iterator[tuple[Sequence[int], list[Answer]]]:
+        for place, prompt in enumerate(prompts):
+            if len(self.asked) == self.fail_after:
+                raise KeyboardInterrupt
+            self.asked.append(prompt)
+            yield [place], [Answer(f"answer {prompt}", 1, 1, "stop", 0.5)]
+
+
+def test_a_second_time_nothing_is_computed() -> None:
+    first, again = Counting(), Counting()
+    prompts = [[1], [2], [3]]
+    assert answer_all(first, prompts, 8, 4) == answer_all(again, prompts, 8, 4)
+    assert len(first.asked) == 3 and again.asked == []
+
+
+def test_another_model_prompt_or_decoding_is_computed_anew() -> None:
+    answer_all(Counting(), [[1]], 8, 4)
+    for backend, prompt, tokens in ((Counting("b"), [1], 8), (Counting(), [2], 8), (Counting(), [1], 9)):
+        answer_all(backend, [prompt], tokens, 4)
+        assert len(backend.asked) == 1
+
+
+def test_an_interrupted_arm_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    prompts = [[number] for number in range(6)]
+    with pytest.raises(KeyboardInterrupt):
+        answer_all(Counting(fail_after=4), prompts, 8, 4)
+    (kept,) = (tmp_path / "answers").glob("*.jsonl")
+    kept.write_text(kept.read_text("utf-8") + '\n{"key": "torn', "utf-8")  # the line a killed run was writing
+    rest = Counting()
+    assert [answer.text for answer in answer_all(rest, prompts, 8, 4)] == [f"answer {p}" for p in prompts]
+    assert rest.asked == [[4], [5]]

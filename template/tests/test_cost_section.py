@@ -1,0 +1,78 @@
+"""The report's sections on total cost of ownership and on the plan."""
+
+from pathlib import Path
+
+import pytest
+from finished_project import PARAMS, PRICES, finish_project
+
+from pipeline import cost, report
+from pipeline.cost_section import crossing, off
+from pipeline.files import write_json
+from pipeline.tornado import tornado_chart
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def page() -> str:
+    cost.main()
+    report.main()
+    return report.PAGE.read_text("utf-8")
+
+
+def test_the_report_sets_every_route_side_by_side_with_a_tornado(project: Path) -> None:
+    finish_project(project)
+    text = page()
+    section = text.partition("Total cost of ownership</h2>")[2].partition("</section>")[0]
+    for wanted in ("few_shot at Small model", "tuned, rented machine", "tuning service", "re-training", "requests"):
+        assert wanted in section, wanted
+    assert "<svg" in section and "usd per hour" in section and "a price list" in section
+    assert "The plan and what came of it" not in text, "a project without a plan has no such section"
+
+
+def test_the_report_says_how_far_off_the_plan_was(project: Path) -> None:
+    finish_project(project)
+    near, far = {"low": 200, "typical": 372.4, "high": 600}, {"low": 1, "typical": 2, "high": 3}
+    write_json(project / "plan.json", {"figures": {"training_seconds": near, "prompt_tokens/tuned": far}})
+    section = page().partition("The plan and what came of it</h2>")[2].partition("</section>")[0]
+    assert "1 of 2 figures came out inside" in section
+    assert "prompt tokens, tuned" in section and "30.0 times" in section and "+0%" in section
+
+
+def test_a_machine_without_a_price_leaves_its_routes_out(project: Path) -> None:
+    finish_project(project, params=PARAMS.replace("hardware: cpu", "hardware: l4"), prices=PRICES)
+    section = page().partition("Total cost of ownership</h2>")[2].partition("</section>")[0]
+    assert "own machine" in section and "rented machine" not in section and "<svg" not in section
+
+
+@pytest.mark.parametrize(
+    ("volume", "said"),
+    [
+        (None, ""),
+        ({"low": None, "typical": None, "high": None}, "never"),
+        ({"low": 0.0, "typical": 0.0, "high": 0.0}, "the first request"),
+        ({"low": 100.0, "typical": 200.0, "high": 300.0}, "200 a month [100, 300]"),
+        ({"low": 100.0, "typical": None, "high": None}, "at least 100 a month, perhaps never"),
+    ],
+)
+def test_where_routes_cross_in_words(volume: dict[str, float | None] | None, said: str) -> None:
+    assert crossing(volume) == said
+
+
+def test_how_far_off_in_words() -> None:
+    assert (off(0.5), off(1.25), off(7.0), off(None)) == ("-50%", "+25%", "7.0 times", "")
+
+
+def test_the_tornado_stays_inside_its_frame_and_is_spoken() -> None:
+    swings = [
+        {"figure": "usd_per_hour", "low": 1.0, "high": 12.0, "usd_at_low": 900.0, "usd_at_high": 90000.0},
+        {"figure": "utilisation", "low": 0.2, "high": 0.8, "usd_at_low": 5000.0, "usd_at_high": 2000.0},
+    ]
+    chart = tornado_chart(swings)
+    bars = [(float(r.get("x", 0)), float(r.get("width", 0))) for r in chart.iter("rect")]
+    assert len(bars) == 2 and all(x >= 190 and x + width <= 720 - 150 + 1 for x, width in bars)
+    assert bars[0][1] > bars[1][1]
+    assert "usd per hour from $900.00 to $90,000.00" in (chart.findtext("desc") or "")

