@@ -13,6 +13,7 @@ COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
     "tunesmith --help": [sys.executable, "-m", "tunesmith", "--help"],
     "tunesmith catalog": [sys.executable, "-m", "tunesmith", "catalog"],
+    "tunesmith plan": [sys.executable, "-m", "tunesmith", "plan", "--defaults"],
     "copier --help": [sys.executable, "-m", "copier", "--help"],
 }
 

@@ -1,16 +1,13 @@
-"""The catalogues: models, hardware with prices, and the support matrix."""
+"""The catalogues: models, hardware, and the support matrix. Prices are in costs/prices.py."""
 
-import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import yaml
 
 from tunesmith import resources
-
-STALE_AFTER_DAYS = 90
 
 
 @dataclass(frozen=True)
@@ -26,25 +23,33 @@ class Model:
     parameters: int
     architecture: Mapping[str, Any]
     context_length: int
+    chat_template: str
+    figures: Mapping[str, Any]  # source and date of the architecture
     file: str = ""
     sha256: str = ""
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """One row of schemas/catalog/hardware.yaml; memory in GiB, prices in US dollars an hour."""
+    """One row of schemas/catalog/hardware.yaml; memory in GiB.
+
+    ``tflops`` is 10**12 dense operations a second in 16 bits; ``bandwidth_gb_s`` is 10**9 bytes a second.
+    """
 
     key: str
     title: str
     memory_gib: float
     bf16: bool
-    usd_per_hour: Mapping[str, float]
-    source: str
-    date: dt.date
+    generation: str
+    tflops: float
+    bandwidth_gb_s: float
+    watts: float
+    figures: Mapping[str, Any]  # source and date of the figures
 
-    def stale(self, today: dt.date) -> bool:
-        """Whether the price is older than 90 days."""
-        return (today - self.date).days > STALE_AFTER_DAYS
+    @property
+    def cpu(self) -> bool:
+        """Whether the device is a processor rather than an accelerator."""
+        return self.generation == "cpu"
 
 
 @dataclass(frozen=True)
@@ -56,18 +61,26 @@ class Refusal:
     reason: str
     instead: Mapping[str, str]
     today: str = ""
+    unbuilt: str = ""  # the nearest combination is possible, and planned itself
 
     def __str__(self) -> str:
         change = ", ".join(f"{key}: {value}" for key, value in self.instead.items())
         if self.state == "impossible":
-            return f"impossible: {self.reason}; nearest that works: {change}"
+            return f"impossible: {self.reason}; nearest that works: {change}{self.unbuilt}"
         return f"planned, not built yet: {self.reason}; today use {change} ({self.today})"
 
 
 @cache
 def _load(*names: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load(resources.schema_file(*names).read_text(encoding="utf-8"))
+    # libyaml's loader reads the same values about ten times as fast; PyYAML without it has only the other.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loaded: dict[str, Any] = yaml.load(resources.schema_file(*names).read_text(encoding="utf-8"), Loader=loader)
     return loaded
+
+
+def table(name: str) -> dict[str, Any]:
+    """A file of schemas/catalog/ as written."""
+    return _load("catalog", name)
 
 
 @cache
@@ -82,6 +95,17 @@ def hardware() -> dict[str, Hardware]:
     return {key: Hardware(key=key, **row) for key, row in _load("catalog", "hardware.yaml")["hardware"].items()}
 
 
+def frameworks() -> dict[str, dict[str, Any]]:
+    """The framework profiles as written; `planner.setup.profiles` reads them."""
+    rows: dict[str, dict[str, Any]] = _load("catalog", "frameworks.yaml")["frameworks"]
+    return rows
+
+
+def throughput() -> dict[str, Any]:
+    """The constants of utilisation as written; `planner.time.throughput` reads them."""
+    return _load("catalog", "throughput.yaml")
+
+
 def support_rules() -> dict[str, Any]:
     """The support matrix as written."""
     return _load("support_matrix.yaml")
@@ -93,9 +117,24 @@ def decision_tree() -> dict[str, Any]:
 
 
 def refusals(answers: Mapping[str, Any]) -> list[Refusal]:
-    """Reasons why this combination cannot be generated; empty when it is built."""
-    found = _matching("impossible", answers)
-    return found or _matching("planned", answers)
+    """Reasons why this combination cannot be generated; empty when it is built.
+
+    A key that is part of something impossible is not reported as planned too.
+    """
+    impossible = [replace(refusal, unbuilt=_unbuilt(refusal, answers)) for refusal in _matching("impossible", answers)]
+    settled = {key for refusal in impossible for key in refusal.keys}
+    return impossible + [refusal for refusal in _matching("planned", answers) if not settled & set(refusal.keys)]
+
+
+def _unbuilt(refusal: Refusal, answers: Mapping[str, Any]) -> str:
+    """What to do today when the nearest combination that works is not built yet."""
+    planned = _matching("planned", {**answers, **refusal.instead})
+    changes = {
+        key: value for other in planned if set(other.keys) & set(refusal.keys) for key, value in other.instead.items()
+    }
+    if not changes:
+        return ""
+    return f" (planned, not built yet; today use {', '.join(f'{key}: {value}' for key, value in changes.items())})"
 
 
 def _matching(state: str, answers: Mapping[str, Any]) -> list[Refusal]:

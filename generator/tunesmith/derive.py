@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from tunesmith import catalog, console, resources
-from tunesmith.questions import CATALOGUE, PLANNER, Question, groups, knobs, questions
+from tunesmith import catalog, console, resources, tree_page
+from tunesmith.questions import CATALOGUE, PLANNER, Question, example_answers, groups, knobs, questions
 
 BANNER = (
     "# QUESTIONS: written by `python -m tunesmith.questions --write` from schemas/spec.schema.json; edit that file."
@@ -87,7 +87,13 @@ def _default(question: Question) -> Any:
     if question.knob:
         key = question.key
         return f"{{{{ pin_{key} | default(plan_{key} | default(safe.{key})) }}}}"
-    return question.default
+    if question.was:  # plain copier carries the answer too
+        former = "".join(f"{name} | default(" for name in question.was)
+        return f"{{{{ {former}{question.default!r}{')' * len(question.was)} }}}}"
+    table = {name: answers[question.key] for name, answers in example_answers().items() if question.key in answers}
+    if question.key == "example" or all(value == question.default for value in table.values()):
+        return question.default
+    return f"{{{{ {table!r}.get(example, {question.default!r}) }}}}"
 
 
 def _choices(question: Question) -> Any:
@@ -181,7 +187,12 @@ def _limits_text(question: Question) -> str:
 def derived() -> dict[Path, str]:
     """Each derived file with the content that it should have."""
     copier = resources.root() / "copier.yml"
-    return {copier: copier_file(copier.read_text(encoding="utf-8")), resources.root() / "docs" / "spec.md": docs_page()}
+    docs = resources.root() / "docs"
+    return {
+        copier: copier_file(copier.read_text(encoding="utf-8")),
+        docs / "spec.md": docs_page(),
+        docs / "decision-tree.md": tree_page.page(),
+    }
 
 
 def main() -> int:

@@ -13,6 +13,8 @@ from tunesmith import resources
 
 PLANNER = "planner"
 CATALOGUE = "catalogue"
+RECORDED = "plan_estimates"  # in the answers of a project: the estimate of its day, as one line of JSON
+EXAMPLE_GROUPS = ("data", "evaluation")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Question:
     enum: tuple[Any, ...] = ()
     unit: str = ""
     knob: str = ""  # "planner" or "catalogue": computed unless the spec pins it
+    was: tuple[str, ...] = ()  # keys that it had in earlier versions; their answers are carried over
     multiline: bool = False
     pattern_help: str = ""
     when: Mapping[str, Any] = field(default_factory=dict)
@@ -71,6 +74,7 @@ def _question(key: str, definition: Mapping[str, Any]) -> Question:
         enum=tuple(definition.get("enum", ())),
         unit=definition.get("x-unit", ""),
         knob=definition.get("x-knob", ""),
+        was=tuple(definition.get("x-was", ())),
         multiline=definition.get("x-multiline", False),
         pattern_help=definition.get("x-pattern-help", ""),
         when=definition.get("x-when", {}),
@@ -89,9 +93,30 @@ def knobs() -> dict[str, Question]:
     return {key: question for key, question in questions().items() if question.knob}
 
 
-def defaults() -> dict[str, Any]:
-    """Default of each question that is not a knob."""
-    return {key: question.default for key, question in questions().items() if not question.knob}
+def routine_groups() -> frozenset[str]:
+    """Groups whose defaults suit most projects: the wizard offers them whole before it asks one by one."""
+    return frozenset(schema()["x-routine-groups"])
+
+
+def defaults(example: Any = "none") -> dict[str, Any]:
+    """Default of each question that is not a knob. An example brings its own answers about data and evaluation."""
+    plain = {key: question.default for key, question in questions().items() if not question.knob}
+    return plain | (example_answers().get(example, {}) if isinstance(example, str) else {})
+
+
+@cache
+def example_answers() -> dict[str, dict[str, Any]]:
+    """What each example's spec says about data and evaluation: with the example, nothing else would run."""
+    from tunesmith import flat_yaml
+
+    return {
+        name: {
+            key: value
+            for key, value in flat_yaml.read(str(path), path.read_bytes()).values.items()
+            if key in questions() and questions()[key].group in EXAMPLE_GROUPS and not questions()[key].knob
+        }
+        for name, path in resources.examples().items()
+    }
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import json
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from tunesmith import catalog, flat_yaml
 from tunesmith.errors import FileProblem, Problem, SpecError, nearest
 from tunesmith.flat_yaml import Document
-from tunesmith.questions import Question, defaults, knobs, questions, schema
+from tunesmith.questions import RECORDED, Question, defaults, knobs, questions, schema
 
 TYPE_NAMES = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
 
@@ -69,14 +69,14 @@ def validate(document: Document) -> Spec:
     problems += [
         problem for key, value in values.items() for problem in value_problems(key, value, document.lines.get(key))
     ]
-    if not problems:
-        problems += _rule_problems(values, document.lines)
-    if not problems:
-        problems += _support_problems(values, document.lines)
+    # A key at fault has no value to judge others by; everything else is judged all the same.
+    faulty = {problem.key for problem in problems}
+    problems += _rule_problems(values, document.lines, faulty)
+    problems += _support_problems(values, document.lines, faulty | {problem.key for problem in problems})
     if problems:
         raise SpecError(document.source, sorted(problems, key=lambda problem: problem.line or 0))
     pinned = {key: values[key] for key in knobs() if key in values}
-    answers = {key: values.get(key, default) for key, default in defaults().items()}
+    answers = {key: values.get(key, default) for key, default in defaults(values.get("example")).items()}
     return Spec(answers, pinned, frozenset(values))
 
 
@@ -87,7 +87,7 @@ def _known(document: Document, problems: list[Problem]) -> dict[str, Any]:
         name = key.removeprefix("pin_") if key.removeprefix("pin_") in knobs() else key
         if name in questions():
             values[name] = value
-        elif key not in ("_commit", "_src_path") and key.removeprefix("plan_") not in knobs():
+        elif key not in ("_commit", "_src_path", RECORDED) and key.removeprefix("plan_") not in knobs():
             line = document.lines.get(key)
             problems.append(Problem(key, "unknown key", line, nearest=nearest(key, questions())))
     return values
@@ -145,13 +145,12 @@ def _text_fault(question: Question, value: str) -> str:
         value.encode()
     except UnicodeEncodeError:
         return "holds half of a surrogate pair, which is no character"
-    newline = "\n" if question.multiline else ""
-    if any(unicodedata.category(character) == "Cc" and character not in newline for character in value):
-        return (
-            "holds a control character"
-            if question.multiline
-            else "holds a line break or control character; one line is needed"
-        )
+    usual = "\n\t" if question.multiline else ""
+    for position, character in enumerate(value, start=1):
+        if unicodedata.category(character) == "Cc" and character not in usual:
+            kind = "a line break or control character" if not question.multiline else "a control character"
+            mend = "; one line is needed" if not question.multiline else ""
+            return f"holds {kind} (U+{ord(character):04X}, character {position}){mend}"
     return ""
 
 
@@ -181,20 +180,24 @@ def _validator(key: str) -> Any:
     return Draft202012Validator(schema()["properties"][key])
 
 
-def _rule_problems(values: Mapping[str, Any], lines: Mapping[str, int]) -> list[Problem]:
+def _rule_problems(values: Mapping[str, Any], lines: Mapping[str, int], faulty: Container[str]) -> list[Problem]:
     """Cross-field rules of the schema (its ``allOf``), with a catalogue model's source filled in."""
     from jsonschema import Draft202012Validator
 
-    instance = {**defaults(), **_from_catalogue(values), **values}
+    instance = {**defaults(values.get("example")), **_from_catalogue(values), **values}
     problems = []
     for rule in schema()["allOf"]:
+        if any(key in faulty for key in rule["if"]["properties"]):
+            continue
         broken: set[str] = set()
         for error in Draft202012Validator(rule).iter_errors(instance):
             missing = (
                 [key for key in error.validator_value if key not in instance] if error.validator == "required" else []
             )
             broken.update(missing or [str(error.path[0])])
-        problems += [_rule_problem(key, rule, instance, lines) for key in questions() if key in broken]
+        problems += [
+            _rule_problem(key, rule, instance, lines) for key in questions() if key in broken and key not in faulty
+        ]
     return problems
 
 
@@ -216,12 +219,16 @@ def _rule_problem(key: str, rule: Mapping[str, Any], instance: Mapping[str, Any]
     return Problem(key, f"{message} with {condition} ({rule['$comment']})", lines.get(key), allowed)
 
 
-def _support_problems(values: Mapping[str, Any], lines: Mapping[str, int]) -> list[Problem]:
-    combined = {**defaults(), **values}
+def _support_problems(values: Mapping[str, Any], lines: Mapping[str, int], faulty: Container[str]) -> list[Problem]:
+    combined = {**defaults(values.get("example")), **values}
     problems = []
     for refusal in catalog.refusals(combined):
+        if any(key in faulty for key in refusal.keys):
+            continue
         written = [key for key in refusal.keys if key in values] or list(refusal.keys)
         key = written[0]
-        combination = ", ".join(f"{name}: {combined[name]}" for name in refusal.keys)
+        combination = ", ".join(
+            str(combined[name]) if name == key else f"{name}: {combined[name]}" for name in refusal.keys
+        )
         problems.append(Problem(key, f"{combination} is {refusal}", lines.get(key)))
     return problems

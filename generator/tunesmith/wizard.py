@@ -1,17 +1,18 @@
 """Asks the questions that matter, group by group, each with its reason and default; ends with a summary to confirm."""
 
 import argparse
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import questionary
 
-from tunesmith import catalog, console, flat_yaml, spec
+from tunesmith import catalog, console, decision, flat_yaml, spec
 from tunesmith.decision import advise
 from tunesmith.flat_yaml import Document
 from tunesmith.planner.resolve import resolve
-from tunesmith.questions import Question, defaults, groups, questions
+from tunesmith.questions import Question, defaults, groups, questions, routine_groups
 
 
 def confirm_subdir(path: Path, outer: Path) -> bool:
@@ -29,9 +30,10 @@ def ask(options: argparse.Namespace, preset: Mapping[str, Any], only_group: str 
         KeyboardInterrupt: the user pressed Ctrl-C or did not confirm.
     """
     answers = dict(preset)
+    suggested = _suggested(options)
     for group, title in groups().items():
         if only_group in ("", group):
-            _ask_group(group, title, answers, _suggested(options))
+            _ask_group(group, title, answers, suggested)
     if not only_group:
         _summary(answers)
     return answers
@@ -40,35 +42,73 @@ def ask(options: argparse.Namespace, preset: Mapping[str, Any], only_group: str 
 def _suggested(options: argparse.Namespace) -> dict[str, Any]:
     """Defaults that depend on the command line: the directory's name, where it is a valid project name."""
     name = Path(options.directory).resolve().name if "directory" in options else ""
+    name = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     return {"project_name": name} if not _faults("project_name", name) else {}
 
 
 def _ask_group(group: str, title: str, answers: dict[str, Any], suggested: Mapping[str, Any]) -> None:
-    shown = False
-    for key, question in questions().items():
-        if question.group != group or key in answers or not _matters(question, answers):
-            continue
-        if not shown:
-            console.line(f"\n{title}")
-            shown = True
-        if key == "approach":
+    """Ask what matters of one group; a routine group is first offered whole, with its defaults."""
+    if not _pending(group, answers):
+        return
+    console.line(f"\n{title}")
+    if group in routine_groups() and _keeps_defaults(group, answers):
+        return
+    while pending := _pending(group, answers):  # an answer can raise or settle later questions
+        question = pending[0]
+        if question.key == "approach":
             _show_advice(answers)
-        answers[key] = _ask(question, suggested.get(key, question.default))
+        default = suggested.get(question.key, defaults(answers.get("example")).get(question.key, question.default))
+        answers[question.key] = ask_one(question, default)
+        if question.key == "example" and question.default != answers["example"] and _keeps_defaults(group, answers):
+            return
+
+
+def _pending(group: str, answers: Mapping[str, Any]) -> list[Question]:
+    """Questions of a group still to be asked; of those that the decision tree asks, only the next on the path."""
+    next_on_path, always = decision.next_question(answers), catalog.decision_tree()["also_ask"]
+    return [
+        question
+        for key, question in questions().items()
+        if question.group == group and key not in answers and _matters(question, answers)
+        if key not in decision.asked_keys() or key in always or key == next_on_path
+    ]
+
+
+def _keeps_defaults(group: str, answers: dict[str, Any]) -> bool:
+    """Show the defaults of what is left of a group; when they are kept, they are its answers."""
+    usual = defaults(answers.get("example"))
+    pending = [question for question in _pending(group, answers) if question.key in usual]
+    if len(pending) < 2:
+        return False
+    rows = [(f"  {question.title}", _one_line(usual[question.key]), question.why) for question in pending]
+    console.table(("  question", "default", "why it is asked"), rows)
+    if not _answer(questionary.confirm("Keep these?", default=True)):
+        return False
+    answers.update({question.key: usual[question.key] for question in pending})
+    return True
+
+
+def _one_line(value: Any) -> str:
+    words = " ".join(str(value).split()) or "none"
+    return words if len(words) <= 40 else words[:37] + "..."
 
 
 def _matters(question: Question, answers: Mapping[str, Any]) -> bool:
     """Planner knobs are never asked; the catalogue's only where the catalogue has no answer."""
     model = catalog.models().get(answers.get("model", ""))
-    known = {**defaults(), "model_source": model.source if model else None, **answers}
+    known = {**defaults(answers.get("example")), "model_source": model.source if model else None, **answers}
     return question.knob != "planner" and question.applies(known)
 
 
 def _show_advice(answers: Mapping[str, Any]) -> None:
     advice = advise({**defaults(), **answers})
-    console.line(f"Advice: {advice.approach}. {advice.reason}")
+    console.line(f"Advice: {advice.approach}{' (not yet)' if advice.missing else ''}. {advice.reason}")
+    for contradiction in advice.contradictions:
+        console.line(f"  these answers do not go together: {contradiction}")
 
 
-def _ask(question: Question, default: Any) -> Any:
+def ask_one(question: Question, default: Any) -> Any:
+    """The user's answer to one question."""
     message = f"{question.title}{f' ({question.unit})' if question.unit else ''}:"
     console.line(f"  {question.description} {question.why}")
     if question.type == "boolean":
@@ -104,11 +144,13 @@ def _summary(answers: dict[str, Any]) -> None:
     """Show everything, the planner's choices with their reasons, and ask whether to go on."""
     checked = spec.validate(Document("answers", answers))
     console.line("\nSummary")
-    console.table(("answer", "value"), [(key, value) for key, value in checked.answers.items() if key in answers])
+    console.table(
+        ("answer", "value"), [(key, _one_line(value)) for key, value in checked.answers.items() if key in answers]
+    )
     console.line("\nPlanned")
     rows = [
         (key, choice.value, choice.reason)
-        for key, choice in resolve(checked.answers).items()
+        for key, choice in resolve(checked.answers, checked.pins).items()
         if choice.value not in ("", None)
     ]
     console.table(("knob", "value", "because"), [row for row in rows if row[0] not in checked.pins])

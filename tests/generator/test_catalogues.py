@@ -1,18 +1,22 @@
 """The catalogues: figures that agree with one another, and a support matrix without holes."""
 
-import datetime as dt
 import itertools
+import json
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
-from tunesmith import catalog
+from tunesmith import catalog, resources
 from tunesmith.catalog import Model
+from tunesmith.costs.prices import machines
+from tunesmith.planner.architecture import Architecture
 from tunesmith.questions import defaults, questions
 
 MODELS = [pytest.param(model, id=key) for key, model in catalog.models().items()]
 AXES = ("approach", "backend", "objective", "method", "dataset_format", "serving", "tracker")
 BUILT = {
-    "approach": {"finetune"},
+    "approach": {"prompting", "rag", "finetune", "rag_finetune"},
     "backend": {"trl"},
     "objective": {"sft"},
     "method": {"qlora", "lora", "rslora", "dora", "full"},
@@ -23,14 +27,25 @@ BUILT = {
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_parameter_count_follows_from_the_architecture(model: Model) -> None:
-    shape = model.architecture
-    width, queries = shape["hidden_size"], shape["attention_heads"] * shape["head_size"]
-    keys = shape["key_value_heads"] * shape["head_size"]
-    layer = 2 * width * queries + 2 * width * keys + 3 * width * shape["intermediate_size"] + 2 * width
-    layer += (queries + 2 * keys) * shape["attention_bias"] + 2 * shape["head_size"] * shape["query_key_norm"]
-    embeddings = shape["vocabulary"] * width * (1 if shape["tied_embeddings"] else 2)
-    assert model.parameters == shape["layers"] * layer + width + embeddings
+def test_the_published_parameter_count_follows_from_the_architecture(model: Model) -> None:
+    assert Architecture(**model.architecture).parameters == model.parameters
+
+
+def test_there_are_enough_models_and_every_device_of_the_catalogue() -> None:
+    assert len(catalog.models()) >= 25
+    assert sum(not row.cpu for row in catalog.hardware().values()) == 15
+    assert sum(row.cpu for row in catalog.hardware().values()) >= 2
+    assert {row.key for row in catalog.hardware().values()} == set(machines())
+
+
+@pytest.mark.parametrize("name", ["models", "hardware", "frameworks", "throughput"])
+def test_a_catalogue_keeps_to_its_schema(name: str) -> None:
+    schema = json.loads(resources.schema_file("catalog", f"{name}.schema.json").read_text(encoding="utf-8"))
+    loaded = yaml.safe_load(resources.schema_file("catalog", f"{name}.yaml").read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    assert not list(Draft202012Validator(schema).iter_errors(json.loads(json.dumps(loaded, default=str))))
+    broken = json.loads(json.dumps(loaded, default=str)) | {"a_key_that_nobody_knows": 1}
+    assert list(Draft202012Validator(schema).iter_errors(broken))
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -39,19 +54,6 @@ def test_a_model_is_pinned_or_asks_for_its_pin(model: Model) -> None:
         assert "==" in model.id and model.file and len(model.sha256) == 64
     else:
         assert model.source == "hub" and model.id.count("/") == 1
-
-
-def test_prices_are_intervals_with_a_source() -> None:
-    for row in catalog.hardware().values():
-        price = row.usd_per_hour
-        assert 0 < price["low"] <= price["typical"] <= price["high"], row.key
-        assert row.source and row.memory_gib > 0
-
-
-def test_a_price_goes_stale_after_ninety_days() -> None:
-    row = catalog.hardware()["a100_80gb"]
-    assert not row.stale(row.date + dt.timedelta(days=90))
-    assert row.stale(row.date + dt.timedelta(days=91))
 
 
 def test_every_combination_is_built_or_refused_with_a_reason() -> None:

@@ -1,57 +1,109 @@
 """The decision tree, and the emitted DECISION.md, which walks the same file."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import jinja2
+import jsonschema
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tunesmith import catalog
+from tunesmith import catalog, decision, resources
 from tunesmith.decision import advise
+from tunesmith.flat_yaml import Document
 from tunesmith.questions import defaults, questions
+from tunesmith.spec import validate
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+CASES = yaml.safe_load((Path(__file__).with_name("decision_cases.yaml")).read_text(encoding="utf-8"))
+PLANNED_AWAY = 6  # answers that at most have to give way before a combination is built
 
 ANSWERS = st.fixed_dictionaries(
     {
-        **{
-            key: st.booleans()
-            for key in ("shipped_before", "prompt_measured", "knowledge_changes", "needs_citations", "behaviour_gap")
-        },
+        **{key: st.booleans() for key in decision.asked_keys() if questions()[key].type == "boolean"},
         "good_examples": st.integers(0, 300),
+        "preference_pairs": st.integers(0, 900),
         "monthly_requests": st.integers(0, 3_000_000),
         "approach": st.sampled_from(questions()["approach"].enum),
+        "backend": st.sampled_from(questions()["backend"].enum),
+        "objective": st.sampled_from(questions()["objective"].enum),
     }
 )
 
 
-def test_every_branch_leads_to_a_node_or_an_outcome() -> None:
+def test_the_tree_is_valid_by_its_schema() -> None:
+    schema = yaml.safe_load(resources.schema_file("decision_tree.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(catalog.decision_tree(), schema)
+
+
+def test_every_branch_leads_to_a_node_or_an_outcome_and_all_are_reached() -> None:
     tree = catalog.decision_tree()
-    known = {*tree["nodes"], *tree["outcomes"]}
+    reached = {tree["root"]}
     for name, node in tree["nodes"].items():
-        assert {node["yes"], node["no"]} <= known
-        assert node.get("key", name) in questions()
+        reached |= {node["yes"], node["no"]}
+        assert decision.key_of(name) in questions()
+    assert reached == {*tree["nodes"], *tree["outcomes"]}
     assert {outcome["approach"] for outcome in tree["outcomes"].values()} == set(questions()["approach"].enum)
 
 
-@pytest.mark.parametrize(
-    ("answers", "approach"),
-    [
-        ({}, "prompting"),
-        ({"prompt_measured": True, "behaviour_gap": True, "good_examples": 100}, "finetune"),
-        ({"prompt_measured": True, "behaviour_gap": True, "good_examples": 99}, "prompting"),
-        ({"shipped_before": True, "knowledge_changes": True}, "rag"),
-        (
-            {"shipped_before": True, "knowledge_changes": True, "behaviour_gap": True, "good_examples": 500},
-            "rag_finetune",
-        ),
-        ({"shipped_before": True, "monthly_requests": 2_000_000}, "finetune"),
-    ],
-)
-def test_the_answers_lead_to_an_approach(answers: dict[str, object], approach: str) -> None:
-    assert advise(defaults() | answers).approach == approach
+def test_contradictions_and_suggestions_name_answers_that_exist() -> None:
+    tree = catalog.decision_tree()
+    rules = [rule["when"] for rule in tree["contradictions"]]
+    for key, wanted in [pair for rule in rules for pair in rule.items()]:
+        assert isinstance(wanted, (bool, dict)) or set(wanted) <= set(questions()[key].enum), key
+    for outcome in tree["outcomes"].values():
+        assert all(value in questions()[key].enum for key, value in outcome.get("suggests", {}).items())
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["why"] for case in CASES])
+def test_worked_case(case: dict[str, Any]) -> None:
+    advice = advise(defaults() | case["answers"])
+    assert advice.outcome == case["outcome"]
+    about_the_case = [rule for rule in advice.contradictions if rule not in advise(defaults()).contradictions]
+    assert bool(about_the_case) >= case.get("contradicts", False)
+
+
+def test_the_worked_cases_cover_every_leaf_and_both_answers_of_every_question() -> None:
+    assert len(CASES) >= 40
+    assert {case["outcome"] for case in CASES} == set(catalog.decision_tree()["outcomes"])
+    taken = {(step.ask, step.key, step.yes) for case in CASES for step in advise(defaults() | case["answers"]).path}
+    nodes = catalog.decision_tree()["nodes"].items()
+    assert taken == {(node["ask"], decision.key_of(name), yes) for name, node in nodes for yes in (True, False)}
+
+
+@pytest.mark.parametrize("outcome", catalog.decision_tree()["outcomes"])
+def test_every_outcome_ends_in_a_project_that_can_be_generated(outcome: str) -> None:
+    """What the support matrix refuses it replaces, and what remains is a valid spec."""
+    row = catalog.decision_tree()["outcomes"][outcome]
+    answers = {**defaults(), "project_name": "case", "approach": row["approach"], **row.get("suggests", {})}
+    for _ in range(PLANNED_AWAY):
+        if not (refusals := catalog.refusals(answers)):
+            break
+        answers |= refusals[0].instead
+    assert validate(Document("case", answers)).answers["approach"] == answers["approach"]
+
+
+def test_contradictory_answers_are_pointed_out() -> None:
+    answers = defaults() | {"objective": "dpo", "preference_pairs": 0, "answers_checkable": False}
+    said = advise(answers | {"prompt_measured": True}).contradictions
+    assert any("preference pairs" in text for text in said) and any("right answer" in text for text in said)
+    assert not advise(defaults() | {"approach": "prompting", "prompt_measured": True}).contradictions
+
+
+@settings(deadline=None, max_examples=100)
+@given(answers=ANSWERS)
+def test_asking_one_question_after_the_other_ends_at_the_advice(answers: dict[str, Any]) -> None:
+    """What the wizard does: only the questions on the path are asked, and each of them matters."""
+    known: dict[str, Any] = {}
+    while key := decision.next_question(known):
+        known[key] = answers[key]
+    path = advise(defaults() | answers).path
+    assert list(known) == [step.key for step in path], "no path asks the same question twice"
+    assert all(questions()[key].applies(defaults() | answers) for key in known)
 
 
 @pytest.fixture(scope="module")
@@ -61,16 +113,22 @@ def page_template() -> jinja2.Template:
     return environment.get_template("template/DECISION.md.jinja")
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=60, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(answers=ANSWERS)
 def test_the_emitted_page_tells_the_same_as_the_command(
-    page_template: jinja2.Template, answers: dict[str, object]
+    page_template: jinja2.Template, answers: dict[str, Any]
 ) -> None:
+    answers = defaults() | answers
     page = page_template.render(answers)
     advice = advise(answers)
-    assert advice.reason in page
-    assert [line.split("**")[1] for line in page.splitlines() if line.startswith("- **")] == [
-        step.ask for step in advice.path
-    ]
-    assert page.count("The other answer would lead to") == len(advice.path)
+    assert advice.reason in page and f"Ask again {advice.revisit}" in page
+    assert ("What is missing:" in page) == bool(advice.missing) and advice.missing in page
+    asked = re.findall(r"^- \*\*(.*?)\*\* (Yes|No)", page, flags=re.MULTILINE)
+    assert asked == [(step.ask, "Yes" if step.yes else "No") for step in advice.path]
+    others = [catalog.decision_tree()["outcomes"][step.otherwise]["reason"] for step in advice.path]
+    assert re.findall(r"The other answer would lead to: [^.]*\. (.*)", page) == others
     assert ("does not follow the advice" in page) == (not advice.agrees(answers))
+    said = page.partition("These answers do not go together:")[2].partition("## The path")[0]
+    assert re.findall(r"^- (.*)$", said, flags=re.MULTILINE) == list(advice.contradictions)
+    suggested = re.findall(r"would also set `(\w+): (\w+)`", page)
+    assert suggested == [(k, v) for k, v in advice.differs(answers).items() if k != "approach"]

@@ -27,7 +27,7 @@ def test_every_choice_is_an_allowed_value_with_a_reason() -> None:
 
 
 def test_a_gpu_gets_the_precision_that_it_has() -> None:
-    assert resolve(defaults() | {"hardware": "t4"})["compute_dtype"].value == "fp32"
+    assert resolve(defaults() | {"hardware": "t4"})["compute_dtype"].value == "fp16"
     assert resolve(defaults() | {"hardware": "l4"})["compute_dtype"].value == "bf16"
 
 

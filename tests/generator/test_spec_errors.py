@@ -52,10 +52,13 @@ def test_all_problems_are_reported_at_once_in_the_order_of_their_lines() -> None
         ("project_name: my project", "lower-case letters"),
         ("project_name: ../escape", "lower-case letters"),
         ('project_name: "abc\\n"', "line break"),
-        ("data_path: ../../etc/passwd", "inside the project"),
-        ("data_path: /etc/passwd", "inside the project"),
-        ("data_path: data/../../x", "inside the project"),
-        ("data_path: 'C:\\x'", "inside the project"),
+        ('system_prompt: "a\\tb\\a"', "a control character (U+0007, character 4)"),
+        ("data_path: ../../etc/passwd", "a path below data/"),
+        ("data_path: /etc/passwd", "a path below data/"),
+        ("data_path: data/../../x", "a path below data/"),
+        ("data_path: 'C:\\x'", "a path below data/"),
+        ("data_path: params.yaml", "a path below data/"),
+        ("data_path: data/eval/test.jsonl", "which stages write"),
         ("hardware: gtx_1080", "is not one of its values"),
     ],
 )
@@ -82,6 +85,23 @@ def test_text_that_is_no_flat_yaml_gets_one_clear_message(text: bytes, said: str
     found = problems(text)
     assert len(found) == 1
     assert said in found[0]
+
+
+def test_every_kind_of_problem_is_reported_at_once() -> None:
+    found = problems("test_items: 5\nmodel: custom\nserving: vllm\nmethod: qlorra\nobjective: ppo\n")
+    assert [line.split(": ")[1] for line in found if line.startswith("line")] == [
+        "test_items",
+        "serving",
+        "method",
+        "objective",
+        "objective",
+    ]
+    assert {line.split(":")[0] for line in found if not line.startswith("line")} == {"model_source", "model_id"}
+
+
+def test_the_nearest_that_works_says_when_it_is_not_built_yet() -> None:
+    found = problems("objective: ppo")
+    assert "objective: rloo (planned, not built yet; today use objective: sft)" in found[0]
 
 
 def test_an_alias_bomb_is_refused_before_it_can_grow() -> None:

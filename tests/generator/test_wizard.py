@@ -54,49 +54,33 @@ def test_the_questions_that_matter_are_asked_and_the_project_is_made(start: Star
     answer(terminal, "Project name:")  # the directory's name is suggested
     answer(terminal, "Description:", "\x15Parses requests" + ENTER)
     answer(terminal, "Task:")
-    answer(terminal, "Shipped before:", "n")
-    answer(terminal, "Prompt measured:", "y")
+    answer(terminal, "Answers checkable:", "y")
+    answer(terminal, "Prompt measured:", "y")  # whether it was shipped is asked only where it was not measured
     answer(terminal, "Knowledge changes:", "n")
-    answer(terminal, "Behaviour gap:", "y")  # citations are asked only where knowledge changes
+    answer(terminal, "Citations:", "n")
+    answer(terminal, "Behaviour gap:", "y")
     answer(terminal, "Good examples (examples):", "\x15many" + ENTER)
     terminal.expect_exact("is not a whole number")
     terminal.send("\x15" + "4000" + ENTER)
+    answer(terminal, "Preference pairs")
+    answer(terminal, "Data may leave:", "y")
+    answer(terminal, "Runs models:", "y")  # the path ends here: latency is asked only where behaviour is right
     answer(terminal, "Requests a month")
+    answer(terminal, "Keep these?")  # the figures for the estimate
     terminal.expect_exact("Advice: finetune")
     answer(terminal, "Approach:")
+    answer(terminal, "Documents:")
     answer(terminal, "Model:")
     answer(terminal, "Example:", "\x1b[B" + ENTER)  # one down from none
-    for prompt in (
-        "Intents",
-        "Data file:",
-        "Dataset format:",
-        "Group field:",
-        "Label field:",
-        "Data licence:",
-        "Where the data comes",
-    ):
+    terminal.expect_exact("Apache-2.0")  # the example's own answers about its data
+    answer(terminal, "Keep these?")
+    answer(terminal, "Keep these?", "n")  # the routine of training is asked one by one
+    for prompt in ("Training backend:", "Objective:", "Method:", "Hardware:"):
         answer(terminal, prompt)
-    for prompt in (
-        "Instruction that the tuned",
-        "Instruction for the prompted",
-        "Training backend:",
-        "Objective:",
-        "Method:",
-    ):
-        answer(terminal, prompt)
-    for prompt in (
-        "LoRA rank",
-        "Hardware:",
-        "Primary metric:",
-        "Minimum effect",
-        "Test items",
-        "Dev items",
-        "Shots",
-        "Longest answer",
-    ):
-        answer(terminal, prompt)
-    for prompt in ("Serving:", "Tracker:", "DVC remote:", "CI:", "Seed:"):
-        answer(terminal, prompt)
+    terminal.expect_exact("json_match")  # the example's metric, not the default
+    answer(terminal, "Keep these?")
+    answer(terminal, "Serving:")
+    answer(terminal, "Keep these?")
     terminal.expect_exact("Summary")
     terminal.expect_exact("adapters of a model below half a billion parameters")
     answer(terminal, "Generate the project?", "y")
@@ -107,6 +91,7 @@ def test_the_questions_that_matter_are_asked_and_the_project_is_made(start: Star
         "Parses requests",
         4000,
     )
+    assert saved["dataset_format"] == "jsonl" and saved["group_key"] == "template"
     assert git.run("rev-list", "--count", "HEAD", cwd=tmp_path / "smart-home") == "1"
 
 
@@ -130,6 +115,16 @@ def test_ctrl_c_stops_without_a_trace(start: Start, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_ctrl_d_stops_like_ctrl_c(start: Start, tmp_path: Path) -> None:
+    terminal = start("new", "p")
+    for prompt in ("Project name:", "Description:", "Task:"):
+        answer(terminal, prompt)
+    answer(terminal, "Answers checkable:", "\x04")
+    terminal.expect_exact("stopped")
+    assert finish(terminal) == 130
+    assert not list(tmp_path.iterdir())
+
+
 def test_inside_another_repository_it_asks(start: Start, tmp_path: Path) -> None:
     git.run("init", "--quiet", cwd=tmp_path)
     terminal = start("new", "p", "--defaults")
@@ -140,9 +135,10 @@ def test_inside_another_repository_it_asks(start: Start, tmp_path: Path) -> None
 
 def test_advise_asks_only_about_the_use_case(start: Start) -> None:
     terminal = start("advise", "--set", "task_type=chat", "--set", "monthly_requests=10")
-    answer(terminal, "Shipped before:", "y")
+    answer(terminal, "Answers checkable:", "y")
+    answer(terminal, "Prompt measured:", "y")
     answer(terminal, "Knowledge changes:", "y")
-    answer(terminal, "Citations:", "y")
     answer(terminal, "Behaviour gap:", "n")
+    answer(terminal, "Citations:", "y")
     terminal.expect_exact("Advice: rag")
     assert finish(terminal) == 0

@@ -1,1 +1,4 @@
-"""Turns a spec into explicit values: pure functions over rows of the catalogues."""
+"""Turns a spec into explicit values, and says what they take: pure functions over rows of the catalogues.
+
+`memory.estimate` and `time.estimate` take an `Architecture` and a `Setup`; `plan.plan` puts everything together.
+"""

@@ -1,22 +1,23 @@
-"""Chooses the knobs that a spec leaves open, by rules, each with its reason."""
+"""Chooses the knobs that a spec leaves open, each with its reason, so that the project runs as generated."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tunesmith import catalog
 from tunesmith.catalog import Hardware, Model
+from tunesmith.planner import time
+from tunesmith.planner.memory import MemoryEstimate, estimate
+from tunesmith.planner.setup import Setup, profiles
+from tunesmith.planner.workload import Subject, setup_for, subject
 from tunesmith.questions import knobs
 
+FRAMEWORK = "trl"  # what generated projects train with
 SMALL = 500_000_000  # parameters
 LARGE = 4_000_000_000
 CPU_BATCH = 8
 GPU_BATCH = 16
-BYTES_PER_PARAMETER = {
-    "full": 16.0,
-    "qlora": 0.8,
-}  # weights, gradients and optimiser state; the rest hold 16-bit weights
-GIB = 2**30
+MANY_EXAMPLES = 10_000  # more than an adapter of rank 16 can be expected to hold
 
 
 @dataclass(frozen=True)
@@ -27,16 +28,43 @@ class Choice:
     reason: str
 
 
-def resolve(answers: Mapping[str, Any]) -> dict[str, Choice]:
-    """What the planner and the catalogue choose for every knob; pins are applied by the template.
+@dataclass(frozen=True)
+class Fit:
+    """One way to run a step, and whether its P90 fits."""
 
-    ``answers`` holds every question that is no knob. A custom model, of unknown size, is planned as large.
+    setup: Setup
+    memory: MemoryEstimate
+    tokens_per_second: float
+    fits: bool
+
+
+def resolve(answers: Mapping[str, Any], pins: Mapping[str, Any] | None = None) -> dict[str, Choice]:
+    """What the planner and the catalogue choose for every knob.
+
+    ``answers`` holds every question that is no knob. ``pins`` are taken as given and bound the other choices.
+
+    Raises:
+        FileProblem, UnsupportedConfig: the config.json of a custom model cannot be read or modelled.
     """
+    pins = pins or {}
     model = catalog.models().get(answers["model"])
     machine = catalog.hardware()[answers["hardware"]]
-    parameters = model.parameters if model else LARGE
-    chosen = _model(model) | _training(answers, parameters, machine)
+    chosen = _model(model)
+    chosen |= _training(answers, pins, subject({**answers, **pins}), machine)
     return {key: chosen[key] for key in knobs()}
+
+
+def planned(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> dict[str, Choice]:
+    """`resolve`, but of a pinned knob what the planner would take without that pin (nor any but the model's own).
+
+    Raises:
+        FileProblem, UnsupportedConfig: see `resolve`.
+    """
+    choices = resolve(answers, pins)
+    if pins:
+        free = resolve(answers, {key: value for key, value in pins.items() if key.startswith("model_")})
+        choices |= {key: free[key] for key in pins}
+    return choices
 
 
 def _model(model: Model | None) -> dict[str, Choice]:
@@ -56,19 +84,105 @@ def _model(model: Model | None) -> dict[str, Choice]:
 _EMPTY_MODEL = {"model_source": "hub", "model_id": "", "model_file": "", "model_sha256": "", "model_revision": ""}
 
 
-def _training(answers: Mapping[str, Any], parameters: int, machine: Hardware) -> dict[str, Choice]:
-    on_cpu = machine.key == "cpu"
-    batch = CPU_BATCH if on_cpu else GPU_BATCH
-    micro = _micro_batch(answers["method"], parameters, machine, batch)
-    return {
-        "learning_rate": _learning_rate(answers["method"], parameters),
-        "max_steps": _steps(on_cpu, answers["good_examples"], batch),
-        "max_length": _length(on_cpu),
-        "micro_batch_size": micro,
-        "gradient_accumulation_steps": Choice(batch // micro.value, f"{batch} records in one optimiser step"),
+def _training(
+    answers: Mapping[str, Any], pins: Mapping[str, Any], model: Subject, machine: Hardware
+) -> dict[str, Choice]:
+    batch = CPU_BATCH if machine.cpu else GPU_BATCH
+    fixed = {
+        "lora_rank": _rank(answers),
+        "lora_targets": Choice("all-linear", "adapters on every linear layer learn best for their size"),
+        "learning_rate": _learning_rate(answers["method"], model.shape.parameters),
+        "max_steps": _steps(machine.cpu, answers["good_examples"], batch),
+        "max_length": _length(answers["approach"], machine.cpu, model.context_length),
         "compute_dtype": _dtype(machine),
-        "activation_checkpointing": _checkpointing(answers["method"], parameters, machine),
+        "attention_implementation": _attention(model),
     }
+    taken = {key: choice.value for key, choice in fixed.items()} | dict(pins)
+    fits = list(fits_of(answers, taken, model, machine, batch))
+    best = fastest(fits)
+    return fixed | _memory_choices(best, fits, batch, machine, taken)
+
+
+def fits_of(
+    answers: Mapping[str, Any], taken: Mapping[str, Any], model: Subject, machine: Hardware, batch: int
+) -> Iterator[Fit]:
+    """Every micro-batch, optimiser and checkpointing that the pins leave open, judged by memory and speed."""
+    sizes = [size for size in (16, 8, 4, 2, 1) if size <= batch]
+    for optimizer in _open(taken, "optimizer", _optimizers(answers["method"], machine)):
+        for recompute in _open(taken, "activation_checkpointing", (False, True)):
+            for size in _open(taken, "micro_batch_size", sizes):
+                knob = {"micro_batch_size": size, "activation_checkpointing": recompute, "optimizer": optimizer}
+                yield judge(answers, {**taken, **knob}, model, machine)
+
+
+def judge(answers: Mapping[str, Any], values: Mapping[str, Any], model: Subject, machine: Hardware) -> Fit:
+    """Memory and speed of one complete set of knobs."""
+    planned = setup_for(answers, values, machine)
+    memory = estimate(model.shape, planned, profiles()[FRAMEWORK])
+    speed = time.tokens_per_second(model.shape, planned, machine, time.throughput())
+    return Fit(planned, memory, speed, memory.fits(machine.memory_gib))
+
+
+def fastest(fits: list[Fit]) -> Fit:
+    """The fastest that fits; if none does, the one that needs least. Earlier ones win a tie."""
+    fitting = [fit for fit in fits if fit.fits]
+    if fitting:
+        return max(fitting, key=lambda fit: fit.tokens_per_second)
+    return min(fits, key=lambda fit: fit.memory.high)
+
+
+def _open(taken: Mapping[str, Any], key: str, values: Any) -> Any:
+    return (taken[key],) if key in taken else values
+
+
+def _optimizers(method: str, machine: Hardware) -> tuple[str, ...]:
+    if machine.cpu:
+        return ("adamw_torch",)
+    return ("adamw_torch_fused", "paged_adamw_8bit") if method == "full" else ("adamw_torch_fused",)
+
+
+def _memory_choices(
+    best: Fit, fits: list[Fit], batch: int, machine: Hardware, taken: Mapping[str, Any]
+) -> dict[str, Choice]:
+    need = f"{best.memory.high:.1f} GiB at the P90 of {machine.memory_gib:g} GiB"
+    why = f"the fastest that fits: {need}" if best.fits else f"the least that can be asked for, and yet {need}"
+    size = best.setup.micro_batch
+    accumulation = max(1, batch // size)
+    optimizer = "adamw" if best.setup.optimizer == "adamw" else best.setup.optimizer
+    name = {"adamw": "adamw_torch" if machine.cpu else "adamw_torch_fused"}.get(optimizer, optimizer)
+    return {
+        "micro_batch_size": Choice(size, why),
+        "gradient_accumulation_steps": Choice(accumulation, f"{size * accumulation} records in one optimiser step"),
+        "activation_checkpointing": Choice(best.setup.checkpointing, _recompute_reason(best, fits)),
+        "optimizer": Choice(taken.get("optimizer", name), _optimizer_reason(best)),
+    }
+
+
+def _recompute_reason(best: Fit, fits: list[Fit]) -> str:
+    other = [
+        fit
+        for fit in fits
+        if fit.setup == replace(best.setup, checkpointing=not best.setup.checkpointing) and fit is not best
+    ]
+    if not other:
+        return "as pinned"
+    if best.setup.checkpointing:
+        return f"without it this micro-batch needs {other[0].memory.high:.1f} GiB"
+    saved = best.memory.high - other[0].memory.high
+    return f"it would save {max(saved, 0):.1f} GiB, which are not needed, and cost about a quarter of the speed"
+
+
+def _optimizer_reason(best: Fit) -> str:
+    if "8bit" in best.setup.optimizer:
+        return "moments in 8 bits, paged to the host under pressure: in 32 bits the run does not fit"
+    share = best.memory.terms.get("optimizer", 0.0)
+    return f"its moments take {share:.2f} GiB; fewer bits would not decide whether the run fits"
+
+
+def _rank(answers: Mapping[str, Any]) -> Choice:
+    if answers["good_examples"] > MANY_EXAMPLES:
+        return Choice(32, f"{answers['good_examples']} examples hold more than rank 16 can")
+    return Choice(16, "sixteen is enough for most behaviour")
 
 
 def _learning_rate(method: str, parameters: int) -> Choice:
@@ -88,36 +202,23 @@ def _steps(on_cpu: bool, examples: int, batch: int) -> Choice:
     )
 
 
-def _length(on_cpu: bool) -> Choice:
+def _length(approach: str, on_cpu: bool, context: int) -> Choice:
+    if on_cpu and approach == "rag_finetune":
+        return Choice(512, "a short request with its retrieved passages")
     if on_cpu:
         return Choice(256, "short requests, and a CPU pays for every token")
-    return Choice(1024, "room for a request with its instructions")
-
-
-def _micro_batch(method: str, parameters: int, machine: Hardware, batch: int) -> Choice:
-    if machine.key == "cpu":
-        return Choice(batch, "a CPU gains nothing from smaller pieces")
-    free = machine.memory_gib - _static_gib(method, parameters)
-    size = batch if free > 20 else 4 if free > 8 else 1
-    return Choice(size, f"about {max(free, 0):.0f} GiB are left beside the weights on {machine.title}")
-
-
-def _static_gib(method: str, parameters: int) -> float:
-    return parameters * BYTES_PER_PARAMETER.get(method, 2.2) / GIB
+    return Choice(min(1024, context or 1024), "room for a request with its instructions")
 
 
 def _dtype(machine: Hardware) -> Choice:
-    if machine.key == "cpu":
+    if machine.cpu:
         return Choice("auto", "bf16 where the processor has the instructions, else fp32")
     if machine.bf16:
         return Choice("bf16", f"{machine.title} computes in bf16")
-    return Choice("fp32", f"{machine.title} has no bf16")
+    return Choice("fp16", f"{machine.title} has no bf16; the loss is scaled against underflow")
 
 
-def _checkpointing(method: str, parameters: int, machine: Hardware) -> Choice:
-    if machine.key == "cpu":
-        return Choice(False, "memory is not what is short on a CPU")
-    tight = machine.memory_gib - _static_gib(method, parameters) < 12
-    return Choice(
-        tight, "memory is tight" if tight else "there is memory to spare, and recomputing costs a third more time"
-    )
+def _attention(model: Subject) -> Choice:
+    if model.eager:
+        return Choice("eager", model.eager)
+    return Choice("sdpa", "fused: it keeps no scores, and needs no package beside torch")

@@ -1,0 +1,168 @@
+"""What ``tunesmith advise`` says: the decision with its path, and each approach with its price, speed and effort."""
+
+import datetime as dt
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith import catalog, console
+from tunesmith.costs import estimate, figures, prices
+from tunesmith.costs.estimate import Estimate
+from tunesmith.costs.figures import Figures
+from tunesmith.costs.money import Band
+from tunesmith.decision import Advice, advise
+from tunesmith.errors import Problem, SpecError
+from tunesmith.planner.plan import plan
+from tunesmith.spec import Spec
+
+INTERVAL = "bands are the 5th and 95th percentile of 1,000 drawn cases; break-even counts three years"
+
+
+@dataclass(frozen=True)
+class Advised:
+    """Everything that is said. ``stale`` names the prices that should be checked."""
+
+    answers: Mapping[str, Any]
+    advice: Advice
+    estimates: list[Estimate]
+    figures: Figures
+    stale: list[str]
+
+
+def advised(spec: Spec, override: Path | None = None) -> Advised:
+    """Advice and estimates for a spec; ``override`` is a user's own price file.
+
+    Raises:
+        SpecError: there is no price for something that the spec names.
+        FileProblem: the price file cannot be read.
+    """
+    try:
+        made = plan(spec.answers, spec.pins)
+        found = figures.of_spec(spec.answers, prices.load(override), made)
+    except prices.PriceError as error:
+        raise SpecError("prices", [Problem(error.where, f"{error.what}; {error.mend}")]) from None
+    today = dt.date.today()
+    stale = [name for name, figure in found.used.items() if figure.old(today)]
+    return Advised(spec.answers, advise(spec.answers), estimate.estimates(spec.answers, found, made), found, stale)
+
+
+def show(told: Advised, *, sources: bool = False) -> None:
+    """Print it for people."""
+    print_advice(told.advice, told.answers)
+    console.line()
+    rows = [_row(row) for row in told.estimates]
+    volume = f"$ a month at {told.answers['monthly_requests']:,}"
+    console.table(("approach", "$ once", volume, "$ / 1,000 requests", "seconds to answer", "days of work"), rows)
+    console.line()
+    for row in told.estimates:
+        if row.break_even:
+            console.line(f"{row.title}: {_break_even(row)}")
+        if row.note:
+            console.line(f"{row.title}: {row.note}")
+    needs = {row.data: None for row in told.estimates}
+    console.line("What it needs: " + "; ".join(needs) + ".")
+    console.line(f"How to read it: {INTERVAL}. {'' if sources else '--sources says where each figure comes from.'}")
+    for text in dict.fromkeys(source for row in told.estimates for source in row.sources) if sources else ():
+        console.line(f"  {text}")
+    if told.stale:
+        console.note(f"prices older than {prices.OLD_PRICE_DAYS} days, check them: {', '.join(told.stale)}")
+
+
+def print_advice(advice: Advice, answers: Mapping[str, Any]) -> None:
+    """The decision with the path to it, what is missing, and what does not go together."""
+    outcomes = catalog.decision_tree()["outcomes"]
+    console.line(f"Advice: {advice.approach}{' (not yet)' if advice.missing else ''}. {advice.reason}")
+    if advice.missing:
+        console.line(f"  missing: {advice.missing}")
+    for key, value in advice.differs(answers).items():
+        console.line(f"  the advice would set {key}: {value} (your spec: {answers[key]})")
+    for refusal in advice.not_built(answers)[:1]:
+        console.line(f"  {refusal}")
+    for contradiction in advice.contradictions:
+        console.line(f"  does not go together: {contradiction}")
+    for step in advice.path:
+        other = outcomes[step.otherwise]
+        console.line(f"  {step.ask} {'yes' if step.yes else 'no'} (otherwise: {other['approach']}, {step.otherwise})")
+    console.line(f"Ask again {advice.revisit}.")
+
+
+def as_data(told: Advised) -> dict[str, Any]:
+    """The same for ``--json``."""
+    return {
+        **advice_data(told.advice, told.answers),
+        "approach_of_spec": told.answers["approach"],
+        "agrees": told.advice.agrees(told.answers),
+        "monthly_requests": told.answers["monthly_requests"],
+        "estimates": [estimate_data(row) for row in told.estimates],
+        "stale_prices": told.stale,
+        "interval": INTERVAL,
+    }
+
+
+def advice_data(advice: Advice, answers: Mapping[str, Any]) -> dict[str, Any]:
+    """The decision alone."""
+    path = [vars(step) for step in advice.path]
+    return {
+        "approach": advice.approach,
+        "outcome": advice.outcome,
+        "not_yet": bool(advice.missing),
+        "missing": advice.missing,
+        "reason": advice.reason,
+        "suggests": dict(advice.suggests),
+        "not_built": [str(refusal) for refusal in advice.not_built(answers)],
+        "contradictions": list(advice.contradictions),
+        "revisit": advice.revisit,
+        "path": path,
+    }
+
+
+def estimate_data(row: Estimate) -> dict[str, Any]:
+    """One approach; a bound that is never reached is null, and ``break_even`` is "never" where no case reaches it."""
+    bands = ("once_usd", "monthly_usd", "per_1000_usd", "three_years_usd", "latency_seconds", "days")
+    even = "never" if estimate.never(row.break_even) else row.break_even and _bounds(row.break_even)
+    return {
+        "key": row.key,
+        "title": row.title,
+        **{name: _bounds(getattr(row, name)) for name in bands},
+        "data": row.data,
+        "note": row.note,
+        "break_even_requests_a_month": even,
+        "against": row.against,
+        "sources": list(row.sources),
+    }
+
+
+def _bounds(band: Band) -> dict[str, float | None]:
+    return {name: None if math.isinf(value) else float(f"{value:.4g}") for name, value in band._asdict().items()}
+
+
+def _row(row: Estimate) -> tuple[str, ...]:
+    dollars = (row.once_usd, row.monthly_usd, row.per_1000_usd)
+    return (row.title, *(_short(band) for band in dollars), _short(row.latency_seconds), _short(row.days))
+
+
+def _short(band: Band) -> str:
+    if band.high == 0:
+        return "0"
+    return f"{_number(band.typical)} [{_number(band.low)}, {_number(band.high)}]"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+
+
+def _break_even(row: Estimate) -> str:
+    """From which volume it pays, in words."""
+    band = row.break_even
+    assert band is not None
+    if math.isinf(band.low):
+        return f"never cheaper than {row.against}, at any volume"
+    if band.high == 0:
+        return f"cheaper than {row.against} from the first request"
+    low, high = f"{band.low:,.0f}", f"{band.high:,.0f}"
+    if math.isinf(band.high):
+        middle = "" if math.isinf(band.typical) else f", about {band.typical:,.0f}"
+        return f"cheaper than {row.against} from {low} requests a month on{middle}; perhaps never"
+    return f"cheaper than {row.against} from about {band.typical:,.0f} requests a month on [{low}, {high}]"

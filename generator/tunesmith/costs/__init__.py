@@ -1,0 +1,1 @@
+"""What things cost: prices, total cost, break-even, uncertainty. Pure functions."""

@@ -1,0 +1,1 @@
+../../../template/pipeline/money.py

@@ -1,0 +1,69 @@
+"""What is recorded of the estimate when a project is generated; its report sets it beside what was measured."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tunesmith.costs import figures
+from tunesmith.costs.money import Band
+from tunesmith.costs.uncertainty import draws, interval
+from tunesmith.planner import time
+from tunesmith.planner.plan import Plan, plan
+
+
+def record(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> str:
+    """The plan's figures as JSON: bands by the names that the project's cost stage measures under.
+
+    From the catalogues alone, without prices, so that the same spec gives the same project everywhere.
+    """
+    made = plan(answers, pins)
+    found = figures.Figures()
+    figures.traffic(found, answers)
+    figures.device(found, made)
+    planned = {**_tokens(found.bands), **_training(made), **_answering(found.bands)}
+    figures_by_name = {name: _rounded(band) for name, band in planned.items()}
+    return json.dumps({"hardware": made.machine.key, "figures": figures_by_name})
+
+
+def _tokens(bands: Mapping[str, Band]) -> dict[str, Band]:
+    """Of the prompts of each arm, and of an answer."""
+    request, answer, shots = bands["request_tokens"], bands["answer_tokens"], bands["shots"].typical
+    plain = [words + asked for words, asked in zip(bands["instructions"], request, strict=True)]
+    tuned = [words + asked for words, asked in zip(bands["short_instructions"], request, strict=True)]
+    shown = [words + shots * (asked + said) for words, asked, said in zip(plain, request, answer, strict=True)]
+    return {
+        "prompt_tokens/zero_shot": Band(*plain),
+        "prompt_tokens/few_shot": Band(*shown),
+        "prompt_tokens/tuned": Band(*tuned),
+        "answer_tokens": answer,
+    }
+
+
+def _training(made: Plan) -> dict[str, Band]:
+    """Seconds, speed and peak memory of the planned run."""
+    known, pace, memory = time.throughput(), made.time.tokens_per_second, made.memory
+    return {
+        "training_seconds": Band(made.time.low, made.time.typical, made.time.high),
+        "training_tokens_per_second": Band(pace * known.low, pace, pace * known.high),
+        "peak_memory_gib": Band(memory.low, memory.typical, memory.high),
+    }
+
+
+def _answering(bands: Mapping[str, Band]) -> dict[str, Band]:
+    """Seconds of the tuned arm: alone, and of machine time in a batch."""
+    cases = draws(bands)
+    prompts = [case["short_instructions"] + case["request_tokens"] for case in cases]
+
+    def seconds(per_token: str) -> Band:
+        return interval(
+            [
+                prompt * case["prompt_token"] + case["answer_tokens"] * case[per_token]
+                for prompt, case in zip(prompts, cases, strict=True)
+            ]
+        )
+
+    return {"latency_seconds": seconds("answer_token"), "seconds_per_request": seconds("answer_token_batched")}
+
+
+def _rounded(band: Band) -> dict[str, float]:
+    return {name: float(f"{value:.4g}") for name, value in band._asdict().items()}

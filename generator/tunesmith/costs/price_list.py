@@ -1,0 +1,1 @@
+../../../template/pipeline/price_list.py

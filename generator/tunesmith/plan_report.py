@@ -1,0 +1,205 @@
+"""The verb `plan`: what a spec or a project takes, in words or as one JSON value."""
+
+import argparse
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from tunesmith import catalog, console, intake
+from tunesmith.costs.prices import OLD_PRICE_DAYS
+from tunesmith.errors import FINDINGS
+from tunesmith.planner import subjects
+from tunesmith.planner.memory import USABLE
+from tunesmith.planner.plan import TRAINED, Money, Plan, plan
+from tunesmith.planner.setup import profiles
+from tunesmith.spec import Spec
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the plan; 0 when the P90 fits (or nothing is trained), 4 when it does not."""
+    made, trains, notes = _made(options)
+    notes = (*notes, *_stale(made, dt.date.today()))
+    if options.json:
+        console.as_json(data(made, trains=trains, notes=notes))
+    else:
+        _print(made, trains=trains)
+        for note in notes:
+            console.note(note)
+    return 0 if made.fits or not trains else FINDINGS
+
+
+def _made(options: argparse.Namespace) -> tuple[Plan, bool, tuple[str, ...]]:
+    measured = subjects.calibration(options.calibration) if options.calibration else None
+    if options.directory:
+        found = subjects.project(options.directory)
+        made = plan(found.answers, found.pins, counted=found.counted, measured=measured or found.measured)
+        return made, True, found.notes
+    # A plan needs no commit of a hub model; what is generated does.
+    options.set = [*options.set, f"model_revision={'0' * 40}"]
+    spec = intake.obtain(options)
+    trains = spec.answers["approach"] in TRAINED
+    notes = () if trains else (f"the approach {spec.answers['approach']} trains nothing",)
+    return plan(spec.answers, spec.pins, measured=measured), trains, notes
+
+
+def _stale(made: Plan, today: dt.date) -> list[str]:
+    """Warnings about figures that nobody has looked at for 90 days."""
+    dates = {f"the figures of {made.machine.title}": made.machine.figures["date"]}
+    if made.price:
+        dates[f"the price of {made.machine.title}"] = made.price.date
+    if made.model.key in catalog.models():
+        dates[f"the figures of {made.model.key}"] = catalog.models()[made.model.key].figures["date"]
+    return [
+        f"{what}: read on {date}, more than {OLD_PRICE_DAYS} days ago; check before you rely on it"
+        for what, date in dates.items()
+        if (today - date).days > OLD_PRICE_DAYS
+    ]
+
+
+def note_of(spec: Spec) -> list[str]:
+    """One line for `new`: the plan of a spec that trains, and what would make it fit if it does not."""
+    if spec.answers["approach"] not in TRAINED:
+        return []
+    made = plan(spec.answers, spec.pins)
+    lines = [f"plan: {headline(made)}"]
+    if not made.fits and made.changes:
+        lines.append(f"plan: it would fit with {made.changes[0].what}; `tunesmith plan` lists the other ways")
+    return lines
+
+
+def headline(made: Plan) -> str:
+    """Fit, time and money in one line."""
+    verdict = "fits" if made.fits else "does not fit"
+    hours = f"{_hours(made.hours.typical)} ({_hours(made.hours.low)} to {_hours(made.hours.high)})"
+    money = f", USD {_usd(made.money)}" if made.money else ""
+    return (
+        f"{made.method} of {made.model.key} {verdict} on {made.machine.title}: "
+        f"{made.memory.high:.1f} GiB at the P90 of {made.machine.memory_gib:g} GiB; {hours}{money}"
+    )
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.0f} min"
+
+
+def _usd(money: Money) -> str:
+    digits = 2 if money.typical >= 0.1 else 3
+    return f"{money.typical:.{digits}f} ({money.low:.{digits}f} to {money.high:.{digits}f})"
+
+
+def _print(made: Plan, *, trains: bool) -> None:
+    console.line(
+        f"Model    {made.model.key}: {made.model.shape.parameters / 1e9:.2f} B parameters ({made.model.source})"
+    )
+    console.line(f"Machine  {made.machine.title}, {made.machine.memory_gib:g} GiB, {made.machine.tflops:g} TFLOPS")
+    console.line()
+    if trains:
+        _print_memory(made)
+        _print_time(made)
+        _print_changes(made)
+    _print_inference(made)
+    if trains:
+        console.line()
+        rows = [(key, made.knobs[key], _reason(key, made)) for key in made.choices if not key.startswith("model_")]
+        console.table(("knob", "value", "why"), rows)
+
+
+def _reason(key: str, made: Plan) -> str:
+    choice = made.choices[key]
+    if key not in made.pins:
+        return choice.reason
+    same = made.knobs[key] == choice.value
+    return "pinned, to what the planner takes" if same else f"pinned; the planner would take {choice.value}"
+
+
+def _print_memory(made: Plan) -> None:
+    setup = made.setup
+    console.line(f"Memory of training with {made.method}, {setup.micro_batch} rows of {setup.length} tokens")
+    rows = [(name, f"{value:8.2f} GiB") for name, value in made.memory.terms.items()]
+    for name, value in rows:
+        console.line(f"  {name:18}{value}")
+    low, typical, high = made.memory.low, made.memory.typical, made.memory.high
+    console.line(f"  {'sum':18}{typical:8.2f} GiB, P10 to P90 {low:.2f} to {high:.2f}")
+    usable = made.machine.memory_gib * USABLE
+    verdict = "fits" if made.fits else "tight: the P90 does not fit" if typical <= usable else "does not fit"
+    console.line(
+        f"  {verdict}: {usable:.1f} GiB of {made.machine.memory_gib:g} can be used; largest: {made.memory.dominant}"
+    )
+    if not profiles()["trl"].fitted_rows:
+        console.line("  the band is that of frameworks left out: nobody has published peaks of TRL 1.16")
+    if made.measured and made.measured.peak_gib:
+        off = 100 * (typical / made.measured.peak_gib - 1)
+        console.line(
+            f"  measured {made.measured.peak_gib:.2f} GiB: the estimate is {off:+.0f} % off ({made.measured.source})"
+        )
+    console.line()
+
+
+def _print_time(made: Plan) -> None:
+    hours, tokens, duration = made.hours, made.tokens, made.time
+    band = f"{_hours(hours.low)} to {_hours(hours.high)}"
+    console.line(f"Time     {_hours(hours.typical)} of one device ({band}), without evaluation and loading")
+    console.line(f"  {tokens.typical:,.0f} tokens ({tokens.source})")
+    console.line(
+        f"  {duration.tokens_per_second:,.0f} tokens a second; {duration.utilisation:.0%} of the peak; "
+        f"{duration.padding:.2f} tokens computed for each of the data (padded, not packed)"
+    )
+    if duration.calibrated:
+        source = made.measured.source if made.measured else ""
+        console.line(f"  calibrated by {source}: {duration.calibrated:.2f} times the speed that the prior expects")
+    if made.money and made.price:
+        money, price = made.money, made.price
+        console.line(f"Money    USD {_usd(money)}")
+        console.line(f"  {price.source}, {price.date}")
+    console.line()
+
+
+def _print_changes(made: Plan) -> None:
+    if made.fits:
+        return
+    console.line("What would make it fit, cheapest first")
+    for change in made.changes:
+        note = "" if change.generated else " (not generated by this version: one device only)"
+        cost = f"USD {change.usd:.2f}" if change.usd != float("inf") else "no price known"
+        console.line(f"  {change.what}: P90 {change.high_gib:.1f} of {change.memory_gib:g} GiB, {cost}{note}")
+    if not made.changes:
+        console.line("  no single change of method, length, model or device; change two, or rent a cluster")
+    console.line()
+
+
+def _print_inference(made: Plan) -> None:
+    serving = made.inference
+    terms = ", ".join(f"{name} {value:.2f}" for name, value in serving.terms.items())
+    console.line(
+        f"Memory of serving one request at a time: {serving.typical:.2f} GiB, at most {serving.high:.2f} ({terms})"
+    )
+    console.line(f"  each further open request takes {serving.per_request * 1024:.0f} MiB")
+
+
+def data(made: Plan, *, trains: bool = True, notes: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The plan for ``--json``: GiB, seconds, hours and US dollars, bands as low, typical and high."""
+    training = {
+        "memory_gib": asdict(made.memory) | {"usable": made.machine.memory_gib * USABLE},
+        "fits": made.fits,
+        "dominant": made.memory.dominant,
+        "changes": [asdict(change) for change in made.changes],
+        "tokens": asdict(made.tokens),
+        "seconds": asdict(made.time),
+        "device_hours": asdict(made.hours),
+        "usd": asdict(made.money) if made.money else None,
+        "choices": {key: _choice(key, made) for key in made.choices},
+        "measured": asdict(made.measured) if made.measured else None,
+    }
+    return {
+        "model": {"key": made.model.key, "parameters": made.model.shape.parameters, "source": made.model.source},
+        "machine": {"key": made.machine.key, "title": made.machine.title, "memory_gib": made.machine.memory_gib},
+        "method": made.method,
+        "training": training if trains else None,
+        "inference_gib": asdict(made.inference),
+        "notes": list(notes),
+    }
+
+
+def _choice(key: str, made: Plan) -> Mapping[str, Any]:
+    return {"value": made.knobs[key], "planned": made.choices[key].value, "reason": _reason(key, made)}

@@ -1,0 +1,228 @@
+"""A whole plan: memory, fit, time, GPU-hours and money of a spec or a project, before anything runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tunesmith import catalog
+from tunesmith.catalog import Hardware
+from tunesmith.costs.prices import Price, machines
+from tunesmith.planner import time
+from tunesmith.planner.inference import InferenceMemory, inference_memory
+from tunesmith.planner.memory import MemoryEstimate, estimate
+from tunesmith.planner.resolve import FRAMEWORK, Choice, planned, resolve
+from tunesmith.planner.setup import Setup, profiles
+from tunesmith.planner.time import TimeEstimate
+from tunesmith.planner.workload import Subject, Tokens, setup_for, subject, tokens_of
+
+TRAINED = ("finetune", "rag_finetune")
+HOUR = 3600
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A short or whole run of the same setup: tokens of data a second, and peak memory in GiB (0 where not known)."""
+
+    tokens_per_second: float
+    peak_gib: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Money:
+    """US dollars as (low, typical, high): the band of hours times the band of prices."""
+
+    low: float
+    typical: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change to the spec that would make the run fit; ``usd`` is the typical cost of training with it."""
+
+    settings: Mapping[str, Any]
+    what: str
+    high_gib: float
+    memory_gib: float
+    usd: float
+    generated: bool = True  # False: this version's projects cannot be generated so
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that ``tunesmith plan`` prints.
+
+    ``knobs`` are what runs: the ``pins``, then the planner's ``choices``; of a pinned knob the choice is what the
+    planner would have taken without any pin.
+    """
+
+    model: Subject
+    machine: Hardware
+    price: Price | None
+    method: str
+    knobs: Mapping[str, Any]
+    pins: Mapping[str, Any]
+    choices: Mapping[str, Choice]
+    setup: Setup
+    memory: MemoryEstimate
+    fits: bool
+    tokens: Tokens
+    time: TimeEstimate
+    hours: Money  # device-hours, of the same shape
+    money: Money | None
+    inference: InferenceMemory
+    changes: tuple[Change, ...]
+    measured: Measured | None
+
+
+def plan(
+    answers: Mapping[str, Any],
+    pins: Mapping[str, Any],
+    *,
+    counted: Mapping[str, Any] | None = None,
+    measured: Measured | None = None,
+) -> Plan:
+    """Plan a spec (its answers and pins), or a project (its params.yaml as answers and pins).
+
+    Raises:
+        FileProblem, UnsupportedConfig: the config.json of a custom model cannot be read or modelled.
+        ImpossibleSetup: the pins contradict one another.
+    """
+    choices = planned(answers, pins)
+    knobs = {key: choice.value for key, choice in choices.items()} | dict(pins)
+    model, machine = subject({**answers, **pins}), catalog.hardware()[answers["hardware"]]
+    setup = setup_for(answers, knobs, machine)
+    tokens = tokens_of(knobs, counted)
+    if counted:
+        setup = replace(setup, length=min(setup.length, tokens.longest))
+    profile = profiles()[FRAMEWORK]
+    memory = estimate(model.shape, setup, profile)
+    fits = memory.fits(machine.memory_gib)
+    duration = _duration(model, setup, machine, tokens, measured)
+    hours = Money(*(value * setup.devices / HOUR for value in (duration.low, duration.typical, duration.high)))
+    price = machines().get(machine.key)
+    answer_tokens = setup.length + int(answers.get("max_new_tokens", 0))
+    return Plan(
+        model=model,
+        machine=machine,
+        price=price,
+        method=str(answers["method"]),
+        knobs=knobs,
+        pins=dict(pins),
+        choices=choices,
+        setup=setup,
+        memory=memory,
+        fits=fits,
+        tokens=tokens,
+        time=duration,
+        hours=hours,
+        money=_money(hours, price),
+        inference=inference_memory(model.shape, profile, tokens=answer_tokens, cpu=machine.cpu),
+        changes=() if fits else changes(answers, pins),
+        measured=measured,
+    )
+
+
+def _duration(
+    model: Subject, setup: Setup, machine: Hardware, tokens: Tokens, measured: Measured | None
+) -> TimeEstimate:
+    """The band is that of the speed, at the typical number of tokens, widened by the band of the tokens."""
+    speed = measured.tokens_per_second if measured else 0.0
+    padded = time.padding(setup.micro_batch, spread=tokens.spread)
+    typical = time.estimate(model.shape, setup, machine, tokens.typical, padded=padded, measured=speed)
+    return replace(
+        typical,
+        low=typical.low * tokens.low / tokens.typical,
+        high=typical.high * tokens.high / tokens.typical,
+    )
+
+
+def _money(hours: Money, price: Price | None) -> Money | None:
+    if price is None:
+        return None
+    usd = price.usd_per_hour
+    return Money(hours.low * usd["low"], hours.typical * usd["typical"], hours.high * usd["high"])
+
+
+def changes(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> tuple[Change, ...]:
+    """The smallest change of each kind that would fit, cheapest first."""
+    found = [
+        next((change for change in tried if change is not None), None)
+        for tried in (
+            (_try(answers, pins, {"method": method}) for method in _lighter_methods(answers["method"])),
+            (_try(answers, pins, {"max_length": length}) for length in _shorter(answers, pins)),
+            (_try(answers, pins, {"model": key}) for key in _smaller_models(answers, pins)),
+            (_try(answers, pins, {"hardware": key}) for key in _larger_machines(answers)),
+            (_more_devices(answers, pins, count) for count in (2, 4, 8)),
+        )
+    ]
+    return tuple(sorted((change for change in found if change), key=lambda change: change.usd))
+
+
+def _lighter_methods(method: str) -> tuple[str, ...]:
+    order = ("full", "lora", "qlora")
+    place = order.index(method) if method in order else 1
+    return order[place + 1 :]
+
+
+def _shorter(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> tuple[int, ...]:
+    longest = int(pins.get("max_length", resolve(answers, pins)["max_length"].value))
+    return tuple(length for length in (4096, 2048, 1024, 512, 256) if length < longest)
+
+
+def _smaller_models(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> list[str]:
+    size = subject({**answers, **pins}).shape.parameters
+    rows = [row for row in catalog.models().values() if row.parameters < size]
+    return [row.key for row in sorted(rows, key=lambda row: -row.parameters)]
+
+
+def _larger_machines(answers: Mapping[str, Any]) -> list[str]:
+    here = catalog.hardware()[answers["hardware"]]
+    prices = machines()
+    rows = [row for row in catalog.hardware().values() if row.cpu == here.cpu and row.memory_gib > here.memory_gib]
+    rows = [row for row in rows if row.key in prices]
+    return [row.key for row in sorted(rows, key=lambda row: prices[row.key].usd_per_hour["typical"])]
+
+
+def _try(answers: Mapping[str, Any], pins: Mapping[str, Any], change: Mapping[str, Any]) -> Change | None:
+    """The plan with this change, if it fits. Pins of what the change touches give way."""
+    touched = {"max_length"} if "max_length" in change else set()
+    loose = {"micro_batch_size", "gradient_accumulation_steps", "activation_checkpointing", "optimizer"} | touched
+    model_knobs = {"model_source", "model_id", "model_file", "model_sha256", "model_revision"}
+    kept = {key: value for key, value in pins.items() if key not in loose}
+    if "model" in change:
+        kept = {key: value for key, value in kept.items() if key not in model_knobs}
+    if "max_length" in change:
+        kept["max_length"] = change["max_length"]
+    changed = {**answers, **{key: value for key, value in change.items() if key != "max_length"}}
+    choices = resolve(changed, kept)
+    knobs = {key: choice.value for key, choice in choices.items()} | kept
+    model, machine = subject({**changed, **kept}), catalog.hardware()[changed["hardware"]]
+    setup = setup_for(changed, knobs, machine)
+    return _judged(change, model, machine, setup, tokens_of(knobs))
+
+
+def _judged(
+    change: Mapping[str, Any], model: Subject, machine: Hardware, setup: Setup, tokens: Tokens
+) -> Change | None:
+    memory = estimate(model.shape, setup, profiles()[FRAMEWORK])
+    if not memory.fits(machine.memory_gib):
+        return None
+    duration = _duration(model, setup, machine, tokens, None)
+    price = machines().get(machine.key)
+    usd = duration.typical * setup.devices / HOUR * price.usd_per_hour["typical"] if price else float("inf")
+    what = ", ".join(f"{key}: {value}" for key, value in change.items())
+    return Change(change, what, memory.high, machine.memory_gib, usd, setup.devices == 1)
+
+
+def _more_devices(answers: Mapping[str, Any], pins: Mapping[str, Any], count: int) -> Change | None:
+    """Several of the same device under FSDP, each with a micro-batch of one and recomputed activations."""
+    machine = catalog.hardware()[answers["hardware"]]
+    if machine.cpu:
+        return None
+    loose = {**pins, "micro_batch_size": 1, "activation_checkpointing": answers["method"] != "prefix"}
+    knobs = {key: choice.value for key, choice in resolve(answers, loose).items()} | loose
+    model = subject({**answers, **pins})
+    setup = replace(setup_for(answers, knobs, machine), devices=count, sharding="fsdp")
+    return _judged({"devices": f"{count} x {machine.title} with FSDP"}, model, machine, setup, tokens_of(knobs))

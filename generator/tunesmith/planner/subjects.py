@@ -1,0 +1,138 @@
+"""What to plan: a spec's answers, or a generated project as its params.yaml, counts and measurements say it is."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tunesmith import catalog
+from tunesmith.errors import FileProblem, nearest
+from tunesmith.planner.plan import Measured
+from tunesmith.questions import defaults
+
+PARAMS = Path("params.yaml")
+ANSWERS = Path(".copier-answers.yml")
+COUNTED = Path("reports/format.json")
+RUN = Path("reports/measured/train.json")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A generated project, read: what `planner.plan.plan` takes, and notes on what was left aside."""
+
+    answers: Mapping[str, Any]
+    pins: Mapping[str, Any]
+    counted: Mapping[str, Any] | None
+    measured: Measured | None
+    notes: tuple[str, ...] = ()
+
+
+def project(folder: Path) -> Project:
+    """Read a project. params.yaml is the truth for what runs; every knob in it counts as pinned.
+
+    Raises:
+        FileProblem: there is no params.yaml, or it does not name what a plan needs.
+    """
+    path = folder / PARAMS
+    params = _mapping(path)
+    try:
+        answers, pins = _from_params(params)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileProblem(
+            path, f"{error} is missing or is no such value", "plan needs a project with training"
+        ) from None
+    if answers["hardware"] not in catalog.hardware():
+        close = nearest(str(answers["hardware"]), catalog.hardware())
+        raise FileProblem(
+            path, f"cost.hardware: {answers['hardware']!r} is not known", f"did you mean {close or 'cpu'}?"
+        )
+    smoke = bool(params.get("smoke"))
+    measured, notes = (None, ()) if smoke else _measured(folder / RUN, str(answers["method"]))
+    counted = None if smoke else (_json(folder / COUNTED) or {}).get("train")
+    return Project(answers, pins, counted, measured, notes)
+
+
+def _from_params(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Answers and pins that params.yaml stands for."""
+    train, model = params["train"], params["model"]
+    pins = {
+        "max_length": int(params["format"]["max_length"]),
+        "model_source": model["source"],
+        "model_id": model["id"],
+        "lora_targets": _targets(train["target_modules"]),
+        **{key: train[key] for key in _TRAIN_KNOBS},
+    }
+    answers = {
+        "model": model["name"] if model["name"] in catalog.models() else "custom",
+        "method": train["method"],
+        "hardware": params["cost"]["hardware"],
+        "max_new_tokens": int(params["evaluate"]["max_new_tokens"]),
+    }
+    return defaults() | answers, pins
+
+
+_TRAIN_KNOBS = (
+    "lora_rank",
+    "max_steps",
+    "micro_batch_size",
+    "gradient_accumulation_steps",
+    "compute_dtype",
+    "activation_checkpointing",
+    "attention_implementation",
+    "optimizer",
+)
+
+
+def _targets(value: Any) -> str:
+    return ",".join(value) if isinstance(value, list) else str(value)
+
+
+def calibration(path: Path) -> Measured:
+    """A short run from a file with the fields of a project's reports/measured/train.json.
+
+    Raises:
+        FileProblem: it cannot be read, or says no tokens a second.
+    """
+    record = _json(path)
+    speed = (record or {}).get("tokens_per_second")
+    if not isinstance(speed, (int, float)) or isinstance(speed, bool) or speed <= 0:
+        mend = "a JSON object with tokens_per_second above 0, as a project's reports/measured/train.json has it"
+        raise FileProblem(path, "says no tokens a second", mend)
+    return Measured(float(speed), float((record or {}).get("peak_memory_gib") or 0), str(path))
+
+
+def _measured(path: Path, method: str) -> tuple[Measured | None, tuple[str, ...]]:
+    record = _json(path)
+    if not record:
+        return None, ()
+    if record.get("method") != method:
+        note = f"{path}: measured with {record.get('method')}, planned with {method}; not used"
+        return None, (note,)
+    return calibration(path), ()
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise FileProblem(
+            path, f"cannot be read: {error}", "delete it, or run the stage that writes it again"
+        ) from None
+    return loaded if isinstance(loaded, dict) else None
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileProblem(path, error.strerror or str(error), "name a folder that tunesmith generated") from None
+    except yaml.YAMLError as error:
+        raise FileProblem(path, f"not valid YAML: {error}", "mend that line") from None
+    if not isinstance(loaded, dict):
+        raise FileProblem(path, "holds no settings", "name a folder that tunesmith generated")
+    return loaded

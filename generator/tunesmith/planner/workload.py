@@ -1,0 +1,141 @@
+"""What a spec or a project asks of a machine: shape, setup, device and tokens, gathered from answers and knobs."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith import catalog
+from tunesmith.catalog import Hardware
+from tunesmith.errors import FileProblem
+from tunesmith.planner.architecture import Architecture, from_config
+from tunesmith.planner.setup import ALL_LINEAR, Setup
+from tunesmith.planner.time import LENGTH_SPREAD
+
+STAND_IN = "qwen3-4b"  # shape taken for a custom model whose config.json is not on this machine
+MODULES = {
+    "q_proj": "q",
+    "k_proj": "k",
+    "v_proj": "v",
+    "o_proj": "o",
+    "gate_proj": "gate",
+    "up_proj": "up",
+    "down_proj": "down",
+    "qkv_proj": "qkv",
+    "query_key_value": "qkv",
+}
+OPTIMIZERS = {"adamw_torch": "adamw", "adamw_torch_fused": "adamw"}
+MEAN_SHARE = 0.5  # mean length of a record as a share of the longest allowed, where no data was counted
+PREFIX_TOKENS = 20
+P95 = 1.645  # standard deviations from the median to the 95th percentile
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model that is planned for; ``source``: where its shape comes from; ``eager``: why sdpa will not do."""
+
+    key: str
+    shape: Architecture
+    source: str
+    context_length: int
+    known: bool
+    eager: str = ""
+
+
+def subject(answers: Mapping[str, Any]) -> Subject:
+    """The model of the answers: a row of the catalogue, or the config.json of a custom one.
+
+    Raises:
+        FileProblem: the config.json cannot be read.
+        UnsupportedConfig: it describes no decoder that is modelled.
+    """
+    row = catalog.models().get(answers["model"])
+    if row:
+        shape = Architecture(**row.architecture)
+        eager = "Gemma 2 caps its attention scores, which sdpa leaves out" if row.key.startswith("gemma-2") else ""
+        return Subject(row.key, shape, str(row.figures["source"]), row.context_length, True, eager)
+    path = _config_path(str(answers.get("model_source", "")), str(answers.get("model_id", "")))
+    if path is None:
+        stand_in = catalog.models()[STAND_IN]
+        source = f"no config.json on this machine: planned as {stand_in.title}"
+        return Subject("custom", Architecture(**stand_in.architecture), source, stand_in.context_length, False)
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FileProblem(path, f"cannot be read: {error}", "a config.json as the model's publisher wrote it") from None
+    text = config.get("text_config") or config
+    context = text.get("max_position_embeddings")
+    eager = "Gemma 2 caps its attention scores, which sdpa leaves out" if text.get("model_type") == "gemma2" else ""
+    return Subject("custom", from_config(config, str(path)), str(path), int(context or 0), True, eager)
+
+
+def _config_path(source: str, identity: str) -> Path | None:
+    """The config.json of a custom model: in its folder, or in the hub's cache on this machine."""
+    if source == "path" or (identity and Path(identity).expanduser().exists()):
+        path = Path(identity).expanduser()
+        path = path if path.suffix == ".json" else path / "config.json"
+        return path if path.exists() else None
+    if source != "hub" or "/" not in identity:
+        return None
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+    snapshots = cache / f"models--{identity.replace('/', '--')}" / "snapshots"
+    return next(iter(sorted(snapshots.glob("*/config.json"))), None)
+
+
+def setup_for(answers: Mapping[str, Any], knobs: Mapping[str, Any], machine: Hardware) -> Setup:
+    """The setup that these knobs render to. A method that trains no weights here is planned as LoRA."""
+    method = str(answers["method"])
+    return Setup(
+        method=method,
+        micro_batch=int(knobs["micro_batch_size"]),
+        length=int(knobs["max_length"]),
+        rank=int(knobs["lora_rank"]),
+        targets=_targets(str(knobs["lora_targets"])),
+        quantisation="nf4-dq" if method == "qlora" else "",
+        checkpointing=bool(knobs["activation_checkpointing"]) and method != "prefix",
+        optimizer=OPTIMIZERS.get(str(knobs["optimizer"]), str(knobs["optimizer"])),
+        eager_attention=knobs["attention_implementation"] == "eager",
+        scales_outputs=method == "dora",  # by the learnt magnitudes
+        virtual_tokens=PREFIX_TOKENS if method == "prefix" else 0,
+        cpu=machine.cpu,
+        # `auto` on a processor may come to 32 bits, so that is what the plan allows for.
+        wide=knobs["compute_dtype"] == "fp32" or (machine.cpu and knobs["compute_dtype"] == "auto"),
+    )
+
+
+def _targets(text: str) -> tuple[str, ...]:
+    if text == "all-linear":
+        return ALL_LINEAR
+    return tuple(MODULES.get(name.strip(), "o") for name in text.split(","))
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens of training as (low, typical, high), padding not counted; ``source`` says how they were counted."""
+
+    low: float
+    typical: float
+    high: float
+    longest: int
+    source: str
+    spread: float = LENGTH_SPREAD  # of the logarithm of row lengths
+
+
+def tokens_of(knobs: Mapping[str, Any], counted: Mapping[str, Any] | None = None) -> Tokens:
+    """Tokens of a run of ``max_steps``.
+
+    ``counted`` is the split `train` of a project's reports/format.json, where the model's own tokenizer counted.
+    """
+    rows = int(knobs["max_steps"]) * int(knobs["micro_batch_size"]) * int(knobs["gradient_accumulation_steps"])
+    longest = int(knobs["max_length"])
+    if counted:
+        mean = counted["tokens"] / max(1, counted["rows"])
+        source = f"counted by the model's tokenizer over {counted['rows']} training rows"
+        spread = math.log(max(counted["p95"], counted["median"], 1) / max(counted["median"], 1)) / P95
+        return Tokens(rows * mean, rows * mean, rows * mean, int(counted["longest"]), source, spread)
+    source = f"no data counted yet: rows of {MEAN_SHARE:.0%} of max_length, from a fifth to all of it"
+    return Tokens(rows * longest * 0.2, rows * longest * MEAN_SHARE, rows * longest, longest, source)

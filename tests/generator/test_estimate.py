@@ -1,0 +1,151 @@
+"""The numbers beside the advice: what applies, what must be monotone, and that all of it comes offline and at once."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tunesmith import catalog
+from tunesmith.costs import estimate, figures, prices, speed, uncertainty
+from tunesmith.costs.estimate import Estimate
+from tunesmith.costs.money import Band
+from tunesmith.planner.plan import plan
+from tunesmith.questions import defaults
+
+TUNABLE = {"prompt_measured": True, "behaviour_gap": True, "good_examples": 1000, "model": "qwen3-1.7b"}
+
+
+def rows(**answers: Any) -> dict[str, Estimate]:
+    filled = defaults() | TUNABLE | {"hardware": "l40s"} | answers
+    made = plan(filled, {})
+    found = estimate.estimates(filled, figures.of_spec(filled, prices.load(), made), made)
+    return {row.key: row for row in found}
+
+
+def test_every_approach_that_applies_is_priced() -> None:
+    assert list(rows()) == ["prompt", "few_shot", "tuned", "tuned_on_prem", "tuned_hosted"]
+    assert list(rows(needs_citations=True, behaviour_gap=False))[:3] == ["prompt", "few_shot", "retrieval"]
+
+
+def test_nothing_hosted_where_data_may_not_leave() -> None:
+    private = rows(data_may_leave=False, knowledge_changes=True)
+    assert "tuned_hosted" not in private
+    assert all("hosted" not in row.title for row in private.values())
+    assert private["prompt"].once_usd == (0, 0, 0), "a prompted model of one's own is not trained"
+
+
+def test_no_purchase_where_the_device_cannot_be_bought() -> None:
+    assert "tuned_on_prem" not in rows(hardware="a10g")
+
+
+@pytest.mark.parametrize("field", ["once_usd", "monthly_usd", "per_1000_usd", "latency_seconds", "days"])
+def test_every_number_is_a_band_with_sources(field: str) -> None:
+    for row in rows(knowledge_changes=True).values():
+        band: Band = getattr(row, field)
+        assert 0 <= band.low <= band.typical <= band.high
+        assert row.data and row.sources and all(": " in source for source in row.sources)
+
+
+def test_the_per_request_price_is_the_monthly_one_by_the_volume() -> None:
+    row = rows(monthly_requests=250_000)["few_shot"]
+    assert row.per_1000_usd.typical == pytest.approx(row.monthly_usd.typical / 250)
+
+
+def test_a_few_shot_prompt_costs_its_shots() -> None:
+    hosted = rows(shots=10, request_tokens=100, answer_tokens=50)
+    extra = (hosted["few_shot"].monthly_usd.typical - hosted["prompt"].monthly_usd.typical) / 100_000
+    assert extra == pytest.approx(10 * 150 * 0.4e-6, rel=0.15)  # tokens are known to -30% and +40%
+
+
+def test_tuning_against_a_dear_model_pays_at_volume_and_against_a_cheap_one_never_on_a_slow_machine() -> None:
+    pays = rows(hosted_model="gpt-4.1", hardware="a100_80gb")["tuned"].break_even
+    assert pays and 0 < pays.low <= pays.typical <= pays.high < math.inf
+    never = rows(hosted_model="gpt-5-nano", hardware="cpu", model="qwen3-8b")["tuned"].break_even
+    assert estimate.never(never)
+
+
+def test_what_tuning_is_set_against_is_retrieval_where_facts_are_looked_up() -> None:
+    assert "Few-shot" in rows()["tuned"].against
+    assert "Retrieval" in rows(knowledge_changes=True)["tuned"].against
+
+
+def test_the_same_answers_give_the_same_bands() -> None:
+    assert rows() == rows()
+
+
+@settings(deadline=None, max_examples=50)
+@given(volume=st.integers(1, 10**7), more=st.integers(1, 10**7))
+def test_a_month_never_gets_cheaper_with_volume(volume: int, more: int) -> None:
+    answers = defaults() | TUNABLE | {"hardware": "l40s", "knowledge_changes": True}
+    made = plan(answers, {})
+    found = figures.of_spec(answers, prices.load(), made)
+    case = uncertainty.typical(found.bands)
+    for one in estimate.approaches(answers, found, made):
+        small, large = (one.bill(case | {"requests": float(count)}) for count in (volume, volume + more))
+        assert sum(small.monthly.values()) <= sum(large.monthly.values()) * (1 + 1e-9)
+
+
+@settings(deadline=None)
+@given(parameters=st.floats(1e8, 1e11), more=st.floats(1, 1e11), device=st.sampled_from(sorted(catalog.hardware())))
+def test_a_larger_model_is_never_faster(parameters: float, more: float, device: str) -> None:
+    machine = catalog.hardware()[device]
+    small, large = speed.of(parameters, machine), speed.of(parameters + more, machine)
+    for slow, fast in ((large.prompt_token, small.prompt_token), (large.answer_token, small.answer_token)):
+        assert all(a <= b for a, b in zip(fast, slow, strict=True))
+    assert all(batched <= alone for batched, alone in zip(small.answer_token_batched, small.answer_token, strict=True))
+
+
+def test_the_tornado_names_what_moves_the_cost() -> None:
+    answers = defaults() | TUNABLE | {"hardware": "h100_sxm"}
+    made = plan(answers, {})
+    found = figures.of_spec(answers, prices.load(), made)
+    tuned = next(one for one in estimate.approaches(answers, found, made) if one.key == "tuned")
+    assert estimate.tornado(tuned, found)[0].name == "usd_per_hour"  # 2.69 to 12.29 dollars for the same device
+
+
+def test_training_is_priced_by_the_hours_of_the_planner() -> None:
+    answers = defaults() | TUNABLE | {"hardware": "l40s"}
+    made = plan(answers, {"max_steps": 1000})
+    found = figures.of_spec(answers, prices.load(), made)
+    assert found.bands["training_hours"] == (made.hours.low, made.hours.typical, made.hours.high)
+    (tuned,) = [row for row in estimate.estimates(answers, found, made) if row.key == "tuned"]
+    assert made.money and made.money.low <= tuned.once_usd.typical <= made.money.high
+
+
+def test_a_model_that_cannot_be_trained_there_is_pointed_out() -> None:
+    assert "does not fit" in rows(model="qwen3-8b", method="full", hardware="t4")["tuned"].note
+
+
+def test_advise_prints_the_numbers_or_one_json_value(tunesmith: Run) -> None:
+    options = ("advise", "--defaults", *(word for key, value in TUNABLE.items() if key != "model"
+               for word in ("--set", f"{key}={str(value).lower()}")))  # fmt: skip
+    told = tunesmith(*options, "--sources")
+    assert told.returncode == 0 and "Advice: finetune." in told.stdout
+    for said in ("$ / 1,000 requests", "seconds to answer", "requests a month on", "genai-prices", "Ask again"):
+        assert said in told.stdout, said
+    data = json.loads(tunesmith(*options, "--json").stdout)
+    assert data["outcome"] == "tune" and [row["key"] for row in data["estimates"]][:2] == ["prompt", "few_shot"]
+    tuned = next(row for row in data["estimates"] if row["key"] == "tuned")
+    assert tuned["break_even_requests_a_month"] == "never" or tuned["break_even_requests_a_month"]["low"] > 0
+
+
+def test_advice_with_own_prices_and_with_an_unknown_model(tunesmith: Run, tmp_path: Path) -> None:
+    own = tmp_path / "prices.yaml"
+    own.write_text("hosted: {house-model: {title: Ours, usd_per_million_input: 100, usd_per_million_output: 100,\n"
+                   "  source: contract, date: 2026-11-01}}\n")  # fmt: skip
+    done = tunesmith("advise", "--defaults", "--set", "hosted_model=house-model", "--prices", own, "--json")
+    (prompt, *_) = json.loads(done.stdout)["estimates"]
+    assert prompt["per_1000_usd"]["typical"] > 10
+    refused = tunesmith("advise", "--defaults", "--set", "hosted_model=gpt-4.1-mni")
+    assert refused.returncode == 2 and "did you mean gpt-4.1-mini?" in refused.stderr
+
+
+def test_contradictions_and_what_is_missing_are_printed(tunesmith: Run) -> None:
+    done = tunesmith("advise", "--defaults", "--set", "prompt_measured=true", "--set", "answers_checkable=false")
+    assert "(not yet)" in done.stdout and "missing: a benchmark" in done.stdout
+    assert "does not go together: a prompt cannot have been measured" in done.stdout

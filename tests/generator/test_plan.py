@@ -1,0 +1,201 @@
+"""`tunesmith plan`: specs, custom models, projects, calibration, and what would fit when nothing does."""
+
+import datetime as dt
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import Run
+
+from tunesmith import catalog, plan_report
+from tunesmith.errors import FileProblem
+from tunesmith.planner import subjects
+from tunesmith.planner.plan import Measured, plan
+from tunesmith.planner.resolve import resolve
+from tunesmith.questions import defaults
+
+CONFIG = {
+    "model_type": "llama", "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 64, "vocab_size": 128256,
+    "tie_word_embeddings": True, "max_position_embeddings": 4096,
+}  # fmt: skip
+
+
+def answers(**changes: object) -> dict[str, object]:
+    return defaults() | changes
+
+
+def test_a_plan_says_memory_time_and_money_in_words_and_in_json(tunesmith: Run) -> None:
+    spec = ("plan", "--defaults", "--set", "model=qwen3-8b", "--set", "hardware=l4")
+    words = tunesmith(*spec)
+    assert words.returncode == 0, words.stderr
+    for word in ("weights", "activations", "P10 to P90", "fits", "Time", "Money    USD", "serving", "micro_batch_size"):
+        assert word in words.stdout, word
+    made = json.loads(tunesmith(*spec, "--json").stdout)
+    training = made["training"]
+    memory = training["memory_gib"]
+    assert memory["low"] < memory["typical"] < memory["high"] <= memory["usable"]
+    assert training["usd"]["low"] < training["usd"]["typical"] < training["usd"]["high"]
+    assert training["dominant"] in memory["terms"]
+    assert made["inference_gib"]["typical"] > 15  # 8 billion parameters in 16 bits
+
+
+def test_what_does_not_fit_is_said_with_the_changes_that_would_by_price(tunesmith: Run) -> None:
+    spec = (
+        "plan",
+        "--defaults",
+        "--set",
+        "model=llama-3.1-8b-instruct",
+        "--set",
+        "hardware=l4",
+        "--set",
+        "method=full",
+    )
+    done = tunesmith(*spec, "--json")
+    assert done.returncode == 4
+    training = json.loads(done.stdout)["training"]
+    assert not training["fits"] and {"qlora"} & {change["settings"].get("method") for change in training["changes"]}
+    prices = [change["usd"] for change in training["changes"]]
+    assert prices == sorted(prices) and len(prices) >= 3
+    for change in training["changes"]:
+        assert change["high_gib"] <= change["memory_gib"] * 0.95, change
+
+
+def test_every_change_that_is_named_fits_when_it_is_made() -> None:
+    made = plan(answers(model="llama-3.3-70b-instruct", hardware="a10g"), {})
+    assert not made.fits and made.changes
+    for change in made.changes:
+        if change.generated:
+            settings = dict(change.settings)
+            pins = {"max_length": settings.pop("max_length")} if "max_length" in settings else {}
+            assert plan(answers(model="llama-3.3-70b-instruct", hardware="a10g") | settings, pins).fits, change
+
+
+@pytest.mark.parametrize("hardware", [key for key, row in catalog.hardware().items() if not row.cpu])
+@pytest.mark.parametrize("method", ["qlora", "lora", "full"])
+def test_what_the_planner_chooses_fits_or_is_said_not_to(hardware: str, method: str) -> None:
+    made = plan(answers(model="qwen3-4b", hardware=hardware, method=method), {})
+    assert made.fits == (made.memory.high <= made.machine.memory_gib * 0.95)
+    assert made.fits or (made.setup.micro_batch == 1 and made.setup.checkpointing)
+    knobs = made.knobs
+    assert knobs["micro_batch_size"] * knobs["gradient_accumulation_steps"] == 16
+
+
+def test_a_pin_wins_and_bounds_the_other_choices() -> None:
+    asked = answers(model="qwen3-8b", hardware="l4")
+    free, pinned = resolve(asked), resolve(asked, {"max_length": 8192})
+    assert pinned["micro_batch_size"].value < free["micro_batch_size"].value
+    made = plan(asked, {"micro_batch_size": 2, "optimizer": "paged_adamw_8bit"})
+    assert (made.setup.micro_batch, made.setup.optimizer) == (2, "paged_adamw_8bit")
+    assert made.knobs["gradient_accumulation_steps"] == 8
+    assert "pinned" in plan_report.data(made)["training"]["choices"]["optimizer"]["reason"]
+
+
+def test_gemma_2_gets_the_attention_that_it_needs_and_a_t4_the_precision_that_it_has() -> None:
+    chosen = resolve(answers(model="gemma-2-2b-it", hardware="t4"))
+    assert (chosen["attention_implementation"].value, chosen["compute_dtype"].value) == ("eager", "fp16")
+
+
+def test_a_custom_model_is_described_by_its_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    custom = answers(model="custom", hardware="l4")
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    here = plan(custom, {"model_source": "path", "model_id": str(tmp_path)})
+    assert here.model.shape.parameters == catalog.models()["llama-3.2-1b-instruct"].parameters
+    assert here.knobs["max_length"] == 1024 and here.model.context_length == 4096
+
+    cached = tmp_path / "hub" / "models--some--model" / "snapshots" / "abc"
+    cached.mkdir(parents=True)
+    shutil.copy(tmp_path / "config.json", cached)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    hub = plan(custom, {"model_source": "hub", "model_id": "some/model"})
+    assert hub.model.shape == here.model.shape and hub.model.known
+    absent = plan(custom, {"model_source": "hub", "model_id": "some/other"})
+    assert not absent.model.known and "planned as" in absent.model.source
+
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(FileProblem):
+        plan(custom, {"model_source": "path", "model_id": str(tmp_path)})
+
+
+@pytest.fixture
+def copy(project: Path, tmp_path: Path) -> Path:
+    """A project of the default answers to change."""
+    return Path(shutil.copytree(project, tmp_path / "project"))
+
+
+def test_a_project_is_planned_from_its_params_its_counts_and_its_run(copy: Path, tunesmith: Run) -> None:
+    fresh = json.loads(tunesmith("plan", copy, "--json").stdout)["training"]
+    params = copy / "params.yaml"
+    params.write_text(params.read_text().replace("micro_batch_size: 8", "micro_batch_size: 4"))
+    less = json.loads(tunesmith("plan", copy, "--json").stdout)["training"]
+    assert less["choices"]["micro_batch_size"]["value"] == 4
+    assert less["memory_gib"]["typical"] < fresh["memory_gib"]["typical"]
+
+    (copy / "reports" / "measured").mkdir(parents=True, exist_ok=True)
+    counts = {"rows": 100, "tokens": 5000, "longest": 90, "median": 49, "p95": 60}
+    (copy / "reports" / "format.json").write_text(json.dumps({"train": counts}))
+    record = {"method": "qlora", "tokens_per_second": 40.0, "peak_memory_gib": 3.0}
+    (copy / "reports" / "measured" / "train.json").write_text(json.dumps(record))
+    after = json.loads(tunesmith("plan", copy, "--json").stdout)["training"]
+    assert after["tokens"]["typical"] == 96 * 4 * 50 and "tokenizer" in after["tokens"]["source"]
+    assert after["seconds"]["typical"] == pytest.approx(96 * 4 * 50 / 40)
+    assert after["seconds"]["high"] / after["seconds"]["low"] == pytest.approx(1.1 / 0.9)
+    assert after["seconds"]["calibrated"] > 0
+    assert 1 < after["seconds"]["padding"] < fresh["seconds"]["padding"]  # rows of nearly equal length pad little
+    assert after["measured"]["peak_gib"] == 3.0
+    assert "measured 3.00 GiB" in tunesmith("plan", copy).stdout
+
+
+def test_a_run_of_another_method_calibrates_nothing(copy: Path) -> None:
+    (copy / "reports" / "measured").mkdir(parents=True, exist_ok=True)
+    (copy / "reports" / "measured" / "train.json").write_text('{"method": "full", "tokens_per_second": 5}')
+    found = subjects.project(copy)
+    assert found.measured is None and "not used" in found.notes[0]
+
+
+def test_calibration_replaces_the_prior_and_says_by_how_much(tmp_path: Path, tunesmith: Run) -> None:
+    path = tmp_path / "short.json"
+    path.write_text('{"tokens_per_second": 1000}')
+    done = tunesmith("plan", "--defaults", "--calibration", path)
+    assert "1,000 tokens a second" in done.stdout and "times the speed that the prior expects" in done.stdout
+    for text in ('{"tokens_per_second": -1}', "[]", "{", '{"tokens_per_second": true}'):
+        path.write_text(text)
+        refused = tunesmith("plan", "--defaults", "--calibration", path)
+        assert refused.returncode == 2 and str(path) in refused.stderr and "Traceback" not in refused.stderr
+    missing = tunesmith("plan", "--defaults", "--calibration", tmp_path / "none.json")
+    assert missing.returncode == 2 and "none.json" in missing.stderr
+
+
+@pytest.mark.parametrize(
+    "old, new", [("max_length:", "max_len:"), ("hardware: cpu", "hardware: l5"), ("train:", "tr: [")]
+)
+def test_a_project_that_cannot_be_read_is_refused(copy: Path, tunesmith: Run, old: str, new: str) -> None:
+    params = copy / "params.yaml"
+    params.write_text(params.read_text().replace(old, new, 1))
+    done = tunesmith("plan", copy)
+    assert done.returncode == 2 and "params.yaml" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_folder_without_a_project_is_refused(tmp_path: Path, tunesmith: Run) -> None:
+    done = tunesmith("plan", tmp_path)
+    assert done.returncode == 2 and "params.yaml" in done.stderr
+
+
+def test_figures_that_nobody_read_for_ninety_days_are_pointed_out() -> None:
+    made = plan(answers(), {})
+    fresh = max(made.machine.figures["date"], made.price.date)  # type: ignore[union-attr]
+    assert len(plan_report._stale(made, fresh + dt.timedelta(days=300))) == 3
+    assert not plan_report._stale(replace(made, price=None), made.machine.figures["date"] + dt.timedelta(days=90))
+
+
+def test_a_measured_speed_is_the_speed_of_the_plan() -> None:
+    made = plan(answers(), {}, measured=Measured(50.0, 0.0, "a run"))
+    assert made.time.tokens_per_second == 50.0
+    assert made.time.typical == pytest.approx(made.tokens.typical / 50)
+
+
+def test_new_says_whether_it_will_fit(tunesmith: Run, tmp_path: Path) -> None:
+    done = tunesmith("new", tmp_path / "p", "--defaults", "--set", "method=full", "--set", "hardware=t4")
+    assert done.returncode == 0 and "plan: full of smollm2-135m-instruct" in done.stderr

@@ -1,0 +1,114 @@
+"""The price list: valid by its schema, in step with the hardware catalogue, and overruled by a user's own file."""
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tunesmith import catalog, resources
+from tunesmith.costs import price_list, prices
+from tunesmith.costs.price_list import Figure, PriceError
+from tunesmith.errors import FileProblem
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def as_json(value: Any) -> Any:
+    """YAML's dates as JSON knows them."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def test_the_list_is_valid_by_its_schema() -> None:
+    schema = json.loads(resources.schema_file("catalog", "prices.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(as_json(prices.load()), schema)
+
+
+def test_every_machine_has_a_price_under_its_own_title() -> None:
+    titles = {key: row["title"] for key, row in prices.load()["hardware"].items()}
+    assert titles == {key: row.title for key, row in catalog.hardware().items()}
+    bought = prices.load()["on_prem"]["devices"]
+    assert {key: row["watts"] for key, row in bought.items()} == {key: catalog.hardware()[key].watts for key in bought}
+
+
+def test_the_three_clouds_of_the_catalogue_are_there() -> None:
+    providers = {offer["provider"] for row in prices.load()["hardware"].values() for offer in row["offers"]}
+    assert {"Lambda", "RunPod", "AWS"} <= providers
+
+
+def test_every_figure_is_a_band_with_a_source_and_a_date() -> None:
+    for section, key, _, figure in prices.figures(prices.load()):
+        assert figure.amount and 0 <= figure.amount.low <= figure.amount.typical <= figure.amount.high, (section, key)
+        assert figure.source and figure.age_days(dt.date.today()) is not None, (section, key)
+
+
+def test_the_spread_of_offers_is_cheapest_middle_dearest() -> None:
+    price = price_list.machine(prices.load(), "h100_sxm", "test")
+    assert price.amount == (2.69, 3.99, 12.29)
+    assert price.source.startswith("RunPod secure [RunPod community to Azure ND H100]") and price.date == "2026-11-09"
+
+
+def test_a_price_goes_stale_after_ninety_days() -> None:
+    figure = Figure("a", None, "somewhere", "2026-01-01")
+    assert not figure.old(dt.date(2026, 4, 1)) and figure.old(dt.date(2026, 4, 2))
+    assert Figure("a", None, "somewhere", "").old(dt.date(2026, 1, 1)), "an undated price is never fresh"
+
+
+def test_a_users_own_figures_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "tunesmith" / "prices.yaml"
+    own.parent.mkdir()
+    own.write_text("hardware: {l4: {usd_per_hour: 0.3, source: our contract, date: 2026-11-01}}\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    mine = price_list.machine(prices.load(), "l4", "test")
+    assert (mine.amount, mine.source, mine.title) == ((0.3, 0.3, 0.3), "our contract", "NVIDIA L4")
+    assert price_list.machine(prices.load(), "t4", "test").amount == (0.526, 0.526, 0.59), "the rest stays"
+    named = tmp_path / "other.yaml"
+    named.write_text("hardware: {l4: {usd_per_hour: {low: 1, typical: 2, high: 3}, source: x, date: 2026-11-01}}\n")
+    assert price_list.machine(prices.load(named), "l4", "test").amount == (1, 2, 3), "a named file before the own one"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("hardware: [", "cannot be read"), ("- 1", "not a list of prices"), ("gpus: {}", "gpus")]
+)
+def test_a_price_file_that_is_none_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "prices.yaml"
+    path.write_text(text)
+    with pytest.raises(FileProblem, match=said):
+        prices.load(path)
+    with pytest.raises(FileProblem, match="cannot be read"):
+        prices.load(tmp_path / "missing.yaml")
+
+
+@pytest.mark.parametrize("value", [-1, "cheap", {"low": 2, "typical": 1, "high": 3}, {"low": 1}, float("inf")])
+def test_a_price_that_is_none_is_refused(value: Any) -> None:
+    with pytest.raises(PriceError, match="not"):
+        price_list.band(value, "here")
+
+
+def test_an_unknown_hosted_model_names_the_nearest() -> None:
+    with pytest.raises(PriceError, match=r"did you mean gpt-4\.1-mini"):
+        prices.hosted(prices.load(), "gpt-4.1-mni")
+
+
+def test_the_hosted_models_cost_what_genai_prices_says() -> None:
+    pytest.importorskip("genai_prices")
+    listed = prices.load()["hosted"]
+    for key, row in listed.items():
+        found = prices.hosted({"hosted": {}}, f"{row['provider']}:{key}")
+        assert [side.amount for side in found] == [
+            pytest.approx(side.amount) for side in prices.hosted(prices.load(), key)
+        ]
+    with pytest.raises(PriceError, match="does not know"):
+        prices.hosted({"hosted": {}}, "openai:no-such-model")
+
+
+@pytest.mark.parametrize("name", ["money", "ownership", "price_list", "uncertainty"])
+def test_generator_and_project_share_one_arithmetic(name: str) -> None:
+    ours = REPOSITORY / "generator" / "tunesmith" / "costs" / f"{name}.py"
+    assert ours.read_bytes() == (REPOSITORY / "template" / "pipeline" / f"{name}.py").read_bytes()
+    assert ours.is_symlink() and "pipeline." not in "".join(
+        line for line in ours.read_text(encoding="utf-8").splitlines() if line.startswith(("import ", "from "))
+    )
