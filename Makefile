@@ -5,7 +5,7 @@
 
 PYTHON ?= python3
 EXAMPLE ?= home_assistant
-DEMO ?= demo
+DEMO ?= $(if $(filter home_assistant,$(EXAMPLE)),demo,demo-$(EXAMPLE))
 export PROJECT_VENV ?= $(CURDIR)/.cache/project-env
 
 .PHONY: demo test lint clean
@@ -25,8 +25,8 @@ lint: .venv/installed
 .venv/installed: pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable . --constraint constraints.txt \
-	  hypothesis mypy pexpect pytest ruff types-pyyaml
+	  genai-prices hypothesis mypy pexpect pytest ruff types-pyyaml
 	touch $@
 
 clean:
-	rm -rf .venv .cache demo
+	rm -rf .venv .cache demo demo-*

@@ -69,8 +69,8 @@ def files(root: Path) -> list[str]:
 
 
 def _walk(root: Path) -> list[str]:
-    found = ["copier.yml"]
-    for part in resources.PARTS[1:]:
+    found = [part for part in resources.PARTS if (root / part).is_file()]
+    for part in resources.PARTS:
         for folder, _, names in os.walk(root / part):
             found += [(Path(folder) / name).relative_to(root).as_posix() for name in names]
     return found
@@ -100,10 +100,10 @@ def build(root: Path, target: Path, version: str = __version__) -> None:
     with tempfile.TemporaryDirectory(prefix="tunesmith.", dir=target.parent) as scratch:
         repository = Path(scratch) / "repository.git"
         git.run("init", "--bare", "--quiet", str(repository), cwd=root, extra=IDENTITY)
-        parent = ""
-        for name, tree in [*_released_trees(root, repository, version), (version, _worktree(root, repository))]:
-            parent = _commit(repository, name, tree, parent)
-        git.run("update-ref", "refs/heads/main", parent, cwd=repository, extra=IDENTITY)
+        for name, tree in _released_trees(root, repository, version):
+            _commit(repository, name, tree)
+        newest = _commit(repository, version, _worktree(root, repository))
+        git.run("update-ref", "refs/heads/main", newest, cwd=repository, extra=IDENTITY)
         git.run("symbolic-ref", "HEAD", "refs/heads/main", cwd=repository, extra=IDENTITY)
         written = Path(scratch) / NAME
         git.run("bundle", "create", "--quiet", str(written), "HEAD", "--all", cwd=repository, extra=IDENTITY)
@@ -142,8 +142,8 @@ def _released_trees(root: Path, repository: Path, version: str) -> list[tuple[st
     return trees
 
 
-def _commit(repository: Path, version: str, tree: str, parent: str) -> str:
-    parents = ("-p", parent) if parent else ()
-    commit = git.run("commit-tree", tree, *parents, "-m", f"Tunesmith {version}", cwd=repository, extra=IDENTITY)
+def _commit(repository: Path, version: str, tree: str) -> str:
+    """A release without parents, so that its id does not depend on which earlier ones this clone has."""
+    commit = git.run("commit-tree", tree, "-m", f"Tunesmith {version}", cwd=repository, extra=IDENTITY)
     git.run("tag", f"v{version}", commit, cwd=repository, extra=IDENTITY)
     return commit

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tunesmith import __version__, console
+from tunesmith import __version__, console, resources
 from tunesmith.errors import USAGE, TunesmithError
 
 INTERRUPTED = 130
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TunesmithError as error:
         console.fault(error, json_wanted=options.json)
         return error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):  # Ctrl-C, and Ctrl-D at a question
         console.note("tunesmith: stopped; nothing half-written is left behind")
         return INTERRUPTED
     except BrokenPipeError:
@@ -42,10 +42,16 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND")
     _new(verbs)
     _advise(verbs)
+    _plan(verbs)
     _catalog(verbs)
     _verb(verbs, "schema", "print the JSON Schema of a spec")
     _demo(verbs)
     _data(verbs)
+    _update(verbs)
+    _doctor(verbs)
+    _adopt(verbs)
+    eject = _verb(verbs, "eject", "make a project independent of the template")
+    eject.add_argument("directory", type=Path, metavar="DIR", nargs="?", default=Path())
     return parser
 
 
@@ -82,8 +88,19 @@ def _new(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 
 def _advise(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = _verb(verbs, "advise", "say whether to prompt, retrieve or fine-tune, and why")
+    verb = _verb(verbs, "advise", "say whether to prompt, retrieve or fine-tune, why, and what each would cost")
     _spec_options(verb)
+    verb.add_argument("--prices", type=Path, metavar="FILE", help="your own figures; they win over the built-in prices")
+    verb.add_argument("--sources", action="store_true", help="also print where each figure comes from")
+
+
+def _plan(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _verb(verbs, "plan", "say what training takes: memory by term, fit, time and money; runs nothing")
+    verb.add_argument("directory", type=Path, metavar="DIR", nargs="?", help="a generated project, instead of a spec")
+    _spec_options(verb)
+    verb.add_argument(
+        "--calibration", type=Path, metavar="FILE", help="a short run's train.json, whose speed replaces the prior"
+    )
 
 
 def _catalog(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -96,7 +113,7 @@ def _catalog(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def _demo(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = _verb(verbs, "demo", "generate an example project and run it to its verdict")
     verb.add_argument("directory", type=Path, metavar="DIR")
-    verb.add_argument("--example", choices=("home_assistant", "facts"), default="home_assistant")
+    verb.add_argument("--example", choices=tuple(resources.examples()), default="home_assistant")
     verb.add_argument("--smoke", action="store_true", help="all stages in two minutes, with a tiny random model")
     _target_options(verb)
 
@@ -108,3 +125,34 @@ def _data(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     add.add_argument("file", type=Path, metavar="FILE")
     add.add_argument("directory", type=Path, metavar="DIR", nargs="?", default=Path())
     add.set_defaults(run="data_add")
+
+
+def _update(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _verb(verbs, "update", "merge a newer template, or changed answers, into a project")
+    verb.add_argument("directory", type=Path, metavar="DIR", nargs="?", default=Path())
+    mode = verb.add_mutually_exclusive_group()
+    mode.add_argument("--preview", action="store_true", help="only say what would change; exit code 5 if anything does")
+    mode.add_argument("--continue", dest="resume", action="store_true", help="finish an update after its conflicts")
+    mode.add_argument("--abort", action="store_true", help="put everything back as it was before the update")
+    verb.add_argument("--diff", action="store_true", help="also show content")
+    verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change an answer (repeatable)")
+    verb.add_argument("--to", default="", metavar="VERSION", help="a version of the template (default: the newest)")
+    verb.add_argument("--source", default="", metavar="WHERE", help="the template: a path, a git bundle or a URL")
+    where = verb.add_mutually_exclusive_group()
+    where.add_argument("--branch", default="", help="branch to make for it (default: template/VERSION)")
+    where.add_argument("--here", action="store_true", help="commit on the branch that is checked out")
+    verb.add_argument("--defaults", action="store_true", help="ask nothing; new questions take their default")
+
+
+def _doctor(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _verb(verbs, "doctor", "check a project: environment, reproducibility, ownership, drift, safety")
+    verb.add_argument("directory", type=Path, metavar="DIR", nargs="?", default=Path())
+    verb.add_argument("--fix", action="store_true", help="mend what can be mended safely")
+    verb.add_argument("--skip", action="append", default=[], metavar="CODE", help="leave out a rule or a group, as ENV")
+
+
+def _adopt(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _verb(verbs, "adopt", "bring an existing repository under the template, on a branch, overwriting nothing")
+    verb.add_argument("directory", type=Path, metavar="DIR", nargs="?", default=Path())
+    _spec_options(verb)
+    verb.add_argument("--branch", default="template/adopt", help="branch to make for it (default: template/adopt)")

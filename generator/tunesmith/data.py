@@ -4,18 +4,19 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunesmith import console, runner, spec
-from tunesmith.errors import FileProblem, RunFailed, WriteFailed
+from tunesmith import console, git, runner, spec
+from tunesmith.errors import FileProblem, GitFailed, RunFailed, WriteFailed
 from tunesmith.questions import questions
 
 
 @dataclass(frozen=True)
 class Added:
-    """Where the data went, and how many lines it has."""
+    """Where the data went, how many lines it has, and whether it took the place of earlier data."""
 
     path: Path
     lines: int
-    tracked: bool
+    replaced: bool
+    staged: bool  # in git's index, for the user to commit: `dvc exp run --temp` sees only what git knows
 
 
 def add(source: Path, project: Path) -> Added:
@@ -27,6 +28,7 @@ def add(source: Path, project: Path) -> Added:
         RunFailed: DVC refused.
     """
     lines = _count_lines(source)
+    runner.check(project)
     answers = _answers(project)
     if answers["example"] != "none":
         raise FileProblem(
@@ -37,12 +39,22 @@ def add(source: Path, project: Path) -> Added:
     target = project / answers["data_path"]
     if target.exists() and not target.with_name(f"{target.name}.dvc").exists():
         raise FileProblem(target, "is there already and DVC does not keep it", "move it away, or `dvc add` it first")
+    replaced = target.exists()
     _copy(source, target)
-    console.note("tracking it with DVC (the first time, this makes the project's environment)")
+    console.note("tracking it with DVC; the first command of a project makes its environment, which takes minutes")
     command = ("dvc", "add", answers["data_path"])
     if code := runner.run(project, *command, quiet=True):
         raise RunFailed(project, ["python3", runner.ENVIRONMENT, *command], code)
-    return Added(target, lines, tracked=True)
+    return Added(target, lines, replaced, _staged(target))
+
+
+def _staged(target: Path) -> bool:
+    """Stage DVC's pointer and the ignore rule that came with it; a project outside git has nothing to stage."""
+    try:
+        git.run("add", "--", f"{target.name}.dvc", ".gitignore", cwd=target.parent)
+    except GitFailed:
+        return False
+    return True
 
 
 def _count_lines(source: Path) -> int:

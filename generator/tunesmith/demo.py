@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -62,30 +63,16 @@ def _finish_smoke(path: Path, *, as_json: bool) -> None:
     if as_json:
         console.as_json({"path": str(path), "smoke": True})
     else:
-        console.line(f"{path}: every stage works. For real numbers:  cd {path}  &&  python3 environment.py dvc repro")
+        console.line(f"{path}: every stage works. For real numbers:  {_again(path)}")
 
 
 def show(verdict: dict[str, Any], path: Path) -> None:
-    """The verdict on the terminal: arms with intervals, the paired test, money, what to ship and why."""
-    cost = verdict["cost"]["usd_per_1000_requests"]
-    rows = [(arm, _score(score), _usd(cost.get(arm))) for arm, score in verdict["arms"].items()]
+    """What stays on the screen: the gate has just printed arms, intervals, the paired test and money."""
     console.line()
-    console.table(("arm", f"{verdict['primary_metric']} (95% interval)", "USD per 1,000 requests (low to high)"), rows)
-    difference = verdict["difference"]
-    interval = f"{difference['low']:+.3f} to {difference['high']:+.3f}"
-    test = f"{verdict['test']}, p = {verdict['p_value']:.2g}, {verdict['items']} items"
-    console.line()
-    console.line(
-        f"{verdict['tuned']} against {verdict['best_baseline']}: {difference['mean']:+.3f} ({interval}), {test}"
-    )
-    console.line(f"{verdict['decision']}. {verdict['reason']}")
-    console.line(f"ship: {verdict['ship'] or 'nothing yet'}")
+    console.line(f"{verdict['decision']}; ship: {verdict['ship'] or 'nothing yet'}")
     console.line(f"report: {path / verdict['report']}")
+    console.line(f"change a line in params.yaml, and run it again:  {_again(path)}")
 
 
-def _score(score: dict[str, float]) -> str:
-    return f"{score['mean']:.3f} ({score['low']:.3f} to {score['high']:.3f})"
-
-
-def _usd(price: dict[str, float] | None) -> str:
-    return f"{price['typical']:.4f} ({price['low']:.4f} to {price['high']:.4f})" if price else "-"
+def _again(path: Path) -> str:
+    return f"cd {shlex.quote(str(path))}  &&  python3 environment.py dvc repro"

@@ -9,6 +9,7 @@ from typing import Any
 USAGE = 2
 CONFLICT = 3
 FINDINGS = 4
+AVAILABLE = 5
 
 
 class TunesmithError(Exception):
@@ -105,6 +106,20 @@ class NestedRepository(TunesmithError):
         )
 
 
+class NoRepository(TunesmithError):
+    """The project is to be a part of a git repository, and there is none around it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(path)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: --subdir makes the project a part of a git repository, and none is around it\n"
+            "leave --subdir out, and the project gets a repository of its own; or run `git init` above it first"
+        )
+
+
 class NotADirectory(TunesmithError):
     """The target, or a part of its path, is a file."""
 
@@ -183,6 +198,105 @@ class RunFailed(TunesmithError):
             f"{self.project}: `{again}` ended with exit code {self.code}; its message is above\n"
             "mend it and run the same command there again: finished stages are kept"
         )
+
+
+class NotAProject(TunesmithError):
+    """A directory without recorded answers, or outside any git repository."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(path, reason)
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}\nname the directory of a project that `tunesmith new` made and git tracks"
+
+
+class NewerProject(TunesmithError):
+    """Something was made by a newer version than this command line."""
+
+    def __init__(self, what: str, version: str, own: str) -> None:
+        self.what, self.version, self.own = what, version, own
+        super().__init__(what, version, own)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what} is {self.version}, and this tunesmith is {self.own}, which cannot know its questions\n"
+            f"install tunesmith {self.version} or newer; nothing was changed"
+        )
+
+
+class UnknownVersion(TunesmithError):
+    """A version of the template that its source does not have."""
+
+    def __init__(self, version: str, source: str, known: Sequence[str]) -> None:
+        self.version, self.source, self.known = version, source, list(known)
+        super().__init__(version, source, known)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.source} has no template {self.version}; it has {', '.join(self.known) or 'no release'}\n"
+            "name a source that has it, with --source; nothing was changed"
+        )
+
+
+class NotClean(TunesmithError):
+    """Tracked files hold changes that no commit has."""
+
+    def __init__(self, path: Path, files: Sequence[str]) -> None:
+        self.path, self.files = path, list(files)
+        super().__init__(path, files)
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.files[:5]) + (", ..." if len(self.files) > 5 else "")
+        return f"{self.path}: uncommitted changes: {shown}\ncommit or stash them first; untracked files may stay"
+
+
+class InTheWay(TunesmithError):
+    """Untracked files lie where an update would write."""
+
+    exit_code = CONFLICT
+
+    def __init__(self, path: Path, files: Sequence[str]) -> None:
+        self.path, self.files = path, list(files)
+        super().__init__(path, files)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: files that git does not track lie where the template adds its own: {', '.join(self.files)}\n"
+            "commit them or move them away; nothing was changed"
+        )
+
+
+class UpdateState(TunesmithError):
+    """An update is in progress, or none is."""
+
+    def __init__(self, message: str, mend: str) -> None:
+        self.message, self.mend = message, mend
+        super().__init__(message, mend)
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.mend}"
+
+
+class Unresolved(TunesmithError):
+    """Conflicts that nobody has resolved yet."""
+
+    exit_code = CONFLICT
+
+    def __init__(self, files: Sequence[str], reason: str) -> None:
+        self.files, self.reason = list(files), reason
+        super().__init__(files, reason)
+
+    def __str__(self) -> str:
+        listed = "".join(f"\n  {file}" for file in self.files)
+        return (
+            f"{self.reason}:{listed}\n"
+            "resolve them, `git add` each (or `git rm` it), then `tunesmith update --continue`; "
+            "`tunesmith update --abort` puts everything back"
+        )
+
+    def details(self) -> dict[str, Any]:
+        return super().details() | {"files": self.files}
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str:

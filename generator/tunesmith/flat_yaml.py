@@ -13,6 +13,7 @@ import yaml
 from tunesmith.errors import Problem, SpecError
 
 MAX_BYTES = 256 * 1024
+FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same YAML, read by libyaml where PyYAML has it
 
 INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")

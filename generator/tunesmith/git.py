@@ -1,8 +1,9 @@
 """The one module that runs git. Arguments are lists, never shell text."""
 
 import os
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from tunesmith.errors import GitFailed, GitMissing
@@ -36,15 +37,37 @@ def run(*arguments: str, cwd: Path, extra: Mapping[str, str] | None = None, data
         GitMissing: no git on PATH.
         GitFailed: git returned an error.
     """
+    return output(*arguments, cwd=cwd, extra=extra, data=data)[1].decode(errors="surrogateescape").strip()
+
+
+def output(
+    *arguments: str,
+    cwd: Path,
+    extra: Mapping[str, str] | None = None,
+    data: bytes | None = None,
+    allowed: Container[int] = (0,),
+) -> tuple[int, bytes]:
+    """Exit code and standard output of ``git ARGUMENTS``, as bytes; a code outside ``allowed`` is a failure.
+
+    Raises:
+        GitMissing: no git on PATH.
+        GitFailed: git returned an error.
+    """
     try:
         done = subprocess.run(
             ["git", *arguments], cwd=cwd, env=environment(extra), input=data, capture_output=True, check=False
         )
     except FileNotFoundError:
         raise GitMissing from None
-    if done.returncode:
+    if done.returncode not in allowed:
         raise GitFailed(arguments, done.stderr.decode(errors="replace"))
-    return done.stdout.decode(errors="surrogateescape").strip()
+    return done.returncode, done.stdout
+
+
+def version() -> tuple[int, int]:
+    """Major and minor version of the git on PATH."""
+    found = re.search(r"(\d+)\.(\d+)", run("--version", cwd=Path("/")))
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def toplevel(path: Path) -> Path | None:
@@ -64,6 +87,11 @@ def toplevel(path: Path) -> Path | None:
     except GitFailed:
         return root
     return None
+
+
+def folder(path: Path) -> Path:
+    """The repository's own folder (a linked work tree's own one), where its index and its state lie."""
+    return Path(run("rev-parse", "--absolute-git-dir", cwd=path))
 
 
 def lend_identity(path: Path) -> None:
@@ -90,14 +118,18 @@ def start_repository(path: Path, message: str) -> bool:
 def commit(path: Path, message: str) -> bool:
     """Commit the index; see `start_repository`."""
     arguments = ("-c", "commit.gpgsign=false", "commit", "--quiet", "--no-verify", "--message", message)
+    return under_a_name(arguments, path)[1]
+
+
+def under_a_name(arguments: Sequence[str], path: Path, data: bytes | None = None) -> tuple[str, bool]:
+    """Output of a command that commits, and whether git had a name of the user's to do it under."""
     try:
-        run(*arguments, cwd=path)
+        return run(*arguments, cwd=path, data=data), True
     except GitFailed as failure:
         if not any(word in failure.output for word in ("user.email", "user.name", "empty ident", "auto-detect")):
             raise
-        run("-c", f"user.name={AUTHOR}", "-c", f"user.email={EMAIL}", *arguments, cwd=path)
-        return False
-    return True
+        borrowed = ("-c", f"user.name={AUTHOR}", "-c", f"user.email={EMAIL}")
+        return run(*borrowed, *arguments, cwd=path, data=data), False
 
 
 def commit_all(path: Path, message: str) -> bool:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tunesmith import console, git
+from tunesmith import catalog, console, decision, git
 from tunesmith import spec as specs
+from tunesmith.decision import advise
 from tunesmith.errors import MissingAnswers, WriteFailed
 from tunesmith.flat_yaml import Document
 from tunesmith.project import Target
@@ -48,10 +49,14 @@ def obtain(options: argparse.Namespace, only_group: str = "") -> Spec:
 
 def asked(answers: Mapping[str, Any], only_group: str = "") -> list[str]:
     """Keys that the wizard would ask, given what is known."""
+    on_path = {step.key for step in advise(answers).path} | set(catalog.decision_tree()["also_ask"])
     return [
         key
         for key, question in questions().items()
-        if question.knob != "planner" and question.applies(answers) and only_group in ("", question.group)
+        if (key not in decision.asked_keys() or key in on_path)
+        and question.knob != "planner"
+        and question.applies(answers)
+        and only_group in ("", question.group)
         if not question.knob or answers.get("model") == "custom" or key == "model_revision"
     ]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from tunesmith import __version__, git
-from tunesmith.errors import DirectoryInUse, NestedRepository, NotADirectory, WriteFailed
+from tunesmith.errors import DirectoryInUse, NestedRepository, NoRepository, NotADirectory, WriteFailed
 from tunesmith.render import render
 from tunesmith.spec import Spec
 
@@ -26,10 +26,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Created:
-    """What came of it. ``own_identity`` is False when git had no name to commit under."""
+    """What came of it. ``own_identity`` is False when git had no name to commit under.
+
+    ``repository`` is the root of the git repository that the files belong to; ``committed`` says that it was made here.
+    """
 
     path: Path
     files: int
+    repository: Path
     committed: bool
     own_identity: bool
 
@@ -38,7 +42,7 @@ def check(target: Target) -> None:
     """Refuse a target before anything is asked or rendered.
 
     Raises:
-        NotADirectory, DirectoryInUse, NestedRepository
+        NotADirectory, DirectoryInUse, NestedRepository, NoRepository
     """
     path = target.path
     blocking = next((part for part in (path, *path.parents) if part.exists() and not part.is_dir()), None)
@@ -50,6 +54,8 @@ def check(target: Target) -> None:
     outer = git.toplevel(path)
     if outer and not target.subdir and outer != path.resolve():
         raise NestedRepository(path, outer)
+    if target.subdir and outer is None:
+        raise NoRepository(path)
 
 
 def create(spec: Spec, target: Target) -> Created:
@@ -66,17 +72,17 @@ def create(spec: Spec, target: Target) -> Created:
             staged = scratch / "project"
             render(spec, staged, scratch)
             files = sum(1 for entry in staged.rglob("*") if entry.is_file())
-            owns_repository = not target.subdir and git.toplevel(path) is None
+            outer = git.toplevel(path)
             identity = (
                 git.start_repository(staged, f"Generate the project with Tunesmith {__version__}")
-                if owns_repository
+                if outer is None
                 else True
             )
             stop_if_asked()
             _put(staged, path)
     except OSError as error:
         raise WriteFailed(path, error.strerror or str(error)) from error
-    return Created(path, files, owns_repository, identity)
+    return Created(path, files, outer or path, outer is None, identity)
 
 
 @contextmanager

@@ -1,15 +1,17 @@
 """The one module that knows copier: renders the template of a bundle, by its public address, without a network."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tunesmith import __version__, bundle, git
+from tunesmith.costs.planned import record
 from tunesmith.errors import RenderFailed
-from tunesmith.planner.resolve import resolve
-from tunesmith.questions import questions
+from tunesmith.planner.resolve import planned
+from tunesmith.questions import RECORDED, questions
 from tunesmith.spec import Spec
 
 
@@ -18,22 +20,36 @@ def answers_for(spec: Spec) -> dict[str, Any]:
 
     Answers to questions that do not matter are left out, because copier would not record them.
     """
-    known = spec.combined() | {
-        key: choice.value for key, choice in resolve(spec.answers).items() if key not in spec.pins
-    }
+    choices = planned(spec.answers, spec.pins)
+    known = {key: choice.value for key, choice in choices.items()} | spec.combined()
     data = {key: value for key, value in spec.answers.items() if questions()[key].applies(known)}
-    data |= {f"plan_{key}": choice.value for key, choice in resolve(spec.answers).items()}
+    data[RECORDED] = record(spec.answers, spec.pins)
+    data |= {f"plan_{key}": choice.value for key, choice in choices.items()}
     return data | {f"pin_{key}": value for key, value in spec.pins.items()}
 
 
+@dataclass(frozen=True)
+class Origin:
+    """A template: the address that projects record, and where git reads it (a bundle, a clone, the address)."""
+
+    address: str
+    location: str
+
+
 def render(spec: Spec, target: Path, scratch: Path) -> None:
-    """Render into ``target``, which must not exist. ``scratch`` takes copier's clone of the bundle.
+    """Render this version's template into ``target``, which must not exist. ``scratch`` takes copier's clone.
 
     Raises:
         RenderFailed: copier refused the answers or the template.
         OSError: the files cannot be written.
     """
-    with _offline(scratch):
+    installed = Origin(bundle.PUBLIC_URL, bundle.path().as_posix())
+    render_answers(installed, f"v{__version__}", answers_for(spec), target, scratch)
+
+
+def render_answers(origin: Origin, tag: str, answers: Mapping[str, Any], target: Path, scratch: Path) -> None:
+    """Render the template's version ``tag`` with ready answers; see `render`."""
+    with _offline(origin, scratch):
         # Imported here: it takes half a second, and reads its environment as it starts.
         from copier import Settings, run_copy
         from copier.errors import CopierError
@@ -41,13 +57,13 @@ def render(spec: Spec, target: Path, scratch: Path) -> None:
         from plumbum import ProcessExecutionError, local
 
         try:
-            with local.env(**_variables(scratch)):
+            with local.env(**_variables(origin, scratch)):
                 run_copy(
-                    bundle.PUBLIC_URL,
+                    origin.address,
                     target,
-                    data=answers_for(spec),
+                    data=dict(answers),
                     settings=Settings(),  # a user's own defaults would change the bytes
-                    vcs_ref=f"v{__version__}",
+                    vcs_ref=tag,
                     defaults=True,
                     quiet=True,
                 )
@@ -55,22 +71,50 @@ def render(spec: Spec, target: Path, scratch: Path) -> None:
             raise RenderFailed(str(error)) from error
 
 
-def _variables(scratch: Path) -> dict[str, str]:
-    return {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"url.{bundle.path().as_posix()}.insteadOf",
-        "GIT_CONFIG_VALUE_0": f"{bundle.PUBLIC_URL}.git",
-        "COPIER_CACHE_DIR": str(scratch / "mirror"),
-    }
+def update_in_place(origin: Origin, tag: str, project: Path, answers: Mapping[str, Any], scratch: Path) -> None:
+    """Copier's own update of ``project``, for machines whose git cannot merge trees.
+
+    Raises:
+        RenderFailed: copier refused.
+    """
+    with _offline(origin, scratch):
+        from copier import Settings, run_update
+        from copier.errors import CopierError
+        from plumbum import ProcessExecutionError, local
+
+        try:
+            with local.env(**_variables(origin, scratch)):
+                run_update(
+                    project,
+                    data=dict(answers),
+                    settings=Settings(),
+                    vcs_ref=tag,
+                    defaults=True,
+                    overwrite=True,
+                    quiet=True,
+                )
+        except (CopierError, ProcessExecutionError, ValueError) as error:
+            raise RenderFailed(str(error)) from error
+
+
+def _variables(origin: Origin, scratch: Path) -> dict[str, str]:
+    """git reads ``location`` wherever copier names the address, with or without the .git that it appends."""
+    bare = origin.address.removesuffix(".git")
+    names = [name for name in (f"{bare}.git", bare) if name != origin.location]
+    settings = {"GIT_CONFIG_COUNT": str(len(names)), "COPIER_CACHE_DIR": str(scratch / "mirror")}
+    for number, name in enumerate(names):
+        settings[f"GIT_CONFIG_KEY_{number}"] = f"url.{origin.location}.insteadOf"
+        settings[f"GIT_CONFIG_VALUE_{number}"] = name
+    return settings
 
 
 @contextmanager
-def _offline(scratch: Path) -> Iterator[None]:
-    """git reads the bundle wherever copier names the public address, and nothing that the caller's git hook set."""
+def _offline(origin: Origin, scratch: Path) -> Iterator[None]:
+    """The environment that copier's git runs in, without what the caller's git hook set."""
     before = dict(os.environ)
     for name in git.LOCATION_VARIABLES:
         os.environ.pop(name, None)
-    os.environ.update(_variables(scratch))
+    os.environ.update(_variables(origin, scratch))
     try:
         yield
     finally:

@@ -3,7 +3,7 @@
 from functools import cache
 from pathlib import Path
 
-PARTS = ("copier.yml", "template", "schemas", "examples")
+PARTS = ("copier.yml", "CHANGELOG.md", "template", "schemas", "examples")
 
 
 def packaged() -> Path:

@@ -17,11 +17,20 @@ def run(project: Path, *command: str, quiet: bool = False) -> int:
     Raises:
         FileProblem: ``project`` is no generated project.
     """
+    check(project)
+    arguments = [sys.executable, ENVIRONMENT, *command]
+    return subprocess.run(arguments, cwd=project, stdout=sys.stderr if quiet else None, check=False).returncode
+
+
+def check(project: Path) -> None:
+    """Refuse a directory that `tunesmith new` did not make.
+
+    Raises:
+        FileProblem: it has no environment.py.
+    """
     if not (project / ENVIRONMENT).is_file():
         raise FileProblem(
             project,
             f"has no {ENVIRONMENT}, so it is not a generated project",
             "name the directory that `tunesmith new` made",
         )
-    arguments = [sys.executable, ENVIRONMENT, *command]
-    return subprocess.run(arguments, cwd=project, stdout=sys.stderr if quiet else None, check=False).returncode

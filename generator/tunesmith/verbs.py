@@ -2,11 +2,12 @@
 
 import argparse
 import datetime as dt
+import shlex
 from typing import Any
 
 from tunesmith import catalog as catalogue
 from tunesmith import console
-from tunesmith.decision import Advice
+from tunesmith.costs import prices
 from tunesmith.questions import schema as spec_schema
 
 
@@ -34,8 +35,12 @@ def _catalogue_data(name: str) -> Any:
         return {key: vars(row) for key, row in catalogue.models().items()}
     if name == "support":
         return catalogue.support_rules()
-    today = dt.date.today()
-    return {key: vars(row) | {"stale": row.stale(today)} for key, row in catalogue.hardware().items()}
+    if name == "hardware":
+        return {key: vars(row) for key, row in catalogue.hardware().items()}
+    return [
+        {"section": section, "key": key, "unit": unit, **row._asdict(), "stale": row.old(dt.date.today())}
+        for section, key, unit, row in prices.figures(prices.load())
+    ]
 
 
 def _models() -> None:
@@ -56,28 +61,26 @@ def _models() -> None:
 
 def _hardware() -> None:
     rows = [
-        (row.key, row.title, f"{row.memory_gib} GiB", "bf16" if row.bf16 else "no bf16", _price(row))
+        (row.key, row.title, f"{row.memory_gib} GiB", "bf16" if row.bf16 else "no bf16")
         for row in catalogue.hardware().values()
     ]
-    console.table(("hardware", "title", "memory", "precision", "USD an hour (low, typical, high)"), rows)
-    _warn_of_stale_prices()
+    console.table(("hardware", "title", "memory", "precision"), rows)
 
 
 def _prices() -> None:
-    rows = [(row.key, _price(row), row.date, row.source) for row in catalogue.hardware().values()]
-    console.table(("hardware", "USD an hour (low, typical, high)", "date", "source"), rows)
-    _warn_of_stale_prices()
-
-
-def _price(row: catalogue.Hardware) -> str:
-    return ", ".join(f"{row.usd_per_hour[bound]:.3f}" for bound in ("low", "typical", "high"))
-
-
-def _warn_of_stale_prices() -> None:
-    stale = [row.key for row in catalogue.hardware().values() if row.stale(dt.date.today())]
-    if stale:
-        days = catalogue.STALE_AFTER_DAYS
+    today, everything = dt.date.today(), list(prices.figures(prices.load()))
+    rows = [(section, key, unit, _band(row), row.date, row.source) for section, key, unit, row in everything]
+    console.table(("section", "key", "unit", "low, typical, high", "date", "source"), rows)
+    if stale := list(dict.fromkeys(key for _, key, _, row in everything if row.old(today))):
+        days = prices.OLD_PRICE_DAYS
         console.note(f"prices older than {days} days, check them before you rely on them: {', '.join(stale)}")
+
+
+def _band(row: prices.Figure) -> str:
+    if row.amount is None:
+        return "unknown"
+    same = row.amount.low == row.amount.high
+    return f"{row.amount.typical:g}" if same else ", ".join(f"{bound:g}" for bound in row.amount)
 
 
 def _support() -> None:
@@ -91,41 +94,29 @@ def _support() -> None:
 
 
 def advise(options: argparse.Namespace) -> int:
-    """Print the decision only."""
-    from tunesmith.decision import advise as walk
+    """Print the decision, and what each approach would cost."""
+    from tunesmith import advising
     from tunesmith.intake import obtain
 
     spec = obtain(options, only_group="use_case")
-    advice = walk(spec.answers)
+    advised = advising.advised(spec, options.prices)
     if options.json:
-        console.as_json(
-            advice_data(advice) | {"approach_of_spec": spec.answers["approach"], "agrees": advice.agrees(spec.answers)}
-        )
-        return 0
-    print_advice(advice)
-    approaches = catalogue.decision_tree()["approaches"]
-    console.line()
-    console.table(("approach", "cost", "latency", "quality"), [tuple(row.values()) for row in approaches.values()])
+        console.as_json(advising.as_data(advised))
+    else:
+        advising.show(advised, sources=options.sources)
     return 0
 
 
-def advice_data(advice: Advice) -> dict[str, Any]:
-    """The advice for ``--json``."""
-    path = [{"key": step.key, "ask": step.ask, "yes": step.yes, "otherwise": step.otherwise} for step in advice.path]
-    return {"approach": advice.approach, "reason": advice.reason, "revisit": advice.revisit, "path": path}
+def plan(options: argparse.Namespace) -> int:
+    """Print what training takes."""
+    from tunesmith.plan_report import run
 
-
-def print_advice(advice: Advice) -> None:
-    """The advice with the path to it."""
-    console.line(f"Advice: {advice.approach}. {advice.reason}")
-    for step in advice.path:
-        console.line(f"  {step.ask} {'yes' if step.yes else 'no'} (otherwise: {step.otherwise})")
-    console.line(f"Ask again {advice.revisit}.")
+    return run(options)
 
 
 def new(options: argparse.Namespace) -> int:
     """Generate a project."""
-    from tunesmith import intake, project
+    from tunesmith import advising, intake, project
     from tunesmith.decision import advise as walk
 
     target = intake.target(options)
@@ -135,36 +126,44 @@ def new(options: argparse.Namespace) -> int:
     if not advice.agrees(spec.answers):
         console.note(f"advice: {advice.approach}, not {spec.answers['approach']}. {advice.reason}")
         console.note("the choice is yours; DECISION.md has both")
+    from tunesmith.plan_report import note_of
+
+    for note in note_of(spec):
+        console.note(note)
     for key in intake.without_effect(spec):
         console.note(f"{key}: has no effect with the other answers, so its default is used")
-    created = project.create(spec, target)
     if options.save_spec:
         intake.save(spec, options.save_spec)
+    created = project.create(spec, target)
     if options.json:
         console.as_json(
             {
                 "path": str(created.path),
                 "files": created.files,
                 "committed": created.committed,
-                "advice": advice_data(advice),
+                "advice": advising.advice_data(advice, spec.answers),
             }
         )
         return 0
-    _print_created(created)
+    _print_created(created, own_data=spec.answers["example"] == "none")
     return 0
 
 
-def _print_created(created: Any) -> None:
-    console.line(
-        f"{created.path}: {created.files} files{', committed to its own git repository' if created.committed else ''}"
-    )
+def _print_created(created: Any, *, own_data: bool) -> None:
+    place = ", committed to its own git repository" if created.committed else ""
+    console.line(f"{created.path}: {created.files} files{place}")
     if not created.committed:
-        console.line("it is a part of the repository around it; commit it there")
+        console.line(f"they belong to the git repository {created.repository}; commit them there")
+        if created.repository != created.path and (created.path / ".github").is_dir():
+            console.note(f"GitHub reads workflows at the root only: move .github/ to {created.repository} to have CI")
     if not created.own_identity:
         console.note(
             "git has no user.name and user.email here, so the first commit is by Tunesmith; set them for the next"
         )
-    console.line(f"next:  cd {created.path}  &&  python3 environment.py  &&  python3 environment.py dvc repro")
+    console.line(f"next:  cd {shlex.quote(str(created.path))}")
+    if own_data:
+        console.line("       tunesmith data add YOUR_FILE  &&  git commit -m 'Add data'")
+    console.line("       python3 environment.py dvc repro")
 
 
 def demo(options: argparse.Namespace) -> int:
@@ -180,8 +179,60 @@ def data_add(options: argparse.Namespace) -> int:
 
     added = add(options.file, options.directory)
     if options.json:
-        console.as_json({"path": str(added.path), "lines": added.lines, "tracked": added.tracked})
+        console.as_json(
+            {"path": str(added.path), "lines": added.lines, "replaced": added.replaced, "staged": added.staged}
+        )
         return 0
-    console.line(f"{added.path}: {added.lines} lines, tracked by DVC")
-    console.line("next:  python3 environment.py dvc repro")
+    before = ", in place of the earlier data; the frozen benchmark keeps its items" if added.replaced else ""
+    console.line(f"{added.path}: {added.lines} lines, tracked by DVC{before}")
+    console.line('next:  git commit -m "Add data"  &&  python3 environment.py dvc repro')
+    return 0
+
+
+def update(options: argparse.Namespace) -> int:
+    """Merge a newer template or changed answers into a project."""
+    from tunesmith.update.verb import run
+
+    return run(options)
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Check a project by numbered rules."""
+    from tunesmith.doctor.verb import run
+
+    return run(options)
+
+
+def adopt(options: argparse.Namespace) -> int:
+    """Bring an existing repository under the template."""
+    from tunesmith import adopt as adoption
+    from tunesmith import intake
+
+    path = options.directory.resolve()
+    adopted = adoption.adopt(path, intake.obtain(options), options.branch)
+    if options.json:
+        console.as_json(vars(adopted))
+        return 0
+    for name in adopted.collisions:
+        console.line(f"kept yours: {name}    (`git show {adoption.RENDERED}:{name}` is the template's)")
+    console.line(
+        f"{len(adopted.added)} files added on branch {adopted.branch}, {len(adopted.collisions)} kept as yours"
+    )
+    return 0
+
+
+def eject(options: argparse.Namespace) -> int:
+    """Make a project independent of the template."""
+    from tunesmith import eject as ejection
+
+    ejected = ejection.eject(options.directory.resolve())
+    if options.json:
+        console.as_json(vars(ejected))
+        return 0
+    console.line(f"removed: {', '.join(ejected.removed)}")
+    if ejected.edited:
+        console.line(f"without our steps: {', '.join(ejected.edited)}")
+    for mention in ejected.mentions:
+        console.note(f"still names Tunesmith: {mention}")
+    console.line("committed; nothing of Tunesmith is needed from here on, and `git revert HEAD` takes it back")
     return 0

@@ -5,10 +5,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
+if TYPE_CHECKING:
+    from updating import Workshop
+
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+hypothesis.settings.load_profile("ci")  # the same examples on every machine: what passes here passes in CI
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -85,3 +92,13 @@ def spec_file(tmp_path: Path) -> Callable[[str | bytes], Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Workshop]":
+    """Projects of six releases of the template, for the update tests."""
+    import history
+    import updating
+
+    with updating.workshop(tmp_path_factory.mktemp("workshop"), history.build, list(history.RELEASES)) as made:
+        yield made

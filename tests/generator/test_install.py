@@ -36,7 +36,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    (wheel,) = folder.glob("tunesmith-0.1.0-*.whl")
+    (wheel,) = folder.glob("tunesmith-0.2.0-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "site")
     return folder / "site"
@@ -65,7 +65,7 @@ def project(installed: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def newer(tmp_path: Path) -> Path:
-    """A bundle with the release 0.2.0 of a changed template, and 0.1.0 before it."""
+    """A bundle with the release 0.3.0 of a changed template, and 0.2.0 before it."""
     sources = tmp_path / "sources"
     for name in bundle.files(REPOSITORY):
         (sources / name).parent.mkdir(parents=True, exist_ok=True)
@@ -75,13 +75,13 @@ def newer(tmp_path: Path) -> Path:
         if (REPOSITORY / name).is_symlink():
             (sources / name).unlink()
             (sources / name).symlink_to((REPOSITORY / name).readlink())
-    git.start_repository(sources, "0.1.0")
+    git.start_repository(sources, "0.2.0")
     commit = git.run("rev-parse", "HEAD", cwd=sources)
-    (sources / "releases.toml").write_text(f'[[release]]\nversion = "0.1.0"\ncommit = "{commit}"\n')
-    (sources / "template" / "CHANGES.md").write_text("New in 0.2.0\n")
+    (sources / "releases.toml").write_text(f'[[release]]\nversion = "0.2.0"\ncommit = "{commit}"\n')
+    (sources / "template" / "CHANGES.md").write_text("New in 0.3.0\n")
     copier = (sources / "copier.yml").read_text().replace("    learning_rate: 0.001\n", "    learning_rate: 0.5\n")
     (sources / "copier.yml").write_text(copier + "\ngreeting:\n  type: str\n  default: hello\n")
-    bundle.build(sources, tmp_path / "newer.bundle", "0.2.0")
+    bundle.build(sources, tmp_path / "newer.bundle", "0.3.0")
     return tmp_path / "newer.bundle"
 
 
@@ -131,7 +131,7 @@ def test_plain_copier_upgrades_the_project(project: Path, newer: Path) -> None:
     assert done.returncode == 0, done.stderr
     after = answers(project)
     assert after.pop("greeting") == "hello"
-    assert after.pop("_commit") == "v0.2.0"
+    assert after.pop("_commit") == "v0.3.0"
     assert after == {key: value for key, value in before.items() if key != "_commit"}
-    assert (project / "CHANGES.md").read_text() == "New in 0.2.0\n"
+    assert (project / "CHANGES.md").read_text() == "New in 0.3.0\n"
     assert (project / "params.yaml").read_text() == params.replace("shots: 4", "shots: 8")

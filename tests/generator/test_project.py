@@ -105,6 +105,12 @@ def test_a_subdirectory_is_left_to_the_outer_repository(tunesmith: Run, outer: P
     assert tree(outer / "project") == tree(project)
 
 
+def test_a_part_of_no_repository_is_refused(tunesmith: Run, tmp_path: Path) -> None:
+    done = tunesmith("new", tmp_path / "p", "--defaults", "--subdir")
+    assert done.returncode == 2 and "none is around it" in done.stderr
+    assert not (tmp_path / "p").exists()
+
+
 def test_a_git_hooks_environment_does_not_lead_astray(
     tunesmith: Run, outer: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -1,5 +1,6 @@
 """Same answers, same bytes: twice, in any directory, by the command or by plain copier."""
 
+import json
 import os
 import subprocess
 import sys
@@ -41,9 +42,11 @@ def answers(folder: Path) -> dict[str, object]:
 
 
 def without_source(files: dict[str, bytes]) -> dict[str, bytes]:
-    """The files with copier's own keys taken out of the answers."""
+    """The files with copier's own keys taken out of the answers, and the estimate, which the command line works out."""
     lines = files[ANSWERS].splitlines(keepends=True)
-    return files | {ANSWERS: b"".join(line for line in lines if not line.startswith((b"_commit:", b"_src_path:")))}
+    left_out = (b"_commit:", b"_src_path:", b"plan_estimates:")
+    answers_file = b"".join(line for line in lines if not line.startswith(left_out))
+    return files | {ANSWERS: answers_file, "plan.json": b""}
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +68,17 @@ def test_the_same_spec_gives_the_same_bytes_in_any_directory(
 def test_plain_copier_gives_the_same_bytes(project: Path, tmp_path: Path, tree: Tree) -> None:
     copier_copy(REPOSITORY, tmp_path / "plain", "--vcs-ref", "HEAD")
     assert without_source(tree(tmp_path / "plain")) == without_source(tree(project))
+
+
+def test_an_example_brings_its_own_answers(tunesmith: Run, tmp_path: Path, tree: Tree) -> None:
+    """Its format, fields, licence, prompts and metric, from the command line and from plain copier alike."""
+    assert tunesmith("new", tmp_path / "cli", "--defaults", "--set", "example=home_assistant").returncode == 0
+    copier_copy(REPOSITORY, tmp_path / "plain", "--vcs-ref", "HEAD", "--data", "example=home_assistant")
+    assert without_source(tree(tmp_path / "plain")) == without_source(tree(tmp_path / "cli"))
+    recorded = answers(tmp_path / "plain")
+    shipped = yaml.safe_load((REPOSITORY / "examples/home_assistant/spec.yaml").read_text(encoding="utf-8"))
+    for key in ("dataset_format", "group_key", "licence", "prompted_system_prompt", "primary_metric"):
+        assert recorded[key] == shipped[key] != defaults()[key]
 
 
 def test_plain_copier_reads_a_spec_as_its_data(hostile: Path, tmp_path: Path, tree: Tree) -> None:
@@ -99,8 +113,17 @@ def test_the_answers_are_complete(project: Path) -> None:
     assert asked <= recorded.keys()
     assert {f"plan_{key}" for key in knobs()} <= recorded.keys()
     assert recorded["_src_path"] == bundle.PUBLIC_URL
-    assert recorded["_commit"] == "v0.1.0"
+    assert recorded["_commit"] == "v0.2.0"
     assert not [key for key in recorded if key.startswith("pin_")]
+
+
+def test_the_estimate_is_recorded_and_emitted(project: Path, tmp_path: Path) -> None:
+    plan = json.loads((project / "plan.json").read_text(encoding="utf-8"))
+    assert plan == json.loads(answers(project)["plan_estimates"])
+    assert plan["hardware"] == "cpu" and {"training_seconds", "prompt_tokens/tuned"} <= plan["figures"].keys()
+    assert all(0 < band["low"] <= band["typical"] <= band["high"] for band in plan["figures"].values())
+    copier_copy(REPOSITORY, tmp_path / "plain", "--vcs-ref", "HEAD")
+    assert json.loads((tmp_path / "plain" / "plan.json").read_text(encoding="utf-8")) == {}
 
 
 def test_pins_are_recorded_beside_the_plan(hostile: Path) -> None:

@@ -1,5 +1,6 @@
 """The smoke path: every stage for real, on a tiny random model; then repeat, resume, share and compare."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from .conftest import SHARED, Generate, Project
 
@@ -42,27 +44,6 @@ def finished(generate: Generate, project: Project) -> Project:
     return smoke
 
 
-def test_the_smoke_run_passes_all_stages_and_leaves_the_workspace_alone(project: Project) -> None:
-    printed = project.run("dvc", "exp", "run", "--temp", "-S", "smoke=true").stdout
-    for stage in (
-        "data",
-        "model",
-        "curate",
-        "format",
-        "baseline",
-        "train",
-        "evaluate",
-        "serve",
-        "cost",
-        "report",
-        "gate",
-    ):
-        assert f"stage '{stage}'" in printed
-    assert "smoke" in printed.lower()
-    assert project.git("status", "--porcelain") == ""
-    assert not (project.path / "reports").exists()
-
-
 def test_a_smoke_run_never_says_ship(finished: Project) -> None:
     verdict = finished.read("reports/verdict.json")
     assert verdict["smoke"] and verdict["decision"] == "INSUFFICIENT EVIDENCE" and verdict["ship"] is None
@@ -76,6 +57,7 @@ def test_a_second_repro_does_nothing(finished: Project) -> None:
 
 def test_running_everything_again_gives_the_same_bytes(finished: Project) -> None:
     before = (finished.path / "dvc.lock").read_bytes()
+    shutil.rmtree(SHARED / "answers")  # otherwise the answers would be the ones of the first time
     finished.run("dvc", "repro", "--force")
     assert (finished.path / "dvc.lock").read_bytes() == before
     finished.git("checkout", "-q", ".")
@@ -178,7 +160,7 @@ from pipeline.settings import load
 settings = load()
 folder = served_model(settings, prepare(settings.seed, settings.train.compute_dtype))
 question = {"model": "tuned", "messages": [{"role": "user", "content": "lights"}], "max_tokens": 4}
-with running_server(folder) as (url, key):
+with running_server(folder, "tuned") as (url, key):
     try:
         openai.OpenAI(base_url=f"{url}/v1", api_key="wrong").chat.completions.create(**question)
     except openai.APIStatusError as error:
@@ -201,10 +183,31 @@ def test_a_server_that_others_can_reach_needs_a_key(finished: Project) -> None:
     assert refused.returncode == 1 and "SERVE_API_KEY" in refused.stdout
 
 
-def test_the_demo_command_runs_the_smoke_path(tmp_path: Path, project: Project) -> None:
-    command = [sys.executable, "-m", "tunesmith", "demo", str(tmp_path / "demo"), "--smoke"]
+@pytest.mark.parametrize("method", ["full", "lora", "rslora", "dora"])
+def test_every_method_trains_and_is_evaluated_as_it_is_served(finished: Project, method: str) -> None:
+    quantised = finished.read("reports/measured/train.json")["tuned_sha256"]
+    finished.edit("params.yaml", "method: qlora", f"method: {method}")
+    finished.run("python", "-m", "pipeline.train")
+    record = finished.read("reports/measured/train.json")
+    assert record["method"] == method and record["tuned_sha256"] != quantised
+    config = finished.path / "models/tuned/adapter_config.json"
+    assert config.exists() != (method == "full")
+    if method != "full":
+        chosen = json.loads(config.read_text("utf-8"))
+        assert (chosen["use_dora"], chosen["use_rslora"]) == (method == "dora", method == "rslora")
+    assert "tuned" in finished.run("python", "-m", "pipeline.tuned").stdout
+    finished.git("checkout", "-q", ".")
+    finished.run("dvc", "checkout", "--force")
+
+
+def test_the_demo_command_runs_every_stage_and_leaves_the_workspace_alone(tmp_path: Path, project: Project) -> None:
+    demo = Project(tmp_path / "demo")
+    command = [sys.executable, "-m", "tunesmith", "demo", str(demo.path), "--smoke"]
     environment = {**os.environ, "PROJECT_VENV": str(SHARED)}
     done = subprocess.run(command, env=environment, text=True, capture_output=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "every stage works" in done.stdout
-    shutil.rmtree(tmp_path / "demo")
+    assert "every stage works" in done.stdout and "smoke" in done.stdout.lower()
+    stages = yaml.safe_load((demo.path / "dvc.yaml").read_text("utf-8"))["stages"]
+    assert [stage for stage in stages if f"stage '{stage}'" not in done.stdout + done.stderr] == []
+    assert demo.git("status", "--porcelain") == ""
+    assert not (demo.path / "reports").exists()

@@ -37,7 +37,7 @@ def test_tuning_beats_the_best_prompt_beyond_chance(demo: tuple[Project, str]) -
 
 def test_the_terminal_says_what_to_ship_and_where_the_report_is(demo: tuple[Project, str]) -> None:
     printed = demo[1]
-    for text in (*ARMS, "SHIP TUNED", "reports/report.html", "USD per 1,000 requests"):
+    for text in (*ARMS, "SHIP TUNED", "reports/report.html", "$ for 1,000 requests"):
         assert text in printed
 
 

@@ -1,0 +1,93 @@
+"""`tunesmith adopt`: brings an existing repository under the template, on a branch, overwriting nothing."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunesmith import __version__, git
+from tunesmith.errors import GitFailed, NotAProject, UpdateState
+from tunesmith.manifest import ANSWERS
+from tunesmith.render import render
+from tunesmith.spec import Spec
+from tunesmith.update import apply
+from tunesmith.update.state import State
+from tunesmith.update.trees import Repository
+from tunesmith.update.worktree import commit_tree
+
+RENDERED = "refs/tunesmith/adopted"  # the whole render as a commit: the template's side of every collision
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """What came of it. ``collisions``: files that stay as they are, of which the template has another version."""
+
+    branch: str
+    added: list[str]
+    equal: list[str]
+    collisions: list[str]
+
+
+def adopt(path: Path, spec: Spec, branch: str) -> Adopted:
+    """Add what the template has and the repository lacks, as one commit on a new branch.
+
+    Raises:
+        NotAProject: there is no repository with a commit.
+        UpdateState: it is under the template already.
+        NotClean, InTheWay: uncommitted work, or untracked files where the template would write.
+    """
+    root = git.toplevel(path)
+    if root is None:
+        raise NotAProject(path, "is not inside a git repository")
+    try:
+        head = git.run("rev-parse", "--verify", "HEAD^{commit}", cwd=root)
+    except GitFailed:
+        raise NotAProject(path, "has no commit yet") from None
+    prefix = git.run("rev-parse", "--show-prefix", cwd=path)
+    apply.check_ready(root)
+    if (path / ANSWERS).exists():
+        raise UpdateState(f"{path} is under the template already", "`tunesmith update` brings it up to date")
+    with tempfile.TemporaryDirectory(prefix="tunesmith.") as name:
+        scratch = Path(name)
+        render(spec, scratch / "render", scratch)
+        repository = Repository(root, scratch)
+        rendered = repository.snapshot(scratch / "render")
+        state, adopted = _plan(repository, rendered, (root, prefix, head), branch)
+    apply.begin(root, state)
+    git.run("update-ref", RENDERED, commit_tree(root, rendered, head, f"Template {__version__}"), cwd=root)
+    return adopted
+
+
+def _plan(repository: Repository, rendered: str, place: tuple[Path, str, str], branch: str) -> tuple[State, Adopted]:
+    root, prefix, head = place
+    try:
+        tree = repository.run("rev-parse", "--verify", f"{head}:{prefix.rstrip('/')}")
+    except GitFailed:
+        tree = repository.run("mktree", data=b"")  # a folder without tracked files
+    theirs, ours = repository.entries(rendered), repository.entries(tree)
+    folders = {parent.as_posix() for path in ours for parent in Path(path).parents}
+    free = {path: entry for path, entry in theirs.items() if path not in ours and path not in folders}
+    added = {path: entry for path, entry in free.items() if not any(str(one) in ours for one in Path(path).parents)}
+    whole = repository.graft(
+        repository.run("rev-parse", f"{head}^{{tree}}"), prefix, repository.changed(tree, dict(added))
+    )
+    equal = sorted(path for path, entry in theirs.items() if ours.get(path) == entry)
+    collisions = sorted(set(theirs) - set(added) - set(equal))
+    message = f"Adopt Tunesmith {__version__}\n\n{len(added)} files added, nothing overwritten.\n"
+    if collisions:
+        message += "Kept as they were, though the template has them too:\n" + "".join(
+            f"- {one}\n" for one in collisions
+        )
+    entry = theirs[ANSWERS]
+    state = State(
+        prefix,
+        apply.symbolic_head(root),
+        head,
+        whole,
+        (),
+        commit_tree(root, whole, head, message),
+        f"refs/heads/{branch}",
+        (entry.mode, entry.oid, f"{prefix}{ANSWERS}"),
+        __version__,
+        message,
+    )
+    return state, Adopted(branch, sorted(added), equal, collisions)

@@ -1,0 +1,1 @@
+"""`tunesmith doctor`: numbered rules about a project, each one small class."""

@@ -1,0 +1,82 @@
+"""What of the template was edited here, and whether an update can still find its way."""
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from tunesmith import git
+from tunesmith.doctor.rule import NOTE, Checkup, Rule
+from tunesmith.errors import TunesmithError
+from tunesmith.manifest import ANSWERS, NAME, Manifest, Owner
+from tunesmith.update.state import Store
+
+
+class TemplateFilesEdited(Rule):
+    """Files of the template are as they were rendered."""
+
+    code = "OWN001"
+    level = NOTE
+    why = "An update merges its changes with edits, and the more there are, the likelier is a conflict."
+    mend = "Nothing needs mending. What everybody could use is worth a request to the template."
+
+    def check(self, project: Checkup) -> Iterable[str]:
+        rendered = _rendered(project)
+        manifest = Manifest.read(project.text(NAME))
+        for path, content in rendered.items():
+            found = project.path / path
+            if manifest.owner(path) is not Owner.TEMPLATE or path == ANSWERS:
+                continue
+            if not found.is_file():
+                yield f"{path}: deleted"
+            elif found.read_bytes() != content:
+                who = git.run("log", "-1", "--format=%an, %as", "--", path, cwd=project.path)
+                yield f"{path}: edited, last by {who or 'nobody yet (not committed)'}"
+
+
+def _rendered(project: Checkup) -> dict[str, bytes]:
+    """The recorded version rendered with the recorded answers; nothing where its source is out of reach."""
+    from tunesmith.update.answers import COPIER_KEYS
+    from tunesmith.update.plan import Renders
+    from tunesmith.update.source import Source, parse
+
+    version = parse(str(project.answers.get("_commit", "")))
+    if version is None:
+        return {}
+    answers = {key: value for key, value in project.answers.items() if key not in COPIER_KEYS}
+    with tempfile.TemporaryDirectory(prefix="tunesmith.") as name:
+        try:
+            source = Source.open(str(project.answers.get("_src_path", "")), "", Path(name))
+            folder = Renders(source, Path(name)).folder(version, answers)
+        except TunesmithError:
+            return {}
+        files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+class AnswersRecorded(Rule):
+    """The recorded answers name a released version and its source."""
+
+    code = "OWN002"
+    why = "Without them no update can tell your edits from the template's text."
+    mend = f"Restore {ANSWERS} from git's history; it is not edited by hand."
+
+    def check(self, project: Checkup) -> Iterable[str]:
+        from tunesmith.update.source import parse
+
+        if parse(str(project.answers.get("_commit", ""))) is None:
+            yield f"{ANSWERS}: _commit is {project.answers.get('_commit')!r}"
+        if not project.answers.get("_src_path"):
+            yield f"{ANSWERS}: no _src_path"
+
+
+class UpdateFinished(Rule):
+    """No update is half done."""
+
+    code = "OWN003"
+    why = "Until it is finished, the project is a mixture of two versions."
+    mend = "`tunesmith update --continue`, or `--abort`."
+
+    def check(self, project: Checkup) -> Iterable[str]:
+        state = Store.of(project.root).read()
+        if state:
+            yield f"an update to {state.version} is in progress"

@@ -1,0 +1,109 @@
+"""Whether the same commands give the same results, here and elsewhere."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from tunesmith.doctor.rule import Checkup, Rule, normalised
+
+REVISION = re.compile(r"[0-9a-f]{40}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class LockInUse(Rule):
+    """What is installed is what the lock says."""
+
+    code = "REP001"
+    why = "Another version of a library gives other numbers, and nobody can say why."
+    mend = "Run `python3 environment.py`, which installs the locked versions; `tunesmith doctor --fix` does."
+
+    def check(self, project: Checkup) -> Iterable[str]:
+        installed = {normalised(name): version for name, version in project.probe()["versions"].items()}
+        for name, version in project.lock.items():
+            found = installed.get(name, version).partition("+")[0]  # a local label names a build of the same version
+            if found != version.partition("+")[0]:
+                yield f"{name} {found}, locked at {version}"
+
+    def fix(self, project: Checkup) -> str:
+        code, _ = project.run("python3", "environment.py") if project.python else (1, "")
+        return "" if code else "installed what the lock says"
+
+
+class SeedSet(Rule):
+    """The parameters set a seed."""
+
+    code = "REP002"
+    why = "Without it the split, the order of training and the benchmark differ from run to run."
+    mend = "Set `seed` in params.yaml to a whole number."
+
+    def check(self, project: Checkup) -> Iterable[str]:
+        seed = project.parameters.get("seed")
+        if project.parameters and (not isinstance(seed, int) or isinstance(seed, bool)):
+            yield f"params.yaml: seed is {seed!r}"
+
+
+class PinnedModel(Rule):
+    """The base model is pinned to a revision or a checksum."""
+
+    code = "REP003"
+    why = "A model name on a hub is a moving target: its owner can replace the weights."
+    mend = "Set model.revision in params.yaml to the full commit id on the hub (or model.sha256 of the package's file)."
+
+    def check(self, project: Checkup) -> Iterable[str]:
+        source = project.parameter("model", "source")
+        revision, digest = project.parameter("model", "revision"), project.parameter("model", "sha256")
+        if source == "hub" and not REVISION.fullmatch(str(revision)):
+            yield f"params.yaml: model.revision is {revision!r}"
+        if source == "package" and not SHA256.fullmatch(str(digest)):
+            yield f"params.yaml: model.sha256 is {digest!r}"
+
+
+class PipelineUpToDate(Rule):
+    """The results belong to the code, the data and the parameters that are here."""
+
+    code = "REP004"
+    why = "A report over an older state of the code says nothing about this one."
+    mend = "Run `python3 environment.py dvc repro` and commit dvc.lock."
+
+    def check(self, project: Checkup) -> Iterable[str]:
+        if project.python is None or not (project.path / "dvc.lock").is_file():
+            return
+        code, output = project.run("dvc", "status", "--json")
+        changed = re.findall(r'(?m)^\s{0,4}"([^"]+)":', output) or re.findall(r'"([^"]+)": \[', output)
+        if code == 0 and changed:
+            yield f"stages to run again: {', '.join(sorted(set(changed)))}"
+
+
+class RemoteConfigured(Rule):
+    """A DVC remote is configured and can be reached."""
+
+    code = "REP005"
+    why = "Without it data and weights live on this disk alone, and nobody can repeat the run from a clone."
+    mend = "`dvc remote add --default storage WHERE`, or for this clone `dvc remote modify --local storage url WHERE`."
+
+    def check(self, project: Checkup) -> Iterable[str]:
+        config = project.text(".dvc/config") + project.text(".dvc/config.local")
+        url = (re.findall(r"(?m)^\s*url\s*=\s*(\S+)", config) or [""])[-1]
+        if not url:
+            yield ".dvc/config names no remote"
+        elif "://" not in url:
+            place = (project.path / ".dvc" / url).resolve()
+            if not place.is_dir() and not place.parent.is_dir():
+                yield f"{url} does not exist"
+        elif project.python:
+            code, output = project.run("dvc", "data", "status", "--json", "--not-in-remote")
+            if code:
+                yield f"{url}: {output.strip().splitlines()[-1] if output.strip() else 'cannot be reached'}"
+
+
+class BenchmarkTracked(Rule):
+    """The frozen benchmark's description is committed."""
+
+    code = "REP006"
+    why = "Scores can be compared only on the same benchmark; its digest in git is what proves it."
+    mend = "Commit data/eval/benchmark.json."
+
+    def check(self, project: Checkup) -> Iterable[str]:
+        name = "data/eval/benchmark.json"
+        if (project.path / Path(name)).is_file() and name not in project.tracked:
+            yield f"{name} is not tracked by git"

@@ -1,0 +1,122 @@
+"""Answers across versions: carried, renamed, dropped with a word, new ones defaulted, changed ones planned anew."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunesmith import spec as specs
+from tunesmith.errors import Problem, SpecError
+from tunesmith.flat_yaml import Document
+from tunesmith.planner.resolve import planned
+from tunesmith.questions import RECORDED, defaults, questions
+from tunesmith.render import answers_for
+
+COPIER_KEYS = ("_commit", "_src_path")
+WAS = "x-was"  # in a question of the schema: names that it had in earlier versions
+
+
+@dataclass(frozen=True)
+class Carried:
+    """Answers for a version of the template, and what became of those recorded. ``added`` took their default."""
+
+    answers: Mapping[str, Any]
+    renamed: Mapping[str, str] = field(default_factory=dict)  # old key to new key
+    dropped: Mapping[str, Any] = field(default_factory=dict)
+    added: Mapping[str, Any] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)  # of what the planner chose anew
+
+
+def carry(recorded: Mapping[str, Any], schema: Mapping[str, Any], source: str) -> Carried:
+    """The recorded answers under the questions of ``schema``; an empty schema takes them as they are.
+
+    Raises:
+        SpecError: a recorded value that the version no longer allows.
+    """
+    plain = {key: value for key, value in recorded.items() if key not in COPIER_KEYS}
+    properties: Mapping[str, Any] = schema.get("properties", {})
+    if not properties:
+        return Carried(plain)
+    known = {**{key: key for key in properties}, **_former_names(properties, plain)}
+    answers, renamed, dropped = {}, {}, {}
+    for key, value in plain.items():
+        if key == RECORDED:  # no question: the estimate of the day, which a plain update keeps
+            answers[key] = value
+            continue
+        prefix = next((one for one in ("plan_", "pin_") if key.startswith(one) and key not in known), "")
+        name = known.get(key.removeprefix(prefix))
+        if name is None:
+            dropped[key] = value
+            continue
+        answers[prefix + name] = value
+        if prefix + name != key:
+            renamed[key] = prefix + name
+    _refuse_invalid(answers, properties, source)
+    return Carried(answers, renamed, dropped, _new_ones(answers, properties))
+
+
+def _former_names(properties: Mapping[str, Any], recorded: Mapping[str, Any]) -> dict[str, str]:
+    """New key by former key, where the new one has no answer yet."""
+    return {
+        former: key
+        for key, question in properties.items()
+        for former in question.get(WAS, [])
+        if key not in recorded and former not in properties
+    }
+
+
+def _new_ones(answers: Mapping[str, Any], properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Questions that are asked in this version and have no answer, with their defaults."""
+    given = {key: question.get("default") for key, question in properties.items()} | dict(answers)
+    return {
+        key: question["default"]
+        for key, question in properties.items()
+        if key not in answers and "x-knob" not in question and _applies(question.get("x-when", {}), given)
+    }
+
+
+def _applies(when: Mapping[str, Any], answers: Mapping[str, Any]) -> bool:
+    return all(answers.get(key) in (value if isinstance(value, list) else [value]) for key, value in when.items())
+
+
+def _refuse_invalid(answers: Mapping[str, Any], properties: Mapping[str, Any], source: str) -> None:
+    from jsonschema import Draft202012Validator
+
+    problems = []
+    for key, value in answers.items():
+        if key == RECORDED:
+            continue
+        question = properties[key.removeprefix("plan_").removeprefix("pin_")]
+        if not key.startswith("plan_") and not Draft202012Validator(question).is_valid(value):
+            allowed = ", ".join(map(str, question.get("enum", ()))) or question["description"]
+            problems.append(Problem(key, f"the recorded answer {value!r} is no longer allowed", allowed=allowed))
+    if problems:
+        raise SpecError(source, problems)
+
+
+def change(carried: Carried, settings: Sequence[str], source: str) -> Carried:
+    """Answers with ``--set`` items applied, every knob that is not pinned planned anew.
+
+    Answers that only the target's template knows are kept beside those that this command line checks.
+
+    Raises:
+        SpecError: with every problem.
+    """
+    ours = {key: value for key, value in carried.answers.items() if _is_known(key)}
+    others = {key: value for key, value in carried.answers.items() if not _is_known(key)}
+    spec = specs.validate(specs.with_settings(Document(source, ours), settings))
+    answers = {**answers_for(spec), **others}
+    gone = {key: value for key, value in carried.answers.items() if key not in answers and not key.startswith("plan_")}
+    fresh = {key: value for key, value in answers.items() if key not in carried.answers and key in defaults()}
+    set_keys = {setting.partition("=")[0].removeprefix("pin_") for setting in settings}
+    return Carried(
+        answers,
+        carried.renamed,
+        {**carried.dropped, **{key: value for key, value in gone.items() if key.removeprefix("pin_") not in set_keys}},
+        {**carried.added, **{key: value for key, value in fresh.items() if key not in set_keys}},
+        {f"plan_{key}": choice.reason for key, choice in planned(spec.answers, spec.pins).items()},
+    )
+
+
+def _is_known(key: str) -> bool:
+    names = (key, key.removeprefix("plan_"), key.removeprefix("pin_"))
+    return key == RECORDED or any(name in questions() for name in names)

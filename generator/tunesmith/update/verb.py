@@ -1,0 +1,113 @@
+"""`tunesmith update`: preview, apply, continue, abort."""
+
+import argparse
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tunesmith import console, git
+from tunesmith.errors import AVAILABLE, CONFLICT, NotAProject, WriteFailed
+from tunesmith.update import apply, old_git, show
+from tunesmith.update.plan import Plan, Project, Request, prepare
+from tunesmith.update.state import CONFLICT as LAID_OUT
+
+OLDEST_GIT = (2, 38)  # the first with `merge-tree --write-tree`
+
+
+def run(options: argparse.Namespace) -> int:
+    """The exit code: 0 done, 3 conflicts, 5 an upgrade is available (preview)."""
+    if options.resume or options.abort:
+        return _finish(options)
+    project = Project.open(options.directory.resolve())
+    if not options.preview:
+        apply.check_ready(project.root)
+    ask = _ask if console.interactive() and not options.defaults and not options.preview else None
+    request = Request(options.set, options.to, options.source, ask)
+    try:
+        return _planned(project, request, options)
+    except OSError as error:
+        raise WriteFailed(project.path, error.strerror or str(error)) from error
+
+
+def _planned(project: Project, request: Request, options: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="tunesmith.") as scratch:
+        if git.version() < OLDEST_GIT:
+            return old_git.run(project, request, Path(scratch), preview=options.preview, as_json=options.json)
+        plan = prepare(project, request, Path(scratch), read_only=options.preview)
+        if options.preview:
+            return _preview(plan, options)
+        return _update(plan, options)
+
+
+def _ask(added: Mapping[str, Any]) -> list[str]:
+    """Answers to the questions that the project has not been asked yet, on the terminal."""
+    from tunesmith import wizard
+    from tunesmith.questions import questions
+
+    known = [questions()[key] for key in added if key in questions()]
+    return [f"{question.key}={wizard.ask_one(question, question.default)}" for question in known]
+
+
+def _preview(plan: Plan, options: argparse.Namespace) -> int:
+    if options.json:
+        console.as_json(show.as_data(plan) | ({"diff": show.content(plan)} if options.diff else {}))
+    else:
+        changed = apply.uncommitted(plan.project.root)
+        if changed:
+            console.note(f"uncommitted changes are not part of this preview: {', '.join(changed[:5])}")
+        show.preview(plan, diff=options.diff)
+        if plan.available:
+            console.line("\nnothing was changed; `tunesmith update` does it")
+    return AVAILABLE if plan.available else 0
+
+
+def _update(plan: Plan, options: argparse.Namespace) -> int:
+    if not plan.available:
+        _report(plan, options, "")
+        return 0
+    branch = "" if options.here else _free_branch(plan, options.branch)
+    apply.apply(plan, branch, show.message(plan))
+    _report(plan, options, branch)
+    return CONFLICT if plan.merged.stages else 0
+
+
+def _free_branch(plan: Plan, wanted: str) -> str:
+    """``template/VERSION``, or with a number after it where that branch exists."""
+    name = wanted or f"template/{plan.after}"
+    taken = set(git.run("for-each-ref", "--format=%(refname:short)", "refs/heads", cwd=plan.project.root).split())
+    numbered = (name if number == 1 else f"{name}-{number}" for number in range(1, len(taken) + 2))
+    return next(candidate for candidate in numbered if candidate not in taken)
+
+
+def _report(plan: Plan, options: argparse.Namespace, branch: str) -> None:
+    if options.json:
+        console.as_json(show.as_data(plan) | {"branch": branch or None})
+        return
+    show.preview(plan, diff=options.diff)
+    if not plan.available:
+        return
+    where = f"on branch {branch}" if branch else "on this branch"
+    if plan.merged.stages:
+        console.line(f"\n{where}, with conflicts. Resolve them, `git add` each, then `tunesmith update --continue`;")
+        console.line("`tunesmith update --abort` puts everything back")
+    else:
+        console.line(
+            f"\ncommitted {where}" + (f"; `git switch -` leaves it, `git merge {branch}` takes it" if branch else "")
+        )
+
+
+def _finish(options: argparse.Namespace) -> int:
+    root = git.toplevel(options.directory)
+    if root is None:
+        raise NotAProject(options.directory, "is not inside a git repository")
+    state = apply.resume(root) if options.resume else apply.abort(root)
+    left = options.resume and state.phase == LAID_OUT and apply.in_progress(root)
+    words = "conflicts are laid out; resolve them and continue" if left else "done" if options.resume else "aborted"
+    if options.json:
+        console.as_json({"version": state.version, "state": words})
+    elif options.abort:
+        console.line("aborted: every file, the index and the branch are as they were")
+    else:
+        console.line(f"template {state.version}: {words}")
+    return CONFLICT if left else 0

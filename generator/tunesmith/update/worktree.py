@@ -1,0 +1,133 @@
+"""Steps on a repository's work tree, index and branches that an update is made of, and the way back."""
+
+import os
+import shutil
+from pathlib import Path
+
+from tunesmith import git
+from tunesmith.errors import UpdateState
+from tunesmith.update.state import CONFLICT, State, Store
+from tunesmith.update.trees import Repository
+
+ABORTED = "refs/tunesmith/aborted"
+
+
+def commit_tree(root: Path, tree: str, parent: str, message: str) -> str:
+    """Id of a new commit; no branch has it yet."""
+    return git.under_a_name(("commit-tree", tree, "-p", parent, "-F", "-"), root, message.encode())[0]
+
+
+def begin_index(store: Store) -> None:
+    """Our own index, begun from the user's as it was when the update began."""
+    if not store.index_before.exists():
+        beside = store.folder / "index.copy"
+        shutil.copyfile(store.index_of_user, beside)
+        beside.replace(store.index_before)
+    lock = store.lock
+    if lock.exists() and store.index.exists() and lock.samefile(store.index):
+        lock.unlink()  # ours, from a kill between the two steps of `install_index`
+    for leftover in (store.index, store.index.with_name("index.lock")):
+        leftover.unlink(missing_ok=True)
+    shutil.copyfile(store.index_before, store.index)
+
+
+def install_index(store: Store) -> None:
+    """Replace the user's index by ours, as git itself does.
+
+    Raises:
+        UpdateState: another git holds the lock.
+    """
+    lock = store.lock
+    try:
+        os.link(store.index, lock)
+    except FileExistsError:
+        mend = f"wait for it to end; if none runs, remove {lock}; then `tunesmith update --continue` or --abort"
+        raise UpdateState("another git process holds the index", mend) from None
+    lock.replace(store.index_of_user)
+    store.index.unlink()
+
+
+def differences(root: Path, state: State) -> tuple[list[str], list[str]]:
+    """Paths that the update removes, and paths that it writes."""
+    options = ("diff-tree", "-r", "-z", "--no-renames", "--name-only")
+    removed = paths_of(*options, "--diff-filter=D", state.head, state.tree, root=root)
+    return removed, paths_of(*options, "--diff-filter=d", state.head, state.tree, root=root)
+
+
+def paths_of(*arguments: str, root: Path) -> list[str]:
+    """Paths that a git command lists with ``-z``."""
+    return [os.fsdecode(path) for path in git.output(*arguments, cwd=root)[1].split(b"\0")[:-1]]
+
+
+def roll_back(root: Path, store: Store, state: State, *, forget: bool = True) -> None:
+    """The repository as it was before the update.
+
+    Raises:
+        UpdateState: commits were made since.
+    """
+    head = git.run("rev-parse", "HEAD", cwd=root)
+    if head not in (state.head, state.commit):
+        mend = f"`git switch {_short(state.head_ref) or state.head}` leaves it; `--continue` finishes it"
+        raise UpdateState("commits were made since the update began, and an abort would hide them", mend)
+    _keep_resolutions(root, store, state)
+    begin_index(store)
+    own = {"GIT_INDEX_FILE": str(store.index)}
+    removed, written = differences(root, state)
+    before = set(paths_of("ls-tree", "-r", "-z", "--name-only", state.head, root=root))
+    for path in written:
+        if path not in before:
+            _remove(root, path)
+    restored = b"".join(os.fsencode(path) + b"\0" for path in [*removed, *(path for path in written if path in before)])
+    git.run("checkout-index", "-f", "-u", "-q", "-z", "--stdin", cwd=root, extra=own, data=restored)
+    install_index(store)
+    _move_back(root, state)
+    if forget:
+        store.remove()
+
+
+def _move_back(root: Path, state: State) -> None:
+    """HEAD on the branch and commit that it was on; the branch of the update gone."""
+    reason = ("-m", "tunesmith update --abort")
+    if state.head_ref and state.branch:
+        git.run("symbolic-ref", *reason, "HEAD", state.head_ref, cwd=root)
+    elif state.head_ref:
+        git.run("update-ref", *reason, "HEAD", state.head, cwd=root)
+    else:
+        git.run("update-ref", "--no-deref", *reason, "HEAD", state.head, cwd=root)
+    if state.branch:
+        git.output("update-ref", "-d", state.branch, cwd=root, allowed=(0, 1))
+
+
+def _short(ref: str) -> str:
+    return ref.removeprefix("refs/heads/")
+
+
+def _remove(root: Path, path: str) -> None:
+    """Remove a file that the update added, and the folders that this leaves empty."""
+    (root / path).unlink(missing_ok=True)
+    for parent in Path(path).parents:
+        if parent == Path(".") or not (root / parent).is_dir() or any((root / parent).iterdir()):
+            return
+        (root / parent).rmdir()
+
+
+def _keep_resolutions(root: Path, store: Store, state: State) -> None:
+    """What the user made of the conflicts so far stays reachable as a commit, refs/tunesmith/aborted."""
+    if state.phase != CONFLICT:
+        return
+    removed, written = differences(root, state)
+    lines = [line.split("\t", 1)[1] for line in state.stages]
+    touched = [path for path in dict.fromkeys([*removed, *written, *lines]) if "\n" not in path]
+    present = [path for path in touched if (root / path).is_file()]
+    repository = Repository(root, store.folder)
+    listing = "".join(f"{path}\n" for path in present).encode(errors="surrogateescape")
+    oids = repository.run("hash-object", "-w", "--stdin-paths", data=listing).split() if present else []
+    index = {"GIT_INDEX_FILE": str(store.folder / "index.aborted")}
+    repository.run("read-tree", state.head, extra=index)
+    entries = (f"100644 {oid} 0\t{path}" for oid, path in zip(oids, present, strict=True))
+    data = b"".join(os.fsencode(entry) + b"\0" for entry in entries)
+    repository.run("update-index", "--add", "--replace", "-z", "--index-info", data=data, extra=index)
+    commit = commit_tree(
+        root, repository.run("write-tree", extra=index), state.head, "Resolutions of an aborted update"
+    )
+    git.run("update-ref", ABORTED, commit, cwd=root)

@@ -1,0 +1,196 @@
+"""`tunesmith doctor`: each rule finds what it is for, and a fresh project passes."""
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+from updating import commit, replace
+
+from tunesmith import cli, git
+from tunesmith.doctor.verb import rules
+
+OLDER_TRL = """
+class SFTConfig:
+    def __init__(self, output_dir, seed): ...
+class SFTTrainer:
+    def __init__(self, **options): ...
+"""
+Examine = Callable[..., dict[str, list[str]]]
+
+
+@pytest.fixture
+def copy(project: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(project, tmp_path / "project", symlinks=True))
+
+
+@pytest.fixture
+def examine(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Examine:
+    """What doctor finds, by code."""
+    monkeypatch.delenv("PROJECT_VENV", raising=False)
+
+    def run(path: Path, *arguments: str, code: int | None = None) -> dict[str, list[str]]:
+        capsys.readouterr()
+        if "--skip" not in arguments:
+            arguments = (*arguments, "--skip", "OWN001")  # it renders, which takes a second
+        returned = cli.main(["doctor", str(path), "--json", *arguments])
+        findings = json.loads(capsys.readouterr().out)["findings"]
+        assert code is None or returned == code, findings
+        return {finding["code"]: finding["found"] for finding in findings}
+
+    return run
+
+
+@pytest.fixture
+def environment(copy: Path) -> Callable[..., None]:
+    """Gives the project an environment: this python, with libraries of our making on its path."""
+
+    def make(**modules: str) -> None:
+        libraries = copy / ".venv" / "libraries"
+        (copy / ".venv" / "bin").mkdir(parents=True)
+        libraries.mkdir()
+        for name, text in modules.items():
+            (libraries / f"{name}.py").write_text(text)
+        python = copy / ".venv" / "bin" / "python"
+        start = f"import sys; sys.path.insert(0, {str(libraries)!r}); sys.argv = sys.argv[1:]; import runpy"
+        start += "; runpy.run_path(sys.argv[0], run_name='__main__')"
+        python.write_text(f'#!/bin/sh\n[ "$1" = -P ] && shift\nexec {sys.executable} -P -c "{start}" "$@"\n')
+        python.chmod(0o755)
+
+    return make
+
+
+def test_every_rule_says_what_why_how_and_where() -> None:
+    page = (REPOSITORY / "docs" / "doctor.md").read_text(encoding="utf-8")
+    codes = [rule.code for rule in rules()]
+    assert len(codes) == len(set(codes)) >= 20
+    for rule in rules():
+        assert re.fullmatch(r"(ENV|REP|OWN|DRF|SAF)\d{3}", rule.code)
+        assert rule.title().endswith(".") and rule.why and rule.mend and rule.link().startswith("https://")
+        assert f"## {rule.code}\n\n{rule.title()}" in page, f"docs/doctor.md: {rule.code}"
+
+
+def test_a_fresh_project_has_no_fault_but_its_missing_environment(examine: Examine, project: Path) -> None:
+    assert examine(project, "--skip", "ENV", code=0).keys() <= {"SAF002"}
+    assert "ENV002" in examine(project, code=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("notes.md", "AKIA" + "ABCDEFGHIJKLMNOP"),
+        (".github/workflows/own.yml", "TOKEN: hf_" + "a" * 34),
+        ("config.py", "KEY = 'sk-" + "b" * 40 + "'"),
+        ("id", "-----BEGIN OPENSSH PRIVATE " + "KEY-----\n" + "b3Bl" * 16),
+    ],
+)
+def test_secrets_in_tracked_files_are_found(name: str, line: str, examine: Examine, copy: Path) -> None:
+    (copy / name).write_text(f"first\n{line}\n")
+    assert "SAF001" not in examine(copy), "untracked"
+    commit(copy)
+    assert examine(copy, code=4)["SAF001"][0].startswith(f"{name}:2: looks like")
+
+
+def test_what_only_looks_like_a_secret_can_be_allowed(examine: Examine, copy: Path) -> None:
+    (copy / "notes.md").write_text("AKIA" + "IOSFODNN7EXAMPLE\nhf_" + "a" * 34 + "  # pragma: allowlist secret\n")
+    commit(copy)
+    assert "SAF001" not in examine(copy)
+
+
+def test_pickles_and_conflict_markers_are_found(examine: Examine, copy: Path) -> None:
+    (copy / "model.pkl").write_bytes(b"x")
+    (copy / "notes.md").write_text("<<<<<<< yours\na\n=======\nb\n>>>>>>> theirs\n")
+    commit(copy)
+    found = examine(copy, code=4)
+    assert found["SAF003"] == ["model.pkl"] and found["SAF004"] == ["notes.md"]
+
+
+def test_fix_mends_what_is_safe(examine: Examine, copy: Path) -> None:
+    replace(copy / ".gitignore", ".env\n", "")
+    commit(copy)
+    assert "SAF005" in examine(copy, code=4)
+    assert examine(copy, "--fix", "--skip", "ENV", code=0)["SAF005"]
+    assert "SAF005" not in examine(copy)
+    assert (copy / ".gitignore").read_text().endswith(".env\n")
+
+
+def test_an_unpinned_model_and_a_missing_seed_are_found(examine: Examine, copy: Path) -> None:
+    params = copy / "params.yaml"
+    params.write_text(re.sub(r"sha256: \S+", "sha256: null", params.read_text()).replace("seed: 42", "seed: null"))
+    found = examine(copy, code=4)
+    assert "model.sha256 is None" in found["REP003"][0] and "seed is None" in found["REP002"][0]
+    params.write_text(params.read_text().replace("source: package", "source: hub"))
+    assert "model.revision is None" in examine(copy)["REP003"][0]
+
+
+def test_a_remote_that_is_gone_is_found(examine: Examine, copy: Path) -> None:
+    config = copy / ".dvc" / "config"
+    assert "REP005" not in examine(copy)
+    config.write_text("[core]\n    remote = storage\n['remote \"storage\"']\n    url = /nowhere/at/all\n")
+    assert examine(copy)["REP005"] == ["/nowhere/at/all does not exist"]
+    config.write_text("[core]\n")
+    assert examine(copy)["REP005"] == [".dvc/config names no remote"]
+
+
+def test_edited_template_files_are_named_with_their_last_editor(examine: Examine, copy: Path) -> None:
+    (copy / "pipeline" / "gate.py").write_text("mine\n")
+    (copy / "pipeline" / "cost.py").unlink()
+    replace(copy / "README.md", "## Run it", "## Start")
+    git.run("config", "user.name", "Ada", cwd=copy)
+    git.run("config", "user.email", "a@b.c", cwd=copy)
+    commit(copy)
+    found = examine(copy, "--skip", "ENV", code=0)["OWN001"]
+    assert found[0] == "pipeline/cost.py: deleted" and found[1].startswith("pipeline/gate.py: edited, last by Ada, ")
+    assert len(found) == 2, "the README is a seed: the project's own once edited"
+
+
+def test_answers_without_a_version_are_found(examine: Examine, copy: Path) -> None:
+    replace(copy / ".copier-answers.yml", "_commit: v0.2.0", "_commit: main")
+    commit(copy)
+    assert "_commit is 'main'" in examine(copy, code=4)["OWN002"][0]
+
+
+def test_another_version_than_the_locks_is_found(
+    examine: Examine, copy: Path, environment: Callable[..., None]
+) -> None:
+    environment()
+    (copy / "locks" / "trl.txt").write_text("pyyaml==1.0\njsonschema==0.1+cpu\nnot-installed==3\n")
+    found = examine(copy)["REP001"]
+    assert len(found) == 2 and found[0].endswith("locked at 1.0")
+
+
+def test_a_keyword_that_the_installed_library_lacks_is_found(
+    examine: Examine, copy: Path, environment: Callable[..., None]
+) -> None:
+    environment(trl=OLDER_TRL)
+    found = examine(copy)["DRF001"]
+    assert any(re.fullmatch(r"pipeline/\w+\.py:\d+: trl\.SFTConfig takes no max_steps", one) for one in found)
+    assert not any("takes no seed" in one or "SFTTrainer takes" in one for one in found)
+    assert any("peft.LoraConfig is not in the installed version" in one for one in found)
+
+
+def test_the_graphics_card_is_held_against_the_spec(
+    examine: Examine, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace(copy / ".copier-answers.yml", "hardware: cpu", "hardware: h100_sxm")
+    commit(copy)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    tool = tmp_path / "nvidia-smi"
+    for printed, wanted in (("24564", "this one has 24 GiB"), ("81559", ""), ("", "nvidia-smi finds no card")):
+        tool.write_text(f"#!/bin/sh\necho {printed}\n")
+        tool.chmod(0o755)
+        found = examine(copy).get("ENV003", [""])[0]
+        assert wanted in found and bool(wanted) == bool(found)
+
+
+def test_people_get_the_mend_and_the_link(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    replace(copy / ".gitignore", ".env\n", "")
+    commit(copy)
+    assert cli.main(["doctor", str(copy)]) == 4
+    shown = capsys.readouterr().out
+    assert "SAF005 fault" in shown and "mend: Add `.env`" in shown and "docs/doctor.md#saf005" in shown

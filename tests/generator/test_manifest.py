@@ -1,0 +1,70 @@
+"""Who owns what: every emitted file has one owner, and nobody else's file has any."""
+
+from pathlib import Path
+
+import pytest
+from conftest import Run
+
+from tunesmith import derive
+from tunesmith.manifest import NAME, Manifest, Owner
+from tunesmith.questions import Question
+from tunesmith.update import lists, mapping
+from tunesmith.update.mapping import Kept, Policy
+
+
+@pytest.fixture(scope="module", params=["none", "home_assistant", "facts"])
+def rendered(request: pytest.FixtureRequest, tunesmith: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("owned") / "project"
+    done = tunesmith("new", path, "--defaults", "--set", f"example={request.param}")
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def test_every_emitted_file_has_an_owner(rendered: Path) -> None:
+    manifest = Manifest.read((rendered / NAME).read_text())
+    files = [path.relative_to(rendered).as_posix() for path in rendered.rglob("*") if path.is_file()]
+    emitted = [path for path in files if not path.startswith(".git/")]
+    assert [path for path in emitted if manifest.owner(path) is Owner.USER] == []
+    assert {manifest.owner(path) for path in ("dvc.yaml", "pipeline/train.py")} == {Owner.TEMPLATE}
+    assert {manifest.owner(path) for path in ("params.yaml", "prompts/system.txt")} == {Owner.SEED}
+    assert manifest.owner("src/mine.py") is Owner.USER
+
+
+def test_a_manifest_that_cannot_be_read_gives_everything_to_the_template() -> None:
+    assert Manifest.read("- [").owner("params.yaml") is Owner.TEMPLATE
+
+
+def test_a_renamed_question_falls_back_to_its_former_answers() -> None:
+    question = Question("new", "", "", "", "", "string", "x", was=("old", "older"))
+    assert derive._default(question) == "{{ old | default(older | default('x')) }}"
+
+
+PARAMS = b"a: 1 # one\nb:\n  c: 2\n  d: 3\n\n# about e\ne: 5\n"
+
+
+def test_each_parameter_follows_whoever_changed_it() -> None:
+    user = b"a: 7 # one\nb:\n  c: 2\n  mine: true\n  d: 3 # my reason\n\n# about e\ne: 6\n"
+    new = b"a: 1 # uno\nb:\n  c: 2\n  d: 4\n  f: 9 # new\n\n# about e\ne: 8\n"
+    merged = mapping.merge(PARAMS, user, new, Policy.YOURS)
+    assert merged is not None
+    assert merged[0] == b"a: 7 # one\nb:\n  c: 2\n  mine: true\n  d: 4 # my reason\n  f: 9 # new\n\n# about e\ne: 6\n"
+    assert merged[1] == [Kept("e", 6, 8)]
+
+
+def test_a_removed_parameter_goes_unless_the_user_set_it() -> None:
+    new = b"b:\n  d: 3\n"
+    assert mapping.merge(PARAMS, PARAMS + b"z: 1\n", new, Policy.YOURS) == (b"b:\n  d: 3\nz: 1\n", [])
+    tuned = mapping.merge(PARAMS, PARAMS.replace(b"c: 2", b"c: 9"), new, Policy.YOURS)
+    assert tuned == (b"b:\n  c: 9\n  d: 3\n", [Kept("b.c", 9, None)])
+
+
+@pytest.mark.parametrize("user", [b"a: &x 1\nb: *x\n", b"- a\n", b"a: 1\na: 2\n", b"a: [\n", b"\xff"])
+def test_what_is_no_plain_mapping_is_left_to_git(user: bytes) -> None:
+    assert mapping.merge(PARAMS, user, PARAMS + b"f: 1\n", Policy.YOURS) is None
+
+
+def test_lists_are_merged_as_sets() -> None:
+    old, user = b"a==1\nb==1\nc==1\n", b"a==1\nmine==5\nc==1\n"
+    assert lists.merge("locks/x.txt", old, user, b"a==2\nb==1\nc==2\nd==1\n") == b"a==2\nmine==5\nc==2\nd==1\n"
+    assert lists.merge("locks/x.txt", old, b"a==3\nb==1\nc==1\n", b"a==2\nb==1\nc==1\n") is None, "both bumped it"
+    assert lists.merge("x.py", b"x = 1\n", b"x = 2\n", b"x = 3\n") is None, "no list"

@@ -1,0 +1,28 @@
+"""The approaches beside fine-tuning: each runs every stage to its end, on a tiny random model, and nothing twice."""
+
+import pytest
+
+from .conftest import Generate, Project
+
+APPROACHES = {
+    "prompting": ({"zero_shot", "few_shot"}, ("judge=true",)),
+    "rag": ({"zero_shot", "few_shot", "rag", "rag_few_shot"}, ()),
+    "rag_finetune": ({"zero_shot", "few_shot", "rag", "rag_few_shot", "tuned", "tuned_rag"}, ("max_length=1024",)),
+}
+
+
+@pytest.mark.parametrize("approach", APPROACHES)
+def test_an_approach_runs_to_its_verdict(generate: Generate, project: Project, approach: str) -> None:
+    arms, changes = APPROACHES[approach]
+    made = generate(f"approach={approach}", *changes, example="facts")
+    made.edit("params.yaml", "smoke: false", "smoke: true")
+    made.run("dvc", "repro")
+    verdict = made.read("reports/verdict.json")
+    assert verdict["arms"].keys() == arms and verdict["decision"] == "INSUFFICIENT EVIDENCE"
+    assert made.read("reports/serve.json")["parity"] == {"items": 8, "equal": 8}
+    if approach == "prompting":
+        assert not made.read("reports/judge.json")["qualified"]
+    made.git("add", "-A")
+    made.git("commit", "-qm", "Run every stage")
+    assert "Data and pipelines are up to date." in made.run("dvc", "repro").stdout
+    assert made.git("status", "--porcelain") == ""
