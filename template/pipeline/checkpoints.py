@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.files import ProjectError, read_json, sha256_file, sha256_json
 from pipeline.model import MANIFEST
-from pipeline.runtime import versions
+from pipeline.runtime import made_by
 from pipeline.settings import Settings
 
 FOLDER = Path("checkpoints")  # outside the stage's outs, which DVC deletes before it runs the stage again
@@ -17,7 +17,7 @@ def folder_of(settings: Settings, data: list[Path]) -> Path:
     shaping = [
         *[sha256_file(path) for path in data],
         read_json(MANIFEST)["sha256"],
-        versions(),
+        made_by("train.py"),
         settings.seed,
         settings.smoke,
         repr(settings.train),

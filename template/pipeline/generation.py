@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.backends import Answer, Message
 from pipeline.files import ProjectError
-from pipeline.runtime import Device
+from pipeline.runtime import Device, made_by
 
 MINIMUM_SHARED_PREFIX = 24  # tokens; below this a copy of the cache costs more than it saves
 
@@ -42,7 +42,12 @@ class Generator:
     @property
     def identity(self) -> dict[str, Any]:
         """The folder's name holds the hash of the weights; processor and number type decide the last digits."""
-        return {"weights": self.folder.name, "device": self.device.name, "dtype": self.device.dtype_name}
+        return {
+            "weights": self.folder.name,
+            "device": self.device.name,
+            "dtype": self.device.dtype_name,
+            "made_by": made_by("generation.py"),
+        }
 
     def answer(
         self, prompts: Sequence[Sequence[int]], max_new_tokens: int, batch_size: int
