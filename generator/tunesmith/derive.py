@@ -122,8 +122,8 @@ def _validator(question: Question) -> str:
     tests = [f"{key} {sign} {limits[name]}" for name, sign in NUMBER_LIMITS if name in limits]
     tests += [f"{key} | length {sign} {limits[name]}" for name, sign in LENGTH_LIMITS if name in limits]
     if "pattern" in limits:
-        pattern = limits["pattern"].replace("\\", "\\\\").removesuffix("$") + "\\\\Z"
-        tests.append(f"not ({key} | regex_search('{pattern}'))")
+        pattern = limits["pattern"].removesuffix("$").replace("\\", "\\\\").replace("'", "\\'") + "\\\\Z"
+        tests.append(f"({key} | regex_search('{pattern}')) is none")
     if question.knob == CATALOGUE and question.type == "string" and not question.enum:
         tests.append(f"{key} == ''")
     if question.type == "string" and not question.enum and not question.multiline:

@@ -59,6 +59,17 @@ def test_all_problems_are_reported_at_once_in_the_order_of_their_lines() -> None
         ("data_path: 'C:\\x'", "a path below data/"),
         ("data_path: params.yaml", "a path below data/"),
         ("data_path: data/eval/test.jsonl", "which stages write"),
+        ("data_path: data/index/x.jsonl", "which stages write"),
+        ("data_path: data/raw", "of a file"),
+        ("data_path: data/raw/", "of a file"),
+        ("data_path: data//x", "of a file"),
+        ("data_path: data/raw/a;touch pwned", "signs that a shell reads"),
+        ("data_path: data/raw/two words.jsonl", "signs that a shell reads"),
+        ("data_path: data/raw/${x}.jsonl", "signs that a shell reads"),
+        ("dvc_remote: '/mnt/a #b'", "signs"),
+        ("dvc_remote: s3://bucket/%(key)s", "signs"),
+        ("dvc_remote: '[x]'", "signs"),
+        ("dvc_remote: 'C:\\data'", "forward slashes"),
         ("hardware: gtx_1080", "is not one of its values"),
     ],
 )
@@ -120,6 +131,11 @@ def test_scalars_have_their_yaml_1_2_meaning() -> None:
 def test_a_byte_order_mark_and_windows_line_ends_do_no_harm() -> None:
     values = spec.validate(flat_yaml.read("spec.yaml", b"\xef\xbb\xbfseed: 7\r\ndescription: hello\r\n")).answers
     assert (values["seed"], values["description"]) == (7, "hello")
+
+
+def test_names_in_any_script_are_paths() -> None:
+    given = "data_path: data/raw/été-東京_1.jsonl\ndvc_remote: s3://bucket/été\n"
+    assert accepted(given)["data_path"] == "data/raw/été-東京_1.jsonl"
 
 
 def test_an_empty_spec_is_all_defaults() -> None:
