@@ -9,36 +9,48 @@ from typing import Any
 from tunesmith import console, git, project, resources, runner, spec
 from tunesmith.errors import FINDINGS, FileProblem, RunFailed
 from tunesmith.intake import target
+from tunesmith.manifest import ANSWERS
 
 REPRODUCE = ("dvc", "repro")
 SMOKE = ("dvc", "exp", "run", "--temp", "-S", "smoke=true")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Generate, run every stage, show the verdict, commit the results.
+    """Generate, run every stage, show the verdict, commit the results. A demo that was cut off goes on.
 
     Raises:
         RunFailed: a stage stopped before there was a verdict.
     """
-    created = project.create(_example(options.example), target(options))
-    if created.committed:
-        git.lend_identity(created.path)
-    console.note(f"{created.path}: generated; now every stage runs, from the model to the verdict")
+    path = options.directory.resolve()
+    if _begun(path, options.example):
+        console.note(f"{path}: goes on where it stopped; what is done is not done again")
+    else:
+        project.create(_example(options.example), target(options))
+        console.note(f"{path}: generated; now every stage runs, from the model to the verdict")
+    own_repository = git.toplevel(path) == path
+    if own_repository:
+        git.lend_identity(path)
     command = SMOKE if options.smoke else REPRODUCE
-    code = runner.run(created.path, *command, quiet=options.json)
-    verdict = _verdict(created.path)
+    code = runner.run(path, *command, quiet=options.json)
+    verdict = None if options.smoke else _verdict(path)
     if verdict is None:
         if code:
-            raise RunFailed(created.path, ["python3", runner.ENVIRONMENT, *command], code)
-        _finish_smoke(created.path, as_json=options.json)
+            raise RunFailed(path, ["python3", runner.ENVIRONMENT, *command], code)
+        _finish_smoke(path, as_json=options.json)
         return 0
-    if created.committed:
-        git.commit_all(created.path, "Run every stage")
+    if own_repository:
+        git.commit_all(path, "Run every stage")
     if options.json:
-        console.as_json(verdict | {"path": str(created.path)})
+        console.as_json(verdict | {"path": str(path)})
     else:
-        show(verdict, created.path)
+        show(verdict, path)
     return FINDINGS if code else 0
+
+
+def _begun(path: Path, example: str) -> bool:
+    """Whether ``path`` is a project of this example already."""
+    answers = path / ANSWERS
+    return answers.is_file() and spec.from_file(answers).values.get("example") == example
 
 
 def _example(name: str) -> spec.Spec:

@@ -1,5 +1,7 @@
 """Makes a project directory from a spec: rendered beside, committed, and only then moved into place."""
 
+import errno
+import os
 import shutil
 import signal
 import tempfile
@@ -10,9 +12,20 @@ from pathlib import Path
 from types import FrameType
 
 from tunesmith import __version__, git
-from tunesmith.errors import DirectoryInUse, NestedRepository, NoRepository, NotADirectory, WriteFailed
+from tunesmith.errors import (
+    DirectoryInUse,
+    GitFailed,
+    NestedRepository,
+    NoRepository,
+    NotADirectory,
+    RenderFailed,
+    WriteFailed,
+)
 from tunesmith.render import render
 from tunesmith.spec import Spec
+
+FULL = 2**20  # bytes free, below which git and copier cannot write a project
+STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @dataclass(frozen=True)
@@ -70,14 +83,15 @@ def create(spec: Spec, target: Target) -> Created:
     try:
         with _stopped_by_signals() as stop_if_asked, _beside(path) as scratch:
             staged = scratch / "project"
-            render(spec, staged, scratch)
-            files = sum(1 for entry in staged.rglob("*") if entry.is_file())
             outer = git.toplevel(path)
-            identity = (
-                git.start_repository(staged, f"Generate the project with Tunesmith {__version__}")
-                if outer is None
-                else True
-            )
+            with _full_disk_is_told(scratch):
+                render(spec, staged, scratch)
+                files = sum(1 for entry in staged.rglob("*") if entry.is_file())
+                identity = (
+                    git.start_repository(staged, f"Generate the project with Tunesmith {__version__}")
+                    if outer is None
+                    else True
+                )
             stop_if_asked()
             _put(staged, path)
     except OSError as error:
@@ -90,7 +104,7 @@ def _beside(path: Path) -> Iterator[Path]:
     """A scratch folder on the same file system as ``path``, removed in every case with the parents made for it."""
     made = [parent for parent in path.parents if not parent.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".tunesmith.", dir=path.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=".tunesmith.", dir=path if path.is_mount() else path.parent))
     try:
         yield scratch
     finally:
@@ -101,8 +115,19 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def _full_disk_is_told(folder: Path) -> Iterator[None]:
+    """git and copier report a full disk in many words; an error with nothing free is this one."""
+    try:
+        yield
+    except (GitFailed, RenderFailed) as error:
+        if shutil.disk_usage(folder).free < FULL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise
+
+
+@contextmanager
 def _stopped_by_signals() -> Iterator[Callable[[], None]]:
-    """SIGINT and SIGTERM unwind, so that scratch folders are removed. Yields a check for the last moment to stop.
+    """SIGINT, SIGTERM and SIGHUP unwind, so scratch folders are removed. Yields a check for the last moment to stop.
 
     Python drops an exception that a signal raises inside a destructor or a callback; the check raises it again.
     """
@@ -120,7 +145,7 @@ def _stopped_by_signals() -> Iterator[Callable[[], None]]:
             raise_for(received[0])
 
     try:
-        previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous = {number: signal.signal(number, stop) for number in STOPPING}
     except ValueError:  # not the main thread: the caller deals with signals
         yield check
         return
@@ -132,27 +157,43 @@ def _stopped_by_signals() -> Iterator[Callable[[], None]]:
 
 
 def _put(staged: Path, path: Path) -> None:
-    """Move the project into place: by one rename, or file by file where a directory is there already."""
-    if not path.exists() or not any(path.iterdir()):
+    """Move the project into place: by one rename, or into a directory that is there already.
+
+    Such a directory itself stays: it can be where a shell stands, or where a volume is mounted.
+    """
+    if not path.exists():
         staged.replace(path)
         return
-    sources = sorted(entry for entry in staged.rglob("*") if entry.is_file() or entry.is_symlink())
-    targets = [path / entry.relative_to(staged) for entry in sources]
-    differing = [
-        new
-        for old, new in zip(sources, targets, strict=True)
-        if new.exists() and (not new.is_file() or new.read_bytes() != old.read_bytes())
-    ]
+    differing = sorted(_differing(staged, path))
     if differing:
-        raise DirectoryInUse(path, [str(new.relative_to(path)) for new in differing], forced=True)
+        raise DirectoryInUse(path, differing, forced=True)
     placed: list[Path] = []
     try:
-        for old, new in zip(sources, targets, strict=True):
-            if not new.exists():
-                new.parent.mkdir(parents=True, exist_ok=True)
-                placed.append(new)
-                old.replace(new)
+        _move_entries(staged, path, placed)
     except BaseException:
-        for new in placed:
-            new.unlink(missing_ok=True)
+        for entry in placed:
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
         raise
+
+
+def _differing(staged: Path, path: Path) -> Iterator[str]:
+    """Files of ``path`` that stand where the project has something else."""
+    for entry in staged.rglob("*"):
+        there = path / entry.relative_to(staged)
+        same_kind = there.is_dir() if entry.is_dir() else there.is_file()
+        if there.exists() and not (same_kind and (entry.is_dir() or there.read_bytes() == entry.read_bytes())):
+            yield str(there.relative_to(path))
+
+
+def _move_entries(source: Path, target: Path, placed: list[Path]) -> None:
+    """Move what ``target`` has not; folders that both have are merged. The repository comes last."""
+    for entry in sorted(source.iterdir(), key=lambda entry: (entry.name == ".git", entry.name)):
+        there = target / entry.name
+        if not there.exists():
+            placed.append(there)
+            entry.replace(there)
+        elif entry.is_dir():
+            _move_entries(entry, there, placed)

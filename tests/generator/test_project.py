@@ -124,7 +124,23 @@ def test_a_git_hooks_environment_does_not_lead_astray(
         git.run("rev-parse", "HEAD", cwd=outer)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_empty_directory_stays_the_same_one(tunesmith: Run, tmp_path: Path, project: Path, tree: Tree) -> None:
+    """A shell may stand in it, or a volume be mounted there."""
+    before = tmp_path.stat().st_ino
+    done = tunesmith("new", ".", "--defaults", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert tmp_path.stat().st_ino == before and tree(tmp_path) == tree(project)
+    assert git.run("status", "--porcelain", cwd=tmp_path) == ""
+
+
+def test_force_leaves_nothing_when_a_file_is_where_a_folder_goes(tunesmith: Run, tmp_path: Path) -> None:
+    (tmp_path / "pipeline").write_text("mine")
+    done = tunesmith("new", tmp_path, "--defaults", "--force")
+    assert done.returncode == 3 and "pipeline" in done.stderr
+    assert names(tmp_path) == ["pipeline"] and (tmp_path / "pipeline").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_in_the_middle_leaves_nothing(number: int, code: int, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tunesmith", "new", str(tmp_path / "a" / "project"), "--defaults"]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
