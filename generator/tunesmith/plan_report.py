@@ -35,9 +35,7 @@ def _made(options: argparse.Namespace) -> tuple[Plan, bool, tuple[str, ...]]:
         found = subjects.project(options.directory)
         made = plan(found.answers, found.pins, counted=found.counted, measured=measured or found.measured)
         return made, True, found.notes
-    # A plan needs no commit of a hub model; what is generated does.
-    options.set = [*options.set, f"model_revision={'0' * 40}"]
-    spec = intake.obtain(options)
+    spec = intake.estimated(options)
     trains = spec.answers["approach"] in TRAINED
     notes = () if trains else (f"the approach {spec.answers['approach']} trains nothing",)
     return plan(spec.answers, spec.pins, measured=measured), trains, notes

@@ -96,9 +96,9 @@ def _support() -> None:
 def advise(options: argparse.Namespace) -> int:
     """Print the decision, and what each approach would cost."""
     from tunesmith import advising
-    from tunesmith.intake import obtain
+    from tunesmith.intake import estimated
 
-    spec = obtain(options, only_group="use_case")
+    spec = estimated(options, only_group="use_case")
     advised = advising.advised(spec, options.prices)
     if options.json:
         console.as_json(advising.as_data(advised))

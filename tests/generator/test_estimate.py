@@ -149,3 +149,8 @@ def test_contradictions_and_what_is_missing_are_printed(tunesmith: Run) -> None:
     done = tunesmith("advise", "--defaults", "--set", "prompt_measured=true", "--set", "answers_checkable=false")
     assert "(not yet)" in done.stdout and "missing: a benchmark" in done.stdout
     assert "does not go together: a prompt cannot have been measured" in done.stdout
+
+
+def test_advice_on_a_hub_model_needs_no_commit_of_it(tunesmith: Run) -> None:
+    done = tunesmith("advise", "--defaults", "--set", "model=qwen3-8b", "--set", "hardware=l4")
+    assert done.returncode == 0 and "qwen3-8b tuned" in done.stdout, done.stderr
