@@ -39,8 +39,9 @@ def advised(spec: Spec, override: Path | None = None) -> Advised:
         FileProblem: the price file cannot be read.
     """
     try:
-        made = plan(spec.answers, spec.pins)
-        found = figures.of_spec(spec.answers, prices.load(override), made)
+        listed = prices.load(override)
+        made = plan(spec.answers, spec.pins, prices=prices.machines(listed))
+        found = figures.of_spec(spec.answers, listed, made)
     except prices.PriceError as error:
         raise SpecError("prices", [Problem(error.where, f"{error.what}; {error.mend}")]) from None
     today = dt.date.today()
@@ -67,7 +68,7 @@ def show(told: Advised, *, sources: bool = False) -> None:
     for text in dict.fromkeys(source for row in told.estimates for source in row.sources) if sources else ():
         console.line(f"  {text}")
     if told.stale:
-        console.note(f"prices older than {prices.OLD_PRICE_DAYS} days, check them: {', '.join(told.stale)}")
+        console.note(f"prices undated or older than {prices.OLD_PRICE_DAYS} days, check them: {', '.join(told.stale)}")
 
 
 def print_advice(advice: Advice, answers: Mapping[str, Any]) -> None:

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from tunesmith import catalog, console, intake
-from tunesmith.costs.prices import OLD_PRICE_DAYS
+from tunesmith.costs import prices
+from tunesmith.costs.prices import OLD_PRICE_DAYS, Figure
 from tunesmith.errors import FINDINGS
 from tunesmith.planner import subjects
 from tunesmith.planner.memory import USABLE
@@ -33,25 +34,28 @@ def _made(options: argparse.Namespace) -> tuple[Plan, bool, tuple[str, ...]]:
     measured = subjects.calibration(options.calibration) if options.calibration else None
     if options.directory:
         found = subjects.project(options.directory)
-        made = plan(found.answers, found.pins, counted=found.counted, measured=measured or found.measured)
+        priced = prices.machines(prices.load(options.prices or found.prices))
+        measured = measured or found.measured
+        made = plan(found.answers, found.pins, counted=found.counted, measured=measured, prices=priced)
         return made, True, found.notes
     spec = intake.estimated(options)
     trains = spec.answers["approach"] in TRAINED
     notes = () if trains else (f"the approach {spec.answers['approach']} trains nothing",)
-    return plan(spec.answers, spec.pins, measured=measured), trains, notes
+    priced = prices.machines(prices.load(options.prices))
+    return plan(spec.answers, spec.pins, measured=measured, prices=priced), trains, notes
 
 
 def _stale(made: Plan, today: dt.date) -> list[str]:
     """Warnings about figures that nobody has looked at for 90 days."""
-    dates = {f"the figures of {made.machine.title}": made.machine.figures["date"]}
+    dates = {f"the figures of {made.machine.title}": str(made.machine.figures["date"])}
     if made.price:
         dates[f"the price of {made.machine.title}"] = made.price.date
     if made.model.key in catalog.models():
-        dates[f"the figures of {made.model.key}"] = catalog.models()[made.model.key].figures["date"]
+        dates[f"the figures of {made.model.key}"] = str(catalog.models()[made.model.key].figures["date"])
     return [
         f"{what}: read on {date}, more than {OLD_PRICE_DAYS} days ago; check before you rely on it"
         for what, date in dates.items()
-        if (today - date).days > OLD_PRICE_DAYS
+        if date and Figure(what, None, "", date).old(today)
     ]
 
 
@@ -149,7 +153,7 @@ def _print_time(made: Plan) -> None:
     if made.money and made.price:
         money, price = made.money, made.price
         console.line(f"Money    USD {_usd(money)}")
-        console.line(f"  {price.source}, {price.date}")
+        console.line(f"  {price.source}, {price.date or 'undated'}")
     console.line()
 
 

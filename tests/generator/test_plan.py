@@ -185,7 +185,7 @@ def test_a_folder_without_a_project_is_refused(tmp_path: Path, tunesmith: Run) -
 
 def test_figures_that_nobody_read_for_ninety_days_are_pointed_out() -> None:
     made = plan(answers(), {})
-    fresh = max(made.machine.figures["date"], made.price.date)  # type: ignore[union-attr]
+    fresh = max(made.machine.figures["date"], dt.date.fromisoformat(made.price.date))  # type: ignore[union-attr]
     assert len(plan_report._stale(made, fresh + dt.timedelta(days=300))) == 3
     assert not plan_report._stale(replace(made, price=None), made.machine.figures["date"] + dt.timedelta(days=90))
 

@@ -15,6 +15,7 @@ from tunesmith.questions import defaults
 
 PARAMS = Path("params.yaml")
 ANSWERS = Path(".copier-answers.yml")
+PRICES = Path("prices.yaml")
 COUNTED = Path("reports/format.json")
 RUN = Path("reports/measured/train.json")
 
@@ -28,6 +29,7 @@ class Project:
     counted: Mapping[str, Any] | None
     measured: Measured | None
     notes: tuple[str, ...] = ()
+    prices: Path | None = None  # the project's own list
 
 
 def project(folder: Path) -> Project:
@@ -52,7 +54,8 @@ def project(folder: Path) -> Project:
     smoke = bool(params.get("smoke"))
     measured, notes = (None, ()) if smoke else _measured(folder / RUN, str(answers["method"]))
     counted = None if smoke else (_json(folder / COUNTED) or {}).get("train")
-    return Project(answers, pins, counted, measured, notes)
+    own = folder / PRICES
+    return Project(answers, pins, counted, measured, notes, own if own.is_file() else None)
 
 
 def _from_params(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
