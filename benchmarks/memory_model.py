@@ -2,8 +2,8 @@
 
 ROWS.csv has the columns of benchmarks/data/measured_memory.csv (a column ``config`` may name a config.json; peak_gb may
 be missing or empty). Written beside it: ROWS.estimates.csv, the same rows with ``estimate``, ``p10`` and ``p90`` in the
-row's unit and a ``note`` of what was assumed, or the ``reason`` why there is none. No row is judged by constants that saw
-its model: for a model of the yardstick they are fitted again without it.
+row's unit and a ``note`` of what was assumed, or the ``reason`` why there is none. No row is judged by constants that
+saw its model: for a model of the yardstick they are fitted again without it.
 """
 
 import argparse

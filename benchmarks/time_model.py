@@ -2,8 +2,8 @@
 
 ROWS.csv has the columns of benchmarks/data/measured_throughput.csv; tokens_per_s may be missing or empty. Written
 beside it: ROWS.estimates.csv, the same rows with ``estimate``, ``p10`` and ``p90`` in tokens a second over all devices
-and a ``note`` of what was assumed, or the ``reason`` why there is none. No row is judged by constants that saw its model.
-``--write`` renews schemas/catalog/throughput.yaml instead of judging.
+and a ``note`` of what was assumed, or the ``reason`` why there is none. No row is judged by constants that saw its
+model. ``--write`` renews schemas/catalog/throughput.yaml instead of judging.
 """
 
 import argparse

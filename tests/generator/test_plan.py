@@ -55,11 +55,11 @@ def test_what_does_not_fit_is_said_with_the_changes_that_would_by_price(tunesmit
     )
     done = tunesmith(*spec, "--json")
     assert done.returncode == 4
-    training = json.loads(done.stdout)["training"]
-    assert not training["fits"] and {"qlora"} & {change["settings"].get("method") for change in training["changes"]}
-    prices = [change["usd"] for change in training["changes"]]
+    made = json.loads(done.stdout)
+    assert not made["training"]["fits"] and "qlora" in {change["settings"].get("method") for change in made["changes"]}
+    prices = [change["usd"] for change in made["changes"]]
     assert prices == sorted(prices) and len(prices) >= 3
-    for change in training["changes"]:
+    for change in made["changes"]:
         assert change["high_gib"] <= change["memory_gib"] * 0.95, change
 
 
@@ -77,10 +77,50 @@ def test_every_change_that_is_named_fits_when_it_is_made() -> None:
 @pytest.mark.parametrize("method", ["qlora", "lora", "full"])
 def test_what_the_planner_chooses_fits_or_is_said_not_to(hardware: str, method: str) -> None:
     made = plan(answers(model="qwen3-4b", hardware=hardware, method=method), {})
-    assert made.fits == (made.memory.high <= made.machine.memory_gib * 0.95)
-    assert made.fits or (made.setup.micro_batch == 1 and made.setup.checkpointing)
+    assert made.training_fits == (made.memory.high <= made.machine.memory_gib * 0.95)
+    assert made.training_fits or (made.setup.micro_batch == 1 and made.setup.checkpointing)
     knobs = made.knobs
     assert knobs["micro_batch_size"] * knobs["gradient_accumulation_steps"] == 16
+
+
+def test_what_trains_and_cannot_answer_its_benchmark_does_not_fit(tunesmith: Run) -> None:
+    made = plan(answers(model="qwen3-14b", hardware="l4"), {})
+    assert made.training_fits and not made.evaluation_fits and not made.fits  # 16-bit weights take 27.5 GiB of 24
+    assert made.evaluation.high > made.machine.memory_gib and made.evaluation.requests == 1
+    for change in made.changes:
+        settings = dict(change.settings)
+        assert "method" not in settings and "max_length" not in settings, "lighter training answers no lighter"
+        if change.generated:
+            assert plan(answers(model="qwen3-14b", hardware="l4") | settings, {}).fits, change
+    done = tunesmith("plan", "--defaults", "--set", "model=qwen3-14b", "--set", "hardware=l4")
+    assert done.returncode == 4 and "does not fit: 22.8 GiB can be used" in done.stdout
+
+
+def test_a_prompting_project_fits_where_its_benchmark_can_be_answered(tunesmith: Run) -> None:
+    spec = ("plan", "--defaults", "--set", "approach=prompting", "--set", "hardware=l4", "--set")
+    assert tunesmith(*spec, "model=qwen3-8b").returncode == 0
+    assert tunesmith(*spec, "model=qwen3-32b").returncode == 4
+
+
+@pytest.mark.parametrize("model", ["smollm2-135m-instruct", "qwen3-8b", "gemma-2-9b-it"])
+@pytest.mark.parametrize("hardware", ["cpu", "t4", "l4", "a100_80gb"])
+def test_the_benchmark_is_answered_in_the_largest_batch_that_fits(model: str, hardware: str) -> None:
+    asked = answers(model=model, hardware=hardware)
+    made = plan(asked, {})
+    size = made.knobs["evaluation_batch_size"]
+    assert made.evaluation.requests == size and (made.evaluation_fits or size == 1)
+    if size < 48:
+        larger = next(other for other in (2, 4, 8, 16, 32, 48) if other > size)
+        assert not plan(asked, {"evaluation_batch_size": larger}).evaluation_fits
+    assert plan(asked, {"evaluation_batch_size": 3}).evaluation.requests == 3
+
+
+def test_the_planned_evaluation_batch_is_what_a_project_runs(tunesmith: Run, tmp_path: Path) -> None:
+    spec = ("--defaults", "--set", "model=qwen3-8b", "--set", "hardware=l4", "--set", f"model_revision={'1' * 40}")
+    assert tunesmith("new", tmp_path / "p", *spec).returncode == 0
+    size = resolve(answers(model="qwen3-8b", hardware="l4"))["evaluation_batch_size"].value
+    assert 1 < size < 48 and f"  batch_size: {size} " in (tmp_path / "p" / "params.yaml").read_text()
+    assert json.loads(tunesmith("plan", tmp_path / "p", "--json").stdout)["evaluation_gib"]["requests"] == size
 
 
 def test_a_pin_wins_and_bounds_the_other_choices() -> None:

@@ -88,7 +88,7 @@ def _tuned(answers: Mapping[str, Any], found: Figures, made: Plan, *, passages: 
     name = f"{answers['model']} tuned" + (" and retrieval" if passages else "")
     machine = made.machine.title
     notes = [] if passages or not answers["knowledge_changes"] else ["tuning does not teach facts that change"]
-    notes += [] if made.fits else [f"training does not fit on {machine} as it is: see `tunesmith plan`"]
+    notes += [] if made.fits else [f"{_unfit(made)} does not fit on {machine} as it is: see `tunesmith plan`"]
     note = "; ".join(notes)
     yield Approach("tuned", f"{name}, rented {machine}", kind, tokens, ownership.rented, own_latency, note)
     if "purchase_usd" in found.bands:
@@ -96,6 +96,10 @@ def _tuned(answers: Mapping[str, Any], found: Figures, made: Plan, *, passages: 
     if answers["data_may_leave"] and made.model.shape.parameters <= _largest_hosted():
         title = f"{name}, hosted service"
         yield Approach("tuned_hosted", title, kind, tokens, ownership.hosted_tuned, endpoint_latency, note)
+
+
+def _unfit(made: Plan) -> str:
+    return "training" if not made.training_fits else "answering the benchmark"
 
 
 def _largest_hosted() -> float:

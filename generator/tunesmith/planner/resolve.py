@@ -9,14 +9,14 @@ from tunesmith.catalog import Hardware, Model
 from tunesmith.planner import time
 from tunesmith.planner.memory import MemoryEstimate, estimate
 from tunesmith.planner.setup import Setup, profiles
-from tunesmith.planner.workload import Subject, setup_for, subject
+from tunesmith.planner.workload import FRAMEWORK, Subject, evaluation, setup_for, subject
 from tunesmith.questions import knobs
 
-FRAMEWORK = "trl"  # what generated projects train with
 SMALL = 500_000_000  # parameters
 LARGE = 4_000_000_000
 CPU_BATCH = 8
 GPU_BATCH = 16
+EVALUATION_BATCHES = (48, 32, 16, 8, 4, 2, 1)
 MANY_EXAMPLES = 10_000  # more than an adapter of rank 16 can be expected to hold
 
 
@@ -98,6 +98,7 @@ def _training(
         "attention_implementation": _attention(model),
     }
     taken = {key: choice.value for key, choice in fixed.items()} | dict(pins)
+    fixed["evaluation_batch_size"] = _evaluation_batch(answers, taken, model, machine)
     fits = list(fits_of(answers, taken, model, machine, batch))
     best = fastest(fits)
     return fixed | _memory_choices(best, fits, batch, machine, taken)
@@ -156,6 +157,19 @@ def _memory_choices(
         "activation_checkpointing": Choice(best.setup.checkpointing, _recompute_reason(best, fits)),
         "optimizer": Choice(taken.get("optimizer", name), _optimizer_reason(best)),
     }
+
+
+def _evaluation_batch(
+    answers: Mapping[str, Any], taken: Mapping[str, Any], model: Subject, machine: Hardware
+) -> Choice:
+    """The largest batch of prompts that the untouched weights can answer beside their cache."""
+    for size in EVALUATION_BATCHES:
+        held = evaluation(answers, {**taken, "evaluation_batch_size": size}, model, machine)
+        if held.fits(machine.memory_gib):
+            break
+    need = f"{held.high:.1f} GiB of {machine.memory_gib:g} with weights in 16 bits or more"
+    fits = held.fits(machine.memory_gib)
+    return Choice(size, f"the most at a time that fit: {need}" if fits else f"one at a time, and yet {need}")
 
 
 def _recompute_reason(best: Fit, fits: list[Fit]) -> str:

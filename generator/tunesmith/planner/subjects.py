@@ -66,6 +66,7 @@ def _from_params(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
         "model_source": model["source"],
         "model_id": model["id"],
         "lora_targets": _targets(train["target_modules"]),
+        "evaluation_batch_size": int(params["evaluate"]["batch_size"]),
         **{key: train[key] for key in _TRAIN_KNOBS},
     }
     answers = {
@@ -73,7 +74,10 @@ def _from_params(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
         "method": train["method"],
         "hardware": params["cost"]["hardware"],
         "max_new_tokens": int(params["evaluate"]["max_new_tokens"]),
+        "shots": max(params["evaluate"]["shots"]),
     }
+    if retrieval := params.get("retrieval"):
+        answers |= {"with_knowledge": True, **{key: retrieval[key] for key in ("passages", "chunk_words")}}
     return defaults() | answers, pins
 
 
