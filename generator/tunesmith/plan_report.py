@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from tunesmith import catalog, console, intake
+from tunesmith import advising, catalog, console, intake
 from tunesmith.costs import prices
 from tunesmith.costs.prices import OLD_PRICE_DAYS, Figure
 from tunesmith.errors import FINDINGS
@@ -19,30 +19,35 @@ from tunesmith.spec import Spec
 
 def run(options: argparse.Namespace) -> int:
     """Print the plan; 0 when everything fits, 4 when training's P90 or the evaluation does not."""
-    made, notes = _made(options)
+    made, answers, listed, notes = _made(options)
     notes = (*notes, *_stale(made, dt.date.today()))
+    owned = advising.owned(answers, made, listed)
     if options.json:
-        console.as_json(data(made, notes=notes))
+        console.as_json(data(made, notes=notes) | {"cost_to_own": [advising.estimate_data(row) for row in owned]})
     else:
         _print(made)
+        if owned:
+            console.line()
+            advising.print_owned(owned, answers)
         for note in notes:
             console.note(note)
     return 0 if made.fits else FINDINGS
 
 
-def _made(options: argparse.Namespace) -> tuple[Plan, tuple[str, ...]]:
+def _made(options: argparse.Namespace) -> tuple[Plan, Mapping[str, Any], Mapping[str, Any], tuple[str, ...]]:
+    """The plan, the answers that it is of, the price list, and notes."""
     measured = subjects.calibration(options.calibration) if options.calibration else None
     if options.directory:
         found = subjects.project(options.directory)
-        priced = prices.machines(prices.load(options.prices or found.prices))
+        listed = prices.load(options.prices or found.prices)
         measured = measured or found.measured
-        made = plan(found.answers, found.pins, counted=found.counted, measured=measured, prices=priced)
-        return made, found.notes
+        made = plan(found.answers, found.pins, counted=found.counted, measured=measured, prices=prices.machines(listed))
+        return made, found.answers, listed, found.notes
     spec = intake.estimated(options)
-    priced = prices.machines(prices.load(options.prices))
-    made = plan(spec.answers, spec.pins, measured=measured, prices=priced)
+    listed = prices.load(options.prices)
+    made = plan(spec.answers, spec.pins, measured=measured, prices=prices.machines(listed))
     notes = () if made.trains else (f"the approach {spec.answers['approach']} trains nothing",)
-    return made, notes
+    return made, spec.answers, listed, notes
 
 
 def _stale(made: Plan, today: dt.date) -> list[str]:

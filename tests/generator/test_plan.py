@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -121,6 +122,35 @@ def test_the_planned_evaluation_batch_is_what_a_project_runs(tunesmith: Run, tmp
     size = resolve(answers(model="qwen3-8b", hardware="l4"))["evaluation_batch_size"].value
     assert 1 < size < 48 and f"  batch_size: {size} " in (tmp_path / "p" / "params.yaml").read_text()
     assert json.loads(tunesmith("plan", tmp_path / "p", "--json").stdout)["evaluation_gib"]["requests"] == size
+
+
+@pytest.mark.parametrize(
+    ("changes", "keys"),
+    [
+        ({"hardware": "l40s"}, ["tuned", "tuned_on_prem", "tuned_hosted"]),
+        ({"hardware": "l40s", "data_may_leave": "false"}, ["tuned", "tuned_on_prem"]),
+        ({"approach": "rag_finetune"}, ["tuned", "tuned_hosted"]),
+        ({"approach": "rag"}, ["retrieval"]),
+        ({"approach": "prompting"}, ["prompt", "few_shot"]),
+    ],
+)
+def test_a_plan_says_what_the_chosen_approach_costs_to_own_by_route(
+    tunesmith: Run, changes: dict[str, str], keys: list[str]
+) -> None:
+    settings = [word for key, value in changes.items() for word in ("--set", f"{key}={value}")]
+    made = json.loads(tunesmith("plan", "--defaults", *settings, "--json").stdout)
+    assert [row["key"] for row in made["cost_to_own"]] == keys
+    for row in made["cost_to_own"]:
+        assert row["three_years_usd"]["low"] >= 35 * row["monthly_usd"]["low"] > 0
+    assert "$ over 3 years" in tunesmith("plan", "--defaults", *settings).stdout
+
+
+def test_a_project_is_billed_at_the_volume_of_its_params(copy: Path, tunesmith: Run) -> None:
+    few = json.loads(tunesmith("plan", copy, "--json").stdout)["cost_to_own"][0]
+    params = copy / "params.yaml"
+    params.write_text(re.sub(r"monthly_requests: \d+", "monthly_requests: 50000000", params.read_text()))
+    many = json.loads(tunesmith("plan", copy, "--json").stdout)["cost_to_own"][0]
+    assert many["monthly_usd"]["typical"] > 5 * few["monthly_usd"]["typical"]
 
 
 def test_a_pin_wins_and_bounds_the_other_choices() -> None:

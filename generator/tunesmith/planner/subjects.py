@@ -75,12 +75,16 @@ def _from_params(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
         "hardware": params["cost"]["hardware"],
         "max_new_tokens": int(params["evaluate"]["max_new_tokens"]),
         "shots": max(params["evaluate"]["shots"]),
+        **{key: params["cost"][key] for key in _COST_ANSWERS if key in params["cost"]},
     }
     if retrieval := params.get("retrieval"):
         answers |= {"with_knowledge": True, **{key: retrieval[key] for key in ("passages", "chunk_words")}}
+    if params["format"].get("with_passages"):
+        answers["approach"] = "rag_finetune"
     return defaults() | answers, pins
 
 
+_COST_ANSWERS = ("monthly_requests", "hosted_model", "retrainings_per_year", "staff_usd_per_month")
 _TRAIN_KNOBS = (
     "lora_rank",
     "max_steps",
