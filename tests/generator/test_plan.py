@@ -15,6 +15,7 @@ from tunesmith.errors import FileProblem
 from tunesmith.planner import subjects
 from tunesmith.planner.plan import Measured, plan
 from tunesmith.planner.resolve import resolve
+from tunesmith.planner.setup import ImpossibleSetup
 from tunesmith.questions import defaults
 
 CONFIG = {
@@ -151,6 +152,19 @@ def test_a_project_is_billed_at_the_volume_of_its_params(copy: Path, tunesmith: 
     params.write_text(re.sub(r"monthly_requests: \d+", "monthly_requests: 50000000", params.read_text()))
     many = json.loads(tunesmith("plan", copy, "--json").stdout)["cost_to_own"][0]
     assert many["monthly_usd"]["typical"] > 5 * few["monthly_usd"]["typical"]
+
+
+def test_a_length_that_the_model_cannot_attend_to_is_refused(tunesmith: Run, copy: Path, tmp_path: Path) -> None:
+    for verb in ("plan", "advise"):
+        done = tunesmith(verb, "--defaults", "--set", "max_length=100000")
+        assert done.returncode == 2 and "8192 tokens that smollm2-135m-instruct attends to" in done.stderr, done.stderr
+    params = copy / "params.yaml"
+    params.write_text(re.sub(r"max_length: \d+", "max_length: 100000", params.read_text()))
+    refused = tunesmith("plan", copy)
+    assert refused.returncode == 2 and "max_length" in refused.stderr and "Traceback" not in refused.stderr
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    with pytest.raises(ImpossibleSetup, match="4096"):
+        plan(answers(model="custom"), {"model_source": "path", "model_id": str(tmp_path), "max_length": 5000})
 
 
 def test_a_pin_wins_and_bounds_the_other_choices() -> None:

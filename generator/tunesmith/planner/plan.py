@@ -11,7 +11,7 @@ from tunesmith.planner import time
 from tunesmith.planner.inference import InferenceMemory, inference_memory
 from tunesmith.planner.memory import MemoryEstimate, estimate
 from tunesmith.planner.resolve import Choice, planned, resolve
-from tunesmith.planner.setup import Setup, profiles
+from tunesmith.planner.setup import ImpossibleSetup, Setup, profiles
 from tunesmith.planner.time import TimeEstimate
 from tunesmith.planner.workload import FRAMEWORK, Subject, Tokens, evaluation, setup_for, subject, tokens_of
 
@@ -221,7 +221,10 @@ def _try(
     if "max_length" in change:
         kept["max_length"] = change["max_length"]
     changed = {**answers, **{key: value for key, value in change.items() if key != "max_length"}}
-    choices = resolve(changed, kept)
+    try:
+        choices = resolve(changed, kept)
+    except ImpossibleSetup:  # the pinned length, with a model that attends to less
+        return None
     knobs = {key: choice.value for key, choice in choices.items()} | kept
     model, machine = subject({**changed, **kept}), catalog.hardware()[changed["hardware"]]
     setup = setup_for(changed, knobs, machine)
