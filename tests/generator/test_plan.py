@@ -6,8 +6,10 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from conftest import Run
 
 from tunesmith import catalog, plan_report
@@ -220,7 +222,7 @@ def test_a_project_is_planned_from_its_params_its_counts_and_its_run(copy: Path,
     (copy / "reports" / "measured").mkdir(parents=True, exist_ok=True)
     counts = {"rows": 100, "tokens": 5000, "longest": 90, "median": 49, "p95": 60}
     (copy / "reports" / "format.json").write_text(json.dumps({"train": counts}))
-    record = {"method": "qlora", "tokens_per_second": 40.0, "peak_memory_gib": 3.0}
+    record = measured(copy) | {"tokens_per_second": 40.0, "peak_memory_gib": 3.0}
     (copy / "reports" / "measured" / "train.json").write_text(json.dumps(record))
     after = json.loads(tunesmith("plan", copy, "--json").stdout)["training"]
     assert after["tokens"]["typical"] == 96 * 4 * 50 and "tokenizer" in after["tokens"]["source"]
@@ -232,11 +234,69 @@ def test_a_project_is_planned_from_its_params_its_counts_and_its_run(copy: Path,
     assert "measured 3.00 GiB" in tunesmith("plan", copy).stdout
 
 
-def test_a_run_of_another_method_calibrates_nothing(copy: Path) -> None:
-    (copy / "reports" / "measured").mkdir(parents=True, exist_ok=True)
-    (copy / "reports" / "measured" / "train.json").write_text('{"method": "full", "tokens_per_second": 5}')
+def measured(project: Path) -> dict[str, Any]:
+    """The record of a run of this project's own setup on a processor, as its stage `train` writes it."""
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    train, model = params["train"], params["model"]
+    setup = {
+        "smoke": False,
+        "hardware": params["cost"]["hardware"],
+        "model": [model["source"], model["id"], model["revision"]],
+        "max_length": params["format"]["max_length"],
+        "method": train["method"],
+        "micro_batch_size": train["micro_batch_size"],
+    }
+    return {"setup": setup, "device": "a processor", "device_kind": "cpu", "tokens_per_second": 40.0}
+
+
+def keep(project: Path, name: str, record: Any) -> None:
+    folder = project / "reports" / "measured"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"method": "full"}, "method"),
+        ({"micro_batch_size": 1}, "micro_batch_size"),
+        ({"max_length": 4096}, "max_length"),
+        ({"model": ["hub", "other/model", "0" * 40]}, "model"),
+        ({"hardware": "l4"}, "hardware"),
+        ({"smoke": True}, "smoke"),
+    ],
+)
+def test_a_run_of_another_setup_calibrates_nothing(copy: Path, changes: dict[str, Any], said: str) -> None:
+    record = measured(copy)
+    keep(copy, "train.json", record | {"setup": record["setup"] | changes})
     found = subjects.project(copy)
-    assert found.measured is None and "not used" in found.notes[0]
+    assert found.measured is None and said in found.notes[0] and "not used" in found.notes[0]
+
+
+def test_a_run_on_another_device_calibrates_nothing(copy: Path) -> None:
+    keep(copy, "train.json", measured(copy) | {"device": "NVIDIA L4", "device_kind": "cuda"})
+    assert subjects.project(copy).measured is None
+    params = copy / "params.yaml"
+    params.write_text(params.read_text().replace("hardware: cpu", "hardware: l4"))
+    for device, used in (("NVIDIA L4", True), ("NVIDIA L40S", False), ("NVIDIA A100-SXM4-80GB", False)):
+        keep(copy, "train.json", measured(copy) | {"device": device, "device_kind": "cuda"})
+        assert bool(subjects.project(copy).measured) == used, device
+
+
+def test_a_run_that_does_not_say_its_setup_calibrates_nothing(copy: Path) -> None:
+    keep(copy, "train.json", {"method": "qlora", "tokens_per_second": 5})
+    assert "does not say" in subjects.project(copy).notes[0]
+
+
+def test_a_calibration_stands_in_for_a_run_that_does_not_fit_the_plan(copy: Path) -> None:
+    keep(copy, "calibration.json", measured(copy) | {"tokens_per_second": 70.0})
+    found = subjects.project(copy)
+    assert found.measured and found.measured.tokens_per_second == 70.0
+    keep(copy, "train.json", {"tokens_per_second": 5})
+    assert subjects.project(copy).measured == found.measured
+    keep(copy, "train.json", measured(copy))
+    whole = subjects.project(copy).measured
+    assert whole and whole.tokens_per_second == 40.0, "a whole run before twenty steps"
 
 
 def test_calibration_replaces_the_prior_and_says_by_how_much(tmp_path: Path, tunesmith: Run) -> None:
