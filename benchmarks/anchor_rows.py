@@ -13,7 +13,7 @@ import yaml
 from tunesmith import catalog
 from tunesmith.planner.architecture import Architecture, UnsupportedConfig, from_config
 from tunesmith.planner.memory import GB, GIB
-from tunesmith.planner.setup import ALL_LINEAR, Setup
+from tunesmith.planner.setup import ALL_LINEAR, LOW_RANK, Setup
 
 DATA = Path(__file__).parent / "data"
 SUFFIXES = re.compile(
@@ -44,9 +44,10 @@ class Anchor:
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file."""
+    """The rows of a CSV file; what a short row lacks is empty, what a long row has beyond the columns is left out."""
     with path.open(encoding="utf-8-sig", newline="") as handle:
-        return list(csv.DictReader(handle))
+        rows = csv.DictReader(handle)
+        return [{key.strip(): (value or "").strip() for key, value in row.items() if key is not None} for row in rows]
 
 
 def unit_bytes(row: dict[str, str]) -> int:
@@ -81,9 +82,14 @@ def _shape(row: dict[str, str]) -> tuple[str, Architecture, bool]:
     if found:
         return found, shapes()[found], True
     size = _number(row.get("params_b", ""))
-    if not size:
+    if not 0 < size < 1e4:
         raise NoEstimate(f"no shape is known for {row['model']!r}; add a column config (a config.json) or params_b")
     return row["model"], _like_llama(size * 1e9), False
+
+
+def mixture(name: str) -> bool:
+    """Whether a name says that the model is a mixture of experts: 8x7B, 30B-A3B, moe."""
+    return bool(re.search(r"\d+x\d+(\.\d+)?b|[-_ ]a\d+(\.\d+)?b|moe|mixtral", name.lower()))
 
 
 @cache
@@ -161,7 +167,7 @@ def setup(found: Anchor) -> Setup:
     if not batch or not length:
         raise NoEstimate("micro_batch or seq_len is not stated")
     notes = row.get("notes", "").lower()
-    devices = int(_number(row.get("num_gpus", "")) or 1)
+    devices = devices_of(row)
     if found.framework == "ms_swift" and row.get("per_gpu", "").startswith("no"):
         devices = 1  # one model split over the cards by device_map; the figure is the sum
     embeddings = "embeddings" in row["method"]
@@ -173,7 +179,7 @@ def setup(found: Anchor) -> Setup:
         rank=int(_number(row.get("lora_rank", "")) or 8),
         targets=_targets(row.get("lora_targets", "")),
         quantisation=quantisation,
-        checkpointing=row.get("grad_ckpt", "").lower().startswith("true") and method != "prefix",
+        checkpointing=_checkpointing(row, found.framework) and method != "prefix",
         optimizer="paged_adamw_8bit" if "8bit" in row.get("optimizer", "").lower() or "8-bit" in notes else "adamw",
         optimizer_in_backward="fuse optimizer" in notes or "in-backward" in row.get("optimizer", "").lower(),
         loss=_loss(found.framework, notes),
@@ -189,6 +195,45 @@ def setup(found: Anchor) -> Setup:
         devices=devices,
         sharding=_sharding(found.framework, notes, row.get("grad_ckpt", ""), devices),
     )
+
+
+# What a framework's own recipes do where a row does not say.
+RECOMPUTES = {"qwen_finetune", "qwen_deepspeed", "ms_swift", "torchtune", "unsloth", "llamafactory"}
+YES, NO = re.compile(r"(true|yes|y|on|1|unsloth|full|selective)\b"), re.compile(r"(false|no|n|off|0|none|disabled)\b")
+
+
+def _checkpointing(row: dict[str, str], framework: str) -> bool:
+    stated = states_checkpointing(row)
+    return framework in RECOMPUTES if stated is None else stated
+
+
+def states_checkpointing(row: dict[str, str]) -> bool | None:
+    """What the row says about gradient checkpointing; None where it says nothing that can be read."""
+    text = row.get("grad_ckpt", "").strip().lower()
+    return True if YES.match(text) else False if NO.match(text) else None
+
+
+def devices_of(row: dict[str, str]) -> int:
+    """Devices of the row: 8, or "8xA100"; one where it does not say."""
+    stated = re.match(r"\d+", row.get("num_gpus", "").strip())
+    return max(1, int(stated[0])) if stated else 1
+
+
+def assumed(found: Anchor, planned: Setup) -> list[str]:
+    """What the row leaves unsaid and the estimate takes for granted."""
+    row, notes = found.row, []
+    if states_checkpointing(row) is None:
+        notes.append(f"grad_ckpt not stated: taken as {'on' if planned.checkpointing else 'off'}, the band covers both")
+    if planned.method in LOW_RANK and not _number(row.get("lora_rank", "")) and not planned.trainable:
+        notes.append(f"lora_rank not stated: taken as {planned.rank}")
+    if not found.known:
+        kind = (
+            "a mixture of experts by its name, planned as dense" if mixture(row["model"]) else "shape guessed by size"
+        )
+        notes.append(f"{kind}: the band is wider")
+    if found.framework == "generic":
+        notes.append("an unknown framework: the constants of all together")
+    return notes
 
 
 def _trainable(notes: str) -> int:

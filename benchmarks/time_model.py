@@ -1,8 +1,9 @@
 """How far the planner's training speeds are from published ones: ``python benchmarks/time_model.py ROWS.csv``.
 
-ROWS.csv has the columns of benchmarks/data/measured_throughput.csv. Written beside it: ROWS.estimates.csv, the same
-rows with ``estimate``, ``p10`` and ``p90`` in tokens a second over all devices, or the ``reason`` why there is none. No
-row is judged by constants that saw its model. ``--write`` renews schemas/catalog/throughput.yaml instead of judging.
+ROWS.csv has the columns of benchmarks/data/measured_throughput.csv; tokens_per_s may be missing or empty. Written
+beside it: ROWS.estimates.csv, the same rows with ``estimate``, ``p10`` and ``p90`` in tokens a second over all devices
+and a ``note`` of what was assumed, or the ``reason`` why there is none. No row is judged by constants that saw its
+model. ``--write`` renews schemas/catalog/throughput.yaml instead of judging.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 from statistics import median
 
 import yaml
-from anchor_rows import DATA, NoEstimate, anchor, read, setup
+from anchor_rows import DATA, NoEstimate, anchor, assumed, mixture, read, setup, states_checkpointing
 from fit_memory import quantile
 
 from tunesmith import catalog, resources
@@ -35,12 +36,12 @@ COMMON = {
     "sharded": (3.0, 0.0, 20.0, 3.0),
 }
 FACTOR_WIDTH = 0.25
-NEEDED = ("model", "method", "gpu", "num_gpus", "seq_len", "micro_batch", "tokens_per_s", "framework")
+NEEDED = ("model", "method", "gpu", "num_gpus", "seq_len", "micro_batch", "framework")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A usable row; ``speed`` in tokens a second over all devices, measured."""
+    """A usable row; ``speed`` in tokens a second over all devices, measured; 0 where the row states none."""
 
     row: Mapping[str, str]
     model: str
@@ -49,6 +50,7 @@ class Run:
     machine: catalog.Hardware
     framework: str
     speed: float
+    assumed: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,25 @@ class Judged:
     p10: float = 0.0
     p90: float = 0.0
     reason: str = ""
+    note: str = ""
+
+    @property
+    def speed(self) -> float:
+        """The published figure; 0 where there is none."""
+        return _speed(self.row)
 
     @property
     def error(self) -> float:
         """Percent, signed: above zero is too fast."""
-        return 100 * (self.estimate / float(self.row["tokens_per_s"]) - 1)
+        return 100 * (self.estimate / self.speed - 1)
+
+
+def _speed(row: Mapping[str, str]) -> float:
+    try:
+        value = float(row.get("tokens_per_s", "").replace(",", ""))
+    except ValueError:
+        return 0.0
+    return value if 0 < value < 1e12 else 0.0
 
 
 def run_of(row: Mapping[str, str]) -> Run:
@@ -73,11 +89,11 @@ def run_of(row: Mapping[str, str]) -> Run:
     Raises:
         NoEstimate: a figure is missing or fails arithmetic.
     """
-    if not row.get("tokens_per_s"):
-        raise NoEstimate("tokens a second are not stated")
     if row.get("sanity"):
         raise NoEstimate(f"fails arithmetic: {row['sanity'][:60]}")
     found = anchor({**row, "precision": row.get("precision", "")})
+    if not found.known and mixture(row["model"]):
+        raise NoEstimate("a mixture of experts by its name, whose active parameters are not known; add a column config")
     planned = setup(found)
     notes = row.get("notes", "")
     if mean := re.search(r"mean ~(\d+)", notes):  # the stated length is only an upper bound
@@ -86,10 +102,11 @@ def run_of(row: Mapping[str, str]) -> Run:
         planned = replace(planned, sharding="fsdp")
     machine = _machine(row["gpu"])
     framework = re.sub(r"[^a-z]", "", row["framework"].lower())
-    speed = float(row["tokens_per_s"])
+    speed = _speed(row)
     if row.get("tokens_per_s_scope") == "per_gpu":
         speed *= planned.devices
-    return Run(row, found.model, found.shape, planned, machine, framework, speed)
+    said = "; ".join(note for note in assumed(found, planned) if "framework" not in note)
+    return Run(row, found.model, found.shape, planned, machine, framework, speed, said)
 
 
 def _machine(name: str) -> catalog.Hardware:
@@ -98,7 +115,7 @@ def _machine(name: str) -> catalog.Hardware:
     for word, key in (("h10080gbsxm", "h100sxm"), ("h10080gb", "h100sxm"), ("h100", "h100sxm"), ("h200", "h200sxm")):
         if plain == word:
             plain = key
-    found = known.get(plain) or next((row for key, row in known.items() if key.startswith(plain)), None)
+    found = known.get(plain) or next((row for key, row in known.items() if plain and key.startswith(plain)), None)
     if found is None:
         raise NoEstimate(f"the device {name!r} is not in the catalogue")
     return found
@@ -113,7 +130,7 @@ def anchors() -> tuple[Run, ...]:
             found.append(run_of(row))
         except NoEstimate:
             continue
-    return tuple(found)
+    return tuple(run for run in found if run.speed)
 
 
 def predicted(run: Run, constants: Throughput) -> float:
@@ -184,13 +201,20 @@ def judge(row: Mapping[str, str]) -> Judged:
     """Estimate one row."""
     try:
         run = run_of(row)
+        run.setup.checked()
         constants = constants_without(run.model)
-        value = predicted(run, constants)
-    except (NoEstimate, ImpossibleSetup, ValueError) as error:
+        values = [predicted(run, constants)] * 2
+        if states_checkpointing(dict(row)) is None and run.setup.method != "prefix":  # the band covers both
+            other = replace(run, setup=replace(run.setup, checkpointing=not run.setup.checkpointing))
+            values.append(predicted(other, constants))
+    except (NoEstimate, ImpossibleSetup) as error:
         return Judged(row, reason=str(error).splitlines()[0])
+    except Exception as error:  # a stranger's row must not end the run
+        return Judged(row, reason=f"cannot be read: {type(error).__name__}: {error}".splitlines()[0])
     if row.get("tokens_per_s_scope") == "per_gpu":
-        value /= run.setup.devices
-    return Judged(row, value, value * constants.low, value * constants.high)
+        values = [value / run.setup.devices for value in values]
+    low, high = min(values) * constants.low, max(values) * constants.high
+    return Judged(row, values[0], low, high, note=run.assumed)
 
 
 def write_estimates(path: Path, judged: Sequence[Judged]) -> Path:
@@ -198,11 +222,11 @@ def write_estimates(path: Path, judged: Sequence[Judged]) -> Path:
     target = path.with_suffix(".estimates.csv")
     scratch = target.with_suffix(".partial")
     with scratch.open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.DictWriter(handle, [*judged[0].row, "estimate", "p10", "p90", "reason"])
+        writer = csv.DictWriter(handle, [*judged[0].row, "estimate", "p10", "p90", "reason", "note"])
         writer.writeheader()
         for item in judged:
             numbers = {} if item.reason else {k: f"{getattr(item, k):.1f}" for k in ("estimate", "p10", "p90")}
-            writer.writerow({**item.row, **numbers, "reason": item.reason})
+            writer.writerow({**item.row, **numbers, "reason": item.reason, "note": item.note})
     os.replace(scratch, target)
     return target
 
@@ -211,7 +235,13 @@ def report(judged: Sequence[Judged]) -> None:
     """Errors by method and framework."""
     for reason in sorted({item.reason for item in judged if item.reason}):
         print(f"  {sum(item.reason == reason for item in judged)} x {reason}")
-    usable = [item for item in judged if not item.reason]
+    estimated = [item for item in judged if not item.reason]
+    for note in sorted({note for item in estimated for note in item.note.split("; ") if note}):
+        print(f"  {sum(note in item.note for item in estimated)} x {note}")
+    usable = [item for item in estimated if item.speed]
+    if not usable:
+        print("overall median error: n/a % (no row that could be estimated states a speed)")
+        return
     for column in ("method", "framework"):
         print(f"\n{'by ' + column:22} rows  median error   p90 error   bias   outside P10-P90")
         for name in sorted({item.row[column] for item in usable}):
@@ -235,7 +265,7 @@ def _naive_errors() -> list[float]:
 
 def _line(name: str, rows: Sequence[Judged]) -> None:
     errors = sorted(abs(item.error) for item in rows)
-    outside = sum(not item.p10 <= float(item.row["tokens_per_s"]) <= item.p90 for item in rows)
+    outside = sum(not item.p10 <= item.speed <= item.p90 for item in rows)
     print(
         f"{name[:22]:22} {len(rows):4} {median(errors):10.1f} % {quantile(errors, 0.9):10.1f} % "
         f"{median(item.error for item in rows):+6.1f} % {100 * outside / len(rows):10.0f} %"
@@ -271,10 +301,10 @@ def main() -> int:
     judged = [judge(row) for row in rows]
     usable = sum(not item.reason for item in judged)
     print(f"{write_estimates(options.rows, judged)}: {usable} of {len(rows)} rows estimated")
+    report(judged)
     if not usable:
         print("no row could be estimated; the column `reason` says why", file=sys.stderr)
         return 2
-    report(judged)
     return 0
 
 

@@ -12,9 +12,10 @@ from tunesmith.costs import estimate, figures, prices
 from tunesmith.costs.estimate import Estimate
 from tunesmith.costs.figures import Figures
 from tunesmith.costs.money import Band
+from tunesmith.costs.uncertainty import Swing
 from tunesmith.decision import Advice, advise
 from tunesmith.errors import Problem, SpecError
-from tunesmith.planner.plan import plan
+from tunesmith.planner.plan import Plan, plan
 from tunesmith.spec import Spec
 
 INTERVAL = "bands are the 5th and 95th percentile of 1,000 drawn cases; break-even counts three years"
@@ -39,8 +40,9 @@ def advised(spec: Spec, override: Path | None = None) -> Advised:
         FileProblem: the price file cannot be read.
     """
     try:
-        made = plan(spec.answers, spec.pins)
-        found = figures.of_spec(spec.answers, prices.load(override), made)
+        listed = prices.load(override)
+        made = plan(spec.answers, spec.pins, prices=prices.machines(listed))
+        found = figures.of_spec(spec.answers, listed, made)
     except prices.PriceError as error:
         raise SpecError("prices", [Problem(error.where, f"{error.what}; {error.mend}")]) from None
     today = dt.date.today()
@@ -54,8 +56,14 @@ def show(told: Advised, *, sources: bool = False) -> None:
     console.line()
     rows = [_row(row) for row in told.estimates]
     volume = f"$ a month at {told.answers['monthly_requests']:,}"
-    console.table(("approach", "$ once", volume, "$ / 1,000 requests", "seconds to answer", "days of work"), rows)
+    heads = ("approach", "$ once", volume, "$ over 3 years", "$ / 1,000 requests", "seconds to answer", "days of work")
+    console.table(heads, rows)
     console.line()
+    for row in told.estimates:
+        console.line(f"{row.title}: {moved(row)}")
+    console.line()
+    for title, quality in {row.title.split(",")[0]: row.quality for row in told.estimates}.items():
+        console.line(f"Quality of {title}: {quality}.")
     for row in told.estimates:
         if row.break_even:
             console.line(f"{row.title}: {_break_even(row)}")
@@ -67,7 +75,7 @@ def show(told: Advised, *, sources: bool = False) -> None:
     for text in dict.fromkeys(source for row in told.estimates for source in row.sources) if sources else ():
         console.line(f"  {text}")
     if told.stale:
-        console.note(f"prices older than {prices.OLD_PRICE_DAYS} days, check them: {', '.join(told.stale)}")
+        console.note(f"prices undated or older than {prices.OLD_PRICE_DAYS} days, check them: {', '.join(told.stale)}")
 
 
 def print_advice(advice: Advice, answers: Mapping[str, Any]) -> None:
@@ -127,6 +135,8 @@ def estimate_data(row: Estimate) -> dict[str, Any]:
         "title": row.title,
         **{name: _bounds(getattr(row, name)) for name in bands},
         "data": row.data,
+        "quality": row.quality,
+        "moves_most": [swing._asdict() for swing in row.swings],
         "note": row.note,
         "break_even_requests_a_month": even,
         "against": row.against,
@@ -139,7 +149,7 @@ def _bounds(band: Band) -> dict[str, float | None]:
 
 
 def _row(row: Estimate) -> tuple[str, ...]:
-    dollars = (row.once_usd, row.monthly_usd, row.per_1000_usd)
+    dollars = (row.once_usd, row.monthly_usd, row.three_years_usd, row.per_1000_usd)
     return (row.title, *(_short(band) for band in dollars), _short(row.latency_seconds), _short(row.days))
 
 
@@ -151,6 +161,35 @@ def _short(band: Band) -> str:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+
+
+def owned(answers: Mapping[str, Any], made: Plan, listed: Mapping[str, Any]) -> list[Estimate]:
+    """What the chosen approach costs to own, by route; empty where a price is missing (`advised` says which)."""
+    try:
+        return estimate.owned(answers, figures.of_spec(answers, listed, made), made)
+    except prices.PriceError:
+        return []
+
+
+def print_owned(rows: list[Estimate], answers: Mapping[str, Any]) -> None:
+    """By month and over three years."""
+    volume = f"$ a month at {answers['monthly_requests']:,}"
+    bands = [(row.title, *map(_short, (row.once_usd, row.monthly_usd, row.three_years_usd))) for row in rows]
+    console.table(("cost to own", "$ once", volume, "$ over 3 years"), bands)
+    for row in rows:
+        pays = f"; {_break_even(row)}" if row.break_even else ""
+        console.line(f"  {row.title}: {moved(row)}{pays}")
+
+
+def moved(row: Estimate) -> str:
+    """What moves the three-year cost most, each figure alone."""
+    named = [f"{swing.name.replace('_', ' ')} ({_ends(swing)})" for swing in row.swings]
+    return f"three years move most with {'; '.join(named)}" if named else "nothing is uncertain in three years"
+
+
+def _ends(swing: Swing) -> str:
+    low, high = sorted((swing.at_low, swing.at_high))
+    return f"$ {_number(low)} to {_number(high)}"
 
 
 def _break_even(row: Estimate) -> str:

@@ -7,7 +7,11 @@ from typing import Any
 
 import yaml
 
-from tunesmith import resources
+from tunesmith import own_figures, resources
+from tunesmith.errors import FileProblem, nearest
+
+OWN = "only rows that `tunesmith catalog` lists, and of them only what differs; a model of your own is `model: custom`"
+FIXED = ("source", "id", "file", "sha256")  # which model it is
 
 
 @dataclass(frozen=True)
@@ -85,14 +89,45 @@ def table(name: str) -> dict[str, Any]:
 
 @cache
 def models() -> dict[str, Model]:
-    """The model catalogue by key."""
-    return {key: Model(key=key, **row) for key, row in _load("catalog", "models.yaml")["models"].items()}
+    """The model catalogue by key.
+
+    Raises:
+        FileProblem: the user's own models.yaml cannot be read or holds what is no figure.
+    """
+    return {key: Model(key=key, **row) for key, row in _with_own("models").items()}
 
 
 @cache
 def hardware() -> dict[str, Hardware]:
-    """The hardware catalogue by key."""
-    return {key: Hardware(key=key, **row) for key, row in _load("catalog", "hardware.yaml")["hardware"].items()}
+    """The hardware catalogue by key.
+
+    Raises:
+        FileProblem: the user's own hardware.yaml cannot be read or holds what is no figure.
+    """
+    return {key: Hardware(key=key, **row) for key, row in _with_own("hardware").items()}
+
+
+def _with_own(name: str) -> dict[str, Any]:
+    """The rows of a catalogue, with the figures of ~/.config/tunesmith/NAME.yaml in place of its own."""
+    path, built_in = own_figures.own_file(f"{name}.yaml"), _load("catalog", f"{name}.yaml")
+    rows: dict[str, Any] = built_in[name]
+    if not path.is_file():
+        return rows
+    own = own_figures.read(path, {name: rows}, OWN).get(name, {})
+    for key, row in own.items():
+        if key not in rows:
+            close = nearest(str(key), rows)
+            raise FileProblem(path, f"{key}: no such row{f'; did you mean {close}?' if close else ''}", OWN)
+        if fixed := sorted(set(FIXED) & set(row)) if isinstance(row, dict) else []:
+            raise FileProblem(path, f"{key}.{fixed[0]}: says which model it is and cannot be overruled", OWN)
+    signed = {
+        key: {**row, "figures": own_figures.signed(row.get("figures") or {}, path)} if isinstance(row, dict) else row
+        for key, row in own.items()
+    }
+    listed = own_figures.merged(built_in, {name: signed})
+    own_figures.check(name, listed, path, OWN)
+    merged: dict[str, Any] = listed[name]
+    return merged
 
 
 def frameworks() -> dict[str, dict[str, Any]]:

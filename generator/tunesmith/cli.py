@@ -90,14 +90,19 @@ def _new(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 def _advise(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = _verb(verbs, "advise", "say whether to prompt, retrieve or fine-tune, why, and what each would cost")
     _spec_options(verb)
-    verb.add_argument("--prices", type=Path, metavar="FILE", help="your own figures; they win over the built-in prices")
+    _price_option(verb)
     verb.add_argument("--sources", action="store_true", help="also print where each figure comes from")
+
+
+def _price_option(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--prices", type=Path, metavar="FILE", help="your own figures; they win over the built-in prices")
 
 
 def _plan(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = _verb(verbs, "plan", "say what training takes: memory by term, fit, time and money; runs nothing")
     verb.add_argument("directory", type=Path, metavar="DIR", nargs="?", help="a generated project, instead of a spec")
     _spec_options(verb)
+    _price_option(verb)
     verb.add_argument(
         "--calibration", type=Path, metavar="FILE", help="a short run's train.json, whose speed replaces the prior"
     )

@@ -47,6 +47,12 @@ def obtain(options: argparse.Namespace, only_group: str = "") -> Spec:
     return specs.validate(Document("answers", wizard.ask(options, preset, only_group)))
 
 
+def estimated(options: argparse.Namespace, only_group: str = "") -> Spec:
+    """`obtain` for what is only estimated: no commit of a hub model is needed, as for what is generated."""
+    options.set = [*options.set, f"model_revision={'0' * 40}"]
+    return obtain(options, only_group)
+
+
 def asked(answers: Mapping[str, Any], only_group: str = "") -> list[str]:
     """Keys that the wizard would ask, given what is known."""
     on_path = {step.key for step in advise(answers).path} | set(catalog.decision_tree()["also_ask"])

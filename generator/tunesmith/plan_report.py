@@ -6,62 +6,69 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from tunesmith import catalog, console, intake
-from tunesmith.costs.prices import OLD_PRICE_DAYS
+from tunesmith import advising, catalog, console, intake
+from tunesmith.costs import prices
+from tunesmith.costs.prices import OLD_PRICE_DAYS, Figure
 from tunesmith.errors import FINDINGS
 from tunesmith.planner import subjects
 from tunesmith.planner.memory import USABLE
-from tunesmith.planner.plan import TRAINED, Money, Plan, plan
+from tunesmith.planner.plan import Money, Plan, plan
 from tunesmith.planner.setup import profiles
 from tunesmith.spec import Spec
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the plan; 0 when the P90 fits (or nothing is trained), 4 when it does not."""
-    made, trains, notes = _made(options)
+    """Print the plan; 0 when everything fits, 4 when training's P90 or the evaluation does not."""
+    made, answers, listed, notes = _made(options)
     notes = (*notes, *_stale(made, dt.date.today()))
+    owned = advising.owned(answers, made, listed)
     if options.json:
-        console.as_json(data(made, trains=trains, notes=notes))
+        console.as_json(data(made, notes=notes) | {"cost_to_own": [advising.estimate_data(row) for row in owned]})
     else:
-        _print(made, trains=trains)
+        _print(made)
+        if owned:
+            console.line()
+            advising.print_owned(owned, answers)
         for note in notes:
             console.note(note)
-    return 0 if made.fits or not trains else FINDINGS
+    return 0 if made.fits else FINDINGS
 
 
-def _made(options: argparse.Namespace) -> tuple[Plan, bool, tuple[str, ...]]:
+def _made(options: argparse.Namespace) -> tuple[Plan, Mapping[str, Any], Mapping[str, Any], tuple[str, ...]]:
+    """The plan, the answers that it is of, the price list, and notes."""
     measured = subjects.calibration(options.calibration) if options.calibration else None
     if options.directory:
         found = subjects.project(options.directory)
-        made = plan(found.answers, found.pins, counted=found.counted, measured=measured or found.measured)
-        return made, True, found.notes
-    # A plan needs no commit of a hub model; what is generated does.
-    options.set = [*options.set, f"model_revision={'0' * 40}"]
-    spec = intake.obtain(options)
-    trains = spec.answers["approach"] in TRAINED
-    notes = () if trains else (f"the approach {spec.answers['approach']} trains nothing",)
-    return plan(spec.answers, spec.pins, measured=measured), trains, notes
+        listed = prices.load(options.prices or found.prices)
+        measured = measured or found.measured
+        made = plan(found.answers, found.pins, counted=found.counted, measured=measured, prices=prices.machines(listed))
+        return made, found.answers, listed, found.notes
+    spec = intake.estimated(options)
+    listed = prices.load(options.prices)
+    made = plan(spec.answers, spec.pins, measured=measured, prices=prices.machines(listed))
+    notes = () if made.trains else (f"the approach {spec.answers['approach']} trains nothing",)
+    return made, spec.answers, listed, notes
 
 
 def _stale(made: Plan, today: dt.date) -> list[str]:
     """Warnings about figures that nobody has looked at for 90 days."""
-    dates = {f"the figures of {made.machine.title}": made.machine.figures["date"]}
+    dates = {f"the figures of {made.machine.title}": str(made.machine.figures["date"])}
     if made.price:
         dates[f"the price of {made.machine.title}"] = made.price.date
     if made.model.key in catalog.models():
-        dates[f"the figures of {made.model.key}"] = catalog.models()[made.model.key].figures["date"]
+        dates[f"the figures of {made.model.key}"] = str(catalog.models()[made.model.key].figures["date"])
     return [
         f"{what}: read on {date}, more than {OLD_PRICE_DAYS} days ago; check before you rely on it"
         for what, date in dates.items()
-        if (today - date).days > OLD_PRICE_DAYS
+        if date and Figure(what, None, "", date).old(today)
     ]
 
 
 def note_of(spec: Spec) -> list[str]:
-    """One line for `new`: the plan of a spec that trains, and what would make it fit if it does not."""
-    if spec.answers["approach"] not in TRAINED:
-        return []
+    """One line for `new`: the plan of the spec, and what would make it fit if it does not."""
     made = plan(spec.answers, spec.pins)
+    if made.fits and not made.trains:
+        return []
     lines = [f"plan: {headline(made)}"]
     if not made.fits and made.changes:
         lines.append(f"plan: it would fit with {made.changes[0].what}; `tunesmith plan` lists the other ways")
@@ -70,12 +77,16 @@ def note_of(spec: Spec) -> list[str]:
 
 def headline(made: Plan) -> str:
     """Fit, time and money in one line."""
-    verdict = "fits" if made.fits else "does not fit"
+    place = f"of {made.model.key} {{}} on {made.machine.title}"
+    answering = f"answering the benchmark takes {made.evaluation.high:.1f} GiB of {made.machine.memory_gib:g} GiB"
+    if not made.trains:
+        return f"evaluation {place.format('fits' if made.fits else 'does not fit')}: {answering}"
     hours = f"{_hours(made.hours.typical)} ({_hours(made.hours.low)} to {_hours(made.hours.high)})"
     money = f", USD {_usd(made.money)}" if made.money else ""
     return (
-        f"{made.method} of {made.model.key} {verdict} on {made.machine.title}: "
+        f"{made.method} {place.format('fits' if made.fits else 'does not fit')}: "
         f"{made.memory.high:.1f} GiB at the P90 of {made.machine.memory_gib:g} GiB; {hours}{money}"
+        f"{'' if made.evaluation_fits else f'; {answering}'}"
     )
 
 
@@ -88,18 +99,18 @@ def _usd(money: Money) -> str:
     return f"{money.typical:.{digits}f} ({money.low:.{digits}f} to {money.high:.{digits}f})"
 
 
-def _print(made: Plan, *, trains: bool) -> None:
+def _print(made: Plan) -> None:
     console.line(
         f"Model    {made.model.key}: {made.model.shape.parameters / 1e9:.2f} B parameters ({made.model.source})"
     )
     console.line(f"Machine  {made.machine.title}, {made.machine.memory_gib:g} GiB, {made.machine.tflops:g} TFLOPS")
     console.line()
-    if trains:
+    if made.trains:
         _print_memory(made)
         _print_time(made)
-        _print_changes(made)
     _print_inference(made)
-    if trains:
+    _print_changes(made)
+    if made.trains:
         console.line()
         rows = [(key, made.knobs[key], _reason(key, made)) for key in made.choices if not key.startswith("model_")]
         console.table(("knob", "value", "why"), rows)
@@ -122,7 +133,7 @@ def _print_memory(made: Plan) -> None:
     low, typical, high = made.memory.low, made.memory.typical, made.memory.high
     console.line(f"  {'sum':18}{typical:8.2f} GiB, P10 to P90 {low:.2f} to {high:.2f}")
     usable = made.machine.memory_gib * USABLE
-    verdict = "fits" if made.fits else "tight: the P90 does not fit" if typical <= usable else "does not fit"
+    verdict = "fits" if made.training_fits else "tight: the P90 does not fit" if typical <= usable else "does not fit"
     console.line(
         f"  {verdict}: {usable:.1f} GiB of {made.machine.memory_gib:g} can be used; largest: {made.memory.dominant}"
     )
@@ -151,24 +162,31 @@ def _print_time(made: Plan) -> None:
     if made.money and made.price:
         money, price = made.money, made.price
         console.line(f"Money    USD {_usd(money)}")
-        console.line(f"  {price.source}, {price.date}")
+        console.line(f"  {price.source}, {price.date or 'undated'}")
     console.line()
 
 
 def _print_changes(made: Plan) -> None:
     if made.fits:
         return
+    console.line()
     console.line("What would make it fit, cheapest first")
     for change in made.changes:
         note = "" if change.generated else " (not generated by this version: one device only)"
         cost = f"USD {change.usd:.2f}" if change.usd != float("inf") else "no price known"
-        console.line(f"  {change.what}: P90 {change.high_gib:.1f} of {change.memory_gib:g} GiB, {cost}{note}")
+        console.line(f"  {change.what}: {change.high_gib:.1f} of {change.memory_gib:g} GiB, {cost}{note}")
     if not made.changes:
         console.line("  no single change of method, length, model or device; change two, or rent a cluster")
-    console.line()
 
 
 def _print_inference(made: Plan) -> None:
+    answering, usable = made.evaluation, made.machine.memory_gib * USABLE
+    verdict = "fits" if made.evaluation_fits else f"does not fit: {usable:.1f} GiB can be used"
+    terms = ", ".join(f"{name} {value:.2f}" for name, value in answering.terms.items())
+    console.line(
+        f"Memory of answering the benchmark, {answering.requests} prompts at a time, untrained or merged weights"
+    )
+    console.line(f"  {answering.typical:.2f} GiB, at most {answering.high:.2f} ({terms}); {verdict}")
     serving = made.inference
     terms = ", ".join(f"{name} {value:.2f}" for name, value in serving.terms.items())
     console.line(
@@ -177,13 +195,12 @@ def _print_inference(made: Plan) -> None:
     console.line(f"  each further open request takes {serving.per_request * 1024:.0f} MiB")
 
 
-def data(made: Plan, *, trains: bool = True, notes: tuple[str, ...] = ()) -> dict[str, Any]:
+def data(made: Plan, *, notes: tuple[str, ...] = ()) -> dict[str, Any]:
     """The plan for ``--json``: GiB, seconds, hours and US dollars, bands as low, typical and high."""
     training = {
         "memory_gib": asdict(made.memory) | {"usable": made.machine.memory_gib * USABLE},
-        "fits": made.fits,
+        "fits": made.training_fits,
         "dominant": made.memory.dominant,
-        "changes": [asdict(change) for change in made.changes],
         "tokens": asdict(made.tokens),
         "seconds": asdict(made.time),
         "device_hours": asdict(made.hours),
@@ -195,7 +212,10 @@ def data(made: Plan, *, trains: bool = True, notes: tuple[str, ...] = ()) -> dic
         "model": {"key": made.model.key, "parameters": made.model.shape.parameters, "source": made.model.source},
         "machine": {"key": made.machine.key, "title": made.machine.title, "memory_gib": made.machine.memory_gib},
         "method": made.method,
-        "training": training if trains else None,
+        "fits": made.fits,
+        "changes": [asdict(change) for change in made.changes],
+        "training": training if made.trains else None,
+        "evaluation_gib": asdict(made.evaluation) | {"fits": made.evaluation_fits},
         "inference_gib": asdict(made.inference),
         "notes": list(notes),
     }

@@ -73,6 +73,7 @@ def validate(document: Document) -> Spec:
     faulty = {problem.key for problem in problems}
     problems += _rule_problems(values, document.lines, faulty)
     problems += _support_problems(values, document.lines, faulty | {problem.key for problem in problems})
+    problems += _length_problems(values, document.lines, faulty)
     if problems:
         raise SpecError(document.source, sorted(problems, key=lambda problem: problem.line or 0))
     pinned = {key: values[key] for key in knobs() if key in values}
@@ -217,6 +218,18 @@ def _rule_problem(key: str, rule: Mapping[str, Any], instance: Mapping[str, Any]
     allowed = help_text or (_allowed(question) if present or question.enum else question.description)
     message = f"{_shown(instance[key])} does not fit" if present else "is needed"
     return Problem(key, f"{message} with {condition} ({rule['$comment']})", lines.get(key), allowed)
+
+
+def _length_problems(values: Mapping[str, Any], lines: Mapping[str, int], faulty: Container[str]) -> list[Problem]:
+    """A pinned length that the model cannot attend to; the planner judges a custom model by its config.json."""
+    model = catalog.models().get(values.get("model", defaults(values.get("example"))["model"]))
+    length = values.get("max_length")
+    if model is None or length is None or "max_length" in faulty or "model" in faulty:
+        return []
+    if length <= model.context_length:
+        return []
+    message = f"{length} is more than the {model.context_length} tokens that {model.key} attends to"
+    return [Problem("max_length", message, lines.get("max_length"), f"at most {model.context_length}")]
 
 
 def _support_problems(values: Mapping[str, Any], lines: Mapping[str, int], faulty: Container[str]) -> list[Problem]:

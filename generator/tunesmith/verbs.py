@@ -73,7 +73,9 @@ def _prices() -> None:
     console.table(("section", "key", "unit", "low, typical, high", "date", "source"), rows)
     if stale := list(dict.fromkeys(key for _, key, _, row in everything if row.old(today))):
         days = prices.OLD_PRICE_DAYS
-        console.note(f"prices older than {days} days, check them before you rely on them: {', '.join(stale)}")
+        console.note(
+            f"prices undated or older than {days} days, check them before you rely on them: {', '.join(stale)}"
+        )
 
 
 def _band(row: prices.Figure) -> str:
@@ -96,9 +98,9 @@ def _support() -> None:
 def advise(options: argparse.Namespace) -> int:
     """Print the decision, and what each approach would cost."""
     from tunesmith import advising
-    from tunesmith.intake import obtain
+    from tunesmith.intake import estimated
 
-    spec = obtain(options, only_group="use_case")
+    spec = estimated(options, only_group="use_case")
     advised = advising.advised(spec, options.prices)
     if options.json:
         console.as_json(advising.as_data(advised))

@@ -27,7 +27,8 @@ class Generator:
         self.device = device
         self.folder = folder
         self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=device.dtype, attn_implementation="sdpa")
+        # transformers takes sdpa where the architecture has it, and eager where it has not (Gemma 2 caps its scores).
+        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=device.dtype)
         self.model.to(device.kind).eval()
         self.stop_ids = _stop_ids(self.tokenizer, self.model)
 
@@ -59,7 +60,7 @@ class Generator:
         import torch
 
         start = time.perf_counter()
-        prefix = shared_prefix(prompts)
+        prefix = shared_prefix(prompts) if self._sees_all(max(map(len, prompts), default=0) + max_new_tokens) else []
         order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), index))
         with torch.inference_mode():
             cache = self._prefill(prefix) if prefix else None
@@ -71,6 +72,11 @@ class Generator:
                 start = now
                 pairs = zip(generated, batch, strict=True)
                 yield batch, [self._decode(row, len(prompts[index]), share) for row, index in pairs]
+
+    def _sees_all(self, tokens: int) -> bool:
+        """Whether every token attends to so many: padding behind a shared prefix would use up a sliding window."""
+        window = getattr(self.model.config.get_text_config(), "sliding_window", None)
+        return window is None or tokens <= window
 
     def _prefill(self, prefix: list[int]) -> Any:
         import torch

@@ -107,20 +107,6 @@ def row(prices: Mapping[str, Any], section: str, key: str, where: str) -> Mappin
     return found
 
 
-def merged(prices: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
-    """The list with a user's own figures: what ``override`` names wins, a list as a whole, a mapping key by key.
-
-    A price given directly replaces the offers of the same row.
-    """
-    result = dict(prices)
-    for key, value in override.items():
-        old = result.get(key)
-        result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    if "offers" in prices and "offers" not in override and "usd_per_hour" in override:
-        del result["offers"]
-    return result
-
-
 def _offer(offer: Mapping[str, Any]) -> str:
     return f"{offer.get('provider', '')} {offer.get('offer', '')}".strip()
 

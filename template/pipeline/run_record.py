@@ -10,6 +10,17 @@ from pipeline.runtime import Device, peak_memory_gib, versions
 from pipeline.settings import Settings
 
 TUNED = Path("models/tuned")
+SHAPING = (
+    "method",
+    "lora_rank",
+    "target_modules",
+    "micro_batch_size",
+    "gradient_accumulation_steps",
+    "compute_dtype",
+    "activation_checkpointing",
+    "attention_implementation",
+    "optimizer",
+)  # knobs of training that change its speed or its memory
 
 
 def describe(
@@ -19,6 +30,7 @@ def describe(
     tokens = int(trainer.state.num_input_tokens_seen or last_logged(trainer.state.log_history, "num_tokens"))
     return {
         "method": settings.train.method,
+        "setup": setup_of(settings),
         "device": device.name,
         "device_kind": device.kind,
         "threads": device.threads,
@@ -36,6 +48,17 @@ def describe(
         "tuned_sha256": tuned_sha256(),
         "params_sha256": sha256_json(repr(settings)),
         "versions": versions(),
+    }
+
+
+def setup_of(settings: Settings) -> dict[str, Any]:
+    """What a speed and a peak hold for; `tunesmith plan` compares it with params.yaml before it trusts them."""
+    return {
+        "smoke": settings.smoke,
+        "hardware": settings.cost.hardware,
+        "model": [settings.model.source, settings.model.id, settings.model.revision],
+        "max_length": settings.format.max_length,
+        **{key: getattr(settings.train, key) for key in SHAPING},
     }
 
 

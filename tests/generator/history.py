@@ -54,7 +54,8 @@ def renamed_module(root: Path) -> None:
     """0.0.3: a module gets another name wherever it is named; another default."""
     (root / "template/pipeline/alike.py").rename(root / "template/pipeline/similar.py")
     edit(root, "template/dvc.yaml.jinja", "pipeline/alike.py", "pipeline/similar.py")
-    edit(root, "template/params.yaml.jinja", "  batch_size: 48\n", "  batch_size: 32\n")
+    batch = "  batch_size: {{ evaluation_batch_size }} #"
+    edit(root, "template/params.yaml.jinja", batch, "  batch_size: {{ [evaluation_batch_size, 32] | min }} #")
 
 
 def question_and_stage(root: Path) -> None:

@@ -1,10 +1,13 @@
 """The catalogues: figures that agree with one another, and a support matrix without holes."""
 
+import datetime as dt
 import itertools
 import json
+from pathlib import Path
 
 import pytest
 import yaml
+from conftest import Run
 from jsonschema import Draft202012Validator
 
 from tunesmith import catalog, resources
@@ -46,6 +49,40 @@ def test_a_catalogue_keeps_to_its_schema(name: str) -> None:
     assert not list(Draft202012Validator(schema).iter_errors(json.loads(json.dumps(loaded, default=str))))
     broken = json.loads(json.dumps(loaded, default=str)) | {"a_key_that_nobody_knows": 1}
     assert list(Draft202012Validator(schema).iter_errors(broken))
+
+
+def test_every_shipped_figure_has_its_date() -> None:
+    for row in (*catalog.models().values(), *catalog.hardware().values()):
+        assert row.figures["source"] and isinstance(row.figures["date"], dt.date), row.key
+
+
+def test_a_users_own_figures_of_models_and_machines_win(tunesmith: Run, tmp_path: Path) -> None:
+    own = tmp_path / "tunesmith"
+    own.mkdir()
+    (own / "hardware.yaml").write_text("hardware: {l4: {memory_gib: 22}}\n")
+    (own / "models.yaml").write_text("models:\n  qwen3-8b: {context_length: 1000}\n")
+    options = ("plan", "--defaults", "--set", "model=qwen3-8b", "--set", "hardware=l4", "--json")
+    made = json.loads(tunesmith(*options, XDG_CONFIG_HOME=str(tmp_path)).stdout)
+    assert made["machine"]["memory_gib"] == 22
+    assert made["training"]["choices"]["max_length"]["value"] <= 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("hardware", "hardware: {l40: {memory_gib: 22}}", "did you mean l4"),
+        ("hardware", "hardware: {l4: {memory_gib: much}}", "hardware.l4.memory_gib"),
+        ("hardware", "hardware: {l4: 22}", "hardware.l4"),
+        ("hardware", "machines: {l4: {memory_gib: 22}}", "unknown section"),
+        ("models", "models: {qwen3-8b: {id: other/model}}", "cannot be overruled"),
+        ("models", "models: [", "cannot be read"),
+    ],
+)
+def test_own_figures_that_are_none_are_refused(tunesmith: Run, tmp_path: Path, name: str, text: str, said: str) -> None:
+    (tmp_path / "tunesmith").mkdir()
+    (tmp_path / "tunesmith" / f"{name}.yaml").write_text(text)
+    done = tunesmith("plan", "--defaults", XDG_CONFIG_HOME=str(tmp_path))
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -126,11 +126,23 @@ def test_advise_prints_the_numbers_or_one_json_value(tunesmith: Run) -> None:
                for word in ("--set", f"{key}={str(value).lower()}")))  # fmt: skip
     told = tunesmith(*options, "--sources")
     assert told.returncode == 0 and "Advice: finetune." in told.stdout
-    for said in ("$ / 1,000 requests", "seconds to answer", "requests a month on", "genai-prices", "Ask again"):
+    for said in (
+        "$ over 3 years",
+        "three years move most with usd per hour",
+        "Quality of",
+        "$ / 1,000 requests",
+        "seconds to answer",
+        "requests a month on",
+        "genai-prices",
+        "Ask again",
+    ):
         assert said in told.stdout, said
     data = json.loads(tunesmith(*options, "--json").stdout)
     assert data["outcome"] == "tune" and [row["key"] for row in data["estimates"]][:2] == ["prompt", "few_shot"]
     tuned = next(row for row in data["estimates"] if row["key"] == "tuned")
+    assert tuned["three_years_usd"]["typical"] == pytest.approx(36 * tuned["monthly_usd"]["typical"], rel=0.01)
+    widths = [abs(swing["at_high"] - swing["at_low"]) for swing in tuned["moves_most"]]
+    assert tuned["quality"] and len(widths) == 3 and widths == sorted(widths, reverse=True)
     assert tuned["break_even_requests_a_month"] == "never" or tuned["break_even_requests_a_month"]["low"] > 0
 
 
@@ -149,3 +161,8 @@ def test_contradictions_and_what_is_missing_are_printed(tunesmith: Run) -> None:
     done = tunesmith("advise", "--defaults", "--set", "prompt_measured=true", "--set", "answers_checkable=false")
     assert "(not yet)" in done.stdout and "missing: a benchmark" in done.stdout
     assert "does not go together: a prompt cannot have been measured" in done.stdout
+
+
+def test_advice_on_a_hub_model_needs_no_commit_of_it(tunesmith: Run) -> None:
+    done = tunesmith("advise", "--defaults", "--set", "model=qwen3-8b", "--set", "hardware=l4")
+    assert done.returncode == 0 and "qwen3-8b tuned" in done.stdout, done.stderr

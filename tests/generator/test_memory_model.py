@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -62,9 +64,7 @@ def test_more_rows_tokens_or_rank_never_need_less(shape, setup, profile, more) -
 def test_more_parameters_never_need_less(shape, setup, profile, layers) -> None:  # type: ignore[no-untyped-def]
     deeper = replace(shape, layers=shape.layers + layers)
     assert deeper.parameters > shape.parameters
-    # Under FSDP the layers that are held whole are an average one, which is smaller in a deeper model.
-    alone = replace(setup, devices=1, sharding="none")
-    assert estimate(deeper, alone, profile).typical > estimate(shape, alone, profile).typical
+    assert estimate(deeper, setup, profile).typical > estimate(shape, setup, profile).typical
 
 
 @settings(max_examples=150, deadline=None)
@@ -223,13 +223,80 @@ def table(path: Path, rows: list[dict[str, str]]) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("name", "field"), [("memory_model.py", "peak_gb"), ("time_model.py", "tokens_per_s")])
+@pytest.mark.parametrize(("name", "field"), [("memory_model.py", "micro_batch"), ("time_model.py", "gpu")])
 def test_a_file_that_is_no_table_of_measurements_is_refused(name: str, field: str, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
     for path in (tmp_path / "rows.csv", tmp_path / "missing.csv"):
         done = run_benchmark(name, path)
         assert done.returncode == 2 and str(path) in done.stderr and "Traceback" not in done.stderr
     assert field in run_benchmark(name, tmp_path / "rows.csv").stderr
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> float:
+    """The figure of the line that every judge reads."""
+    said = re.fullmatch(r"overall median error: (\d+\.\d) %", done.stdout.splitlines()[-1])
+    assert said, done.stdout[-300:] + done.stderr
+    return float(said[1])
+
+
+def test_memory_of_models_left_out_whole_is_within_the_gate(tmp_path: Path) -> None:
+    rows = Path(shutil.copy(REPOSITORY / "benchmarks" / "data" / "measured_memory.csv", tmp_path / "rows.csv"))
+    done = run_benchmark("memory_model.py", rows)
+    assert last_line(done) <= 10
+    everything = re.search(r"^all \(quality A, one device\) +(\d+) .* (\d+) %$", done.stdout, re.MULTILINE)
+    assert everything and int(everything[1]) >= 100 and int(everything[2]) <= 10, done.stdout
+    sharded = re.search(r"^litgpt 8641822 \(10/2023\) +10 +(\d+\.\d) %", done.stdout, re.MULTILINE)  # kept aside
+    assert sharded and float(sharded[1]) <= 10, done.stdout
+
+
+def test_speed_of_models_left_out_whole_is_within_the_gate(tmp_path: Path) -> None:
+    rows = Path(shutil.copy(REPOSITORY / "benchmarks" / "data" / "measured_throughput.csv", tmp_path / "rows.csv"))
+    assert last_line(run_benchmark("time_model.py", rows)) <= 20
+
+
+ROW = {
+    "model": "Stranger-8B", "params_b": "8.03", "method": "lora", "micro_batch": "1", "seq_len": "1024",
+    "grad_ckpt": "true", "lora_rank": "8", "optimizer": "AdamW", "peak_gb": "20", "notes": "", "unit": "GiB",
+    "num_gpus": "1", "precision": "bf16", "lora_targets": "q,v", "framework": "trl", "gpu": "A100-80GB",
+    "tokens_per_s": "2000",
+}  # fmt: skip
+STRANGE: list[dict[str, str]] = [
+    {}, {"peak_gb": "0", "tokens_per_s": "0"}, {"peak_gb": "", "tokens_per_s": ""},
+    {"peak_gb": "lots", "tokens_per_s": "?"},
+    {"peak_gb": "nan", "tokens_per_s": "inf"}, {"grad_ckpt": "unsloth"}, {"grad_ckpt": "False"}, {"grad_ckpt": ""},
+    {"model": "Stranger-8x7B", "params_b": "46.7"}, {"params_b": "1e99"}, {"micro_batch": "nan"}, {"seq_len": "-5"},
+    {"method": ""}, {"framework": ""}, {"num_gpus": "two"}, {"num_gpus": "2", "notes": "FSDP"},
+    {"gpu": ""}, {"model": ""},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["memory_model.py", "time_model.py"])
+def test_no_row_of_a_stranger_ends_the_run(name: str, tmp_path: Path) -> None:
+    path = table(tmp_path / "rows.csv", [ROW | change for change in STRANGE])
+    path.write_text(path.read_text() + "Stranger-8B,8.03,lora\n" + ",".join([*ROW.values(), "one", "too many"]) + "\n")
+    done = run_benchmark(name, path)
+    assert done.returncode == 0 and last_line(done) > 0 and "Traceback" not in done.stderr
+    with (tmp_path / "rows.estimates.csv").open(encoding="utf-8", newline="") as handle:
+        judged = list(csv.DictReader(handle))
+    assert len(judged) == len(STRANGE) + 2
+    assert all(bool(row["estimate"]) != bool(row["reason"]) for row in judged)
+    plain, zero, blank, words, other, unsloth, off, unstated, mixture = judged[:9]
+    assert plain["estimate"] == zero["estimate"] == blank["estimate"] == words["estimate"] == other["estimate"]
+    assert unsloth["estimate"] == plain["estimate"] != off["estimate"]
+    assert "grad_ckpt not stated" in unstated["note"] and not plain["note"].count("grad_ckpt")
+    ends = sorted((plain, off), key=lambda row: float(row["estimate"]))
+    assert (unstated["p10"], unstated["p90"]) == (ends[0]["p10"], ends[1]["p90"])
+    assert "mixture of experts" in mixture["note"] + mixture["reason"]
+
+
+@pytest.mark.parametrize("name", ["memory_model.py", "time_model.py"])
+def test_rows_that_state_no_figure_are_estimated_without_an_error(name: str, tmp_path: Path) -> None:
+    blind = {key: value for key, value in ROW.items() if key not in ("peak_gb", "tokens_per_s")}
+    done = run_benchmark(name, table(tmp_path / "rows.csv", [blind]))
+    assert done.returncode == 0 and done.stdout.splitlines()[-1].startswith("overall median error: n/a %")
+    with (tmp_path / "rows.estimates.csv").open(encoding="utf-8", newline="") as handle:
+        (judged,) = csv.DictReader(handle)
+    assert 0 < float(judged["p10"]) < float(judged["estimate"]) < float(judged["p90"])
 
 
 @pytest.fixture(scope="module")

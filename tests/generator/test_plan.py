@@ -2,11 +2,14 @@
 
 import datetime as dt
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from conftest import Run
 
 from tunesmith import catalog, plan_report
@@ -14,6 +17,7 @@ from tunesmith.errors import FileProblem
 from tunesmith.planner import subjects
 from tunesmith.planner.plan import Measured, plan
 from tunesmith.planner.resolve import resolve
+from tunesmith.planner.setup import ImpossibleSetup
 from tunesmith.questions import defaults
 
 CONFIG = {
@@ -55,11 +59,11 @@ def test_what_does_not_fit_is_said_with_the_changes_that_would_by_price(tunesmit
     )
     done = tunesmith(*spec, "--json")
     assert done.returncode == 4
-    training = json.loads(done.stdout)["training"]
-    assert not training["fits"] and {"qlora"} & {change["settings"].get("method") for change in training["changes"]}
-    prices = [change["usd"] for change in training["changes"]]
+    made = json.loads(done.stdout)
+    assert not made["training"]["fits"] and "qlora" in {change["settings"].get("method") for change in made["changes"]}
+    prices = [change["usd"] for change in made["changes"]]
     assert prices == sorted(prices) and len(prices) >= 3
-    for change in training["changes"]:
+    for change in made["changes"]:
         assert change["high_gib"] <= change["memory_gib"] * 0.95, change
 
 
@@ -77,10 +81,92 @@ def test_every_change_that_is_named_fits_when_it_is_made() -> None:
 @pytest.mark.parametrize("method", ["qlora", "lora", "full"])
 def test_what_the_planner_chooses_fits_or_is_said_not_to(hardware: str, method: str) -> None:
     made = plan(answers(model="qwen3-4b", hardware=hardware, method=method), {})
-    assert made.fits == (made.memory.high <= made.machine.memory_gib * 0.95)
-    assert made.fits or (made.setup.micro_batch == 1 and made.setup.checkpointing)
+    assert made.training_fits == (made.memory.high <= made.machine.memory_gib * 0.95)
+    assert made.training_fits or (made.setup.micro_batch == 1 and made.setup.checkpointing)
     knobs = made.knobs
     assert knobs["micro_batch_size"] * knobs["gradient_accumulation_steps"] == 16
+
+
+def test_what_trains_and_cannot_answer_its_benchmark_does_not_fit(tunesmith: Run) -> None:
+    made = plan(answers(model="qwen3-14b", hardware="l4"), {})
+    assert made.training_fits and not made.evaluation_fits and not made.fits  # 16-bit weights take 27.5 GiB of 24
+    assert made.evaluation.high > made.machine.memory_gib and made.evaluation.requests == 1
+    for change in made.changes:
+        settings = dict(change.settings)
+        assert "method" not in settings and "max_length" not in settings, "lighter training answers no lighter"
+        if change.generated:
+            assert plan(answers(model="qwen3-14b", hardware="l4") | settings, {}).fits, change
+    done = tunesmith("plan", "--defaults", "--set", "model=qwen3-14b", "--set", "hardware=l4")
+    assert done.returncode == 4 and "does not fit: 22.8 GiB can be used" in done.stdout
+
+
+def test_a_prompting_project_fits_where_its_benchmark_can_be_answered(tunesmith: Run) -> None:
+    spec = ("plan", "--defaults", "--set", "approach=prompting", "--set", "hardware=l4", "--set")
+    assert tunesmith(*spec, "model=qwen3-8b").returncode == 0
+    assert tunesmith(*spec, "model=qwen3-32b").returncode == 4
+
+
+@pytest.mark.parametrize("model", ["smollm2-135m-instruct", "qwen3-8b", "gemma-2-9b-it"])
+@pytest.mark.parametrize("hardware", ["cpu", "t4", "l4", "a100_80gb"])
+def test_the_benchmark_is_answered_in_the_largest_batch_that_fits(model: str, hardware: str) -> None:
+    asked = answers(model=model, hardware=hardware)
+    made = plan(asked, {})
+    size = made.knobs["evaluation_batch_size"]
+    assert made.evaluation.requests == size and (made.evaluation_fits or size == 1)
+    if size < 48:
+        larger = next(other for other in (2, 4, 8, 16, 32, 48) if other > size)
+        assert not plan(asked, {"evaluation_batch_size": larger}).evaluation_fits
+    assert plan(asked, {"evaluation_batch_size": 3}).evaluation.requests == 3
+
+
+def test_the_planned_evaluation_batch_is_what_a_project_runs(tunesmith: Run, tmp_path: Path) -> None:
+    spec = ("--defaults", "--set", "model=qwen3-8b", "--set", "hardware=l4", "--set", f"model_revision={'1' * 40}")
+    assert tunesmith("new", tmp_path / "p", *spec).returncode == 0
+    size = resolve(answers(model="qwen3-8b", hardware="l4"))["evaluation_batch_size"].value
+    assert 1 < size < 48 and f"  batch_size: {size} " in (tmp_path / "p" / "params.yaml").read_text()
+    assert json.loads(tunesmith("plan", tmp_path / "p", "--json").stdout)["evaluation_gib"]["requests"] == size
+
+
+@pytest.mark.parametrize(
+    ("changes", "keys"),
+    [
+        ({"hardware": "l40s"}, ["tuned", "tuned_on_prem", "tuned_hosted"]),
+        ({"hardware": "l40s", "data_may_leave": "false"}, ["tuned", "tuned_on_prem"]),
+        ({"approach": "rag_finetune"}, ["tuned", "tuned_hosted"]),
+        ({"approach": "rag"}, ["retrieval"]),
+        ({"approach": "prompting"}, ["prompt", "few_shot"]),
+    ],
+)
+def test_a_plan_says_what_the_chosen_approach_costs_to_own_by_route(
+    tunesmith: Run, changes: dict[str, str], keys: list[str]
+) -> None:
+    settings = [word for key, value in changes.items() for word in ("--set", f"{key}={value}")]
+    made = json.loads(tunesmith("plan", "--defaults", *settings, "--json").stdout)
+    assert [row["key"] for row in made["cost_to_own"]] == keys
+    for row in made["cost_to_own"]:
+        assert row["three_years_usd"]["low"] >= 35 * row["monthly_usd"]["low"] > 0
+    assert "$ over 3 years" in tunesmith("plan", "--defaults", *settings).stdout
+
+
+def test_a_project_is_billed_at_the_volume_of_its_params(copy: Path, tunesmith: Run) -> None:
+    few = json.loads(tunesmith("plan", copy, "--json").stdout)["cost_to_own"][0]
+    params = copy / "params.yaml"
+    params.write_text(re.sub(r"monthly_requests: \d+", "monthly_requests: 50000000", params.read_text()))
+    many = json.loads(tunesmith("plan", copy, "--json").stdout)["cost_to_own"][0]
+    assert many["monthly_usd"]["typical"] > 5 * few["monthly_usd"]["typical"]
+
+
+def test_a_length_that_the_model_cannot_attend_to_is_refused(tunesmith: Run, copy: Path, tmp_path: Path) -> None:
+    for verb in ("plan", "advise"):
+        done = tunesmith(verb, "--defaults", "--set", "max_length=100000")
+        assert done.returncode == 2 and "8192 tokens that smollm2-135m-instruct attends to" in done.stderr, done.stderr
+    params = copy / "params.yaml"
+    params.write_text(re.sub(r"max_length: \d+", "max_length: 100000", params.read_text()))
+    refused = tunesmith("plan", copy)
+    assert refused.returncode == 2 and "max_length" in refused.stderr and "Traceback" not in refused.stderr
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    with pytest.raises(ImpossibleSetup, match="4096"):
+        plan(answers(model="custom"), {"model_source": "path", "model_id": str(tmp_path), "max_length": 5000})
 
 
 def test_a_pin_wins_and_bounds_the_other_choices() -> None:
@@ -136,7 +222,7 @@ def test_a_project_is_planned_from_its_params_its_counts_and_its_run(copy: Path,
     (copy / "reports" / "measured").mkdir(parents=True, exist_ok=True)
     counts = {"rows": 100, "tokens": 5000, "longest": 90, "median": 49, "p95": 60}
     (copy / "reports" / "format.json").write_text(json.dumps({"train": counts}))
-    record = {"method": "qlora", "tokens_per_second": 40.0, "peak_memory_gib": 3.0}
+    record = measured(copy) | {"tokens_per_second": 40.0, "peak_memory_gib": 3.0}
     (copy / "reports" / "measured" / "train.json").write_text(json.dumps(record))
     after = json.loads(tunesmith("plan", copy, "--json").stdout)["training"]
     assert after["tokens"]["typical"] == 96 * 4 * 50 and "tokenizer" in after["tokens"]["source"]
@@ -148,11 +234,69 @@ def test_a_project_is_planned_from_its_params_its_counts_and_its_run(copy: Path,
     assert "measured 3.00 GiB" in tunesmith("plan", copy).stdout
 
 
-def test_a_run_of_another_method_calibrates_nothing(copy: Path) -> None:
-    (copy / "reports" / "measured").mkdir(parents=True, exist_ok=True)
-    (copy / "reports" / "measured" / "train.json").write_text('{"method": "full", "tokens_per_second": 5}')
+def measured(project: Path) -> dict[str, Any]:
+    """The record of a run of this project's own setup on a processor, as its stage `train` writes it."""
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    train, model = params["train"], params["model"]
+    setup = {
+        "smoke": False,
+        "hardware": params["cost"]["hardware"],
+        "model": [model["source"], model["id"], model["revision"]],
+        "max_length": params["format"]["max_length"],
+        "method": train["method"],
+        "micro_batch_size": train["micro_batch_size"],
+    }
+    return {"setup": setup, "device": "a processor", "device_kind": "cpu", "tokens_per_second": 40.0}
+
+
+def keep(project: Path, name: str, record: Any) -> None:
+    folder = project / "reports" / "measured"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"method": "full"}, "method"),
+        ({"micro_batch_size": 1}, "micro_batch_size"),
+        ({"max_length": 4096}, "max_length"),
+        ({"model": ["hub", "other/model", "0" * 40]}, "model"),
+        ({"hardware": "l4"}, "hardware"),
+        ({"smoke": True}, "smoke"),
+    ],
+)
+def test_a_run_of_another_setup_calibrates_nothing(copy: Path, changes: dict[str, Any], said: str) -> None:
+    record = measured(copy)
+    keep(copy, "train.json", record | {"setup": record["setup"] | changes})
     found = subjects.project(copy)
-    assert found.measured is None and "not used" in found.notes[0]
+    assert found.measured is None and said in found.notes[0] and "not used" in found.notes[0]
+
+
+def test_a_run_on_another_device_calibrates_nothing(copy: Path) -> None:
+    keep(copy, "train.json", measured(copy) | {"device": "NVIDIA L4", "device_kind": "cuda"})
+    assert subjects.project(copy).measured is None
+    params = copy / "params.yaml"
+    params.write_text(params.read_text().replace("hardware: cpu", "hardware: l4"))
+    for device, used in (("NVIDIA L4", True), ("NVIDIA L40S", False), ("NVIDIA A100-SXM4-80GB", False)):
+        keep(copy, "train.json", measured(copy) | {"device": device, "device_kind": "cuda"})
+        assert bool(subjects.project(copy).measured) == used, device
+
+
+def test_a_run_that_does_not_say_its_setup_calibrates_nothing(copy: Path) -> None:
+    keep(copy, "train.json", {"method": "qlora", "tokens_per_second": 5})
+    assert "does not say" in subjects.project(copy).notes[0]
+
+
+def test_a_calibration_stands_in_for_a_run_that_does_not_fit_the_plan(copy: Path) -> None:
+    keep(copy, "calibration.json", measured(copy) | {"tokens_per_second": 70.0})
+    found = subjects.project(copy)
+    assert found.measured and found.measured.tokens_per_second == 70.0
+    keep(copy, "train.json", {"tokens_per_second": 5})
+    assert subjects.project(copy).measured == found.measured
+    keep(copy, "train.json", measured(copy))
+    whole = subjects.project(copy).measured
+    assert whole and whole.tokens_per_second == 40.0, "a whole run before twenty steps"
 
 
 def test_calibration_replaces_the_prior_and_says_by_how_much(tmp_path: Path, tunesmith: Run) -> None:
@@ -185,7 +329,7 @@ def test_a_folder_without_a_project_is_refused(tmp_path: Path, tunesmith: Run) -
 
 def test_figures_that_nobody_read_for_ninety_days_are_pointed_out() -> None:
     made = plan(answers(), {})
-    fresh = max(made.machine.figures["date"], made.price.date)  # type: ignore[union-attr]
+    fresh = max(made.machine.figures["date"], dt.date.fromisoformat(made.price.date))  # type: ignore[union-attr]
     assert len(plan_report._stale(made, fresh + dt.timedelta(days=300))) == 3
     assert not plan_report._stale(replace(made, price=None), made.machine.figures["date"] + dt.timedelta(days=90))
 

@@ -2,11 +2,14 @@
 
 import datetime as dt
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from conftest import Run
 
 from tunesmith import catalog, resources
 from tunesmith.costs import price_list, prices
@@ -71,7 +74,7 @@ def test_a_users_own_figures_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("hardware: [", "cannot be read"), ("- 1", "not a list of prices"), ("gpus: {}", "gpus")]
+    ("text", "said"), [("hardware: [", "cannot be read"), ("- 1", "no sections"), ("gpus: {}", "gpus")]
 )
 def test_a_price_file_that_is_none_is_refused(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "prices.yaml"
@@ -80,6 +83,68 @@ def test_a_price_file_that_is_none_is_refused(tmp_path: Path, text: str, said: s
         prices.load(path)
     with pytest.raises(FileProblem, match="cannot be read"):
         prices.load(tmp_path / "missing.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "amount"),
+    [
+        ("hardware: {l4: {usd_per_hour: 0.3}}", "l4", (0.3, 0.3, 0.3)),
+        ("hardware: {l4: 0.3}", "l4", (0.3, 0.3, 0.3)),
+        ("hardware:\nstorage: {usd_per_gb_month: 0.02}", "usd_per_gb_month", (0.02, 0.02, 0.02)),
+        ("on_prem: {devices: {l4: {purchase_usd: 2500}}}", "l4", (2500, 2500, 2500)),
+        ("hosted: {ours: {usd_per_million_input: 1, usd_per_million_output: 2}}", "ours", (1, 1, 1)),
+    ],
+)
+def test_a_short_price_of_ones_own_is_read_as_undated_and_yours(
+    tmp_path: Path, text: str, key: str, amount: tuple[float, ...]
+) -> None:
+    path = tmp_path / "prices.yaml"
+    path.write_text(text)
+    listed = prices.load(path)
+    found = [row for _, name, _, row in prices.figures(listed) if name == key and row.source == "yours, prices.yaml"]
+    assert found and (found[0].amount, found[0].date) == (amount, "")
+    assert prices.machines(listed)["l4"].usd_per_hour["typical"] > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("hardware: {l4: {usd_per_hour: {low: 1, typical: 2}}}", "hardware.l4"),
+        ("hardware: {l4: {usd_per_hour: {low: 3, typical: 2, high: 1}}}", "hardware.l4"),
+        ("hardware: {l4: {usd_per_hour: .nan}}", "hardware.l4"),
+        ("hardware: {l4: {usd_an_hour: 1}}", "hardware.l4"),
+        ("hardware: {l4: cheap}", "hardware.l4"),
+        ("hardware: 3", "hardware"),
+        ("on_prem: {devices: {house_card: {purchase_usd: 2500}}}", "on_prem.devices.house_card"),
+        ("on_prem: {devices: 3}", "on_prem.devices"),
+        ("hosted_tuning: {training: []}", "hosted_tuning.training"),
+        ("storage: {usd_per_gb_month: -1}", "storage.usd_per_gb_month"),
+    ],
+)
+def test_a_price_file_with_a_price_that_is_none_is_refused_by_its_place(tmp_path: Path, text: str, place: str) -> None:
+    path = tmp_path / "prices.yaml"
+    path.write_text(text)
+    with pytest.raises(FileProblem, match=place):
+        prices.load(path)
+
+
+def test_a_plan_is_priced_by_the_file_that_is_named_and_a_project_by_its_own(
+    tunesmith: Run, project: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("hardware: {cpu: 1000}")
+    named = json.loads(tunesmith("plan", "--defaults", "--prices", own, "--json").stdout)["training"]
+    assert named["usd"]["typical"] == pytest.approx(1000 * named["device_hours"]["typical"])
+    copy = Path(shutil.copytree(project, tmp_path / "project"))
+    listed = (copy / "prices.yaml").read_text()
+    (copy / "prices.yaml").write_text(
+        re.sub(r"(  cpu:\n.*\n)    offers:\n(      - .*\n)+", r"\1    usd_per_hour: 500\n", listed)
+    )
+    (tmp_path / "tunesmith").mkdir()
+    (tmp_path / "tunesmith" / "prices.yaml").write_text("hardware: {cpu: 7}")
+    home = {"XDG_CONFIG_HOME": str(tmp_path)}
+    made = json.loads(tunesmith("plan", copy, "--json", **home).stdout)["training"]
+    assert made["usd"]["typical"] == pytest.approx(500 * made["device_hours"]["typical"])
 
 
 @pytest.mark.parametrize("value", [-1, "cheap", {"low": 2, "typical": 1, "high": 3}, {"low": 1}, float("inf")])

@@ -44,6 +44,7 @@ def test_models_and_hardware_are_those_of_the_catalogues() -> None:
 def test_the_knobs_are_known() -> None:
     assert {key for key, question in knobs().items() if question.knob == "planner"} == {
         "learning_rate", "max_steps", "max_length", "micro_batch_size", "gradient_accumulation_steps", "compute_dtype",
+        "evaluation_batch_size",
         "activation_checkpointing", "attention_implementation", "optimizer", "lora_rank", "lora_targets",
     }  # fmt: skip
 

@@ -106,6 +106,15 @@ def test_experiments_can_be_told_apart(finished: Project) -> None:
     finished.git("checkout", "-q", ".")
 
 
+def test_a_calibration_measures_a_short_run_and_changes_nothing_that_is_tracked(finished: Project) -> None:
+    finished.run("python", "-m", "pipeline.calibrate")
+    record = finished.read("reports/measured/calibration.json")
+    assert record["tokens_per_second"] > 0 and record["peak_memory_gib"] > 0
+    assert record["setup"] == finished.read("reports/measured/train.json")["setup"]
+    (finished.path / "reports/measured/calibration.json").unlink()
+    assert not finished.git("status", "--porcelain")
+
+
 def test_a_broken_record_names_its_line_and_keeps_the_last_results(finished: Project) -> None:
     raw = finished.path / "data/raw/requests.jsonl"
     raw.chmod(0o644)

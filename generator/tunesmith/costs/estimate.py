@@ -13,6 +13,7 @@ from tunesmith.costs.ownership import MONTHS, Bill, Values
 from tunesmith.planner.plan import Plan
 
 BREAK_EVEN_DRAWS = 150
+SWINGS = 3  # figures named as moving a cost most
 
 Derive = Callable[[Values], dict[str, float]]
 
@@ -41,11 +42,12 @@ class Approach:
 @dataclass(frozen=True)
 class Estimate:
     """Bands are the 5th, 50th and 95th percentile of the drawn cases. ``break_even`` in requests a month, over three
-    years against ``against``; infinite bounds mean never.
+    years against ``against``; infinite bounds mean never. ``swings``: the figures that move the three-year cost most.
     """
 
     key: str
     title: str
+    quality: str
     once_usd: Band
     monthly_usd: Band
     per_1000_usd: Band
@@ -54,6 +56,7 @@ class Estimate:
     days: Band
     data: str
     sources: tuple[str, ...]
+    swings: tuple[uncertainty.Swing, ...]
     note: str = ""
     against: str = ""
     break_even: Band | None = None
@@ -65,6 +68,15 @@ def estimates(answers: Mapping[str, Any], found: Figures, made: Plan) -> list[Es
     listed = list(approaches(answers, found, made))
     against = next((one for one in listed if one.key == "retrieval"), listed[1])
     return [_estimate(one, cases, against, found) for one in listed]
+
+
+def owned(answers: Mapping[str, Any], found: Figures, made: Plan) -> list[Estimate]:
+    """The ways to run the approach that the spec chose: in a cloud, on a machine of one's own, at a service."""
+    retrieves = answers["approach"] in ("rag", "rag_finetune")
+    chosen = {**answers, "knowledge_changes": retrieves, "needs_citations": False, "behaviour_gap": True}
+    wanted = "tuned" if made.trains else "retrieval" if retrieves else ""
+    rows = estimates(chosen, found, made)
+    return [row for row in rows if (row.key.startswith(wanted) if wanted else row.key in ("prompt", "few_shot"))]
 
 
 def approaches(answers: Mapping[str, Any], found: Figures, made: Plan) -> Iterator[Approach]:
@@ -88,7 +100,7 @@ def _tuned(answers: Mapping[str, Any], found: Figures, made: Plan, *, passages: 
     name = f"{answers['model']} tuned" + (" and retrieval" if passages else "")
     machine = made.machine.title
     notes = [] if passages or not answers["knowledge_changes"] else ["tuning does not teach facts that change"]
-    notes += [] if made.fits else [f"training does not fit on {machine} as it is: see `tunesmith plan`"]
+    notes += [] if made.fits else [f"{_unfit(made)} does not fit on {machine} as it is: see `tunesmith plan`"]
     note = "; ".join(notes)
     yield Approach("tuned", f"{name}, rented {machine}", kind, tokens, ownership.rented, own_latency, note)
     if "purchase_usd" in found.bands:
@@ -96,6 +108,10 @@ def _tuned(answers: Mapping[str, Any], found: Figures, made: Plan, *, passages: 
     if answers["data_may_leave"] and made.model.shape.parameters <= _largest_hosted():
         title = f"{name}, hosted service"
         yield Approach("tuned_hosted", title, kind, tokens, ownership.hosted_tuned, endpoint_latency, note)
+
+
+def _unfit(made: Plan) -> str:
+    return "training" if not made.training_fits else "answering the benchmark"
 
 
 def _largest_hosted() -> float:
@@ -156,6 +172,8 @@ def _estimate(one: Approach, cases: list[dict[str, float]], against: Approach, f
         latency_seconds=uncertainty.interval([one.latency(values) for values in full]),
         days=Band(**needs["days"]),
         data=needs["data"],
+        quality=needs["quality"],
+        swings=tuple(tornado(one, found)[:SWINGS]),
         sources=_sources(one, found),
         note=one.note,
         against=against.title if tuned else "",

@@ -9,9 +9,8 @@ from tunesmith.costs import price_list, prices, speed
 from tunesmith.costs.money import Band
 from tunesmith.costs.price_list import Figure
 from tunesmith.planner.plan import Plan
+from tunesmith.planner.workload import instructions
 
-TOKENS_PER_CHARACTER = Band(0.2, 0.25, 0.35)  # of English text and of code, for the tokenizers of today
-PROMPT_TOKENS = Band(50, 200, 600)  # of a worked-out system prompt, where the spec has none
 PASSAGE_TOKENS = Band(200, 480, 1500)  # three passages of about 120 words
 INDEX_GB = Band(0.01, 0.1, 2)
 UTILISATION = Band(0.2, 0.5, 0.8)  # share of a paid hour that answers requests
@@ -53,11 +52,6 @@ def of_spec(answers: Mapping[str, Any], listed: Mapping[str, Any], made: Plan) -
     device(found, made)
     _kept(found, answers, listed, made)
     return found
-
-
-def instructions(text: str) -> Band:
-    """Tokens of a system prompt; of a usual one where there is none."""
-    return TOKENS_PER_CHARACTER.times(len(text)) if text else PROMPT_TOKENS
 
 
 def traffic(found: Figures, answers: Mapping[str, Any]) -> None:

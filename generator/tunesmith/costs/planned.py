@@ -16,7 +16,7 @@ def record(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> str:
 
     From the catalogues alone, without prices, so that the same spec gives the same project everywhere.
     """
-    made = plan(answers, pins)
+    made = plan(answers, pins, prices={})
     found = figures.Figures()
     figures.traffic(found, answers)
     figures.device(found, made)

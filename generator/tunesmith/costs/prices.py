@@ -1,15 +1,12 @@
 """The price list: schemas/catalog/prices.yaml, the same file that a project gets as prices.yaml, and a user's own."""
 
 import datetime as dt
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tunesmith import catalog
+from tunesmith import catalog, own_figures
 from tunesmith.costs import price_list
 from tunesmith.costs.price_list import OLD_PRICE_DAYS, Figure, PriceError
 from tunesmith.errors import FileProblem
@@ -19,13 +16,20 @@ OFFER = "name a file laid out like the project's prices.yaml; only what differs 
 
 @dataclass(frozen=True)
 class Price:
-    """One machine: US dollars for an hour of one device, as low, typical and high; where and when they were read."""
+    """One machine: US dollars for an hour of one device, as low, typical and high; where and when they were read.
+
+    ``date`` is ISO, empty where a user's own price has none.
+    """
 
     key: str
     title: str
     usd_per_hour: Mapping[str, float]
     source: str
-    date: dt.date
+    date: str
+
+    def old(self, today: dt.date) -> bool:
+        """Whether it should be checked before anybody relies on it."""
+        return Figure(self.title, None, self.source, self.date).old(today)
 
 
 def machines(prices: Mapping[str, Any] | None = None) -> dict[str, Price]:
@@ -33,7 +37,7 @@ def machines(prices: Mapping[str, Any] | None = None) -> dict[str, Price]:
     listed = prices or load()
     found = {key: price_list.machine(listed, key, "the price list") for key in listed["hardware"]}
     return {
-        key: Price(key, row.title, row.amount._asdict(), row.source, dt.date.fromisoformat(row.date))
+        key: Price(key, row.title, row.amount._asdict(), row.source, row.date)
         for key, row in found.items()
         if row.amount
     }
@@ -43,29 +47,54 @@ def load(override: Path | None = None) -> dict[str, Any]:
     """The price list; the figures of ``override``, or else of the user's own file, win.
 
     Raises:
-        FileProblem: the file that was named cannot be read.
+        FileProblem: the file cannot be read, or what it says is no price.
     """
-    own = override or own_file()
+    path = override or own_figures.own_file("prices.yaml")
     built_in = catalog.table("prices.yaml")
-    return price_list.merged(built_in, _read(own)) if override or own.is_file() else built_in
-
-
-def own_file() -> Path:
-    """Where a user keeps prices that hold for all projects."""
-    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    return Path(base) / "tunesmith" / "prices.yaml"
-
-
-def _read(path: Path) -> dict[str, Any]:
+    if not override and not path.is_file():
+        return built_in
+    own = _spelt_out(own_figures.read(path, built_in, OFFER), path)
+    listed = own_figures.merged(built_in, own)
+    own_figures.check("prices", listed, path, OFFER)
     try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise FileProblem(path, f"cannot be read as prices: {error}", OFFER) from None
-    if not isinstance(read, dict):
-        raise FileProblem(path, "is not a list of prices", OFFER)
-    if unknown := sorted(map(str, read.keys() - catalog.table("prices.yaml").keys())):
-        raise FileProblem(path, f"has an unknown section: {', '.join(unknown)}", OFFER)
-    return read
+        list(figures(listed))
+    except PriceError as error:
+        raise FileProblem(path, f"{error.where}: {error.what}", error.mend) from None
+    return listed
+
+
+def _spelt_out(own: Mapping[str, dict[str, Any]], path: Path) -> dict[str, Any]:
+    """A user's sections as the list has them: short forms written out, the user named as the source."""
+    found: dict[str, Any] = {key: {} for key in own}
+    for section, rows in own.items():
+        for key, row in rows.items():
+            if (section, key) == ("on_prem", "devices") and isinstance(row, Mapping):
+                found[section][key] = {name: _device(name, device, path) for name, device in row.items()}
+            else:
+                found[section][key] = _row(section, key, row, path)
+    return found
+
+
+def _row(section: str, key: str, row: Any, path: Path) -> Any:
+    number = isinstance(row, (int, float)) and not isinstance(row, bool)
+    if section in ("on_prem", "storage", "speed") and number:
+        row = dict.fromkeys(("low", "typical", "high"), row)
+    elif section == "hardware" and number:
+        row = {"usd_per_hour": row}
+    if not isinstance(row, Mapping):
+        return row
+    if section == "hosted":
+        row = {"title": key, "provider": "own", **row}
+    elif section == "hardware" and key not in catalog.table("prices.yaml")["hardware"]:
+        row = {"title": key, **row}
+    return row if "offers" in row else own_figures.signed(row, path)
+
+
+def _device(key: str, row: Any, path: Path) -> Any:
+    if not isinstance(row, Mapping):
+        return row
+    known = catalog.hardware().get(key)
+    return own_figures.signed({"watts": known.watts, **row} if known else row, path)
 
 
 def figures(prices: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Figure]]:
@@ -114,4 +143,4 @@ def hosted(prices: Mapping[str, Any], name: str) -> tuple[Figure, Figure]:
     return sides[0], sides[1]
 
 
-__all__ = ["OLD_PRICE_DAYS", "Figure", "PriceError", "figures", "hosted", "load", "own_file", "tuning"]
+__all__ = ["OLD_PRICE_DAYS", "Figure", "PriceError", "figures", "hosted", "load", "machines", "tuning"]

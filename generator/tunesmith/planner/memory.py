@@ -10,7 +10,7 @@ GIB = 2**30
 GB = 10**9
 USABLE = 0.95  # share of a card's nominal memory that a process can have; driver and display keep the rest
 CPU_PROCESS_GIB = 1.2  # Python, torch and transformers: the smoke run, whose model is tiny, peaked at 1.25 GiB resident
-PREFETCH = 2  # unsharded layers that FSDP and ZeRO-3 hold at a time: the one that computes and the next
+PREFETCH = 2  # unsharded blocks that FSDP and ZeRO-3 hold at a time: the one that computes and the next
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,25 @@ def _held(shape: Architecture, setup: Setup, profile: Profile, trainable: int) -
     if setup.optimizer_in_backward or "8bit" in setup.optimizer:
         temporary = 0
     shard = _shards(setup)
-    layer = weights / shape.layers * PREFETCH if shard["weights"] > 1 else 0.0
+    gathered = _gathered(shape, profile, weights, width=profile.full_weight_bytes if full else frozen)
     return {
-        "weights": weights / shard["weights"] + layer,
+        "weights": weights / shard["weights"] + (gathered if shard["weights"] > 1 else 0.0),
         "upcasts": upcast / shard["weights"],
         "adapters": 0.0 if full else trainable * profile.adapter_weight_bytes / shard["weights"],
         "gradients": trainable * gradient / shard["gradients"],
         "optimizer": trainable * (state + temporary) / shard["optimizer"],
     }
+
+
+def _gathered(shape: Architecture, profile: Profile, weights: float, width: float) -> float:
+    """Bytes that FSDP and ZeRO-3 hold whole beside the shard: embeddings and head, which wrap the blocks and stay, and
+    the blocks at work; all weights where the framework gathers them for a checkpoint.
+    """
+    if profile.gathers_whole:
+        return weights
+    head = 0 if shape.tied_embeddings and not profile.copies_tied_embeddings else shape.embedding_parameters
+    outer = (shape.embedding_parameters + head) * width
+    return outer + (weights - outer) / shape.layers * PREFETCH
 
 
 def _packed_bytes(shape: Architecture, setup: Setup, profile: Profile) -> float:

@@ -10,10 +10,10 @@ from tunesmith.costs.prices import Price, machines
 from tunesmith.planner import time
 from tunesmith.planner.inference import InferenceMemory, inference_memory
 from tunesmith.planner.memory import MemoryEstimate, estimate
-from tunesmith.planner.resolve import FRAMEWORK, Choice, planned, resolve
-from tunesmith.planner.setup import Setup, profiles
+from tunesmith.planner.resolve import Choice, planned, resolve
+from tunesmith.planner.setup import ImpossibleSetup, Setup, profiles
 from tunesmith.planner.time import TimeEstimate
-from tunesmith.planner.workload import Subject, Tokens, setup_for, subject, tokens_of
+from tunesmith.planner.workload import FRAMEWORK, Subject, Tokens, evaluation, setup_for, subject, tokens_of
 
 TRAINED = ("finetune", "rag_finetune")
 HOUR = 3600
@@ -66,7 +66,8 @@ class Plan:
     choices: Mapping[str, Choice]
     setup: Setup
     memory: MemoryEstimate
-    fits: bool
+    trains: bool
+    evaluation: InferenceMemory  # of the stages that answer the benchmark
     tokens: Tokens
     time: TimeEstimate
     hours: Money  # device-hours, of the same shape
@@ -75,6 +76,21 @@ class Plan:
     changes: tuple[Change, ...]
     measured: Measured | None
 
+    @property
+    def training_fits(self) -> bool:
+        """Whether the P90 of training fits, or nothing is trained."""
+        return not self.trains or self.memory.fits(self.machine.memory_gib)
+
+    @property
+    def evaluation_fits(self) -> bool:
+        """Whether the benchmark can be answered."""
+        return self.evaluation.fits(self.machine.memory_gib)
+
+    @property
+    def fits(self) -> bool:
+        """Whether every stage fits."""
+        return self.training_fits and self.evaluation_fits
+
 
 def plan(
     answers: Mapping[str, Any],
@@ -82,8 +98,11 @@ def plan(
     *,
     counted: Mapping[str, Any] | None = None,
     measured: Measured | None = None,
+    prices: Mapping[str, Price] | None = None,
 ) -> Plan:
     """Plan a spec (its answers and pins), or a project (its params.yaml as answers and pins).
+
+    ``prices`` are those of `tunesmith.costs.prices.machines`, the user's own list by default.
 
     Raises:
         FileProblem, UnsupportedConfig: the config.json of a custom model cannot be read or modelled.
@@ -98,12 +117,12 @@ def plan(
         setup = replace(setup, length=min(setup.length, tokens.longest))
     profile = profiles()[FRAMEWORK]
     memory = estimate(model.shape, setup, profile)
-    fits = memory.fits(machine.memory_gib)
     duration = _duration(model, setup, machine, tokens, measured)
     hours = Money(*(value * setup.devices / HOUR for value in (duration.low, duration.typical, duration.high)))
-    price = machines().get(machine.key)
+    priced = machines() if prices is None else prices
+    price = priced.get(machine.key)
     answer_tokens = setup.length + int(answers.get("max_new_tokens", 0))
-    return Plan(
+    made = Plan(
         model=model,
         machine=machine,
         price=price,
@@ -113,15 +132,19 @@ def plan(
         choices=choices,
         setup=setup,
         memory=memory,
-        fits=fits,
+        trains=answers["approach"] in TRAINED,
+        evaluation=evaluation(answers, knobs, model, machine),
         tokens=tokens,
         time=duration,
         hours=hours,
         money=_money(hours, price),
-        inference=inference_memory(model.shape, profile, tokens=answer_tokens, cpu=machine.cpu),
-        changes=() if fits else changes(answers, pins),
+        inference=inference_memory(
+            model.shape, profile, tokens=answer_tokens, cpu=machine.cpu, wide=setup.wide and machine.cpu
+        ),
+        changes=(),
         measured=measured,
     )
+    return made if made.fits else replace(made, changes=changes(answers, pins, priced))
 
 
 def _duration(
@@ -145,16 +168,16 @@ def _money(hours: Money, price: Price | None) -> Money | None:
     return Money(hours.low * usd["low"], hours.typical * usd["typical"], hours.high * usd["high"])
 
 
-def changes(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> tuple[Change, ...]:
+def changes(answers: Mapping[str, Any], pins: Mapping[str, Any], prices: Mapping[str, Price]) -> tuple[Change, ...]:
     """The smallest change of each kind that would fit, cheapest first."""
     found = [
         next((change for change in tried if change is not None), None)
         for tried in (
-            (_try(answers, pins, {"method": method}) for method in _lighter_methods(answers["method"])),
-            (_try(answers, pins, {"max_length": length}) for length in _shorter(answers, pins)),
-            (_try(answers, pins, {"model": key}) for key in _smaller_models(answers, pins)),
-            (_try(answers, pins, {"hardware": key}) for key in _larger_machines(answers)),
-            (_more_devices(answers, pins, count) for count in (2, 4, 8)),
+            (_try(answers, pins, {"method": method}, prices) for method in _lighter_methods(answers["method"])),
+            (_try(answers, pins, {"max_length": length}, prices) for length in _shorter(answers, pins)),
+            (_try(answers, pins, {"model": key}, prices) for key in _smaller_models(answers, pins)),
+            (_try(answers, pins, {"hardware": key}, prices) for key in _larger_machines(answers, prices)),
+            (_more_devices(answers, pins, count, prices) for count in (2, 4, 8)),
         )
     ]
     return tuple(sorted((change for change in found if change), key=lambda change: change.usd))
@@ -177,18 +200,20 @@ def _smaller_models(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> list
     return [row.key for row in sorted(rows, key=lambda row: -row.parameters)]
 
 
-def _larger_machines(answers: Mapping[str, Any]) -> list[str]:
+def _larger_machines(answers: Mapping[str, Any], prices: Mapping[str, Price]) -> list[str]:
     here = catalog.hardware()[answers["hardware"]]
-    prices = machines()
     rows = [row for row in catalog.hardware().values() if row.cpu == here.cpu and row.memory_gib > here.memory_gib]
     rows = [row for row in rows if row.key in prices]
     return [row.key for row in sorted(rows, key=lambda row: prices[row.key].usd_per_hour["typical"])]
 
 
-def _try(answers: Mapping[str, Any], pins: Mapping[str, Any], change: Mapping[str, Any]) -> Change | None:
+def _try(
+    answers: Mapping[str, Any], pins: Mapping[str, Any], change: Mapping[str, Any], prices: Mapping[str, Price]
+) -> Change | None:
     """The plan with this change, if it fits. Pins of what the change touches give way."""
     touched = {"max_length"} if "max_length" in change else set()
     loose = {"micro_batch_size", "gradient_accumulation_steps", "activation_checkpointing", "optimizer"} | touched
+    loose |= {"evaluation_batch_size"}
     model_knobs = {"model_source", "model_id", "model_file", "model_sha256", "model_revision"}
     kept = {key: value for key, value in pins.items() if key not in loose}
     if "model" in change:
@@ -196,33 +221,49 @@ def _try(answers: Mapping[str, Any], pins: Mapping[str, Any], change: Mapping[st
     if "max_length" in change:
         kept["max_length"] = change["max_length"]
     changed = {**answers, **{key: value for key, value in change.items() if key != "max_length"}}
-    choices = resolve(changed, kept)
+    try:
+        choices = resolve(changed, kept)
+    except ImpossibleSetup:  # the pinned length, with a model that attends to less
+        return None
     knobs = {key: choice.value for key, choice in choices.items()} | kept
     model, machine = subject({**changed, **kept}), catalog.hardware()[changed["hardware"]]
     setup = setup_for(changed, knobs, machine)
-    return _judged(change, model, machine, setup, tokens_of(knobs))
+    answering = evaluation(changed, knobs, model, machine)
+    return _judged(change, model, machine, setup, answering, tokens_of(knobs), prices.get(machine.key), changed)
 
 
 def _judged(
-    change: Mapping[str, Any], model: Subject, machine: Hardware, setup: Setup, tokens: Tokens
+    change: Mapping[str, Any],
+    model: Subject,
+    machine: Hardware,
+    setup: Setup,
+    answering: InferenceMemory,
+    tokens: Tokens,
+    price: Price | None,
+    answers: Mapping[str, Any],
 ) -> Change | None:
-    memory = estimate(model.shape, setup, profiles()[FRAMEWORK])
-    if not memory.fits(machine.memory_gib):
+    memory, trains = estimate(model.shape, setup, profiles()[FRAMEWORK]), answers["approach"] in TRAINED
+    if not answering.fits(machine.memory_gib) or (trains and not memory.fits(machine.memory_gib)):
         return None
     duration = _duration(model, setup, machine, tokens, None)
-    price = machines().get(machine.key)
     usd = duration.typical * setup.devices / HOUR * price.usd_per_hour["typical"] if price else float("inf")
     what = ", ".join(f"{key}: {value}" for key, value in change.items())
-    return Change(change, what, memory.high, machine.memory_gib, usd, setup.devices == 1)
+    high = max(memory.high if trains else 0.0, answering.high)
+    return Change(change, what, high, machine.memory_gib, usd, setup.devices == 1)
 
 
-def _more_devices(answers: Mapping[str, Any], pins: Mapping[str, Any], count: int) -> Change | None:
+def _more_devices(
+    answers: Mapping[str, Any], pins: Mapping[str, Any], count: int, prices: Mapping[str, Price]
+) -> Change | None:
     """Several of the same device under FSDP, each with a micro-batch of one and recomputed activations."""
     machine = catalog.hardware()[answers["hardware"]]
     if machine.cpu:
         return None
     loose = {**pins, "micro_batch_size": 1, "activation_checkpointing": answers["method"] != "prefix"}
+    loose["evaluation_batch_size"] = 1
     knobs = {key: choice.value for key, choice in resolve(answers, loose).items()} | loose
     model = subject({**answers, **pins})
     setup = replace(setup_for(answers, knobs, machine), devices=count, sharding="fsdp")
-    return _judged({"devices": f"{count} x {machine.title} with FSDP"}, model, machine, setup, tokens_of(knobs))
+    what = {"devices": f"{count} x {machine.title} with FSDP"}
+    answering = evaluation(answers, knobs, model, machine, devices=count)
+    return _judged(what, model, machine, setup, answering, tokens_of(knobs), prices.get(machine.key), answers)

@@ -8,15 +8,15 @@ from tunesmith import catalog
 from tunesmith.catalog import Hardware, Model
 from tunesmith.planner import time
 from tunesmith.planner.memory import MemoryEstimate, estimate
-from tunesmith.planner.setup import Setup, profiles
-from tunesmith.planner.workload import Subject, setup_for, subject
+from tunesmith.planner.setup import ImpossibleSetup, Setup, profiles
+from tunesmith.planner.workload import FRAMEWORK, Subject, evaluation, setup_for, subject
 from tunesmith.questions import knobs
 
-FRAMEWORK = "trl"  # what generated projects train with
 SMALL = 500_000_000  # parameters
 LARGE = 4_000_000_000
 CPU_BATCH = 8
 GPU_BATCH = 16
+EVALUATION_BATCHES = (48, 32, 16, 8, 4, 2, 1)
 MANY_EXAMPLES = 10_000  # more than an adapter of rank 16 can be expected to hold
 
 
@@ -45,6 +45,7 @@ def resolve(answers: Mapping[str, Any], pins: Mapping[str, Any] | None = None) -
 
     Raises:
         FileProblem, UnsupportedConfig: the config.json of a custom model cannot be read or modelled.
+        ImpossibleSetup: the length is more than the model attends to.
     """
     pins = pins or {}
     model = catalog.models().get(answers["model"])
@@ -98,6 +99,10 @@ def _training(
         "attention_implementation": _attention(model),
     }
     taken = {key: choice.value for key, choice in fixed.items()} | dict(pins)
+    if 0 < model.context_length < int(taken["max_length"]):
+        reason = f"{taken['max_length']} is more than the {model.context_length} tokens that {model.key} attends to"
+        raise ImpossibleSetup("max_length", reason)
+    fixed["evaluation_batch_size"] = _evaluation_batch(answers, taken, model, machine)
     fits = list(fits_of(answers, taken, model, machine, batch))
     best = fastest(fits)
     return fixed | _memory_choices(best, fits, batch, machine, taken)
@@ -158,6 +163,19 @@ def _memory_choices(
     }
 
 
+def _evaluation_batch(
+    answers: Mapping[str, Any], taken: Mapping[str, Any], model: Subject, machine: Hardware
+) -> Choice:
+    """The largest batch of prompts that the untouched weights can answer beside their cache."""
+    for size in EVALUATION_BATCHES:
+        held = evaluation(answers, {**taken, "evaluation_batch_size": size}, model, machine)
+        if held.fits(machine.memory_gib):
+            break
+    need = f"{held.high:.1f} GiB of {machine.memory_gib:g} with weights in 16 bits or more"
+    fits = held.fits(machine.memory_gib)
+    return Choice(size, f"the most at a time that fit: {need}" if fits else f"one at a time, and yet {need}")
+
+
 def _recompute_reason(best: Fit, fits: list[Fit]) -> str:
     other = [
         fit
@@ -197,16 +215,17 @@ def _learning_rate(method: str, parameters: int) -> Choice:
 def _steps(on_cpu: bool, examples: int, batch: int) -> Choice:
     if on_cpu:
         return Choice(96, "minutes on two cores, and enough for a narrow behaviour")
-    return Choice(
-        min(max(3 * examples // batch, 96), 2000), f"three passes over {examples} examples, at least 96 steps"
-    )
+    passes = min(3 * examples // batch, 2000)
+    if passes <= 96:
+        return Choice(96, "the least that teaches a narrow behaviour, whatever the number of examples")
+    return Choice(passes, f"three passes over {examples} examples, at most 2,000 steps")
 
 
 def _length(approach: str, on_cpu: bool, context: int) -> Choice:
     if on_cpu and approach == "rag_finetune":
-        return Choice(512, "a short request with its retrieved passages")
+        return Choice(min(512, context or 512), "a short request with its retrieved passages")
     if on_cpu:
-        return Choice(256, "short requests, and a CPU pays for every token")
+        return Choice(min(256, context or 256), "short requests, and a CPU pays for every token")
     return Choice(min(1024, context or 1024), "room for a request with its instructions")
 
 

@@ -128,6 +128,7 @@ class Profile:
     copies_tied_embeddings: bool = False
     quantises_head: bool = False
     quantises_experts: bool = True
+    gathers_whole: bool = False  # a checkpoint gathers every weight of a sharded model on the first device
     context_gib: float = 0.6  # CUDA context and kernels, which torch does not count
 
 

@@ -1,6 +1,7 @@
 """What to plan: a spec's answers, or a generated project as its params.yaml, counts and measurements say it is."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,9 @@ from tunesmith.questions import defaults
 
 PARAMS = Path("params.yaml")
 ANSWERS = Path(".copier-answers.yml")
+PRICES = Path("prices.yaml")
 COUNTED = Path("reports/format.json")
-RUN = Path("reports/measured/train.json")
+RUNS = (Path("reports/measured/train.json"), Path("reports/measured/calibration.json"))  # the whole run first
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Project:
     counted: Mapping[str, Any] | None
     measured: Measured | None
     notes: tuple[str, ...] = ()
+    prices: Path | None = None  # the project's own list
 
 
 def project(folder: Path) -> Project:
@@ -50,9 +53,10 @@ def project(folder: Path) -> Project:
             path, f"cost.hardware: {answers['hardware']!r} is not known", f"did you mean {close or 'cpu'}?"
         )
     smoke = bool(params.get("smoke"))
-    measured, notes = (None, ()) if smoke else _measured(folder / RUN, str(answers["method"]))
+    measured, notes = (None, ()) if smoke else _measured(folder, params)
     counted = None if smoke else (_json(folder / COUNTED) or {}).get("train")
-    return Project(answers, pins, counted, measured, notes)
+    own = folder / PRICES
+    return Project(answers, pins, counted, measured, notes, own if own.is_file() else None)
 
 
 def _from_params(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -63,6 +67,7 @@ def _from_params(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
         "model_source": model["source"],
         "model_id": model["id"],
         "lora_targets": _targets(train["target_modules"]),
+        "evaluation_batch_size": int(params["evaluate"]["batch_size"]),
         **{key: train[key] for key in _TRAIN_KNOBS},
     }
     answers = {
@@ -70,10 +75,17 @@ def _from_params(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
         "method": train["method"],
         "hardware": params["cost"]["hardware"],
         "max_new_tokens": int(params["evaluate"]["max_new_tokens"]),
+        "shots": max(params["evaluate"]["shots"]),
+        **{key: params["cost"][key] for key in _COST_ANSWERS if key in params["cost"]},
     }
+    if retrieval := params.get("retrieval"):
+        answers |= {"with_knowledge": True, **{key: retrieval[key] for key in ("passages", "chunk_words")}}
+    if params["format"].get("with_passages"):
+        answers["approach"] = "rag_finetune"
     return defaults() | answers, pins
 
 
+_COST_ANSWERS = ("monthly_requests", "hosted_model", "retrainings_per_year", "staff_usd_per_month")
 _TRAIN_KNOBS = (
     "lora_rank",
     "max_steps",
@@ -104,14 +116,47 @@ def calibration(path: Path) -> Measured:
     return Measured(float(speed), float((record or {}).get("peak_memory_gib") or 0), str(path))
 
 
-def _measured(path: Path, method: str) -> tuple[Measured | None, tuple[str, ...]]:
-    record = _json(path)
-    if not record:
-        return None, ()
-    if record.get("method") != method:
-        note = f"{path}: measured with {record.get('method')}, planned with {method}; not used"
-        return None, (note,)
-    return calibration(path), ()
+def _measured(folder: Path, params: Mapping[str, Any]) -> tuple[Measured | None, tuple[str, ...]]:
+    """The whole run, or the calibration, of the very setup that params.yaml names; a note on each other one."""
+    notes = []
+    for path in (folder / run for run in RUNS):
+        record = _json(path)
+        if not record:
+            continue
+        if reason := _differs(record, params):
+            notes.append(f"{path}: {reason}; not used")
+            continue
+        return calibration(path), tuple(notes)
+    return None, tuple(notes)
+
+
+def _differs(record: Mapping[str, Any], params: Mapping[str, Any]) -> str:
+    """In what a run is not the one that is planned; empty where it is."""
+    setup = record.get("setup")
+    if not isinstance(setup, dict):
+        return "does not say what setup it measured"
+    model = params["model"]
+    planned = {
+        **params["train"],
+        "smoke": bool(params.get("smoke")),
+        "hardware": params["cost"]["hardware"],
+        "model": [model["source"], model["id"], model.get("revision")],
+        "max_length": params["format"]["max_length"],
+    }
+    for key, value in setup.items():
+        if planned.get(key) != value:
+            return f"measured with {key}: {value}, planned with {planned.get(key)}"
+    device = str(record.get("device", ""))
+    machine = catalog.hardware()[planned["hardware"]]
+    if (record.get("device_kind") == "cpu") != machine.cpu or not (machine.cpu or _named(machine.key, device)):
+        return f"measured on {device or 'an unnamed device'}, planned for {machine.title}"
+    return ""
+
+
+def _named(key: str, device: str) -> bool:
+    """Whether torch's name of a device (NVIDIA A100-SXM4-80GB) is that of a row of the catalogue (a100_80gb)."""
+    word = key.removeprefix("rtx_").split("_")[0]
+    return word in re.split(r"[^a-z0-9]+", device.lower())
 
 
 def _json(path: Path) -> dict[str, Any] | None:

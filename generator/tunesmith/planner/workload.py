@@ -10,11 +10,14 @@ from typing import Any
 
 from tunesmith import catalog
 from tunesmith.catalog import Hardware
+from tunesmith.costs.money import Band
 from tunesmith.errors import FileProblem
 from tunesmith.planner.architecture import Architecture, from_config
-from tunesmith.planner.setup import ALL_LINEAR, Setup
+from tunesmith.planner.inference import InferenceMemory, inference_memory
+from tunesmith.planner.setup import ALL_LINEAR, Setup, profiles
 from tunesmith.planner.time import LENGTH_SPREAD
 
+FRAMEWORK = "trl"  # what generated projects train with
 STAND_IN = "qwen3-4b"  # shape taken for a custom model whose config.json is not on this machine
 MODULES = {
     "q_proj": "q",
@@ -104,6 +107,47 @@ def setup_for(answers: Mapping[str, Any], knobs: Mapping[str, Any], machine: Har
         cpu=machine.cpu,
         # `auto` on a processor may come to 32 bits, so that is what the plan allows for.
         wide=knobs["compute_dtype"] == "fp32" or (machine.cpu and knobs["compute_dtype"] == "auto"),
+    )
+
+
+TOKENS_PER_CHARACTER = Band(0.2, 0.25, 0.35)  # of English text and of code, for the tokenizers of today
+PROMPT_TOKENS = Band(50, 200, 600)  # of a worked-out system prompt, where the spec has none
+TOKENS_PER_WORD = 1.5
+
+
+def instructions(text: str) -> Band:
+    """Tokens of a system prompt; of a usual one where there is none."""
+    return TOKENS_PER_CHARACTER.times(len(text)) if text else PROMPT_TOKENS
+
+
+def asked_tokens(answers: Mapping[str, Any], knobs: Mapping[str, Any]) -> int:
+    """Tokens that a prompt of the benchmark shares with no other: its passages and its request, as training allows."""
+    retrieves = answers["approach"] in ("rag", "rag_finetune") or answers["with_knowledge"]
+    passages = answers["passages"] * answers["chunk_words"] * TOKENS_PER_WORD if retrieves else 0
+    return max(math.ceil(passages) + int(answers["request_tokens"]), int(knobs["max_length"]))
+
+
+def answered_tokens(answers: Mapping[str, Any], knobs: Mapping[str, Any]) -> int:
+    """Tokens of the longest prompt of the benchmark with its answer, that of the few-shot arm."""
+    shown = int(answers["shots"]) * (int(answers["request_tokens"]) + int(answers["answer_tokens"]))
+    words = math.ceil(instructions(answers["prompted_system_prompt"]).typical)
+    return words + shown + asked_tokens(answers, knobs) + int(answers["max_new_tokens"])
+
+
+def evaluation(
+    answers: Mapping[str, Any], knobs: Mapping[str, Any], model: Subject, machine: Hardware, devices: int = 1
+) -> InferenceMemory:
+    """Memory of the stages `baseline` and `tuned`: 16-bit weights, whatever the method trains in."""
+    return inference_memory(
+        model.shape,
+        profiles()[FRAMEWORK],
+        tokens=answered_tokens(answers, knobs),
+        own_tokens=asked_tokens(answers, knobs),
+        requests=int(knobs["evaluation_batch_size"]),
+        cpu=machine.cpu,
+        wide=machine.cpu and knobs["compute_dtype"] in ("auto", "fp32"),
+        eager=bool(model.eager),
+        devices=devices,
     )
 
 

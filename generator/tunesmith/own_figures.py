@@ -1,0 +1,78 @@
+"""A user's own figures: files below ~/.config/tunesmith overrule the catalogues and are held to the same schemas."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tunesmith import resources
+from tunesmith.errors import FileProblem, nearest
+
+
+def own_file(name: str) -> Path:
+    """Where a user keeps figures that hold for all projects."""
+    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(base) / "tunesmith" / name
+
+
+def read(path: Path, sections: Mapping[str, Any], mend: str) -> dict[str, dict[str, Any]]:
+    """The sections of a file; what is empty is left out.
+
+    Raises:
+        FileProblem: it cannot be read, or has a section that the catalogue has not.
+    """
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise FileProblem(path, f"cannot be read: {error}", mend) from None
+    if not isinstance(loaded, dict):
+        raise FileProblem(path, "holds no sections", mend)
+    for key, value in loaded.items():
+        if key not in sections:
+            close = nearest(str(key), sections)
+            raise FileProblem(
+                path, f"has an unknown section: {key}{f' (did you mean {close}?)' if close else ''}", mend
+            )
+        if value is not None and not isinstance(value, dict):
+            raise FileProblem(path, f"{key}: {value!r} is no section", mend)
+    return {
+        key: {name: row for name, row in value.items() if row is not None} for key, value in loaded.items() if value
+    }
+
+
+def signed(row: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """A row of the user's with the user as its source, unless it names one; an undated one stays undated."""
+    return {"source": f"yours, {path.name}", "date": "", **row}
+
+
+def merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """The catalogue with a user's own figures: a list is replaced as a whole, a mapping key by key.
+
+    A price given directly replaces the offers of the same row.
+    """
+    result = dict(base)
+    for key, value in override.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    if "offers" in base and "offers" not in override and "usd_per_hour" in override:
+        del result["offers"]
+    return result
+
+
+def check(catalogue: str, content: Mapping[str, Any], path: Path, mend: str) -> None:
+    """Hold the merged content to the catalogue's schema.
+
+    Raises:
+        FileProblem: it breaks it; the deepest fault is named with its place.
+    """
+    from jsonschema import Draft202012Validator  # heavy: only where a user has figures of their own
+    from jsonschema.exceptions import best_match
+
+    schema = json.loads(resources.schema_file("catalog", f"{catalogue}.schema.json").read_text(encoding="utf-8"))
+    plain = json.loads(json.dumps(content, default=str))
+    if error := best_match(Draft202012Validator(schema).iter_errors(plain)):
+        place = ".".join(map(str, error.absolute_path))
+        raise FileProblem(path, f"{place}: {error.message}", mend)

@@ -1,0 +1,97 @@
+"""Trains twenty steps in a throw-away folder and records the speed: `python -m pipeline.calibrate` in the environment.
+
+No stage: nothing that DVC tracks changes. `tunesmith plan` on this project then plans with the measured speed, and says
+by how much its own estimate is off, as long as what was measured is what params.yaml says.
+"""
+
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pipeline.files import ProjectError, run_stage, write_json
+from pipeline.model import base_model
+from pipeline.run_record import setup_of
+from pipeline.runtime import peak_memory_gib, prepare
+from pipeline.settings import Settings, load
+from pipeline.train import DEV, TRAIN, build_trainer
+
+RECORD = Path("reports/measured/calibration.json")
+STEPS = 20
+WARM_UP = 2  # steps that are not counted: kernels are chosen and caches filled
+
+
+def main() -> None:
+    settings = load()
+    if missing := [path for path in (TRAIN, DEV) if not path.exists()]:
+        raise ProjectError("nothing to train on yet", str(missing[0]), "run `dvc repro format` first")
+    device = prepare(settings.seed, settings.train.compute_dtype)
+    folder = Path(tempfile.mkdtemp(prefix="tunesmith-calibrate-"))
+    try:
+        trainer = build_trainer(shortened(settings), device, base_model(settings), folder)
+        trainer.args.eval_strategy = trainer.args.save_strategy = "no"
+        trainer.args.logging_steps = 1
+        clock = step_clock()
+        trainer.add_callback(clock)
+        trainer.train()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    measured = speed(clock.seen)
+    record = {
+        "setup": setup_of(settings),
+        "device": device.name,
+        "device_kind": device.kind,
+        "compute_dtype": device.dtype_name,
+        **measured,
+        "peak_memory_gib": round(peak_memory_gib(device), 3),
+    }
+    write_json(RECORD, record)
+    print(
+        f"{measured['tokens_per_second']:,.0f} tokens a second over {measured['steps']} steps; `tunesmith plan` uses it"
+    )
+
+
+def shortened(settings: Settings) -> Settings:
+    """The same training, stopped early."""
+    train = msgspec.structs.replace(settings.train, max_steps=STEPS)
+    return msgspec.structs.replace(settings, train_group=train)
+
+
+def step_clock() -> Any:
+    """A callback that notes the time and the tokens so far at each step."""
+    from transformers import TrainerCallback
+
+    class StepClock(TrainerCallback):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.seen: list[tuple[float, float]] = []
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
+            if "num_tokens" in logs:
+                self.seen.append((time.perf_counter(), logs["num_tokens"]))
+
+    return StepClock()
+
+
+def speed(seen: list[tuple[float, float]]) -> dict[str, float]:
+    """Tokens of data a second after the warm-up, from (seconds, tokens so far) at the end of each step.
+
+    Raises:
+        ProjectError: too few steps were run.
+    """
+    if len(seen) < WARM_UP + 2:
+        raise ProjectError(f"only {len(seen)} steps were run", "pipeline.calibrate", "give it more training data")
+    (start, before), (end, after) = seen[WARM_UP - 1], seen[-1]
+    return {
+        "steps": len(seen) - WARM_UP,
+        "tokens": after - before,
+        "seconds": round(end - start, 3),
+        "tokens_per_second": round((after - before) / (end - start), 2),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage(main))

@@ -1,0 +1,65 @@
+"""Answers of real, tiny models: every architecture loads, and batches with a shared prefix change no answer."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.backends import Message
+from pipeline.generation import MINIMUM_SHARED_PREFIX, Generator, shared_prefix
+from pipeline.runtime import Device
+
+WORDS = [f"w{number}" for number in range(60)]
+SHAPE: dict[str, Any] = {
+    "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "num_key_value_heads": 1, "head_dim": 16, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+    "initializer_range": 0.5, "tie_word_embeddings": False,
+}  # fmt: skip
+# A chat template in another pair of braces, because what is emitted holds none of Jinja's.
+TEMPLATE = "<% for m in messages %><< m.content + ' ' >><% endfor %><% if add_generation_prompt %>go<% endif %>"
+
+
+@pytest.fixture(params=["llama", "gemma2"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A random model of the architecture with a tokenizer of sixty words."""
+    import torch
+    import transformers
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    torch.manual_seed(0)
+    config: Any = (
+        transformers.LlamaConfig(**SHAPE)
+        if request.param == "llama"
+        else transformers.Gemma2Config(**SHAPE, sliding_window=16)
+    )
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    vocabulary = {word: place for place, word in enumerate(["<pad>", "<s>", "</s>", "go", *WORDS])}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<pad>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="</s>")
+    tokenizer.chat_template = TEMPLATE.translate(str.maketrans("<>", "{}"))
+    tokenizer.save_pretrained(tmp_path)
+    return tmp_path
+
+
+def ask(text: str) -> list[Message]:
+    return [
+        {"role": "system", "content": " ".join(WORDS[: MINIMUM_SHARED_PREFIX + 6])},
+        {"role": "user", "content": text},
+    ]
+
+
+def test_a_model_of_any_attention_answers_in_a_batch_as_it_does_alone(folder: Path) -> None:
+    import torch
+
+    generator = Generator(folder, Device("cpu", "a test", 1, torch.float32))
+    prompts = [generator.render(ask(text)) for text in ("w40", "w41 w42 w43", "w44 w45", "w46 w47 w48 w49 w50")]
+    assert len(shared_prefix(prompts)) >= MINIMUM_SHARED_PREFIX
+    alone = [next(generator.answer([prompt], 8, 1))[1][0].text for prompt in prompts]
+    together = {
+        place: answer.text
+        for places, answers in generator.answer(prompts, 8, 3)
+        for place, answer in zip(places, answers, strict=True)
+    }
+    assert [together[place] for place in range(len(prompts))] == alone
+    assert len(set(alone)) > 1
