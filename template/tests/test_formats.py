@@ -341,6 +341,24 @@ class TestContainers:
         assert [type(payload) for _, _, payload in items] == [dict, BadRecordError, BadRecordError, dict]
         assert [line for line, _, _ in items] == [2, 3, 4, 5]
 
+    @pytest.mark.parametrize("tail", ["", '"quoted, and well",yes\n', 'x,""\n', '",",",",x\n'])
+    def test_a_quotation_mark_that_is_never_closed_costs_its_own_line_only(self, tail: str) -> None:
+        lines = [f"ask {n},say {n}\n" for n in range(2000)]
+        lines[1000] = '"' + lines[1000]
+        Path("t.csv").write_text("prompt,completion\n" + "".join(lines) + tail)
+        items = list(read_items(Path("t.csv"), "csv"))
+        good = [line for line, _, payload in items if isinstance(payload, dict)]
+        assert len(items) == 2000 + bool(tail)
+        assert good[:1999] == [*range(2, 1002), *range(1003, 2002)]
+        data = Path("t.csv").read_bytes()
+        assert all(data[offset or 0 :].startswith(lines[line - 2].encode()) for line, offset, _ in items[:2000])
+
+    def test_a_line_of_a_table_that_is_too_long_is_one_reject(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(containers, "MAX_LINE_BYTES", 100)
+        Path("t.csv").write_text(f"prompt,completion\na,b\n{'x' * 1000},y\nc,d\n")
+        items = list(read_items(Path("t.csv"), "csv"))
+        assert [(line, type(payload)) for line, _, payload in items] == [(2, dict), (3, BadRecordError), (4, dict)]
+
 
 class TestDetection:
     @pytest.mark.parametrize("name", ["alpaca", "jsonl", "messages", "sharegpt"])
