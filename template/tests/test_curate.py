@@ -1,5 +1,6 @@
 """The stage as its user sees it: every line accounted for, a benchmark that stays, one message when it cannot go on."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -273,6 +274,44 @@ class TestFeedback:
         assert found[0]["provenance"] == {"by": "bob", "model_answer": "wrong"}
         assert report["rejected"] == {"superseded": 2}
         assert {row["source"] for row in read_jsonl(REJECTED)} == {"data/raw/requests.jsonl", "data/feedback/a.jsonl"}
+
+    def test_a_correction_stays_in_the_group_of_what_it_corrects(self) -> None:
+        data = [{**row, "doc": f"d{n // 4}", "kind": f"k{n % 4}"} for n, row in enumerate(rows(200))]
+        for n in range(0, 200, 4):  # one of each group; every other one only confirms the record
+            said = "corrected" if n % 8 else data[n]["completion"]
+            self.write(f"sub/{n:03}.jsonl", {"prompt": data[n]["prompt"], "completion": said})
+        report = run(data, group_key="doc", label_key="kind", test_items=20)
+        group = {row["prompt"]: (row["doc"], row["kind"]) for row in data}
+        found = [row for path in (TRAIN, DEV, TEST) for row in read_jsonl(path)]
+        assert sum(row.get("origin") is not None for row in found) > 40
+        assert all((row["group"], row["label"]) == group[row["messages"][0]["content"]] for row in found)
+        of = {path: {row["group"] for row in read_jsonl(path)} for path in (TRAIN, DEV, TEST)}
+        assert not of[TRAIN] & (of[TEST] | of[DEV]) and len(of[TEST]) == 5
+        assert report["labels"] == dict.fromkeys(["k0", "k1", "k2", "k3"], 50)
+
+    def test_hundreds_of_files_are_told_apart(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("os.cpu_count", lambda: 1)
+        monkeypatch.setattr("pipeline.curation.store.OPEN_FILES", 3)
+        for n in range(300):
+            self.write(f"{n:04}.jsonl", {"prompt": rows(400)[n]["prompt"], "completion": "corrected"})
+        assert run(rows(400))["rejected"] == {"superseded": 300}
+        assert {row["source"] for row in read_jsonl(REJECTED)} == {"data/raw/requests.jsonl"}
+        assert len({row.get("origin") for row in read_jsonl(TRAIN)}) > 256
+
+    def test_no_file_is_passed_over_in_silence(self) -> None:
+        lines = [{"prompt": row["prompt"], "completion": "corrected"} for row in rows(3)]
+        folder = Path("data/feedback")
+        self.write("sub/a.jsonl", lines[0])
+        (folder / "b.json").write_text(json.dumps(lines[1:2]))
+        (folder / "c.jsonl.gz").write_bytes(gzip.compress(json.dumps(lines[2]).encode()))
+        (folder / "README.md").write_text("About this folder.")
+        assert run(rows(100))["rejected"] == {"superseded": 3}
+        with pytest.raises(ProjectError, match="one right answer each"):
+            run([{"prompt": row["prompt"], "chosen": "a", "rejected": "b"} for row in rows(100)], format="preference")
+        (folder / "d.xlsx").write_bytes(b"PK")
+        with pytest.raises(ProjectError, match="of no known kind") as error:
+            run(rows(100))
+        assert "d.xlsx" in str(error.value)
 
     def test_a_frozen_item_is_not_replaced(self) -> None:
         run(rows(100))

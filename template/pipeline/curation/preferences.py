@@ -18,6 +18,7 @@ from pipeline.curation.formats import (
 from pipeline.curation.messages import Message, one_key, text_of, turn_message, turns
 from pipeline.curation.reasons import BadRecordError, kind
 
+MANY_ANSWERS = ("preference", "kto")  # formats where one prompt may have several answers
 CHOSEN_KEYS = ("chosen", "preferred_output", "response_j")
 REJECTED_KEYS = ("rejected", "non_preferred_output", "rejected_response", "response_k")
 _SCORE_KEYS = (
