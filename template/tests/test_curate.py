@@ -18,6 +18,7 @@ from pipeline.curation import engine
 from pipeline.curation.shingles import Shingles, normalise
 from pipeline.curation.split import leaks
 from pipeline.files import ProjectError, read_json, read_jsonl
+from pipeline.settings import PrivateSettings, QualitySettings
 
 TRAIN, REJECTED = Path("data/curated/train.jsonl"), Path("data/curated/rejected.jsonl")
 TEST, DEV, BENCHMARK = Path("data/eval/test.jsonl"), Path("data/eval/dev.jsonl"), Path("data/eval/benchmark.json")
@@ -172,6 +173,25 @@ class TestFrozenBenchmark:
         assert "new sizes apply when curate.benchmark_version is raised" in capsys.readouterr().out
         run(rows(100), test_items=12, benchmark_version=2)
         assert len(prompts(TEST)) == 12
+
+    def test_does_not_leak_when_its_text_is_cleaned_otherwise(self) -> None:
+        data = rows(100)
+        for number, row in enumerate(data):
+            row["prompt"] = f"{row['prompt'][:12]} user{number}.{'x' * 20}@example.org"
+        report_all = curate_settings().private
+        run(data, private=report_all)
+        held = {int(row["line"]) for path in (TEST, DEV) for row in read_jsonl(path)}
+        assert "@example.org" in TEST.read_text()
+        report = run(data, private=PrivateSettings(*["redact"] * 7), near_duplicate_threshold=0.9)
+        assert report["rejected"]["benchmark_leak"] == 15
+        assert not held & {row["line"] for row in read_jsonl(TRAIN)}
+
+    def test_whose_record_is_lost_is_not_drawn_again(self) -> None:
+        run(rows(100))
+        BENCHMARK.unlink()
+        with pytest.raises(ProjectError, match="not the record of how they were drawn") as error:
+            run(rows(150)[50:])
+        assert "git checkout data/eval/benchmark.json" in str(error.value)
 
     def test_that_was_edited_is_refused(self) -> None:
         run(rows(100))
@@ -384,6 +404,24 @@ class TestReports:
         assert "<script" not in page and "http://" not in page.replace("http://www.w3.org", "")
         assert "json" in page and "100 kept + 1 left out = 101 read" in page
         assert "email 1" in card
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            {"prompt": "list", "completion": "\n".join(["bob.private@example.org"] * 6)},
+            {"prompt": "ask", "completion": "As an AI assistant I ask b.o.b.private@example.org, not you"},
+            b'{"prompt":"x","bob.private@example.org":1,"bob.private@example.org":2}',
+            {"prompt": [{"role": "bob.private@example.org " + "x" * 9999, "content": "Q"}], "completion": "A"},
+        ],
+    )
+    def test_what_is_said_of_a_record_quotes_nothing_private(self, line: Any) -> None:
+        quality = QualitySettings("drop", "drop", "drop", "drop")
+        raw = line if isinstance(line, bytes) else json.dumps(line).encode()
+        run("".join(json.dumps(row) + "\n" for row in rows(100)).encode() + raw + b"\n", quality=quality)
+        (note,) = read_jsonl(REJECTED)
+        assert len(note["detail"]) <= 200 and "EMAIL" in note["detail"]
+        for path in (*Path("reports").iterdir(), REJECTED):
+            assert "private@" not in path.read_text() and "@example" not in path.read_text()
 
     def test_too_few_examples_are_refused_with_the_reason(self) -> None:
         with pytest.raises(ProjectError, match="100 good examples are too few") as error:

@@ -24,7 +24,7 @@ from pipeline.settings import CurateSettings
 
 WORK = Path("data/.curating")
 PIECE_BYTES = 8 << 20
-VERSION = 1  # of the record stage: parts of another version are not taken over
+VERSION = 2  # of the record stage: parts of another version are not taken over
 _QUIET_SECONDS = 2  # after that, say how far it is
 
 

@@ -1,7 +1,7 @@
 """Records corrected in production or by annotators: they replace what they correct, and say where they are from.
 
-A record of `data/feedback` has `messages`, or `prompt` and `completion`; what else it says (who corrected it, when, what
-the model had answered) stays with it as its provenance.
+A record of `data/feedback` has `messages`, or `prompt` and `completion`; what else it says (who corrected it, when,
+what the model had answered) stays with it as its provenance.
 """
 
 from pathlib import Path
@@ -34,6 +34,7 @@ class Feedback(RecordReader):
         keys = [key for key in (self.settings.group_key, self.settings.label_key) if key]
         record = super().canonical(dict.fromkeys(keys) | fields, line)
         provenance = {key: value for key, value in fields.items() if key not in _CONTENT and key not in keys}
+        provenance = self.cleaner.value(provenance)
         return structs.replace(record, origin=self.source, provenance=provenance or None)
 
 

@@ -43,9 +43,9 @@ class Store:
         self.source = np.repeat([self.numbers[name] for name in sources], np.diff(self.first)).astype(np.uint32)
         self.labels, codes = self._labels([columns.pop("label") for columns in loaded])
         self.label = codes
-        self.offset, self.line, self.byte, self.id, self.group, self.words = (
+        self.offset, self.line, self.byte, self.id, self.group, self.words, self.raw = (
             np.concatenate([columns.pop(name) for columns in loaded])
-            for name in ("offset", "line", "byte", "id", "group", "words")
+            for name in ("offset", "line", "byte", "id", "group", "words", "raw")
         )
         self.open: OrderedDict[int, IO[bytes]] = OrderedDict()  # by part, the least recently read first
         self.heirs: dict[int, Row] = {}  # corrections, with the group and label of what they replace
