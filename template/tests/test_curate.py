@@ -60,6 +60,17 @@ class TestDuplicates:
         run(data)
         assert reasons() == [(101, "conflicting_label")]
 
+    def test_a_pair_both_ways_round_is_a_contradiction(self) -> None:
+        data = [{"prompt": row["prompt"], "chosen": "a", "rejected": "b"} for row in rows(100)]
+        data += [{"prompt": row["prompt"], "chosen": "b", "rejected": "a"} for row in rows(5)]
+        data += [{"prompt": data[9]["prompt"], "chosen": "a", "rejected": "c"}]
+        assert run(data, format="preference")["rejected"] == {"conflicting_label": 5}
+
+    def test_an_answer_both_good_and_bad_is_a_contradiction(self) -> None:
+        data = [{**row, "label": True} for row in rows(100)]
+        data += [{**rows(1)[0], "label": False}, {**rows(2)[1], "completion": "other", "label": False}]
+        assert run(data, format="kto")["rejected"] == {"conflicting_label": 1}
+
     def test_a_near_duplicate_goes_only_if_its_answer_is_the_same(self) -> None:
         data = rows(100)
         data += [

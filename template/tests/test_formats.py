@@ -110,8 +110,40 @@ class TestQuirks:
     def test_a_conversation_may_be_written_as_one_text(self, text: str) -> None:
         assert said(record({"text": text}, "text")) == [("user", "Q"), ("assistant", "A")]
 
-    def test_plain_text_is_one_text(self) -> None:
-        assert said(record({"text": "Once upon a time."}, "text")) == [("assistant", "Once upon a time.")]
+    @pytest.mark.parametrize("text", ["Once upon a time.", "Input: five apples\nResponse: a documented protocol"])
+    def test_plain_text_is_one_text(self, text: str) -> None:
+        assert said(record({"text": text}, "text")) == [("assistant", text)]
+
+    @pytest.mark.parametrize("answer", ["Use this:\nInput: 5\n\nResponse: 6", "one\nHuman: two", "a\n\nUser: b"])
+    def test_an_answer_may_hold_lines_that_look_like_turns(self, answer: str) -> None:
+        text = f"\n\nHuman: Q\n\nAssistant: {answer}"
+        assert said(record({"text": text}, "text")) == [("user", "Q"), ("assistant", answer)]
+
+    def test_an_instruction_with_input_is_one_request(self) -> None:
+        text = "### Instruction:\nAdd.\n\n### Input:\n1 2\n\n### Response:\n3"
+        assert said(record({"text": text}, "text")) == [("user", "Add.\n1 2"), ("assistant", "3")]
+
+    def test_keys_may_be_in_any_case(self) -> None:
+        turns = [{"From": "human", "Value": "Q"}, {"FROM": "gpt", "Value": "A"}]
+        assert said(record({"Conversations": turns}, "sharegpt")) == [("user", "Q"), ("assistant", "A")]
+        assert said(record({"Question": "Q", "ANSWER": "A"}, "jsonl")) == [("user", "Q"), ("assistant", "A")]
+
+    @pytest.mark.parametrize("part", [{"type": "output_text", "text": "A"}, {"type": "refusal", "refusal": "A"}])
+    def test_parts_of_an_answer(self, part: dict[str, str]) -> None:
+        answer = {"role": "assistant", "content": [part]}
+        assert said(record({"messages": [PAIR[0], answer]}, "messages"))[-1] == ("assistant", "A")
+
+    def test_a_system_prompt_is_never_lost(self) -> None:
+        expected = [("system", "S"), ("user", "Q"), ("assistant", "A")]
+        assert said(record({"prompt": "Q", "completion": "A", "system_prompt": "S"}, "jsonl")) == expected
+        assert said(record({"system": "S", "messages": PAIR}, "messages")) == expected
+        both = [{"role": "system", "content": "S"}, {"role": "developer", "content": "D"}, *PAIR]
+        assert said(record({"messages": both}, "messages")) == [("system", "S\n\nD"), *expected[1:]]
+
+    def test_a_context_is_never_lost(self) -> None:
+        fields = {"instruction": "Q", "context": "C", "response": "A"}
+        assert said(record(fields, "alpaca")) == [("user", "Q\nC"), ("assistant", "A")]
+        assert "`context` is not read" in reason({"question": "Q", "context": "C", "answer": "A"}, "jsonl")
 
 
 class TestAnomalies:
@@ -152,6 +184,8 @@ class TestPreferences:
     @pytest.mark.parametrize(
         "fields",
         [
+            {"prompt": "Q", "responses": ["bad", "good", "so so"], "ranks": [3, 1, 2]},
+            {"prompt": "Q", "responses": ["bad", "good"], "scores": [0.1, 0.9]},
             {"prompt": "Q", "chosen": "good", "rejected": "bad"},
             {
                 "chosen": [PAIR[0], {"role": "assistant", "content": "good"}],
@@ -187,7 +221,20 @@ class TestPreferences:
                 ],
             },
         ],
-        ids=["explicit", "implicit", "H4", "sharegpt", "alpaca", "HH", "hosted", "ms-swift", "exchange", "ranked"],
+        ids=[
+            "ranks",
+            "scores",
+            "explicit",
+            "implicit",
+            "H4",
+            "sharegpt",
+            "alpaca",
+            "HH",
+            "hosted",
+            "ms-swift",
+            "exchange",
+            "ranked",
+        ],
     )
     def test_every_shape_is_a_prompt_and_two_answers(self, fields: dict[str, Any]) -> None:
         found = record(fields, "preference")
@@ -208,6 +255,16 @@ class TestPreferences:
     def test_answers_to_different_prompts_are_refused(self) -> None:
         other = [{"role": "user", "content": "other"}, PAIR[1]]
         assert "same prompt" in reason({"chosen": PAIR, "rejected": other}, "preference")
+
+    def test_a_prompt_that_contradicts_the_answers_is_refused(self) -> None:
+        pair = {"chosen": PAIR, "rejected": [PAIR[0], {"role": "assistant", "content": "B"}]}
+        assert "`prompt` is not the prompt" in reason({"prompt": "OTHER", **pair}, "preference")
+        found = record({"prompt": [{"role": "system", "content": "S"}, PAIR[0]], **pair}, "preference")
+        assert said(found) == [("system", "S"), ("user", "Q"), ("assistant", "A")]
+
+    def test_the_rejected_answer_has_a_longest_length_too(self) -> None:
+        fields = {"prompt": "Q", "chosen": "good", "rejected": "bad " * 999}
+        assert reason(fields, "preference").startswith("too_long")
 
     def test_kto_and_prompts_alone(self) -> None:
         found = record({"prompt": "Q", "completion": "A", "label": False}, "kto")

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import structs
 
-from pipeline.curation.formats import COMPLETION_KEYS, PROMPT_KEYS
+from pipeline.curation.formats import COMPLETION_KEYS, PROMPT_KEYS, SYSTEM_KEYS
 from pipeline.curation.records import FORMATS, Record, RecordReader
 from pipeline.files import ProjectError
 from pipeline.settings import CurateSettings
@@ -17,7 +17,7 @@ from pipeline.settings import CurateSettings
 FOLDER = Path("data/feedback")
 _READ = {".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow"}
 _PACKED = {".gz", ".zst"}
-_CONTENT = {"messages", "system", "tools", *PROMPT_KEYS, *COMPLETION_KEYS}
+_CONTENT = {"messages", "tools", "functions", *SYSTEM_KEYS, *PROMPT_KEYS, *COMPLETION_KEYS}
 
 
 class Feedback(RecordReader):
@@ -32,7 +32,8 @@ class Feedback(RecordReader):
         self.settings = structs.replace(self.settings, format="messages" if "messages" in fields else "jsonl")
         self.reader = FORMATS[self.settings.format]
         keys = [key for key in (self.settings.group_key, self.settings.label_key) if key]
-        record = super().canonical(dict.fromkeys(keys) | fields, line)
+        read = {key: value for key, value in fields.items() if key in _CONTENT or key in keys}
+        record = super().canonical(dict.fromkeys(keys) | read, line)
         provenance = {key: value for key, value in fields.items() if key not in _CONTENT and key not in keys}
         provenance = self.cleaner.value(provenance)
         return structs.replace(record, origin=self.source, provenance=provenance or None)

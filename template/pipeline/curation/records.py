@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 from pipeline.curation.anomalies import Anomalies
 from pipeline.curation.clean import Cleaner
 from pipeline.curation.formats import SUPERVISED, Example
-from pipeline.curation.messages import Message, in_order
+from pipeline.curation.messages import Message, in_order, lower_keys
 from pipeline.curation.preferences import PREFERENCE
 from pipeline.curation.private import PrivateData
 from pipeline.curation.quality import findings, language
@@ -33,6 +33,7 @@ class Record(Struct, frozen=True, omit_defaults=True):
     line: int  # of the source file, from 1
     tools: str | None = None  # JSON
     rejected: list[Message] | None = None  # preference data: the answer that lost
+    answer_turns: int = 1  # preference data: how many of the last messages are the chosen answer
     desirable: bool | None = None  # KTO data
     origin: str | None = None  # the file, if it is not the main one
     provenance: dict[str, Any] | None = None  # feedback: who corrected it, when, and what the model had said
@@ -99,9 +100,9 @@ class RecordReader:
     def canonical(self, fields: dict[str, Any], line: int) -> Record:
         """The record in canonical form. Raises `BadRecordError` if it cannot be trained on."""
         settings = self.settings
-        example = self.reader(fields, self.anomalies)
+        example = self.reader(lower_keys(fields), self.anomalies)
         checked, lost = self._checked(example), example.rejected
-        self._lengths(checked)
+        self._lengths(checked, lost or [])
         self.cleaner.begin()
         messages = self.cleaner.messages(checked)
         example.rejected = self.cleaner.messages(lost) if lost else lost
@@ -119,7 +120,8 @@ class RecordReader:
             line,
             example.tools,
             example.rejected,
-            example.desirable,
+            desirable=example.desirable,
+            answer_turns=example.answer_turns,
             raw_id=before if before != own else None,
         )
 
@@ -136,10 +138,11 @@ class RecordReader:
             return in_order([*messages, marker], self.anomalies)[:-1]
         return in_order(messages, self.anomalies)
 
-    def _lengths(self, messages: list[Message]) -> None:
+    def _lengths(self, messages: list[Message], lost: list[Message]) -> None:
         length = 0
         for turn in messages:
             length += len(turn.content)
+        length = max(length, sum([len(turn.content) for turn in lost]))
         if length > self.settings.max_chars:
             raise BadRecordError("too_long", f"{length} characters of at most {self.settings.max_chars}")
         last = messages[-1]

@@ -164,9 +164,11 @@ def _batches(file: Any) -> Iterator[list[bytes]]:
 def _key(record: Record, prompt: str, with_answer: bool) -> bytes:
     """128 bits of system prompt and prompt, 64 of the system prompt, 64 of the answer, all normalised."""
     system, answer = normalise(record.system), normalise(record.answer)
-    if record.rejected is not None or record.desirable is not None:
-        answer += f"\0{record.rejected and normalise(record.rejected[-1].content)}\0{record.desirable}"
-    asked = f"{system}\0{prompt}\0{record.tools or ''}" + (f"\0{answer}" if with_answer else "")
+    asked = f"{system}\0{prompt}\0{record.tools or ''}"
+    if with_answer:  # one pair both ways round, or one answer both good and bad, is a contradiction
+        answers = [answer, *[normalise(turn.content) for turn in record.rejected or []]]
+        asked += "\0" + "\0".join(sorted(answers))
+        answer = "\0".join([*answers, str(record.desirable)])
     return b"".join(
         hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=size).digest()
         for text, size in ((asked, 16), (system, 8), (answer, 8))
