@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_data import curate_settings, rows
 
-from pipeline.convert import WRITERS, convert
+from pipeline.convert import convert
 from pipeline.curation import containers
 from pipeline.curation.containers import checked_path, container, read_items
 from pipeline.curation.detect import detect
 from pipeline.curation.messages import Message
 from pipeline.curation.reasons import BadRecordError
 from pipeline.curation.records import Record, RecordReader
+from pipeline.curation.writers import WRITERS
 from pipeline.files import ProjectError
 from pipeline.settings import AnomalySettings
 
@@ -456,6 +457,58 @@ def test_files_are_converted_both_ways_and_what_does_not_fit_is_an_error() -> No
     with pytest.raises(ProjectError, match="4 turns"):
         convert(Path("long.jsonl"), Path("no.jsonl"), "messages", "jsonl", curate_settings())
     assert not Path("no.jsonl").exists()
+
+
+CHAT: dict[str, Any] = {
+    "messages": [
+        {"role": "user", "content": "Q 4111 1111 1111 1111", "name": "ann"},
+        {"role": "assistant", "content": "", "thinking": "hm", "tool_calls": [{"id": "1", **CALL}], "weight": 0},
+        {"role": "tool", "content": "ok", "tool_call_id": "1"},
+        {"role": "assistant", "content": "A cafÃ©", "thinking": "so", "weight": 1},
+    ],
+    "tools": [{"name": "light"}],
+    "id": "r7",
+    "label": "x",
+}
+
+
+def converted(fields: dict[str, Any], given: str, *steps: str) -> dict[str, Any]:
+    Path("0.jsonl").write_text(json.dumps(fields) + "\n")
+    for number, step in enumerate(steps):
+        convert(Path(f"{number}.jsonl"), Path(f"{number + 1}.jsonl"), given, step, curate_settings())
+        given = {"hosted_preference": "preference"}.get(step, step)
+    found: dict[str, Any] = json.loads(Path(f"{len(steps)}.jsonl").read_text())
+    return found
+
+
+def test_conversion_changes_nothing_and_loses_nothing() -> None:
+    assert converted(CHAT, "messages", "messages") == CHAT
+    assert converted(CHAT, "messages", "sharegpt", "messages") == CHAT
+    tools = {"prompt": "Q", "completion": "A", "tools": [{"name": "f"}], "id": 7}
+    assert converted(tools, "jsonl", "alpaca", "sharegpt", "messages", "jsonl") == tools
+    kto = {"prompt": PAIR[:1], "completion": PAIR[1:], "label": False, "id": "k"}
+    assert converted(kto, "kto", "kto") == kto
+    pair = {"prompt": PAIR[:1], "chosen": [PAIR[1], *PAIR], "rejected": [{"role": "assistant", "content": "B"}]}
+    pair |= {"score_chosen": 2, "score_rejected": 1, "tools": [{"name": "f"}]}
+    assert converted(pair, "preference", "preference") == pair
+    assert converted(pair, "preference", "hosted_preference", "preference") == pair
+
+
+@pytest.mark.parametrize(
+    ("fields", "given", "wanted", "lost"),
+    [
+        (CHAT, "messages", "alpaca", "`name`, `thinking`"),
+        ({"prompt": "Q", "completion": "bad", "label": False}, "kto", "messages", "`desirable`"),
+        ({"prompt": "Q", "chosen": "a", "rejected": "b"}, "preference", "messages", "`rejected`"),
+        ({"prompt": "Q", "completion": "A"}, "jsonl", "kto", "whether its answer is a good one"),
+        ({"prompt": "Q", "completion": "A", "label": "x", "rejected": 1}, "jsonl", "preference", "`rejected`"),
+    ],
+)
+def test_what_the_other_format_cannot_say_is_an_error(
+    fields: dict[str, Any], given: str, wanted: str, lost: str
+) -> None:
+    with pytest.raises(ProjectError, match=lost):
+        converted(fields, given, wanted)
 
 
 def test_preferences_go_to_the_hosted_form_and_back() -> None:

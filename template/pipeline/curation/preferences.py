@@ -66,7 +66,7 @@ def _compared(prompt: list[Message], chosen: list[Message], rejected: list[Messa
         raise BadRecordError("preference", f"the chosen answer scores {scores[0]}, the rejected one {scores[1]}")
     if scores and scores[0] == scores[1]:
         raise BadRecordError("preference", f"a tie: both answers score {scores[0]}")
-    tools = tools_of(fields["input"] if isinstance(fields.get("input"), dict) else fields)
+    tools = tools_of(fields) or (tools_of(fields["input"]) if isinstance(fields.get("input"), dict) else None)
     return Example(prompt + chosen, rejected=rejected, scores=scores, tools=tools, answer_turns=len(chosen))
 
 
