@@ -5,21 +5,27 @@ Without `--from` it prints which format the file looks to be in, and what says s
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from msgspec import structs, to_builtins
+from msgspec import convert as convert_to
+from msgspec import structs
 
 from pipeline.curation.containers import checked_path, container, read_items
 from pipeline.curation.detect import detect
-from pipeline.curation.messages import Message
+from pipeline.curation.formats import COMPLETION_KEYS, CONVERSATION_KEYS, PROMPT_KEYS, SYSTEM_KEYS
+from pipeline.curation.preferences import CHOSEN_KEYS, REJECTED_KEYS
 from pipeline.curation.reasons import BadRecordError
-from pipeline.curation.records import FORMATS, Record, RecordReader
+from pipeline.curation.records import FORMATS, RecordReader
+from pipeline.curation.writers import WRITERS, written
 from pipeline.files import ProjectError, run_stage, write_jsonl
-from pipeline.settings import CurateSettings, load
+from pipeline.settings import AnomalySettings, CurateSettings, PrivateSettings, QualitySettings, load
 
-_SPEAKERS = {"user": "human", "assistant": "gpt", "system": "system", "tool": "observation"}
+_CONTENT = {"messages", "tools", "functions", "history", "context", "text", *SYSTEM_KEYS, *PROMPT_KEYS}
+_CONTENT |= {*COMPLETION_KEYS, *CONVERSATION_KEYS}
+_COMPARING = ("preference", "hosted_preference")
+_COMPARED = {*CHOSEN_KEYS, *REJECTED_KEYS, "completions", "responses"}
 
 
 def main() -> None:
@@ -45,89 +51,39 @@ def convert(source: Path, target: Path, given: str | None, wanted: str, settings
         if looks.format is None:
             raise ProjectError("the format is not recognised", str(source), "name it with --from")
         given = looks.format
-    reader = RecordReader(structs.replace(settings, format=given, group_key=None, label_key=None, languages=[]))
-    return write_jsonl(target, _converted(source, reader, WRITERS[wanted]))
+    return write_jsonl(target, _converted(source, given, wanted, settings))
 
 
-def _converted(source: Path, reader: RecordReader, write: "Writer") -> Iterator[dict[str, Any]]:
+def _converted(source: Path, given: str, wanted: str, settings: CurateSettings) -> Iterator[dict[str, Any]]:
+    reader = RecordReader(_unchanged(settings, given))
     for line, _, payload in read_items(source, container(source)):
         try:
-            yield write(reader.read(payload, line))
+            fields = reader.fields(payload)
+            record = reader.canonical(fields, line)
+            yield _further(fields, given, wanted) | written(record, wanted)
         except BadRecordError as bad:
             mend = "mend it, or curate the file first: `dvc repro curate` lists every such record"
             raise ProjectError(f"{bad.reason}: {bad.detail}", f"{source}, line {line}", mend) from None
 
 
-Writer = Callable[[Record], dict[str, Any]]
+def _unchanged(settings: CurateSettings, given: str) -> CurateSettings:
+    """Settings under which a record is read as it is: nothing is repaired, redacted, judged or too long."""
+    keep = convert_to(dict.fromkeys(AnomalySettings.__struct_fields__, "keep"), AnomalySettings)
+    private = convert_to(dict.fromkeys(PrivateSettings.__struct_fields__, "report"), PrivateSettings)
+    quality = convert_to(dict.fromkeys(QualitySettings.__struct_fields__, "report"), QualitySettings)
+    bare = structs.replace(settings, format=given, anomalies=keep, private=private, quality=quality)
+    bare = structs.replace(bare, group_key=None, label_key=None, languages=[])
+    return structs.replace(bare, max_chars=sys.maxsize, min_answer_chars=0)
 
 
-def _to_messages(record: Record) -> dict[str, Any]:
-    """OpenAI's form, which hosted services read too."""
-    fields: dict[str, Any] = {"messages": [to_builtins(turn) for turn in record.messages]}
-    if record.tools:
-        fields["tools"] = record.tools
-    return fields
-
-
-def _to_jsonl(record: Record) -> dict[str, Any]:
-    system, turns = _parts(record.messages)
-    if len(turns) != 2:
-        raise BadRecordError("roles", f"{len(turns)} turns: prompt and completion hold two")
-    return system | {"prompt": turns[0].content, "completion": turns[1].content}
-
-
-def _to_alpaca(record: Record) -> dict[str, Any]:
-    system, turns = _parts(record.messages)
-    if len(turns) % 2 or any(turn.role == "tool" or turn.tool_calls for turn in turns):
-        raise BadRecordError("roles", "alpaca holds pairs of request and answer")
-    pairs = [[turns[at].content, turns[at + 1].content] for at in range(0, len(turns) - 2, 2)]
-    history = {"history": pairs} if pairs else {}
-    return system | history | {"instruction": turns[-2].content, "input": "", "output": turns[-1].content}
-
-
-def _to_sharegpt(record: Record) -> dict[str, Any]:
-    system, turns = _parts(record.messages)
-    tools = {"tools": record.tools} if record.tools else {}
-    return system | tools | {"conversations": [_spoken(turn) for turn in turns]}
-
-
-def _spoken(turn: Message) -> dict[str, Any]:
-    """A turn in ShareGPT's words."""
-    if turn.tool_calls:
-        return {"from": "gpt", "value": turn.content, "tool_calls": turn.tool_calls}
-    return {"from": _SPEAKERS[turn.role], "value": turn.content}
-
-
-def _to_preference(record: Record) -> dict[str, Any]:
-    """The form of hosted services and of TRL's explicit prompts."""
-    if record.rejected is None:
-        raise BadRecordError("preference", "the record has no rejected answer")
-    place = len(record.messages) - 1
-    prompt, chosen = record.messages[:place], record.messages[place:]
-    parts = {"prompt": prompt, "chosen": chosen, "rejected": record.rejected}
-    return {name: [to_builtins(turn) for turn in turns] for name, turns in parts.items()}
-
-
-def _to_hosted_preference(record: Record) -> dict[str, Any]:
-    fields = _to_preference(record)
-    request = {"messages": fields["prompt"], "tools": [], "parallel_tool_calls": True}
-    return {"input": request, "preferred_output": fields["chosen"], "non_preferred_output": fields["rejected"]}
-
-
-def _parts(messages: list[Message]) -> tuple[dict[str, str], list[Message]]:
-    if messages[0].role == "system":
-        return {"system": messages[0].content}, messages[1:]
-    return {}, messages
-
-
-WRITERS: dict[str, Writer] = {
-    "alpaca": _to_alpaca,
-    "hosted_preference": _to_hosted_preference,
-    "jsonl": _to_jsonl,
-    "messages": _to_messages,
-    "preference": _to_preference,
-    "sharegpt": _to_sharegpt,
-}
+def _further(fields: dict[str, Any], given: str, wanted: str) -> dict[str, Any]:
+    """What a record has besides its content: ids, labels, sources. They go along as they are."""
+    own = _COMPARED if given in _COMPARING else {"label", "kto_tag", "desirable"} if given == "kto" else set()
+    further = {key: value for key, value in fields.items() if key.lower() not in _CONTENT | own}
+    clash = sorted(further.keys() & (_COMPARED if wanted in _COMPARING else {"label"} if wanted == "kto" else set()))
+    if clash:
+        raise BadRecordError("schema", f"field `{clash[0]}` means something else in {wanted}: rename it")
+    return further
 
 
 if __name__ == "__main__":

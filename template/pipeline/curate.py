@@ -19,6 +19,7 @@ from pipeline.curation.detect import detect
 from pipeline.curation.engine import WORK, Parts, compare_parts, read_parts
 from pipeline.curation.outputs import first_rejects, write_rejected, write_repaired, write_train
 from pipeline.curation.parts import frozen_part
+from pipeline.curation.preferences import MANY_ANSWERS
 from pipeline.curation.split import Split, draw, keep_frozen, leaks
 from pipeline.curation.store import Compared, Store, comparison_unit
 from pipeline.files import ProjectError, run_stage, write_json
@@ -32,7 +33,6 @@ EXAMPLES_SHOWN = 5
 # What makes a record unusable. Duplicates are superfluous, and what a policy leaves out is left out on purpose.
 FAULTS = ["json", "encoding", "schema", "roles", "empty", "too_short", "too_long", "special_tokens", "broken_text"]
 FAULTS += ["control_characters", "preference"]
-_MANY_ANSWERS = ("preference", "kto")  # formats where one prompt may have several answers
 
 
 def main() -> None:
@@ -80,11 +80,15 @@ def _store(parts: Parts, frozen: Frozen | None) -> Store:
 def _decide(store: Store, parts: Parts, frozen: Frozen | None, settings: CurateSettings) -> Curated:
     """Which records are distinct, which are the benchmark, and which may be trained on."""
     unit = comparison_unit(store)
-    compare_parts(store.folders, unit, settings.format in _MANY_ANSWERS)
+    compare_parts(store.folders, unit, settings.format in MANY_ANSWERS)
     compared = Compared(store, unit)
     long = unit == "word3"
     threshold = settings.near_duplicate_threshold_long if long else settings.near_duplicate_threshold
-    unique = deduplicate(store, compared, _priority(store, parts, frozen), threshold, settings.test_items)
+    priority = _priority(store, parts, frozen)
+    unique = deduplicate(store, compared, priority, threshold, settings.test_items)
+    for index in np.flatnonzero(unique.fates.by >= 0).tolist():
+        if priority[unique.fates.by[index]] == FEEDBACK:
+            store.inherit(int(unique.fates.by[index]), index)
     _refuse_bad_data(store, settings, int((unique.fates.reason == CONFLICT).sum()))
     _refuse_little_data(int((unique.fates.reason == 0).sum()), settings)
     split = _split(store, compared, unique, settings, frozen, threshold)

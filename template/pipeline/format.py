@@ -32,7 +32,7 @@ def main() -> None:
     left_out = []
     for split, source in SOURCES.items():
         records = read_jsonl(source)
-        refuse_tools(records, str(source))
+        refuse_untrainable(records, str(source))
         rows = [to_prompt_completion(record, system, passages) for record in records]
         lengths = [token_lengths(row, tokenizer) for row in rows]
         check_tokens(rows[:CHECKED], tokenizer)
@@ -57,16 +57,38 @@ def main() -> None:
     print(f"train: {train['rows']} rows, {shares}; the longest has {train['longest']}; {len(left_out)} are too long")
 
 
-def refuse_tools(records: Sequence[Record], source: str) -> None:
-    """Raise `ProjectError` if a record calls tools: this stage renders, and the benchmark scores, text alone."""
-    lines = [record["line"] for record in records if any("tool_calls" in turn for turn in record["messages"])]
-    if lines:
-        named = ", ".join(map(str, lines[:SHOWN]))
-        raise ProjectError(
-            f"{len(lines)} records call tools, which are curated but not trained on yet",
-            f"{source}, input line {named}",
-            "take these records out of the raw data",
-        )
+def refuse_untrainable(records: Sequence[Record], source: str) -> None:
+    """Raise `ProjectError` if a record is more than a question and an answer in text, which is all that is trained on.
+
+    Nothing of a record is left out of its training row in silence.
+    """
+    for what, found in (
+        ("call tools or list some", lambda record: record.get("tools") or _any_turn(record, "tool_calls")),
+        ("hold a thinking text beside an answer", lambda record: _any_turn(record, "thinking")),
+        ("compare or judge answers (preference or KTO data)", _judges),
+        ("have no user turn before the answer (plain text, or prompts alone)", lambda record: not _asks(record)),
+    ):
+        lines = [record["line"] for record in records if found(record)]
+        if lines:
+            named = ", ".join(map(str, lines[:SHOWN]))
+            raise ProjectError(
+                f"{len(lines)} records {what}, which is curated but not trained on yet",
+                f"{source}, input line {named}",
+                "take these records out of the raw data, or what they have too much out of these records",
+            )
+
+
+def _any_turn(record: Record, key: str) -> bool:
+    return any(key in turn for turn in record["messages"])
+
+
+def _judges(record: Record) -> bool:
+    return "rejected" in record or "desirable" in record
+
+
+def _asks(record: Record) -> bool:
+    roles = [turn["role"] for turn in record["messages"]]
+    return roles[-1] == "assistant" and "user" in roles[:-1]
 
 
 def to_prompt_completion(record: Record, system: str, passages: Passages | None = None) -> dict[str, list[Message]]:

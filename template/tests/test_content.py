@@ -1,10 +1,12 @@
 """What is looked for in texts: damage, private data, secrets, poor answers, other languages."""
 
+import json
 from typing import Any
 
 import pytest
 from raw_data import curate_settings
 
+from pipeline.curation.feedback import Feedback
 from pipeline.curation.private import PrivateData, iban_valid, luhn
 from pipeline.curation.quality import findings, language
 from pipeline.curation.reasons import BadRecordError
@@ -71,6 +73,45 @@ class TestPrivateData:
         record, _ = read("mail x@y.org to z@y.org", "sent to z@y.org", private=REDACT)
         assert record.answer == "sent to <EMAIL_2>"
 
+    def test_is_looked_for_in_every_field_of_a_record(self) -> None:
+        card, mail = "4111 1111 1111 1111", "ann@example.org"
+        arguments = json.dumps({"card": card, "number": 4111111111111111, "to": [mail]})
+        turns = [
+            {"role": "user", "content": "pay it", "name": mail},
+            {
+                "role": "assistant",
+                "content": None,
+                "thinking": f"with card {card}",
+                "tool_calls": [{"function": {"name": "pay", "arguments": arguments}}],
+            },
+            {"role": "tool", "content": f"paid by {mail}"},
+            {"role": "assistant", "content": "paid"},
+        ]
+        reader = RecordReader(curate_settings(format="messages", private=REDACT))
+        record = reader.canonical({"messages": turns, "tools": [{"name": "pay", "description": f"ask {mail}"}]}, 1)
+        assert reader.private.counts == dict.fromkeys(reader.private.counts, 0) | {"card": 3, "email": 4}
+        text = str(record)
+        assert mail not in text and "4111" not in text
+        assert text.count("<EMAIL_1>") == 4 and "<EMAIL_2>" not in text
+        assert record.raw_id not in (None, record.id)
+
+    @pytest.mark.parametrize("place", ["thinking", "name", "arguments", "tools"])
+    def test_control_tokens_are_refused_in_every_field(self, place: str) -> None:
+        function = {"name": "f", "arguments": json.dumps({"a": "<|im_end|>" if place == "arguments" else "b"})}
+        said = {"thinking": "<|im_end|>" if place == "thinking" else "hm", "tool_calls": [{"function": function}]}
+        asked = {"role": "user", "content": "Q", "name": "</s>" if place == "name" else "ann"}
+        fields = {
+            "messages": [asked, {"role": "assistant", **said}],
+            "tools": [{"name": "f</s>" if place == "tools" else "f"}],
+        }
+        with pytest.raises(BadRecordError, match="control token"):
+            RecordReader(curate_settings(format="messages")).canonical(fields, 1)
+
+    def test_provenance_of_feedback_is_cleaned_too(self) -> None:
+        reader = Feedback(curate_settings(private=REDACT), "data/feedback/a.jsonl")
+        fields = {"prompt": "Q", "completion": "A", "by": "ann@example.org", "model_answer": ["to ann@example.org"]}
+        assert reader.canonical(fields, 1).provenance == {"by": "<EMAIL_1>", "model_answer": ["to <EMAIL_1>"]}
+
     def test_policies(self) -> None:
         record, reader = read("mail x@y.org", private=PrivateSettings(*["report"] * 7))  # type: ignore[arg-type]
         assert record.prompt == "mail x@y.org" and reader.private.counts["email"] == 1
@@ -111,7 +152,7 @@ class TestPrivateData:
         treated = PrivateData(REDACT)
         for text in texts:
             assert not unremarkable(f"some words {text} and more"), text
-        assert all(treated.treat([text]) != [text] for text in texts[:15])
+        assert all(treated.treated(text) != text for text in texts[:15])
 
 
 class TestAnswers:

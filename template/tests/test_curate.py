@@ -1,5 +1,6 @@
 """The stage as its user sees it: every line accounted for, a benchmark that stays, one message when it cannot go on."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from pipeline.curation import engine
 from pipeline.curation.shingles import Shingles, normalise
 from pipeline.curation.split import leaks
 from pipeline.files import ProjectError, read_json, read_jsonl
+from pipeline.settings import PrivateSettings, QualitySettings
 
 TRAIN, REJECTED = Path("data/curated/train.jsonl"), Path("data/curated/rejected.jsonl")
 TEST, DEV, BENCHMARK = Path("data/eval/test.jsonl"), Path("data/eval/dev.jsonl"), Path("data/eval/benchmark.json")
@@ -57,6 +59,17 @@ class TestDuplicates:
         data = [*rows(100), {**distinct_row(7), "completion": "something else"}]
         run(data)
         assert reasons() == [(101, "conflicting_label")]
+
+    def test_a_pair_both_ways_round_is_a_contradiction(self) -> None:
+        data = [{"prompt": row["prompt"], "chosen": "a", "rejected": "b"} for row in rows(100)]
+        data += [{"prompt": row["prompt"], "chosen": "b", "rejected": "a"} for row in rows(5)]
+        data += [{"prompt": data[9]["prompt"], "chosen": "a", "rejected": "c"}]
+        assert run(data, format="preference")["rejected"] == {"conflicting_label": 5}
+
+    def test_an_answer_both_good_and_bad_is_a_contradiction(self) -> None:
+        data = [{**row, "label": True} for row in rows(100)]
+        data += [{**rows(1)[0], "label": False}, {**rows(2)[1], "completion": "other", "label": False}]
+        assert run(data, format="kto")["rejected"] == {"conflicting_label": 1}
 
     def test_a_near_duplicate_goes_only_if_its_answer_is_the_same(self) -> None:
         data = rows(100)
@@ -172,6 +185,25 @@ class TestFrozenBenchmark:
         run(rows(100), test_items=12, benchmark_version=2)
         assert len(prompts(TEST)) == 12
 
+    def test_does_not_leak_when_its_text_is_cleaned_otherwise(self) -> None:
+        data = rows(100)
+        for number, row in enumerate(data):
+            row["prompt"] = f"{row['prompt'][:12]} user{number}.{'x' * 20}@example.org"
+        report_all = curate_settings().private
+        run(data, private=report_all)
+        held = {int(row["line"]) for path in (TEST, DEV) for row in read_jsonl(path)}
+        assert "@example.org" in TEST.read_text()
+        report = run(data, private=PrivateSettings(*["redact"] * 7), near_duplicate_threshold=0.9)
+        assert report["rejected"]["benchmark_leak"] == 15
+        assert not held & {row["line"] for row in read_jsonl(TRAIN)}
+
+    def test_whose_record_is_lost_is_not_drawn_again(self) -> None:
+        run(rows(100))
+        BENCHMARK.unlink()
+        with pytest.raises(ProjectError, match="not the record of how they were drawn") as error:
+            run(rows(150)[50:])
+        assert "git checkout data/eval/benchmark.json" in str(error.value)
+
     def test_that_was_edited_is_refused(self) -> None:
         run(rows(100))
         TEST.write_bytes(TEST.read_bytes().replace(b"answer", b"Answer", 1))
@@ -274,6 +306,44 @@ class TestFeedback:
         assert report["rejected"] == {"superseded": 2}
         assert {row["source"] for row in read_jsonl(REJECTED)} == {"data/raw/requests.jsonl", "data/feedback/a.jsonl"}
 
+    def test_a_correction_stays_in_the_group_of_what_it_corrects(self) -> None:
+        data = [{**row, "doc": f"d{n // 4}", "kind": f"k{n % 4}"} for n, row in enumerate(rows(200))]
+        for n in range(0, 200, 4):  # one of each group; every other one only confirms the record
+            said = "corrected" if n % 8 else data[n]["completion"]
+            self.write(f"sub/{n:03}.jsonl", {"prompt": data[n]["prompt"], "completion": said})
+        report = run(data, group_key="doc", label_key="kind", test_items=20)
+        group = {row["prompt"]: (row["doc"], row["kind"]) for row in data}
+        found = [row for path in (TRAIN, DEV, TEST) for row in read_jsonl(path)]
+        assert sum(row.get("origin") is not None for row in found) > 40
+        assert all((row["group"], row["label"]) == group[row["messages"][0]["content"]] for row in found)
+        of = {path: {row["group"] for row in read_jsonl(path)} for path in (TRAIN, DEV, TEST)}
+        assert not of[TRAIN] & (of[TEST] | of[DEV]) and len(of[TEST]) == 5
+        assert report["labels"] == dict.fromkeys(["k0", "k1", "k2", "k3"], 50)
+
+    def test_hundreds_of_files_are_told_apart(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("os.cpu_count", lambda: 1)
+        monkeypatch.setattr("pipeline.curation.store.OPEN_FILES", 3)
+        for n in range(300):
+            self.write(f"{n:04}.jsonl", {"prompt": rows(400)[n]["prompt"], "completion": "corrected"})
+        assert run(rows(400))["rejected"] == {"superseded": 300}
+        assert {row["source"] for row in read_jsonl(REJECTED)} == {"data/raw/requests.jsonl"}
+        assert len({row.get("origin") for row in read_jsonl(TRAIN)}) > 256
+
+    def test_no_file_is_passed_over_in_silence(self) -> None:
+        lines = [{"prompt": row["prompt"], "completion": "corrected"} for row in rows(3)]
+        folder = Path("data/feedback")
+        self.write("sub/a.jsonl", lines[0])
+        (folder / "b.json").write_text(json.dumps(lines[1:2]))
+        (folder / "c.jsonl.gz").write_bytes(gzip.compress(json.dumps(lines[2]).encode()))
+        (folder / "README.md").write_text("About this folder.")
+        assert run(rows(100))["rejected"] == {"superseded": 3}
+        with pytest.raises(ProjectError, match="one right answer each"):
+            run([{"prompt": row["prompt"], "chosen": "a", "rejected": "b"} for row in rows(100)], format="preference")
+        (folder / "d.xlsx").write_bytes(b"PK")
+        with pytest.raises(ProjectError, match="of no known kind") as error:
+            run(rows(100))
+        assert "d.xlsx" in str(error.value)
+
     def test_a_frozen_item_is_not_replaced(self) -> None:
         run(rows(100))
         before = TEST.read_bytes()
@@ -345,6 +415,24 @@ class TestReports:
         assert "<script" not in page and "http://" not in page.replace("http://www.w3.org", "")
         assert "json" in page and "100 kept + 1 left out = 101 read" in page
         assert "email 1" in card
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            {"prompt": "list", "completion": "\n".join(["bob.private@example.org"] * 6)},
+            {"prompt": "ask", "completion": "As an AI assistant I ask b.o.b.private@example.org, not you"},
+            b'{"prompt":"x","bob.private@example.org":1,"bob.private@example.org":2}',
+            {"prompt": [{"role": "bob.private@example.org " + "x" * 9999, "content": "Q"}], "completion": "A"},
+        ],
+    )
+    def test_what_is_said_of_a_record_quotes_nothing_private(self, line: Any) -> None:
+        quality = QualitySettings("drop", "drop", "drop", "drop")
+        raw = line if isinstance(line, bytes) else json.dumps(line).encode()
+        run("".join(json.dumps(row) + "\n" for row in rows(100)).encode() + raw + b"\n", quality=quality)
+        (note,) = read_jsonl(REJECTED)
+        assert len(note["detail"]) <= 200 and "EMAIL" in note["detail"]
+        for path in (*Path("reports").iterdir(), REJECTED):
+            assert "private@" not in path.read_text() and "@example" not in path.read_text()
 
     def test_too_few_examples_are_refused_with_the_reason(self) -> None:
         with pytest.raises(ProjectError, match="100 good examples are too few") as error:

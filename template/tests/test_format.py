@@ -7,7 +7,14 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from pipeline.files import ProjectError
-from pipeline.format import check_tokens, packed, refuse_tools, refuse_truncation, to_prompt_completion, token_lengths
+from pipeline.format import (
+    check_tokens,
+    packed,
+    refuse_truncation,
+    refuse_untrainable,
+    to_prompt_completion,
+    token_lengths,
+)
 
 OPEN, END = chr(123) + chr(123), chr(125) + chr(125)  # no template braces in emitted Python
 LOOP, DONE = chr(123) + "%", "%" + chr(125)
@@ -63,10 +70,22 @@ def test_nothing_is_cut_unseen() -> None:
     assert "line 3 (20 tokens)" in str(error.value)
 
 
-def test_tool_calls_are_refused_by_name() -> None:
-    call = {"line": 9, "messages": [{"role": "assistant", "content": "", "tool_calls": [{}]}]}
-    with pytest.raises(ProjectError, match="1 records call tools") as error:
-        refuse_tools([RECORD, call], "data/curated/train.jsonl")
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        ({"messages": [{"role": "user"}, {"role": "assistant", "tool_calls": [{}]}]}, "call tools"),
+        ({"tools": '[{"name": "f"}]'}, "call tools or list some"),
+        ({"messages": [{"role": "user"}, {"role": "assistant", "thinking": "hm"}]}, "thinking text"),
+        ({"rejected": [{"role": "assistant", "content": "no"}]}, "compare or judge"),
+        ({"desirable": False}, "compare or judge"),
+        ({"messages": [{"role": "assistant", "content": "plain text"}]}, "no user turn"),
+        ({"messages": [{"role": "user", "content": "prompt alone"}]}, "no user turn"),
+    ],
+)
+def test_what_would_be_left_out_of_the_row_is_refused(more: dict[str, Any], what: str) -> None:
+    refuse_untrainable([RECORD], "data/curated/train.jsonl")
+    with pytest.raises(ProjectError, match=f"1 records .*{what}") as error:
+        refuse_untrainable([RECORD, RECORD | {"line": 9} | more], "data/curated/train.jsonl")
     assert "line 9" in str(error.value)
 
 

@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_data import curate_settings, rows
 
-from pipeline.convert import WRITERS, convert
+from pipeline.convert import convert
 from pipeline.curation import containers
 from pipeline.curation.containers import checked_path, container, read_items
 from pipeline.curation.detect import detect
 from pipeline.curation.messages import Message
 from pipeline.curation.reasons import BadRecordError
 from pipeline.curation.records import Record, RecordReader
+from pipeline.curation.writers import WRITERS
 from pipeline.files import ProjectError
 from pipeline.settings import AnomalySettings
 
@@ -110,8 +111,40 @@ class TestQuirks:
     def test_a_conversation_may_be_written_as_one_text(self, text: str) -> None:
         assert said(record({"text": text}, "text")) == [("user", "Q"), ("assistant", "A")]
 
-    def test_plain_text_is_one_text(self) -> None:
-        assert said(record({"text": "Once upon a time."}, "text")) == [("assistant", "Once upon a time.")]
+    @pytest.mark.parametrize("text", ["Once upon a time.", "Input: five apples\nResponse: a documented protocol"])
+    def test_plain_text_is_one_text(self, text: str) -> None:
+        assert said(record({"text": text}, "text")) == [("assistant", text)]
+
+    @pytest.mark.parametrize("answer", ["Use this:\nInput: 5\n\nResponse: 6", "one\nHuman: two", "a\n\nUser: b"])
+    def test_an_answer_may_hold_lines_that_look_like_turns(self, answer: str) -> None:
+        text = f"\n\nHuman: Q\n\nAssistant: {answer}"
+        assert said(record({"text": text}, "text")) == [("user", "Q"), ("assistant", answer)]
+
+    def test_an_instruction_with_input_is_one_request(self) -> None:
+        text = "### Instruction:\nAdd.\n\n### Input:\n1 2\n\n### Response:\n3"
+        assert said(record({"text": text}, "text")) == [("user", "Add.\n1 2"), ("assistant", "3")]
+
+    def test_keys_may_be_in_any_case(self) -> None:
+        turns = [{"From": "human", "Value": "Q"}, {"FROM": "gpt", "Value": "A"}]
+        assert said(record({"Conversations": turns}, "sharegpt")) == [("user", "Q"), ("assistant", "A")]
+        assert said(record({"Question": "Q", "ANSWER": "A"}, "jsonl")) == [("user", "Q"), ("assistant", "A")]
+
+    @pytest.mark.parametrize("part", [{"type": "output_text", "text": "A"}, {"type": "refusal", "refusal": "A"}])
+    def test_parts_of_an_answer(self, part: dict[str, str]) -> None:
+        answer = {"role": "assistant", "content": [part]}
+        assert said(record({"messages": [PAIR[0], answer]}, "messages"))[-1] == ("assistant", "A")
+
+    def test_a_system_prompt_is_never_lost(self) -> None:
+        expected = [("system", "S"), ("user", "Q"), ("assistant", "A")]
+        assert said(record({"prompt": "Q", "completion": "A", "system_prompt": "S"}, "jsonl")) == expected
+        assert said(record({"system": "S", "messages": PAIR}, "messages")) == expected
+        both = [{"role": "system", "content": "S"}, {"role": "developer", "content": "D"}, *PAIR]
+        assert said(record({"messages": both}, "messages")) == [("system", "S\n\nD"), *expected[1:]]
+
+    def test_a_context_is_never_lost(self) -> None:
+        fields = {"instruction": "Q", "context": "C", "response": "A"}
+        assert said(record(fields, "alpaca")) == [("user", "Q\nC"), ("assistant", "A")]
+        assert "`context` is not read" in reason({"question": "Q", "context": "C", "answer": "A"}, "jsonl")
 
 
 class TestAnomalies:
@@ -152,6 +185,8 @@ class TestPreferences:
     @pytest.mark.parametrize(
         "fields",
         [
+            {"prompt": "Q", "responses": ["bad", "good", "so so"], "ranks": [3, 1, 2]},
+            {"prompt": "Q", "responses": ["bad", "good"], "scores": [0.1, 0.9]},
             {"prompt": "Q", "chosen": "good", "rejected": "bad"},
             {
                 "chosen": [PAIR[0], {"role": "assistant", "content": "good"}],
@@ -187,7 +222,20 @@ class TestPreferences:
                 ],
             },
         ],
-        ids=["explicit", "implicit", "H4", "sharegpt", "alpaca", "HH", "hosted", "ms-swift", "exchange", "ranked"],
+        ids=[
+            "ranks",
+            "scores",
+            "explicit",
+            "implicit",
+            "H4",
+            "sharegpt",
+            "alpaca",
+            "HH",
+            "hosted",
+            "ms-swift",
+            "exchange",
+            "ranked",
+        ],
     )
     def test_every_shape_is_a_prompt_and_two_answers(self, fields: dict[str, Any]) -> None:
         found = record(fields, "preference")
@@ -208,6 +256,16 @@ class TestPreferences:
     def test_answers_to_different_prompts_are_refused(self) -> None:
         other = [{"role": "user", "content": "other"}, PAIR[1]]
         assert "same prompt" in reason({"chosen": PAIR, "rejected": other}, "preference")
+
+    def test_a_prompt_that_contradicts_the_answers_is_refused(self) -> None:
+        pair = {"chosen": PAIR, "rejected": [PAIR[0], {"role": "assistant", "content": "B"}]}
+        assert "`prompt` is not the prompt" in reason({"prompt": "OTHER", **pair}, "preference")
+        found = record({"prompt": [{"role": "system", "content": "S"}, PAIR[0]], **pair}, "preference")
+        assert said(found) == [("system", "S"), ("user", "Q"), ("assistant", "A")]
+
+    def test_the_rejected_answer_has_a_longest_length_too(self) -> None:
+        fields = {"prompt": "Q", "chosen": "good", "rejected": "bad " * 999}
+        assert reason(fields, "preference").startswith("too_long")
 
     def test_kto_and_prompts_alone(self) -> None:
         found = record({"prompt": "Q", "completion": "A", "label": False}, "kto")
@@ -341,6 +399,24 @@ class TestContainers:
         assert [type(payload) for _, _, payload in items] == [dict, BadRecordError, BadRecordError, dict]
         assert [line for line, _, _ in items] == [2, 3, 4, 5]
 
+    @pytest.mark.parametrize("tail", ["", '"quoted, and well",yes\n', 'x,""\n', '",",",",x\n'])
+    def test_a_quotation_mark_that_is_never_closed_costs_its_own_line_only(self, tail: str) -> None:
+        lines = [f"ask {n},say {n}\n" for n in range(2000)]
+        lines[1000] = '"' + lines[1000]
+        Path("t.csv").write_text("prompt,completion\n" + "".join(lines) + tail)
+        items = list(read_items(Path("t.csv"), "csv"))
+        good = [line for line, _, payload in items if isinstance(payload, dict)]
+        assert len(items) == 2000 + bool(tail)
+        assert good[:1999] == [*range(2, 1002), *range(1003, 2002)]
+        data = Path("t.csv").read_bytes()
+        assert all(data[offset or 0 :].startswith(lines[line - 2].encode()) for line, offset, _ in items[:2000])
+
+    def test_a_line_of_a_table_that_is_too_long_is_one_reject(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(containers, "MAX_LINE_BYTES", 100)
+        Path("t.csv").write_text(f"prompt,completion\na,b\n{'x' * 1000},y\nc,d\n")
+        items = list(read_items(Path("t.csv"), "csv"))
+        assert [(line, type(payload)) for line, _, payload in items] == [(2, dict), (3, BadRecordError), (4, dict)]
+
 
 class TestDetection:
     @pytest.mark.parametrize("name", ["alpaca", "jsonl", "messages", "sharegpt"])
@@ -381,6 +457,58 @@ def test_files_are_converted_both_ways_and_what_does_not_fit_is_an_error() -> No
     with pytest.raises(ProjectError, match="4 turns"):
         convert(Path("long.jsonl"), Path("no.jsonl"), "messages", "jsonl", curate_settings())
     assert not Path("no.jsonl").exists()
+
+
+CHAT: dict[str, Any] = {
+    "messages": [
+        {"role": "user", "content": "Q 4111 1111 1111 1111", "name": "ann"},
+        {"role": "assistant", "content": "", "thinking": "hm", "tool_calls": [{"id": "1", **CALL}], "weight": 0},
+        {"role": "tool", "content": "ok", "tool_call_id": "1"},
+        {"role": "assistant", "content": "A cafÃ©", "thinking": "so", "weight": 1},
+    ],
+    "tools": [{"name": "light"}],
+    "id": "r7",
+    "label": "x",
+}
+
+
+def converted(fields: dict[str, Any], given: str, *steps: str) -> dict[str, Any]:
+    Path("0.jsonl").write_text(json.dumps(fields) + "\n")
+    for number, step in enumerate(steps):
+        convert(Path(f"{number}.jsonl"), Path(f"{number + 1}.jsonl"), given, step, curate_settings())
+        given = {"hosted_preference": "preference"}.get(step, step)
+    found: dict[str, Any] = json.loads(Path(f"{len(steps)}.jsonl").read_text())
+    return found
+
+
+def test_conversion_changes_nothing_and_loses_nothing() -> None:
+    assert converted(CHAT, "messages", "messages") == CHAT
+    assert converted(CHAT, "messages", "sharegpt", "messages") == CHAT
+    tools = {"prompt": "Q", "completion": "A", "tools": [{"name": "f"}], "id": 7}
+    assert converted(tools, "jsonl", "alpaca", "sharegpt", "messages", "jsonl") == tools
+    kto = {"prompt": PAIR[:1], "completion": PAIR[1:], "label": False, "id": "k"}
+    assert converted(kto, "kto", "kto") == kto
+    pair = {"prompt": PAIR[:1], "chosen": [PAIR[1], *PAIR], "rejected": [{"role": "assistant", "content": "B"}]}
+    pair |= {"score_chosen": 2, "score_rejected": 1, "tools": [{"name": "f"}]}
+    assert converted(pair, "preference", "preference") == pair
+    assert converted(pair, "preference", "hosted_preference", "preference") == pair
+
+
+@pytest.mark.parametrize(
+    ("fields", "given", "wanted", "lost"),
+    [
+        (CHAT, "messages", "alpaca", "`name`, `thinking`"),
+        ({"prompt": "Q", "completion": "bad", "label": False}, "kto", "messages", "`desirable`"),
+        ({"prompt": "Q", "chosen": "a", "rejected": "b"}, "preference", "messages", "`rejected`"),
+        ({"prompt": "Q", "completion": "A"}, "jsonl", "kto", "whether its answer is a good one"),
+        ({"prompt": "Q", "completion": "A", "label": "x", "rejected": 1}, "jsonl", "preference", "`rejected`"),
+    ],
+)
+def test_what_the_other_format_cannot_say_is_an_error(
+    fields: dict[str, Any], given: str, wanted: str, lost: str
+) -> None:
+    with pytest.raises(ProjectError, match=lost):
+        converted(fields, given, wanted)
 
 
 def test_preferences_go_to_the_hosted_form_and_back() -> None:

@@ -37,6 +37,9 @@ def read_frozen(version: int) -> Frozen | None:
     Raises:
         ProjectError: its files are missing, or are not the ones that were drawn.
     """
+    if not BENCHMARK.exists() and TEST.exists():
+        mend = f"git checkout {BENCHMARK}; or delete {TEST} and {DEV} to draw a new benchmark"
+        raise ProjectError("there are benchmark items, but not the record of how they were drawn", str(BENCHMARK), mend)
     drawn = _drawn(version)
     if drawn is None or drawn["smoke"]:
         return None

@@ -17,13 +17,14 @@ from typing import Any
 from pipeline.curation import feedback
 from pipeline.curation.containers import checked_path, container
 from pipeline.curation.parts import Piece, build_part, finished, key_of, pieces_of
+from pipeline.curation.preferences import MANY_ANSWERS
 from pipeline.curation.store import compare_part
 from pipeline.files import ProjectError
 from pipeline.settings import CurateSettings
 
 WORK = Path("data/.curating")
 PIECE_BYTES = 8 << 20
-VERSION = 1  # of the record stage: parts of another version are not taken over
+VERSION = 2  # of the record stage: parts of another version are not taken over
 _QUIET_SECONDS = 2  # after that, say how far it is
 
 
@@ -47,7 +48,11 @@ def read_parts(settings: CurateSettings, work: Path = WORK) -> Parts:
     """
     pieces: list[Piece] = []
     hashes = {}
-    for path, is_feedback in [(Path(settings.path), False), *((path, True) for path in feedback.files())]:
+    corrections = feedback.files()
+    if corrections and settings.format in MANY_ANSWERS:
+        what = f"feedback holds one right answer each, and the data are in the format `{settings.format}`"
+        raise ProjectError(what, str(corrections[0]), f"add it to {settings.path} in that format, and move it away")
+    for path, is_feedback in [(Path(settings.path), False), *((path, True) for path in corrections)]:
         checked_path(path, Path.cwd())
         form = container(path)
         cut, hashes[str(path)] = pieces_of(path, form, PIECE_BYTES, feedback=is_feedback)

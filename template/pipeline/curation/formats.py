@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from pipeline.curation.anomalies import Anomalies
 from pipeline.curation.messages import Message, one_key, text_of, turns
@@ -16,6 +16,7 @@ from pipeline.curation.reasons import BadRecordError, kind
 
 PROMPT_KEYS = ("prompt", "input", "question", "query", "instruction")
 COMPLETION_KEYS = ("completion", "output", "answer", "response")
+SYSTEM_KEYS = ("system", "system_prompt")
 CONVERSATION_KEYS = ("conversations", "conversation", "items", "dialog", "dialogue")
 
 
@@ -27,6 +28,7 @@ class Example(Struct):
     desirable: bool | None = None  # KTO: whether the answer is a good one
     scores: tuple[float, float] | None = None  # preference: of the chosen and of the rejected answer, if the data say
     tools: str | None = None  # what the assistant may call: a JSON string, as no two tools have the same fields
+    answer_turns: int = 1  # preference: how many of the last messages are the chosen answer
 
 
 Reader: TypeAlias = Callable[[dict[str, Any], Anomalies], Example]
@@ -47,7 +49,8 @@ def from_prompt(fields: dict[str, Any], key: str, role: str, anomalies: Anomalie
 
 def system_turn(fields: dict[str, Any], anomalies: Anomalies) -> list[Message]:
     """The record's own system prompt, if there is one."""
-    text = text_field(fields, "system", anomalies)
+    present = [key for key in SYSTEM_KEYS if key in fields]
+    text = text_field(fields, one_key(fields, SYSTEM_KEYS), anomalies) if present else ""
     return [Message("system", text)] if text.strip() else []
 
 
@@ -71,6 +74,9 @@ def _from_jsonl(fields: dict[str, Any], anomalies: Anomalies) -> Example:
     if fields.get("instruction") is not None and fields.get("input") is not None:
         what = "fields `instruction` and `input` together are the alpaca format (curate.format)"
         raise BadRecordError("schema", what)
+    if isinstance(fields.get("context"), str) and fields["context"].strip():
+        what = "field `context` is not read here: put it into the prompt, or use alpaca with `instruction`"
+        raise BadRecordError("schema", what)
     asked = from_prompt(fields, one_key(fields, PROMPT_KEYS), "user", anomalies)
     answer = from_prompt(fields, one_key(fields, COMPLETION_KEYS), "assistant", anomalies)
     return Example(system_turn(fields, anomalies) + asked + answer, tools=tools_of(fields))
@@ -90,12 +96,13 @@ def _from_alpaca(fields: dict[str, Any], anomalies: Anomalies) -> Example:
             raise BadRecordError("schema", "`history` is not a list of pairs of texts")
         messages += [Message("user", turn[0]), Message("assistant", turn[1])]
     asked = alpaca_request(fields, anomalies)
-    return Example([*messages, Message("user", asked), Message("assistant", answer)])
+    return Example([*messages, Message("user", asked), Message("assistant", answer)], tools=tools_of(fields))
 
 
 def alpaca_request(fields: dict[str, Any], anomalies: Anomalies) -> str:
-    """Instruction and input, joined as LLaMA-Factory joins them."""
-    parts = [text_field(fields, key, anomalies) for key in ("instruction", "input")]
+    """Instruction and input (Dolly calls it context), joined as LLaMA-Factory joins them."""
+    key = one_key(fields, ("input", "context")) if "context" in fields else "input"
+    parts = [text_field(fields, key, anomalies) for key in ("instruction", key)]
     return "\n".join(part for part in parts if part)
 
 
@@ -111,12 +118,20 @@ def _from_messages(fields: dict[str, Any], anomalies: Anomalies) -> Example:
     if "messages" not in fields:
         raise BadRecordError("schema", "no field `messages`")
     tools = tools_of(fields) if "tools" in fields or "functions" in fields else None
-    return Example(turns(fields["messages"], "messages", anomalies), tools=tools)
+    system = system_turn(fields, anomalies) if "system" in fields or "system_prompt" in fields else []
+    return Example(system + turns(fields["messages"], "messages", anomalies), tools=tools)
 
 
-_SPEAKER = re.compile(r"(?:^|\n)\s*(?:###\s*)?(Human|User|Assistant|System|Instruction|Response|Input):[ \t]*\n?")
 _CHATML = re.compile(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>\s*", re.DOTALL)
 _SPEAKERS = {"Human": "user", "User": "user", "Instruction": "user", "Input": "user", "System": "system"}
+# How a conversation in one text begins, and where its turns begin. An answer may well hold a line "Input: 5".
+_WRITTEN = [
+    (re.compile(r"\s*###\s*Instruction:"), re.compile(r"\s*###\s*(Instruction|Input|Response):[ \t]*\n?")),
+    (re.compile(r"\s*###\s*(?:System|Human):"), re.compile(r"\s*###\s*(System|Human|Assistant):[ \t]*\n?")),
+    (re.compile(r"\s*###\s*User:"), re.compile(r"\s*###\s*(User|Assistant):[ \t]*\n?")),
+    (re.compile(r"\s*Human:"), re.compile(r"(?:^\s*|\n[ \t]*\n\s*)(Human|Assistant):[ \t]*\n?")),
+    (re.compile(r"\s*User:"), re.compile(r"(?:^\s*|\n[ \t]*\n\s*)(User|Assistant):[ \t]*\n?")),
+]
 
 
 def dialogue(text: str) -> list[Message]:
@@ -127,11 +142,17 @@ def dialogue(text: str) -> list[Message]:
             for role, said in _CHATML.findall(text)
             if role in ("system", "user", "assistant")
         ]
-    parts = _SPEAKER.split(text)
-    if len(parts) < 5 or parts[0].strip():
+    border = next((border for beginning, border in _WRITTEN if beginning.match(text)), None)
+    parts = border.split(text) if border else []
+    if len(parts) < 5:
         return []
-    pairs = zip(parts[1::2], parts[2::2], strict=True)
-    return [Message(_SPEAKERS.get(speaker, "assistant"), said.strip()) for speaker, said in pairs]
+    found: list[Message] = []
+    for speaker, said in zip(parts[1::2], parts[2::2], strict=True):
+        if speaker == "Input" and found:  # part of the instruction
+            found[-1] = structs.replace(found[-1], content=f"{found[-1].content}\n{said.strip()}".strip())
+        else:
+            found.append(Message(_SPEAKERS.get(speaker, "assistant"), said.strip()))
+    return found
 
 
 def _from_text(fields: dict[str, Any], anomalies: Anomalies) -> Example:

@@ -47,6 +47,9 @@ class Message(Struct, frozen=True, omit_defaults=True):
     weight: int | None = None  # 0: this assistant turn is context and not trained on
 
 
+_TEXT_PARTS = ("text", "input_text", "output_text", "refusal")
+
+
 def text_of(value: Any, key: str, anomalies: Anomalies) -> str:
     """Text as it is; null is nothing; a list of text parts is joined; anything else is an anomaly or an error."""
     if type(value) is str:
@@ -61,7 +64,8 @@ def text_of(value: Any, key: str, anomalies: Anomalies) -> str:
 
 
 def _part(part: Any, key: str) -> str:
-    text = part.get("text") if isinstance(part, dict) and part.get("type", "text") in ("text", "input_text") else None
+    form = part.get("type", "text") if isinstance(part, dict) else None
+    text = part.get("refusal" if form == "refusal" else "text") if form in _TEXT_PARTS else None
     if not isinstance(text, str):
         raise BadRecordError("schema", f"field `{key}` has a part that is not text")
     return text
@@ -103,6 +107,7 @@ def turn_message(turn: Any, key: str, anomalies: Anomalies) -> Message:
 
 
 def _message(turn: dict[str, Any], anomalies: Anomalies) -> Message:
+    turn = lower_keys(turn)
     spoken = turn[one_key(turn, ROLE_KEYS)]
     role = ROLES.get(spoken.strip().lower()) if isinstance(spoken, str) else None
     if role is None:
@@ -130,6 +135,14 @@ def _message(turn: dict[str, Any], anomalies: Anomalies) -> Message:
         tool_call_id=_optional(turn, "tool_call_id"),
         weight=_weight(turn, role),
     )
+
+
+def lower_keys(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields with their names in lower case, unless two names would become one."""
+    if "".join(fields).islower():
+        return fields
+    lower = {key.strip().lower(): value for key, value in fields.items()}
+    return lower if len(lower) == len(fields) else fields
 
 
 def _optional(turn: dict[str, Any], key: str) -> str | None:
@@ -206,6 +219,9 @@ def in_order(messages: list[Message], anomalies: Anomalies) -> list[Message]:
     """
     system = [turn for turn in messages if turn.role == "system" and turn.content.strip()]
     turns = [turn for turn in messages if turn.role != "system"]
+    if len(system) > 1 and all(turn.role == "system" for turn in messages[: len(system)]):  # system, then developer
+        system = [structs.replace(system[0], content="\n\n".join(turn.content for turn in system))]
+        messages = system + turns
     if (system and messages[0].role != "system") or len(system) > 1 or (system and messages[0] is not system[0]):
         place = next((place for place, turn in enumerate(messages, 1) if turn.role == "system" and place > 1), 1)
         if not anomalies.repair("system_not_first", f"turn {place}: a system turn that is not the first one"):

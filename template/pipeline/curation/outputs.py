@@ -48,7 +48,7 @@ def _unreadable(store: Store) -> Iterator[tuple[tuple[int, int], bytes]]:
         with (folder / "rejected.jsonl").open("rb") as file:
             for line in file:
                 note = decoder.decode(line)
-                yield (store.sources.index(note.source), note.line), line.rstrip(b"\n")
+                yield (store.numbers[note.source], note.line), line.rstrip(b"\n")
 
 
 def _superfluous(store: Store, fates: Fates | None, details: dict[int, str]) -> Iterator[tuple[tuple[int, int], bytes]]:

@@ -14,18 +14,21 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from pipeline.curation.anomalies import Repair
 from pipeline.curation.containers import Item, json_lines, read_items
 from pipeline.curation.feedback import Feedback
+from pipeline.curation.private import hidden
 from pipeline.curation.reasons import BadRecordError
 from pipeline.curation.records import Record, RecordReader, Rejected
 from pipeline.files import read_json, write_json
 from pipeline.settings import CurateSettings
 
-# One value a record. `offset` is the place in the part's records.jsonl; a group or id is the first 8 bytes of its hash.
-_COLUMNS = {"offset": "Q", "line": "Q", "byte": "q", "id": "Q", "group": "Q", "label": "i", "words": "I"}
+# One value a record, `raw` its id before any repair or redaction. `offset` is the place in the part's records.jsonl; a
+# group or an id is the first 8 bytes of its hash.
+_COLUMNS = {"offset": "Q", "line": "Q", "byte": "q", "id": "Q", "group": "Q", "label": "i", "words": "I", "raw": "Q"}
+_LONGEST_DETAIL = 200  # characters
 
 
 class Piece(Struct, frozen=True):
@@ -82,14 +85,16 @@ class _Part:
         columns["group"].append(0 if record.group is None else hash64(record.group))
         columns["label"].append(-1 if label is None else self.labels.setdefault(label, len(self.labels)))
         columns["words"].append(record.prompt.count(" ") + 1)
+        columns["raw"].append(int(record.raw_id or record.id, 16))
 
     def reject(self, note: Rejected) -> None:
+        note = structs.replace(note, detail=hidden(note.detail, _LONGEST_DETAIL))
         self.rejected.write(self.encode(note) + b"\n")
         self.reasons[note.reason] += 1
 
     def note_repairs(self, source: str, line: int, mended: list[tuple[str, str]]) -> None:
         for anomaly, detail in mended:
-            self.repaired.write(self.encode(Repair(source, line, anomaly, detail)) + b"\n")
+            self.repaired.write(self.encode(Repair(source, line, anomaly, hidden(detail, _LONGEST_DETAIL))) + b"\n")
             self.repairs[anomaly] += 1
 
     def finish(self, read: int, reader: RecordReader | None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from pipeline.curation.formats import (
 from pipeline.curation.messages import Message, one_key, text_of, turn_message, turns
 from pipeline.curation.reasons import BadRecordError, kind
 
+MANY_ANSWERS = ("preference", "kto")  # formats where one prompt may have several answers
 CHOSEN_KEYS = ("chosen", "preferred_output", "response_j")
 REJECTED_KEYS = ("rejected", "non_preferred_output", "rejected_response", "response_k")
 _SCORE_KEYS = (
@@ -32,6 +33,8 @@ def _from_preference(fields: dict[str, Any], anomalies: Anomalies) -> Example:
     """A chosen and a rejected answer to one prompt, which may stand apart or at the beginning of both."""
     if isinstance(fields.get("completions"), list):
         return _from_ranking(fields, anomalies)
+    if isinstance(fields.get("responses"), list):
+        return _best_and_worst(fields, _numbered(fields, anomalies), anomalies)
     if "rejected_response" in fields and "messages" in fields:
         whole = turns(fields["messages"], "messages", anomalies)
         lost = [Message("assistant", text_of(fields["rejected_response"], "rejected_response", anomalies))]
@@ -41,8 +44,9 @@ def _from_preference(fields: dict[str, Any], anomalies: Anomalies) -> Example:
     if not chosen or not rejected:
         raise BadRecordError("preference", "chosen or rejected is empty")
     shared = _common(chosen, rejected)
-    if shared:  # the prompt is implicit; a `prompt` beside it only repeats it
-        return _compared(chosen[:shared], chosen[shared:], rejected[shared:], fields)
+    if shared:  # the prompt is implicit
+        prompt = _agreed(chosen[:shared], fields, anomalies)
+        return _compared(prompt, chosen[shared:], rejected[shared:], fields)
     if "user" in (chosen[0].role, rejected[0].role):
         raise BadRecordError("preference", "chosen and rejected do not answer the same prompt")
     return _compared(_prompt(fields, anomalies), chosen, rejected, fields)
@@ -62,7 +66,28 @@ def _compared(prompt: list[Message], chosen: list[Message], rejected: list[Messa
         raise BadRecordError("preference", f"the chosen answer scores {scores[0]}, the rejected one {scores[1]}")
     if scores and scores[0] == scores[1]:
         raise BadRecordError("preference", f"a tie: both answers score {scores[0]}")
-    return Example(prompt + chosen, rejected=rejected, scores=scores, tools=tools_of(fields))
+    tools = tools_of(fields) or (tools_of(fields["input"]) if isinstance(fields.get("input"), dict) else None)
+    return Example(prompt + chosen, rejected=rejected, scores=scores, tools=tools, answer_turns=len(chosen))
+
+
+def _agreed(implicit: list[Message], fields: dict[str, Any], anomalies: Anomalies) -> list[Message]:
+    """The prompt that both answers begin with; a `prompt` beside it may repeat it, or its first or last question.
+
+    Raises:
+        BadRecordError: it says something else, so one of the two is not what was answered.
+    """
+    system = system_turn(fields, anomalies)
+    key = next((key for key in PROMPT_KEYS if fields.get(key)), None)
+    if key is not None and not isinstance(fields[key], dict):
+        explicit = from_prompt(fields, key, "user", anomalies)
+        if len(explicit) == 1:
+            explicit = dialogue(explicit[0].content) or explicit
+        system = system or [turn for turn in explicit if turn.role == "system"]
+        said = [turn.content.strip() for turn in explicit if turn.role != "system" and turn.content.strip()]
+        asked = [turn.content.strip() for turn in implicit if turn.role != "system"]
+        if said not in (asked, asked[:1], asked[-1:]):
+            raise BadRecordError("preference", f"`{key}` is not the prompt that chosen and rejected answer")
+    return implicit if implicit[0].role == "system" else system + implicit
 
 
 def _scores(fields: dict[str, Any]) -> tuple[float, float] | None:
@@ -110,12 +135,28 @@ def _common(chosen: list[Message], rejected: list[Message]) -> int:
 
 def _from_ranking(fields: dict[str, Any], anomalies: Anomalies) -> Example:
     """UltraFeedback: several scored answers; the best is chosen and the worst rejected."""
-    scored = []
+    scored: list[tuple[float, str]] = []
     for answer in fields["completions"]:
         score = answer.get("overall_score", answer.get("score")) if isinstance(answer, dict) else None
         if not isinstance(score, int | float) or isinstance(score, bool):
             raise BadRecordError("schema", "an answer in `completions` has no number in `overall_score`")
         scored.append((float(score), text_of(answer.get("response"), "response", anomalies)))
+    return _best_and_worst(fields, scored, anomalies)
+
+
+def _numbered(fields: dict[str, Any], anomalies: Anomalies) -> list[tuple[float, str]]:
+    """``responses`` with their ``scores``, or with their ``ranks``, of which 1 is the best."""
+    key = one_key(fields, ("scores", "ranks"))
+    numbers, texts = fields[key], [text_of(text, "responses", anomalies) for text in fields["responses"]]
+    if not isinstance(numbers, list) or len(numbers) != len(texts):
+        raise BadRecordError("schema", f"`{key}` is not one number for each of `responses`")
+    if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
+        raise BadRecordError("schema", f"`{key}` is not a list of numbers")
+    sign = -1.0 if key == "ranks" else 1.0
+    return [(sign * number, text) for number, text in zip(numbers, texts, strict=True)]
+
+
+def _best_and_worst(fields: dict[str, Any], scored: list[tuple[float, str]], anomalies: Anomalies) -> Example:
     if len(scored) < 2:
         raise BadRecordError("preference", f"{len(scored)} answers: at least two are needed to compare them")
     best, worst = max(scored, key=lambda pair: pair[0]), min(scored, key=lambda pair: pair[0])

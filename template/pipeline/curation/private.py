@@ -13,6 +13,8 @@ from typing import TypeAlias
 from pipeline.curation.reasons import BadRecordError
 from pipeline.settings import PrivateSettings
 
+_LOOKED_BEYOND = 200  # characters: what is private may begin before a cut and end after it
+
 Check: TypeAlias = Callable[[str], bool]
 
 
@@ -95,17 +97,14 @@ class PrivateData:
     def __init__(self, settings: PrivateSettings) -> None:
         self.actions = {kind: getattr(settings, kind) for kind, _, _ in _KINDS}
         self.counts = dict.fromkeys(self.actions, 0)
+        self.known: dict[tuple[str, str], str] = {}  # the placeholders of the record at hand
 
-    def treat(self, texts: list[str]) -> list[str]:
-        """The texts of one record, redacted where it was asked for.
+    def treated(self, text: str) -> str:
+        """A text of the record at hand, redacted where it was asked for.
 
         Raises:
             BadRecordError: a kind is found whose records are to be dropped.
         """
-        known: dict[tuple[str, str], str] = {}
-        return [self._treated(text, known) for text in texts]
-
-    def _treated(self, text: str, known: dict[tuple[str, str], str]) -> str:
         for kind, pattern, confirmed in _KINDS:
             action = self.actions[kind]
 
@@ -119,7 +118,7 @@ class PrivateData:
                 if action == "drop":
                     what = "secret" if kind == "secret" else "private"
                     raise BadRecordError(what, f"column {match.start() + 1} of a text: {kind}")
-                return found if action == "report" else _placeholder(kind, action, found, known)
+                return found if action == "report" else _placeholder(kind, action, found, self.known)
 
             text = pattern.sub(replace, text)
         return text
@@ -131,3 +130,9 @@ def _placeholder(kind: str, action: str, value: str, known: dict[tuple[str, str]
         mark = hashlib.sha256(value.encode()).hexdigest()[:8] if action == "hash" else str(number)
         known[kind, value] = f"<{kind.upper()}_{mark}>"
     return known[kind, value]
+
+
+def hidden(text: str, limit: int) -> str:
+    """At most ``limit`` characters of a text with nothing private in them, whatever the settings say of the data."""
+    redacting = PrivateData(PrivateSettings(*["redact"] * len(_KINDS)))  # type: ignore[arg-type]
+    return redacting.treated(text[: limit + _LOOKED_BEYOND])[:limit]

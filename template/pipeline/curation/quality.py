@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 
+from pipeline.curation.private import hidden
 from pipeline.curation.shingles import normalise
 
 _REFUSALS = re.compile(
@@ -26,7 +27,7 @@ def findings(prompt: str, answer: str) -> list[tuple[str, str]]:
     found = []
     start = answer[:200].lstrip()
     if start[:1].lower() in _REFUSAL_STARTS and _REFUSALS.match(start):
-        found.append(("refusal", f"the answer begins {start[:40]!r}"))
+        found.append(("refusal", f"the answer begins {hidden(answer.lstrip(), 40)!r}"))
     alike = len(answer) > _JUDGED_CHARACTERS and answer[:8].casefold() == prompt[:8].casefold()
     if alike and normalise(answer) == normalise(prompt):
         found.append(("echo", "the answer is the prompt"))
@@ -43,7 +44,7 @@ def _cut(answer: str) -> str:
         return "a code block is not closed"
     end = answer.rstrip()[-24:]
     if end.endswith((",", "-")) or end.rpartition(" ")[2].casefold() in _LAST_WORDS:
-        return f"the answer ends with {end[-12:]!r}"
+        return f"the answer ends with {end.split()[-1][-12:]!r}"
     return ""
 
 
@@ -52,7 +53,7 @@ def _repeated(answer: str) -> str:
     if len(lines) < _REPEATED_LINES:
         return ""
     line, count = Counter(lines).most_common(1)[0]
-    return f"{count} of {len(lines)} lines are {line[:40]!r}" if count * 2 > len(lines) and count > 2 else ""
+    return f"{count} of {len(lines)} lines are {hidden(line, 40)!r}" if count * 2 > len(lines) and count > 2 else ""
 
 
 def language(text: str) -> str | None:

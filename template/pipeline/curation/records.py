@@ -8,15 +8,14 @@ from typing import Any
 from msgspec import Struct, structs
 
 from pipeline.curation.anomalies import Anomalies
+from pipeline.curation.clean import Cleaner
 from pipeline.curation.formats import SUPERVISED, Example
-from pipeline.curation.messages import Message, in_order
+from pipeline.curation.messages import Message, in_order, lower_keys
 from pipeline.curation.preferences import PREFERENCE
 from pipeline.curation.private import PrivateData
 from pipeline.curation.quality import findings, language
 from pipeline.curation.reasons import BadRecordError, kind
-from pipeline.curation.skim import unremarkable
 from pipeline.curation.strict_json import parse_object
-from pipeline.curation.text import mended
 from pipeline.settings import CurateSettings
 
 FORMATS = SUPERVISED | PREFERENCE
@@ -34,9 +33,11 @@ class Record(Struct, frozen=True, omit_defaults=True):
     line: int  # of the source file, from 1
     tools: str | None = None  # JSON
     rejected: list[Message] | None = None  # preference data: the answer that lost
+    answer_turns: int = 1  # preference data: how many of the last messages are the chosen answer
     desirable: bool | None = None  # KTO data
     origin: str | None = None  # the file, if it is not the main one
     provenance: dict[str, Any] | None = None  # feedback: who corrected it, when, and what the model had said
+    raw_id: str | None = None  # the id before repair and redaction, if they changed anything
 
     @property
     def answer(self) -> str:
@@ -75,6 +76,7 @@ class RecordReader:
         self.reader = FORMATS[settings.format]
         self.anomalies = Anomalies(settings.anomalies)
         self.private = PrivateData(settings.private)
+        self.cleaner = Cleaner(self.anomalies, self.private)
         self.dropped_findings = {code for code, policy in structs.asdict(settings.quality).items() if policy == "drop"}
         self.findings: Counter[str] = Counter()
         self.languages: Counter[str] = Counter()
@@ -98,22 +100,29 @@ class RecordReader:
     def canonical(self, fields: dict[str, Any], line: int) -> Record:
         """The record in canonical form. Raises `BadRecordError` if it cannot be trained on."""
         settings = self.settings
-        example = self.reader(fields, self.anomalies)
-        messages = self._checked(example)
-        self._lengths(messages)
-        messages = self._clean(messages)
-        if example.rejected:
-            example.rejected = self._clean(example.rejected)
+        example = self.reader(lower_keys(fields), self.anomalies)
+        checked, lost = self._checked(example), example.rejected
+        self._lengths(checked, lost or [])
+        self.cleaner.begin()
+        messages = self.cleaner.messages(checked)
+        example.rejected = self.cleaner.messages(lost) if lost else lost
+        example.tools = self.cleaner.json(example.tools) if example.tools else None
         self._judge(messages)
+        own = identity(messages, example)
+        before = own
+        if messages is not example.messages or example.rejected is not lost:
+            before = identity(example.messages, structs.replace(example, rejected=lost))
         return Record(
-            identity(messages, example),
+            own,
             messages,
             _tag(fields, settings.group_key, "group_key"),
             _tag(fields, settings.label_key, "label_key"),
             line,
             example.tools,
             example.rejected,
-            example.desirable,
+            desirable=example.desirable,
+            answer_turns=example.answer_turns,
+            raw_id=before if before != own else None,
         )
 
     def _checked(self, example: Example) -> list[Message]:
@@ -129,10 +138,11 @@ class RecordReader:
             return in_order([*messages, marker], self.anomalies)[:-1]
         return in_order(messages, self.anomalies)
 
-    def _lengths(self, messages: list[Message]) -> None:
+    def _lengths(self, messages: list[Message], lost: list[Message]) -> None:
         length = 0
         for turn in messages:
             length += len(turn.content)
+        length = max(length, sum([len(turn.content) for turn in lost]))
         if length > self.settings.max_chars:
             raise BadRecordError("too_long", f"{length} characters of at most {self.settings.max_chars}")
         last = messages[-1]
@@ -144,22 +154,6 @@ class RecordReader:
                 raise BadRecordError(
                     "too_short", f"the answer has {answer} characters of {self.settings.min_answer_chars}"
                 )
-
-    def _clean(self, messages: list[Message]) -> list[Message]:
-        """The same turns with repaired texts and without private data; untouched ones are the same objects."""
-        before = [turn.content for turn in messages]
-        if unremarkable("\n".join(before)):
-            return messages
-        after = self.private.treat([mended(text, self.anomalies) for text in before])
-        if after == before:
-            return messages
-        for place, text in enumerate(after, 1):
-            if not text.strip() and before[place - 1].strip():
-                raise BadRecordError("empty", f"turn {place}: nothing is left after the repair of its text")
-        return [
-            turn if turn.content == text else structs.replace(turn, content=text)
-            for turn, text in zip(messages, after, strict=True)
-        ]
 
     def _judge(self, messages: list[Message]) -> None:
         last = messages[-1]

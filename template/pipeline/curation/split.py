@@ -92,14 +92,21 @@ def draw(
 def keep_frozen(
     store: Store, shingles: Shingles, kept: NDArray[np.bool_], test: list[int], dev: list[int], threshold: float
 ) -> Split:
-    """The split when the benchmark is already drawn: a record in a frozen item's group, or near one, is purged."""
+    """The split when the benchmark is already drawn: what is a frozen item, in its group, or near it, is purged."""
     outside = kept.copy()
     outside[test + dev] = False
-    purged = _torn(store, outside, test + dev)
+    purged = _torn(store, outside, test + dev) | _cleaned_otherwise(store, outside, test + dev)
     outside[list(purged)] = False
     purged |= near_benchmark(shingles, test + dev, outside, threshold)
     outside[list(purged)] = False
     return Split(train=np.flatnonzero(outside), dev=dev, test=test, purged=purged)
+
+
+def _cleaned_otherwise(store: Store, outside: NDArray[np.bool_], held: list[int]) -> dict[int, int]:
+    """Records outside that were a held item before repair and redaction, whose settings have changed since."""
+    items = {int(store.raw[index]): index for index in reversed(held)}
+    found = np.flatnonzero(outside & np.isin(store.raw, np.array(list(items), np.uint64)))
+    return {index: items[int(store.raw[index])] for index in found.tolist()}
 
 
 def _torn(store: Store, outside: NDArray[np.bool_], held: list[int]) -> dict[int, int]:

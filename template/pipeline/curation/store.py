@@ -1,13 +1,14 @@
 """All canonical records of a run: on disk, with a few numbers of each in memory (about 80 bytes a record)."""
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from pipeline.curation.near_duplicates import BANDS, band_keys
@@ -16,6 +17,7 @@ from pipeline.curation.shingles import Shingles, normalise, shingled, unit_for
 from pipeline.files import read_json
 
 ROWS = 4096  # records in memory at a time
+OPEN_FILES = 64  # of parts at a time; a process may have 1,024 or even 256
 _KEYS = np.dtype([("prompt_high", "<u8"), ("prompt_low", "<u8"), ("system", "<u8"), ("answer", "<u8")])
 
 
@@ -36,15 +38,17 @@ class Store:
         self.done = [read_json(folder / "done.json") for folder in folders]
         loaded = [dict(np.load(folder / "columns.npz")) for folder in folders]
         self.first = np.concatenate([[0], np.cumsum([len(columns["id"]) for columns in loaded])]).astype(np.int64)
-        self.sources = sorted(set(sources), key=sources.index)
-        self.source = np.repeat([self.sources.index(name) for name in sources], np.diff(self.first)).astype(np.uint8)
+        self.sources = list(dict.fromkeys(sources))
+        self.numbers = {name: number for number, name in enumerate(self.sources)}
+        self.source = np.repeat([self.numbers[name] for name in sources], np.diff(self.first)).astype(np.uint32)
         self.labels, codes = self._labels([columns.pop("label") for columns in loaded])
         self.label = codes
-        self.offset, self.line, self.byte, self.id, self.group, self.words = (
+        self.offset, self.line, self.byte, self.id, self.group, self.words, self.raw = (
             np.concatenate([columns.pop(name) for columns in loaded])
-            for name in ("offset", "line", "byte", "id", "group", "words")
+            for name in ("offset", "line", "byte", "id", "group", "words", "raw")
         )
-        self.files = [(folder / "records.jsonl").open("rb") for folder in folders]
+        self.open: OrderedDict[int, IO[bytes]] = OrderedDict()  # by part, the least recently read first
+        self.heirs: dict[int, Row] = {}  # corrections, with the group and label of what they replace
 
     def _labels(self, codes: list[NDArray[np.int32]]) -> tuple[list[str], NDArray[np.int32]]:
         """All labels, sorted, and each record's place among them; -1 for none."""
@@ -60,11 +64,33 @@ class Store:
         return int(self.first[-1])
 
     def data(self, index: int) -> bytes:
-        """A record as it was written, with its line feed."""
+        """A record as one line of JSON, with its line feed."""
         part = int(np.searchsorted(self.first, index, side="right")) - 1
-        file = self.files[part]
+        file = self._file(part)
         file.seek(int(self.offset[index]))
-        return file.readline()
+        line = file.readline()
+        if (heir := self.heirs.get(index)) is None:
+            return line
+        record = msgspec.json.decode(line, type=Record)
+        return msgspec.json.encode(structs.replace(record, group=heir.group, label=heir.label)) + b"\n"
+
+    def _file(self, part: int) -> IO[bytes]:
+        if part not in self.open:
+            if len(self.open) == OPEN_FILES:
+                self.open.popitem(last=False)[1].close()
+            self.open[part] = (self.folders[part] / "records.jsonl").open("rb")
+        self.open.move_to_end(part)
+        return self.open[part]
+
+    def inherit(self, heir: int, index: int) -> None:
+        """Give a correction the group and the label of the record that it replaces, where it has none of its own."""
+        own, old = (self.rows([place])[place] for place in (heir, index))
+        group, label = own.group or old.group, own.label or old.label
+        if (group, label) == (own.group, own.label):
+            return
+        self.heirs[heir] = Row(own.id, group, label)
+        self.group[heir] = self.group[heir] or self.group[index]
+        self.label[heir] = self.label[heir] if own.label else self.label[index]
 
     def records(self, indices: Iterable[int]) -> list[Record]:
         """Some records."""
@@ -86,8 +112,8 @@ class Store:
         return f"{name}line {self.line[index]}"
 
     def close(self) -> None:
-        for file in self.files:
-            file.close()
+        while self.open:
+            self.open.popitem()[1].close()
 
     def total(self, count: str) -> int:
         """The sum of one count over all parts."""
@@ -138,9 +164,11 @@ def _batches(file: Any) -> Iterator[list[bytes]]:
 def _key(record: Record, prompt: str, with_answer: bool) -> bytes:
     """128 bits of system prompt and prompt, 64 of the system prompt, 64 of the answer, all normalised."""
     system, answer = normalise(record.system), normalise(record.answer)
-    if record.rejected is not None or record.desirable is not None:
-        answer += f"\0{record.rejected and normalise(record.rejected[-1].content)}\0{record.desirable}"
-    asked = f"{system}\0{prompt}\0{record.tools or ''}" + (f"\0{answer}" if with_answer else "")
+    asked = f"{system}\0{prompt}\0{record.tools or ''}"
+    if with_answer:  # one pair both ways round, or one answer both good and bad, is a contradiction
+        answers = [answer, *[normalise(turn.content) for turn in record.rejected or []]]
+        asked += "\0" + "\0".join(sorted(answers))
+        answer = "\0".join([*answers, str(record.desirable)])
     return b"".join(
         hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=size).digest()
         for text, size in ((asked, 16), (system, 8), (answer, 8))

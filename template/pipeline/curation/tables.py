@@ -3,6 +3,7 @@
 import ast
 import csv
 import json
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +14,7 @@ from pipeline.files import ProjectError
 _DELIMITERS = ",;\t|"
 _ROWS = 1024  # of Parquet and Arrow in memory at a time
 _MAX_ROW_GROUP = 4 << 30  # bytes that one Parquet row group says it expands to
+_ROW_LINES = 10_000  # that a quoted cell may span
 _LONGEST_LITERAL = 1 << 20  # characters of a cell that is read as a Python literal
 
 
@@ -41,39 +43,75 @@ def delimited_rows(
         raise ProjectError(what, f"{path}, line 1", "name each column once, in the first line")
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
-        line, offset = lines.number + 1, lines.offset
+        line, offset = lines.begin()
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
             yield line, offset, BadRecordError("schema", f"not a row of the table: {error}")
+            lines.again()
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
             continue
         if cells:
             yield line, offset, _row(names, cells)
+        if len(cells) != len(names):
+            lines.again()
 
 
 class _Lines:
-    """Decoded lines that know their number and place. A byte that is not UTF-8 is kept as a lone surrogate."""
+    """Decoded lines that know their number and place. A byte that is not UTF-8 is kept as a lone surrogate.
+
+    The lines of the row at hand are held: of a row that is none, `again` gives all but the first line once more, so a
+    quotation mark that is never closed costs its own line and not those behind it.
+    """
 
     def __init__(self, stream: IO[bytes], limit: int) -> None:
         self.stream, self.limit = stream, limit
         self.number, self.offset = 0, 0
+        self.held: list[tuple[bytes, int]] = []  # what is read of a line, and the bytes that it has
+        self.waiting: deque[tuple[bytes, int]] = deque()
 
     def header(self) -> str:
         return next(self, "").removeprefix("\ufeff").rstrip("\r\n")
+
+    def begin(self) -> tuple[int, int]:
+        """Line and offset of the next row."""
+        self.held.clear()
+        return self.number + 1, self.offset
+
+    def again(self) -> None:
+        """Give all lines of the row once more, but for its first."""
+        for data, size in reversed(self.held[1:]):
+            self.waiting.appendleft((data, size))
+            self.offset -= size
+            self.number -= 1
+        self.held.clear()
 
     def __iter__(self) -> "_Lines":
         return self
 
     def __next__(self) -> str:
-        data = self.stream.readline(self.limit)
+        if len(self.held) == _ROW_LINES:
+            raise csv.Error(f"a quotation mark is not closed within {_ROW_LINES} lines")
+        data, size = self.waiting.popleft() if self.waiting else self._read()
         if not data:
             raise StopIteration
-        self.number += data.endswith(b"\n")
-        self.offset += len(data)
+        self.held.append((data, size))
+        self.number += 1
+        self.offset += size
+        if size > len(data):
+            raise csv.Error(f"the line has {size} bytes of at most {self.limit}")
         return data.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+
+    def _read(self) -> tuple[bytes, int]:
+        """A line and its size; of one that is too long, the beginning."""
+        data = self.stream.readline(self.limit)
+        size, part = len(data), data
+        while len(part) == self.limit and not part.endswith(b"\n"):
+            part = self.stream.readline(self.limit)
+            size += len(part)
+        return data, size
 
 
 def _row(names: list[str], cells: list[str]) -> dict[str, Any] | BadRecordError:
