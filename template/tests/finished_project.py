@@ -183,6 +183,8 @@ RETRIEVAL = {
     "embedder_sha256": HASH,
     "ranking": "fused",
     "depth": 3,
+    "items": 240,
+    "answerable": 231,
     "rankings": {
         name: {"recall_at_1": 0.8, "recall_at_3": 0.95, "mrr": 0.87, "ndcg_at_10": 0.9}
         for name in ("bm25", "dense", "fused")
