@@ -266,9 +266,9 @@ def _interval(scores: Sequence[float], groups: Groups, settings: Settings) -> In
     )
 
 
-def _tokens(arm: Mapping[str, Any]) -> int:
-    """Prompt tokens of an arm: of two equal arms the cheaper one is the better."""
-    return sum(item["prompt_tokens"] for item in arm["items"])
+def _tokens(arm: Mapping[str, Any]) -> float:
+    """Prompt tokens of an arm: of two equal arms the cheaper one is the better; where unknown, the dearest."""
+    return sum(float("inf") if item["prompt_tokens"] is None else item["prompt_tokens"] for item in arm["items"])
 
 
 def _significant(value: float) -> float:
