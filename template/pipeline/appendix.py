@@ -89,7 +89,8 @@ def retrieval(facts: Facts) -> Element | None:
     header = ["Ranking", *(name.replace("_", " ") for name in r["rankings"][r["ranking"]])]
     text = (
         f"{r['passages']:,} passages of {r['documents']:,} documents; {r['depth']} go into a prompt. A passage is "
-        "relevant if it states the expected answer."
+        f"relevant if it states the expected answer: {r['answerable']} of {r['items']} items have one, the others no "
+        "ranking can find."
     )
     return h("section", h("h2", "Retrieval"), h("p", text), table(header, rows, "Found among the passages, test items"))
 

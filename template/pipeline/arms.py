@@ -32,12 +32,16 @@ def answer_items(
             "prompt_tokens": answer.prompt_tokens,
             "completion_tokens": answer.completion_tokens,
             "finish": answer.finish,
+            "decoding": answer.decoding,
             "shots": len(policy.shots.get(item["id"], ())),
             "passages": [p["id"] for p in policy.passages[item["id"]]] if policy.passages is not None else [],
         }
         for item, prompt, answer in zip(items, prompts, answers, strict=True)
     ]
-    times = ({"id": row["id"], "seconds": round(a.seconds, 5)} for row, a in zip(rows, answers, strict=True))
+    times = (
+        {"id": row["id"], "seconds": round(a.request_seconds or a.seconds, 5)}
+        for row, a in zip(rows, answers, strict=True)
+    )
     write_jsonl(LATENCY / f"{arm}.jsonl", times)
     alone = [answer_all(backend, [p], settings.max_new_tokens, 1)[0] for p in prompts[:TIMED_REQUESTS]]
     return rows, measurement(answers, [answer.seconds for answer in alone])
@@ -50,10 +54,16 @@ def measurement(answers: Sequence[Answer], single: Sequence[float]) -> dict[str,
         "items": len(answers),
         "seconds": round(seconds, 3),
         "requests_per_second": round(len(answers) / seconds, 4),
-        "prompt_tokens": sum(answer.prompt_tokens for answer in answers),
-        "completion_tokens": sum(answer.completion_tokens for answer in answers),
+        "prompt_tokens": total([answer.prompt_tokens for answer in answers]),
+        "completion_tokens": total([answer.completion_tokens for answer in answers]),
         "latency_seconds": {"p50": quantile(single, 0.5), "p95": quantile(single, 0.95), "n": len(single)},
     }
+
+
+def total(counts: Sequence[int | None]) -> int | None:
+    """The sum, unknown if any part is: what a server does not count is not free."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def quantile(values: Sequence[float], share: float) -> float:

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 from pipeline.files import ProjectError, sha256_json
@@ -25,10 +25,12 @@ class Answer:
     """One answer and what it took."""
 
     text: str
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int | None  # None: a server that does not count them
+    completion_tokens: int | None
     finish: str  # "stop": the model ended its turn; "length": it ran into max_new_tokens
-    seconds: float  # its share of the batch's time; for a server, the request's time
+    seconds: float  # its share of the batch's time, so that the seconds of all answers add up to the run
+    decoding: str = "greedy"  # or "the server's own": it lets nobody choose
+    request_seconds: float | None = None  # of a server: how long this request took, beside those under way with it
 
 
 class Backend(Protocol):
@@ -54,11 +56,13 @@ class Endpoint:
         from openai import OpenAI
 
         self.settings = settings
+        self.greedy = True
         self.client = OpenAI(base_url=settings.base_url, api_key=api_key or os.environ.get(KEY_VARIABLE) or "none")
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {"base_url": self.settings.base_url, "model": self.settings.model}
+        named = {"base_url": self.settings.base_url, "model": self.settings.model}
+        return named | ({"revision": self.settings.revision} if self.settings.revision else {})
 
     def render(self, messages: Sequence[Message]) -> Prompt:
         return list(messages)
@@ -67,29 +71,39 @@ class Endpoint:
         self, prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int
     ) -> Iterator[tuple[Sequence[int], list[Answer]]]:
         with ThreadPoolExecutor(min(batch_size, self.settings.concurrency)) as pool:
-            for start in range(0, len(prompts), self.settings.concurrency):
-                places = range(start, min(len(prompts), start + self.settings.concurrency))
-                yield places, list(pool.map(lambda place: self._ask(prompts[place], max_new_tokens), places))
+            for first in range(0, len(prompts), self.settings.concurrency):
+                places = range(first, min(len(prompts), first + self.settings.concurrency))
+                start = time.perf_counter()
+                answers = list(pool.map(lambda place: self._ask(prompts[place], max_new_tokens), places))
+                share = (time.perf_counter() - start) / len(answers)
+                yield places, [replace(answer, seconds=share) for answer in answers]
 
     def _ask(self, messages: list[Message], max_new_tokens: int) -> Answer:
-        from openai import OpenAIError
+        from openai import BadRequestError, OpenAIError
 
         start = time.perf_counter()
         try:
-            response = self.client.chat.completions.create(
-                model=self.settings.model,
-                messages=messages,  # type: ignore[arg-type]
-                max_tokens=max_new_tokens,
-                temperature=0,
-            )
+            try:
+                response = self._create(messages, max_new_tokens, greedy=self.greedy)
+            except BadRequestError as error:
+                if not self.greedy or not any(word in str(error) for word in ("max_tokens", "temperature")):
+                    raise
+                # Hosted reasoning models refuse both parameters; what they answer then may differ from run to run.
+                response = self._create(messages, max_new_tokens, greedy=False)
+                self.greedy = False
         except OpenAIError as error:
             where = f"{self.settings.base_url}, model {self.settings.model}"
             mend = f"check evaluate.endpoint in params.yaml, and {KEY_VARIABLE}"
             raise ProjectError(f"the endpoint refused: {type(error).__name__}: {error}", where, mend) from None
         choice, usage = response.choices[0], response.usage
-        tokens = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
-        text = (choice.message.content or "").strip()
-        return Answer(text, *tokens, choice.finish_reason, time.perf_counter() - start)
+        into, out = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
+        text, seconds = (choice.message.content or "").strip(), time.perf_counter() - start
+        decoding = "greedy" if self.greedy else "the server's own"
+        return Answer(text, into, out, choice.finish_reason, seconds, decoding, seconds)
+
+    def _create(self, messages: list[Message], limit: int, *, greedy: bool) -> Any:
+        knobs: dict[str, Any] = {"max_tokens": limit, "temperature": 0} if greedy else {"max_completion_tokens": limit}
+        return self.client.chat.completions.create(model=self.settings.model, messages=messages, **knobs)  # type: ignore[arg-type]
 
 
 class AnswerCache:

@@ -31,7 +31,7 @@ from pipeline.price_list import OLD_PRICE_DAYS, PriceError
 from pipeline.runtime import cpu_name
 from pipeline.settings import CostSettings, Settings, load
 from pipeline.total_cost import TIMING_ERROR, total_cost
-from pipeline.wording import in_order, usd_band
+from pipeline.wording import ENDPOINT, best_local, in_order, usd_band
 
 PRICES = Path("prices.yaml")
 SCORES = Path("reports/scores.json")
@@ -57,23 +57,30 @@ def main() -> None:
     if settings.trains:
         arms |= read_json(MEASURED / "tuned.json")
         training = whole_run(read_json(MEASURED / "train.json"), settings.train.max_steps)
-    verdict = read_json(SCORES)["verdict"]
+    scores = read_json(SCORES)
+    verdict = scores["verdict"]
     best, tuned = verdict["best_baseline"], verdict["challenger"] if training else None
     report: dict[str, Any] = {
         "hardware": machine | {"key": settings.cost.hardware, "usd_per_hour": as_dict(machine["usd_per_hour"])},
         "measured_on": training["device"] if training else cpu_name(),
         "utilisation": settings.cost.utilisation,
         "monthly_requests": settings.cost.monthly_requests,
-        "arms": {arm: arm_cost(measure, machine["usd_per_hour"], settings.cost) for arm, measure in arms.items()},
+        "arms": {
+            arm: arm_cost(measure, usd_per_1000(arm, measure, machine["usd_per_hour"], settings.cost), settings.cost)
+            for arm, measure in arms.items()
+        },
         "hosted": hosted_cost(arms),
         "training": training_cost(training, machine["usd_per_hour"]) if training else None,
-        "break_even": break_even(verdict, arms, training, settings.cost) if training else None,
-        "warnings": warnings(settings, machine, training),
+        "break_even": break_even(verdict, arms, training, machine["usd_per_hour"], settings.cost) if training else None,
+        "warnings": warnings(settings, machine, training, arms),
         "assumptions": ASSUMPTIONS,
     }
+    # Machines of one's own serve local arms only; the plan knows of no others.
+    local = {arm: measure for arm, measure in arms.items() if not arm.startswith(ENDPOINT)}
     with readable_prices():
-        report["ownership"] = total_cost(read_prices(), settings.cost, arms, best, tuned, training)
-    report["plan"] = beside_the_plan(arms, tuned, training)
+        own = best if best in local else best_local(scores)
+        report["ownership"] = total_cost(read_prices(), settings.cost, local, own, tuned, training)
+    report["plan"] = beside_the_plan(local, tuned, training)
     write_json(COST, report)
     write_json(USAGE, {"arms": {arm: tokens_per_request(measure) for arm, measure in arms.items()}})
     for warning in report["warnings"]:
@@ -116,14 +123,25 @@ def seconds_per_request(measure: dict[str, Any]) -> Band:
     return measured(measure["seconds"] / measure["items"], TIMING_ERROR)
 
 
-def tokens_per_request(measure: dict[str, Any]) -> dict[str, float]:
-    """Mean tokens of one request and its answer."""
-    return {f"{side}_tokens_per_request": round(measure[f"{side}_tokens"] / measure["items"], 1) for side in SIDES}
+def tokens_per_request(measure: dict[str, Any]) -> dict[str, float | None]:
+    """Mean tokens of one request and its answer; None where a server does not count them."""
+    totals = {side: measure[f"{side}_tokens"] for side in SIDES}
+    return {
+        f"{side}_tokens_per_request": None if total is None else round(total / measure["items"], 1)
+        for side, total in totals.items()
+    }
 
 
-def arm_cost(measure: dict[str, Any], price: Band | None, cost: CostSettings) -> dict[str, Any]:
+def usd_per_1000(arm: str, measure: dict[str, Any], price: Band | None, cost: CostSettings) -> Band | None:
+    """Dollars for 1,000 requests: machine time at the machine's price; for an endpoint, tokens at the hosted one's."""
+    if arm.startswith(ENDPOINT):
+        rates = hosted_rates(cost.hosted_model)
+        return rates and hosted_usd(measure, *rates)
+    return price and usd_per_1000_requests(seconds_per_request(measure), price, cost.utilisation)
+
+
+def arm_cost(measure: dict[str, Any], per_1000: Band | None, cost: CostSettings) -> dict[str, Any]:
     """Tokens, latency and dollars of one arm."""
-    per_1000 = price and usd_per_1000_requests(seconds_per_request(measure), price, cost.utilisation)
     return {
         **tokens_per_request(measure),
         "seconds_per_request": round(measure["seconds"] / measure["items"], 4),
@@ -137,21 +155,34 @@ def hosted_cost(arms: dict[str, Any]) -> dict[str, Any]:
     """Dollars for 1,000 of the same requests to each hosted model of the price list, if it has any."""
     prices = {}
     for key, row in (read_prices().get("hosted") or {}).items():
-        with readable_prices():
-            rates = [price_list.figure(row, f"usd_per_million_{side}", f"hosted.{key}").amount for side in HOSTED_SIDES]
-        if rates[0] is None or rates[1] is None:
+        rates = hosted_rates(key)
+        if rates is None:
             continue
-        by_arm = {}
-        for arm, measure in arms.items():
-            tokens = [measure[f"{side}_tokens"] / measure["items"] for side in ("prompt", "completion")]
-            by_arm[arm] = as_dict(hosted_usd_per_1000_requests(tokens[0], tokens[1], rates[0], rates[1]))
         prices[key] = {
             "title": row.get("title", key),
             "source": row.get("source"),
             "date": str(row.get("date")),
-            "arms": by_arm,
+            "arms": {arm: as_dict(hosted_usd(measure, *rates)) for arm, measure in arms.items()},
         }
     return prices
+
+
+def hosted_rates(key: str) -> tuple[Band, Band] | None:
+    """A hosted model's dollars for a million tokens in and out; None if the price list does not tell."""
+    row = (read_prices().get("hosted") or {}).get(key)
+    if row is None:
+        return None
+    with readable_prices():
+        rates = [price_list.figure(row, f"usd_per_million_{side}", f"hosted.{key}").amount for side in HOSTED_SIDES]
+    return None if rates[0] is None or rates[1] is None else (rates[0], rates[1])
+
+
+def hosted_usd(measure: dict[str, Any], into: Band, out: Band) -> Band | None:
+    """Dollars for 1,000 of an arm's requests at prices by the token; None if its tokens are not known."""
+    prompt, completion = (measure[f"{side}_tokens"] for side in SIDES)
+    if prompt is None or completion is None:
+        return None
+    return hosted_usd_per_1000_requests(prompt / measure["items"], completion / measure["items"], into, out)
 
 
 def whole_run(training: dict[str, Any], max_steps: int) -> dict[str, Any]:
@@ -168,24 +199,35 @@ def training_cost(training: dict[str, Any], price: Band | None) -> dict[str, Any
 
 
 def break_even(
-    verdict: dict[str, Any], arms: dict[str, Any], training: dict[str, Any], cost: CostSettings
+    verdict: dict[str, Any],
+    arms: dict[str, Any],
+    training: dict[str, Any],
+    price: Band | None,
+    cost: CostSettings,
 ) -> dict[str, Any]:
     """Requests after which training is paid for by cheaper answers than the best arm without training gives.
 
-    In hours of the same machine, so the price cancels: what stays uncertain is the measured time.
+    In hours of the same machine, so the price cancels: what stays uncertain is the measured time. Against an endpoint,
+    which is paid by the token, in dollars.
     """
     best, tuned = verdict["best_baseline"], verdict["challenger"]
-    hours = {arm: hours_per_request(seconds_per_request(arms[arm]), cost.utilisation) for arm in (best, tuned)}
-    fixed = measured(training["seconds"], TIMING_ERROR).times(1 / 3600)
-    requests = break_even_requests(fixed, hours[best].minus(hours[tuned]))
     result: dict[str, Any] = {"against": best}
+    fixed = measured(training["seconds"], TIMING_ERROR).times(1 / 3600)
+    if best.startswith(ENDPOINT):
+        dollars = {arm: usd_per_1000(arm, arms[arm], price, cost) for arm in (best, tuned)}
+        known = dollars[best], dollars[tuned]
+        if known[0] is None or known[1] is None or price is None:
+            return result | {"requests": "unknown", "reason": "the price of one of the two is not known"}
+        requests = break_even_requests(fixed.times(price), known[0].minus(known[1]).times(1 / 1000))
+        unit = "costs as much as"
+    else:
+        hours = {arm: hours_per_request(seconds_per_request(arms[arm]), cost.utilisation) for arm in (best, tuned)}
+        requests = break_even_requests(fixed, hours[best].minus(hours[tuned]))
+        unit = "takes as much machine time as"
     if requests is None:
-        return result | {
-            "requests": "never",
-            "reason": f"a tuned answer takes as much machine time as one of {best}, or more",
-        }
+        return result | {"requests": "never", "reason": f"a tuned answer {unit} one of {best}, or more"}
     if math.isinf(requests.high):
-        reason = f"a tuned answer may not be cheaper than one of {best}: the measured times are too close"
+        reason = f"a tuned answer may not be cheaper than one of {best}: the figures are too close"
     else:
         months = Band(*(value / cost.monthly_requests for value in requests))
         reason = f"{months.low:.2g} to {months.high:.2g} months at {cost.monthly_requests:,} requests a month"
@@ -195,7 +237,9 @@ def break_even(
     }
 
 
-def warnings(settings: Settings, machine: dict[str, Any], training: dict[str, Any] | None) -> list[str]:
+def warnings(
+    settings: Settings, machine: dict[str, Any], training: dict[str, Any] | None, arms: dict[str, Any]
+) -> list[str]:
     """Everything that makes the numbers less than they seem."""
     found = []
     if settings.smoke:
@@ -210,6 +254,10 @@ def warnings(settings: Settings, machine: dict[str, Any], training: dict[str, An
         )
     if training and training.get("resumed"):
         found.append("training was resumed: its seconds are scaled up from the last part")
+    for arm in in_order(arm for arm in arms if arm.startswith(ENDPOINT)):
+        price = usd_per_1000(arm, arms[arm], None, settings.cost)
+        told = f"priced by its tokens as {settings.cost.hosted_model}" if price else "of unknown cost"
+        found.append(f"{arm} runs on somebody else's machine and is {told} (cost.hosted_model)")
     if settings.cost.hosted_model not in (read_prices().get("hosted") or {}):
         found.append(
             f"{PRICES} has no hosted model {settings.cost.hosted_model!r}: add it, or change cost.hosted_model"

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.files import ProjectError, read_json, run_stage
 from pipeline.settings import Settings, load
 from pipeline.verdict import PROMPT, RAG, SHIP
-from pipeline.wording import confidence, in_order, p_value, points, requests_band, title, usd_band
+from pipeline.wording import ENDPOINT, confidence, in_order, p_value, points, requests_band, title, usd_band
 
 VERDICT = Path("reports/verdict.json")
 SERVING = Path("reports/serve.json")
@@ -20,7 +20,7 @@ WIDTH = 80
 def main() -> None:
     settings = load()
     verdict = read_json(VERDICT)
-    print(tell(verdict))
+    print(tell(verdict, settings))
     failures = refusals(settings, verdict, read_json(SERVING)["parity"], read_json(BASELINE), read_json(SCORES))
     if failures:
         raise ProjectError(
@@ -28,12 +28,12 @@ def main() -> None:
         )
 
 
-def tell(verdict: dict[str, Any]) -> str:
+def tell(verdict: dict[str, Any], settings: Settings) -> str:
     """The verdict as plain text, 80 columns wide."""
     headline = "NO VERDICT: a smoke run" if verdict["smoke"] else f"VERDICT: {verdict['decision']}"
     paragraphs = [headline, wrapped(verdict["reason"]), arms_table(verdict)]
     if not verdict["smoke"]:
-        paragraphs += [wrapped(paired(verdict)), *lost(verdict), *money(verdict), advice(verdict)]
+        paragraphs += [wrapped(paired(verdict)), *lost(verdict), *money(verdict), advice(verdict, settings)]
     return "\n" + "\n\n".join([*paragraphs, f"Report: {verdict['report']}"]) + "\n"
 
 
@@ -76,11 +76,15 @@ def money(verdict: dict[str, Any]) -> list[str]:
     return [wrapped(text)]
 
 
-def advice(verdict: dict[str, Any]) -> str:
+def advice(verdict: dict[str, Any], settings: Settings) -> str:
     """What to do now."""
     ship = verdict["ship"]
     if ship is None:
         return wrapped("Ship: nothing yet.")
+    endpoint = settings.evaluate.endpoint
+    if ship.startswith(ENDPOINT) and endpoint:
+        prompt = f"prompts/{settings.evaluate.prompt}.txt"
+        return wrapped(f"Ship: {title(ship)}: {endpoint.model} at {endpoint.base_url}, asked with {prompt}")
     where = "models/tuned" if verdict["decision"] == SHIP else "the untouched base model"
     return wrapped(f"Ship: {title(ship)} ({where}): python -m pipeline.server FOLDER --arm {ship}")
 

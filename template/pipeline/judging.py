@@ -26,7 +26,7 @@ SWAP_CONSISTENCY = 0.8
 KAPPA_LOW = 0.4  # "moderate" agreement (Landis & Koch 1977), for the lower end of the interval
 SAMPLES = 2000
 CHOICES = ("first", "second", "tie")
-_CHOICE = re.compile(r"\A\W*(A|B|tie)\b", re.IGNORECASE)
+_CHOICE = re.compile(r"\A\W*(A|B|tie)\W*\Z", re.IGNORECASE)  # "A good answer ..." begins with an article, not a vote
 _SEEN = {"A": "first", "B": "second", "TIE": "tie"}
 _SWAPPED = {"first": "second", "second": "first", "tie": "tie"}
 
@@ -74,8 +74,8 @@ def _fill(prompt: str, pair: Pair) -> str:
 
 
 def parse(reply: str) -> str | None:
-    """``first``, ``second`` or ``tie``, if the reply begins with A, B or tie; otherwise None."""
-    found = _CHOICE.match(reply.strip())
+    """``first``, ``second`` or ``tie``, if the whole reply is A, B or tie; otherwise None."""
+    found = _CHOICE.match(reply)
     return _SEEN[found.group(1).upper()] if found else None
 
 
@@ -103,6 +103,8 @@ def qualify(
     reasons = []
     if len(judgements) < FEWEST_LABELS:
         reasons.append(f"{len(judgements)} human judgements; {FEWEST_LABELS} are needed: `python -m pipeline.label`")
+    if human and len(set(human)) == 1:
+        reasons.append(f"every human judgement says {human[0]!r}: a judge that always says so would agree with all")
     if consistency < SWAP_CONSISTENCY:
         reasons.append(f"only {consistency:.0%} of its choices survive a swap; {SWAP_CONSISTENCY:.0%} must")
     if interval.low < KAPPA_LOW:
@@ -123,14 +125,17 @@ def qualify(
 
 
 def kappa(pairs: Sequence[tuple[str, str]]) -> float:
-    """Agreement beyond chance: (p_o - p_e) / (1 - p_e). Cohen 1960, Educ. Psychol. Meas. 20:37."""
+    """Agreement beyond chance: (p_o - p_e) / (1 - p_e). Cohen 1960, Educ. Psychol. Meas. 20:37.
+
+    Where both sides only ever name one class, chance explains all of it: 0.
+    """
     if not pairs:
         return 0.0
     n = len(pairs)
     left, right = (Counter(side) for side in zip(*pairs, strict=True))
     observed = sum(a == b for a, b in pairs) / n
     chance = sum(left[name] * right[name] for name in left) / n**2
-    return (observed - chance) / (1 - chance) if chance < 1 else float(observed == 1)
+    return (observed - chance) / (1 - chance) if chance < 1 else 0.0
 
 
 def kappa_interval(pairs: Sequence[tuple[str, str]], alpha: float, seed: int) -> Interval:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.facts import Facts
 from pipeline.settings import Settings
-from pipeline.wording import confidence, in_order, p_value, points
+from pipeline.wording import confidence, in_order, p_value, points, tokens
 
 
 def model_card(facts: Facts) -> str:
@@ -125,8 +125,8 @@ def limits(facts: Facts) -> str:
 def usage(facts: Facts) -> str:
     """Tokens of each arm; dollars depend on a machine and its load, so they are in the report."""
     rows = [
-        [arm, f"{tokens['prompt_tokens_per_request']:,.1f}", f"{tokens['completion_tokens_per_request']:,.1f}"]
-        for arm, tokens in ((arm, facts.usage["arms"][arm]) for arm in in_order(facts.usage["arms"]))
+        [arm, *(tokens(used[f"{side}_tokens_per_request"], 1) for side in ("prompt", "completion"))]
+        for arm, used in ((arm, facts.usage["arms"][arm]) for arm in in_order(facts.usage["arms"]))
     ]
     return (
         f"## Cost\n\nTokens of a request, on average:\n\n{grid(['arm', 'prompt', 'answer'], rows)}\n\nSeconds, memory, "

@@ -15,7 +15,7 @@ from pipeline.markup import Node, document, h, table
 from pipeline.metrics import confusion, has_labels
 from pipeline.statistics import Interval
 from pipeline.verdict import PROMPT, RAG, SHIP
-from pipeline.wording import confidence, p_value, points, requests_band, usd_band
+from pipeline.wording import confidence, p_value, points, requests_band, tokens, usd_band
 
 STYLE = Path(__file__).with_name("report.css")
 FIXED, BROKEN, WRONG = 4, 4, 2  # examples shown of each kind
@@ -100,7 +100,7 @@ def scores(facts: Facts) -> Element:
             [
                 arm,
                 score_cell(metrics[primary]),
-                f"{price['prompt_tokens_per_request']:,.0f} + {price['completion_tokens_per_request']:,.0f}",
+                " + ".join(tokens(price[f"{side}_tokens_per_request"]) for side in ("prompt", "completion")),
                 f"{latency['p50']:.2f} / {latency['p95']:.2f} s",
                 banded(price["usd_per_1000_requests"]),
                 banded(price["usd_per_month"]),

@@ -20,7 +20,7 @@ from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write
 from pipeline.model import base_model
 from pipeline.runtime import prepare
 from pipeline.settings import Settings, load
-from pipeline.wording import ENDPOINT, family, in_order
+from pipeline.wording import ENDPOINT, best_local, family
 
 SERVED = Path("reports/serve.json")
 MEASURED = Path("reports/measured/serve.json")
@@ -73,11 +73,8 @@ def served_arm(settings: Settings) -> str:
     if settings.trains:
         return "tuned_rag" if settings.format.with_passages else "tuned"
     scores = read_json(SCORES)
-    primary = scores["primary_metric"]
-    local = [arm for arm in in_order(scores["arms"]) if not arm.startswith(ENDPOINT)]
-    best = max(local, key=lambda arm: scores["arms"][arm][primary]["mean"])
     ship = scores["verdict"]["ship"]
-    return ship if ship in local else best
+    return ship if ship and not ship.startswith(ENDPOINT) else best_local(scores)
 
 
 def ask(client: Any, model: str, messages: list[dict[str, str]], max_tokens: int) -> str:

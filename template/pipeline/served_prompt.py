@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pipeline.backends import Message
 from pipeline.files import read_json, read_jsonl
-from pipeline.item_metrics import normalise
+from pipeline.item_metrics import contains
 from pipeline.prompting import Passage, Policy, choose_shots, read_passages, read_prompt
 from pipeline.settings import Settings
 from pipeline.wording import family
@@ -49,8 +49,7 @@ def prompt_of(arm: str, settings: Settings) -> Prepare:
 
 def citations(answer: str, passages: Sequence[Passage]) -> list[dict[str, Any]]:
     """The passages that an answer could rest on, and whether each one says it word for word."""
-    said = normalise(answer)
     return [
-        {"id": p["id"], "source": p["source"], "says_it": bool(said) and said in " ".join(p["text"].casefold().split())}
+        {"id": p["id"], "source": p["source"], "says_it": bool(answer) and contains(answer, p["text"]) == 1}
         for p in passages
     ]

@@ -90,7 +90,7 @@ def create_app(generator: Generator, name: str, api_key: str | None, prepare: Pr
             "usage": {
                 "prompt_tokens": answer.prompt_tokens,
                 "completion_tokens": answer.completion_tokens,
-                "total_tokens": answer.prompt_tokens + answer.completion_tokens,
+                "total_tokens": len(prompt) + (answer.completion_tokens or 0),
             },
             **({"citations": citations(answer.text, prepared.passages)} if prepared.passages else {}),
         }

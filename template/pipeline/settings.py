@@ -104,6 +104,9 @@ class EndpointSettings(Strict, frozen=True):
     base_url: str  # ends in /v1
     model: str
     concurrency: PositiveInt  # requests under way at a time
+    revision: str | None = (
+        None  # changes when the model behind the name does, so that cached answers of both stay apart
+    )
 
 
 class EvaluateSettings(Strict, frozen=True):

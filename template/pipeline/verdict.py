@@ -57,6 +57,11 @@ def decide(arms: Arms, settings: Settings) -> dict[str, Any]:
     decision = conclude(study, rules)
     deciding = next((c for c in contests if not c.lost), contests[-1])
     ship = shipped(study, decision, deciding)
+    reason = explain(study, rules, decision, deciding)
+    if ship is not None:
+        rules.append(usable(study, ship, "the arm to ship is usable"))
+        if not rules[-1].holds:
+            decision, reason, ship = COLLECT, too_small_a_gain(study, ship, reason), None
     first, alpha = contests[0].comparison, contests[0].alpha
     against = {arm: compare(scores[contests[0].challenger], scores[arm], groups, settings) for arm in ranked}
     del against[contests[0].challenger]
@@ -64,7 +69,7 @@ def decide(arms: Arms, settings: Settings) -> dict[str, Any]:
     return {
         "decision": decision,
         "ship": ship,
-        "reason": _sentence(explain(study, rules, decision, deciding)),
+        "reason": _sentence(reason),
         "challenger": contests[0].challenger,
         "best_baseline": contests[0].incumbent,
         "difference": {name: round(value, 6) for name, value in first.difference._asdict().items()},
@@ -132,8 +137,6 @@ def check_same_items(arms: Arms) -> None:
 
 def examine(study: Study) -> list[Rule]:
     """Every rule with its numbers, in the order in which `conclude` asks them."""
-    top = study.intervals[study.top]
-    usable = f"best is {study.top} at {percent(top)}; the interval must start at {points(USABLE_SCORE)} or above"
     rules = [
         Rule("the run is not a smoke run", not study.smoke, "a tiny random model" if study.smoke else "the real model"),
         Rule(
@@ -141,19 +144,26 @@ def examine(study: Study) -> list[Rule]:
             study.items >= FEWEST_ITEMS,
             f"{study.items} items, at least {FEWEST_ITEMS}",
         ),
-        Rule("some arm is usable", top.low >= USABLE_SCORE, usable),
+        usable(study, study.top, "some arm is usable"),
     ]
     for contest in study.contests:
         rules += contest.rules.values()
     return rules
 
 
+def usable(study: Study, arm: str, rule: str) -> Rule:
+    """Whether an arm is good enough to be shipped at all, whatever it beats."""
+    score = study.intervals[arm]
+    detail = f"{arm} scores {percent(score)}; the interval must start at {points(USABLE_SCORE)} or above"
+    return Rule(rule, score.low >= USABLE_SCORE, detail)
+
+
 def conclude(study: Study, rules: Sequence[Rule]) -> str:
     """The decision, from the rules alone."""
-    real, enough, usable = (rule.holds for rule in rules[:3])
+    real, enough, some_usable = (rule.holds for rule in rules[:3])
     if not (real and enough):
         return INSUFFICIENT
-    if not usable:
+    if not some_usable:
         return COLLECT
     for contest in study.contests:
         kind = family(contest.challenger)
@@ -212,6 +222,16 @@ def no_arm_works(study: Study) -> str:
     )
 
 
+def too_small_a_gain(study: Study, kept: str, reason: str) -> str:
+    """What to do when the arm that the contests leave is useless, and a usable one is not enough better."""
+    top = study.top
+    return (
+        f"{_sentence(reason)} But {title(kept)}, at {percent(study.intervals[kept])}, is not good enough to ship. "
+        f"Collect more and better examples; or, if what {title(top)} reaches is worth its cost, lower "
+        "evaluate.minimum_effect before the next benchmark."
+    )
+
+
 def why_not(kept: str, scores: Mapping[str, list[float]], groups: Groups, settings: Settings) -> dict[str, str]:
     """For every other arm, how it compares with the one that is kept (or that scores best, if none is)."""
     others = {arm: compare(scores[kept], scores[arm], groups, settings) for arm in sorted(scores) if arm != kept}
@@ -246,9 +266,9 @@ def _interval(scores: Sequence[float], groups: Groups, settings: Settings) -> In
     )
 
 
-def _tokens(arm: Mapping[str, Any]) -> int:
-    """Prompt tokens of an arm: of two equal arms the cheaper one is the better."""
-    return sum(item["prompt_tokens"] for item in arm["items"])
+def _tokens(arm: Mapping[str, Any]) -> float:
+    """Prompt tokens of an arm: of two equal arms the cheaper one is the better; where unknown, the dearest."""
+    return sum(float("inf") if item["prompt_tokens"] is None else item["prompt_tokens"] for item in arm["items"])
 
 
 def _significant(value: float) -> float:

@@ -1,6 +1,7 @@
 """Arms, scores and intervals as words, the same in the verdict, the report and on the terminal."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from pipeline.statistics import Interval
 
@@ -34,6 +35,18 @@ def in_order(arms: Iterable[str]) -> list[str]:
     known = list(TITLES)
     rank = {"prompt": 0, "rag": 1, "tuned": 2}
     return sorted(arms, key=lambda arm: (rank[family(arm)], known.index(arm) if arm in known else len(known), arm))
+
+
+def best_local(scores: dict[str, Any]) -> str:
+    """The arm with the highest primary score among those that this project can serve itself."""
+    primary, arms = scores["primary_metric"], scores["arms"]
+    local = [arm for arm in in_order(arms) if not arm.startswith(ENDPOINT)]
+    return max(local, key=lambda arm: arms[arm][primary]["mean"])
+
+
+def tokens(value: float | None, digits: int = 0) -> str:
+    """A number of tokens; a server may not count them."""
+    return "unknown" if value is None else f"{value:,.{digits}f}"
 
 
 def points(value: float, *, sign: bool = False) -> str:

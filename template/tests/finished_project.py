@@ -108,6 +108,7 @@ def rows(seed: int, n: int, share_right: float, prompt_tokens: int) -> list[dict
                 "prompt_tokens": prompt_tokens,
                 "completion_tokens": 24,
                 "finish": "stop",
+                "decoding": "greedy",
             }
         )
     return result
@@ -130,7 +131,14 @@ def finish_project(
 ) -> Settings:
     """Write the files of every stage before `cost` under ``root``. The current folder must be ``root``."""
     shares = shares or {"zero_shot": 0.0, "few_shot": 0.05, "tuned": 0.65}
-    tokens = {"zero_shot": 180, "few_shot": 520, "rag": 700, "rag_few_shot": 1500, "tuned": 60}
+    tokens = {
+        "zero_shot": 180,
+        "few_shot": 520,
+        "rag": 700,
+        "rag_few_shot": 1500,
+        "tuned": 60,
+        "endpoint_few_shot": 500,
+    }
     write_text(root / "params.yaml", params)
     write_text(root / "prices.yaml", prices)
     write_text(
@@ -143,7 +151,14 @@ def finish_project(
     arms = {arm: rows(number, n, share, tokens[arm]) for number, (arm, share) in enumerate(shares.items())}
     for arm, answered in arms.items():
         write_jsonl(root / "results" / ("tuned" if family(arm) == "tuned" else "baseline") / f"{arm}.jsonl", answered)
-    seconds = {"zero_shot": 0.22, "few_shot": 0.45, "rag": 0.5, "rag_few_shot": 0.9, "tuned": 0.15}
+    seconds = {
+        "zero_shot": 0.22,
+        "few_shot": 0.45,
+        "rag": 0.5,
+        "rag_few_shot": 0.9,
+        "tuned": 0.15,
+        "endpoint_few_shot": 0.8,
+    }
     measured = {arm: measure(n, n * seconds[arm], tokens[arm]) for arm in arms}
     reports = root / "reports"
     write_json(reports / "measured/baseline.json", {arm: m for arm, m in measured.items() if arm != "tuned"})
@@ -183,6 +198,8 @@ RETRIEVAL = {
     "embedder_sha256": HASH,
     "ranking": "fused",
     "depth": 3,
+    "items": 240,
+    "answerable": 231,
     "rankings": {
         name: {"recall_at_1": 0.8, "recall_at_3": 0.95, "mrr": 0.87, "ndcg_at_10": 0.9}
         for name in ("bm25", "dense", "fused")

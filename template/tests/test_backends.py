@@ -2,7 +2,9 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -56,12 +58,43 @@ class Echo(BaseHTTPRequestHandler):
         """Silence."""
 
 
-@pytest.fixture
-def url() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+class Reasoner(Echo):
+    """A server as hosted reasoning models are: no limit but one on the completion, no temperature, no usage; slow."""
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        time.sleep(0.05)
+        refused = [name for name in ("max_tokens", "temperature") if name in request]
+        message = {"role": "assistant", "content": str(request.get("max_completion_tokens"))}
+        body: dict[str, Any] = {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": request["model"],
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        }
+        if refused:
+            body = {"error": {"message": f"Unsupported parameter: '{refused[0]}' is not supported with this model."}}
+        data = json.dumps(body).encode()
+        self.send_response(400 if refused else 200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+@contextmanager
+def running(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/v1"
         server.shutdown()
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with running(Echo) as address:
+        yield address
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +116,31 @@ def test_an_endpoint_is_an_arm_like_any_other(url: str) -> None:
     assert measured["prompt_tokens"] == 56 and measured["items"] == 8 and measured["seconds"] > 0
     lines = Path("reports/measured/latency/endpoint_zero_shot.jsonl").read_text("utf-8").splitlines()
     assert len(lines) == 8
+
+
+def test_requests_under_way_together_are_not_counted_one_after_the_other() -> None:
+    with running(Reasoner) as address:
+        endpoint = Endpoint(EndpointSettings(address, "reasoner", 8))
+        start = time.perf_counter()
+        _, measured = answer_items("endpoint", endpoint, [record(n) for n in range(16)], Policy(""), KNOBS)
+        took = time.perf_counter() - start
+    lines = Path("reports/measured/latency/endpoint.jsonl").read_text("utf-8").splitlines()
+    requests = sum(json.loads(line)["seconds"] for line in lines)
+    assert measured["seconds"] <= took and measured["seconds"] < requests
+
+
+def test_a_model_that_refuses_temperature_is_asked_as_it_wants_and_that_is_recorded() -> None:
+    with running(Reasoner) as address:
+        endpoint = Endpoint(EndpointSettings(address, "reasoner", 2))
+        rows, measured = answer_items("endpoint", endpoint, [record(n) for n in range(4)], Policy(""), KNOBS)
+    assert [row["answer"] for row in rows] == ["8"] * 4
+    assert {row["decoding"] for row in rows} == {"the server's own"}
+    assert rows[0]["prompt_tokens"] is None and measured["completion_tokens"] is None
+
+
+def test_a_revision_keeps_the_answers_of_two_models_of_one_name_apart() -> None:
+    first, second = (Endpoint(EndpointSettings("http://x/v1", "m", 1, revision=name)) for name in (None, "2026-11"))
+    assert first.identity != second.identity and "revision" not in first.identity
 
 
 def test_a_refusal_of_the_endpoint_is_told(url: str) -> None:

@@ -9,7 +9,8 @@ import pytest
 from finished_project import PARAMS, PRICES, TRAINING, finish_project, measure
 
 from pipeline import cost
-from pipeline.files import ProjectError, write_json
+from pipeline import report as report_stage
+from pipeline.files import ProjectError, read_json, write_json
 
 
 @pytest.fixture
@@ -45,6 +46,38 @@ def test_break_even_does_not_depend_on_the_price(project: Path) -> None:
     # 372.4 s of training against 0.3 s saved a request, at half use
     assert first["requests"]["typical"] == pytest.approx(372.4 / 0.3 * 0.5, abs=1)
     assert first["requests"]["low"] < first["requests"]["typical"] < first["requests"]["high"]
+
+
+WITH_ENDPOINT = {"zero_shot": 0.0, "few_shot": 0.05, "endpoint_few_shot": 0.1, "tuned": 0.65}
+
+
+def test_an_endpoint_is_paid_by_the_token_and_not_by_this_machines_hour(project: Path) -> None:
+    finish_project(project, shares=WITH_ENDPOINT)
+    report = run()
+    # 500 tokens in at 0.4 and 24 out at 1.6 dollars a million
+    price = report["arms"]["endpoint_few_shot"]["usd_per_1000_requests"]["typical"]
+    assert price == pytest.approx((500 * 0.4 + 24 * 1.6) / 1000)
+    assert any("endpoint_few_shot" in warning and "small-model" in warning for warning in report["warnings"])
+    # the best arm without training: its dollars, not its seconds, are what tuning saves
+    training, tuned = 372.4 * 0.09 / 3600, 0.15 * 0.09 / 3600 / 0.5
+    assert report["break_even"]["against"] == "endpoint_few_shot"
+    assert report["break_even"]["requests"]["typical"] == pytest.approx(training / (price / 1000 - tuned), rel=0.01)
+    assert all(route["arm"] != "endpoint_few_shot" for route in report["ownership"]["routes"].values())
+
+
+def test_an_endpoint_of_unknown_price_or_tokens_is_not_free(project: Path) -> None:
+    finish_project(project, shares=WITH_ENDPOINT, params=PARAMS.replace("hosted_model: small-model", "hosted_model: x"))
+    report = run()
+    assert report["arms"]["endpoint_few_shot"]["usd_per_1000_requests"] is None
+    assert report["break_even"]["requests"] == "unknown"
+    finish_project(project, shares=WITH_ENDPOINT)
+    baseline = project / "reports/measured/baseline.json"
+    arms = read_json(baseline)
+    arms["endpoint_few_shot"] |= {"prompt_tokens": None, "completion_tokens": None}
+    write_json(baseline, arms)
+    assert run()["arms"]["endpoint_few_shot"]["usd_per_1000_requests"] is None
+    report_stage.main()
+    assert "unknown + unknown" in (project / "reports/report.html").read_text("utf-8")
 
 
 def test_a_tuned_model_that_is_slower_never_pays_for_itself(project: Path) -> None:

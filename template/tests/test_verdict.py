@@ -134,6 +134,16 @@ def test_a_gain_that_leaves_the_model_useless_is_not_shipped(settings: Settings)
     assert holds(verdict, "is better than") and "tuning helps" in verdict["reason"]
 
 
+def test_the_arm_that_is_shipped_has_to_be_usable_and_not_only_the_best_one(settings: Settings) -> None:
+    demanding = msgspec.structs.replace(
+        settings, evaluate=msgspec.structs.replace(settings.evaluate, minimum_effect=0.2)
+    )
+    verdict = decide(arms(few_shot=hits(0.08, 4000), tuned=hits(0.24, 4000, seed=2)), demanding)
+    assert (verdict["decision"], verdict["ship"]) == ("COLLECT MORE DATA", None)
+    assert holds(verdict, "some arm is usable") and not holds(verdict, "the arm to ship is usable")
+    assert "not good enough to ship" in verdict["reason"] and "minimum_effect" in verdict["reason"]
+
+
 def test_few_items_decide_nothing(settings: Settings) -> None:
     verdict = decide(arms(few_shot=np.zeros(29), tuned=np.ones(29)), settings)
     assert verdict["decision"] == "INSUFFICIENT EVIDENCE" and "29 items" in verdict["reason"]
