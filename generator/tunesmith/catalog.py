@@ -119,10 +119,10 @@ def decision_tree() -> dict[str, Any]:
 def refusals(answers: Mapping[str, Any]) -> list[Refusal]:
     """Reasons why this combination cannot be generated; empty when it is built.
 
-    A key that is part of something impossible is not reported as planned too.
+    A key that has to change because of something impossible is not reported as planned too.
     """
     impossible = [replace(refusal, unbuilt=_unbuilt(refusal, answers)) for refusal in _matching("impossible", answers)]
-    settled = {key for refusal in impossible for key in refusal.keys}
+    settled = {key for refusal in impossible for key in refusal.instead}
     return impossible + [refusal for refusal in _matching("planned", answers) if not settled & set(refusal.keys)]
 
 
