@@ -154,18 +154,18 @@ def decision_tree() -> dict[str, Any]:
 def refusals(answers: Mapping[str, Any]) -> list[Refusal]:
     """Reasons why this combination cannot be generated; empty when it is built.
 
-    A key that is part of something impossible is not reported as planned too.
+    A key that has to change because of something impossible is not reported as planned too.
     """
-    impossible = [replace(refusal, unbuilt=_unbuilt(refusal, answers)) for refusal in _matching("impossible", answers)]
-    settled = {key for refusal in impossible for key in refusal.keys}
-    return impossible + [refusal for refusal in _matching("planned", answers) if not settled & set(refusal.keys)]
+    impossible = [replace(found, unbuilt=_unbuilt(found, answers)) for found in _matching("impossible", answers)]
+    settled = {key for found in impossible for key in found.instead}
+    return impossible + [found for found in _matching("planned", answers) if not settled & set(found.keys)]
 
 
-def _unbuilt(refusal: Refusal, answers: Mapping[str, Any]) -> str:
+def _unbuilt(found: Refusal, answers: Mapping[str, Any]) -> str:
     """What to do today when the nearest combination that works is not built yet."""
-    planned = _matching("planned", {**answers, **refusal.instead})
+    planned = _matching("planned", {**answers, **found.instead})
     changes = {
-        key: value for other in planned if set(other.keys) & set(refusal.keys) for key, value in other.instead.items()
+        key: value for other in planned if set(other.keys) & set(found.keys) for key, value in other.instead.items()
     }
     if not changes:
         return ""
@@ -174,16 +174,21 @@ def _unbuilt(refusal: Refusal, answers: Mapping[str, Any]) -> str:
 
 def _matching(state: str, answers: Mapping[str, Any]) -> list[Refusal]:
     return [
-        Refusal(state, tuple(rule["when"]), rule["reason"], rule["instead"], rule.get("today", ""))
+        refusal(state, rule)
         for rule in support_rules()[state]
         if all(answers.get(key) in values for key, values in rule["when"].items())
     ]
 
 
+def refusal(state: str, rule: Mapping[str, Any]) -> Refusal:
+    """A row of the support matrix as what it says."""
+    return Refusal(state, tuple(rule["when"]), rule["reason"], rule["instead"], rule.get("today", ""))
+
+
 def planned_values(key: str) -> dict[str, str]:
     """Values of one question that are planned and not built yet, each with its reason."""
     return {
-        value: str(Refusal("planned", (key,), rule["reason"], rule["instead"], rule["today"]))
+        value: str(refusal("planned", rule))
         for rule in support_rules()["planned"]
         if list(rule["when"]) == [key]
         for value in rule["when"][key]

@@ -1,4 +1,4 @@
-"""Writes copier.yml's questions and docs/spec.md from the schema and the catalogue, so that there is one definition."""
+"""Writes copier.yml's questions, docs/spec.md and docs/spec.schema.json, so that there is one definition."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from tunesmith import catalog, console, resources, tree_page
+from tunesmith.published import published_schema
 from tunesmith.questions import CATALOGUE, PLANNER, Question, example_answers, groups, knobs, questions
 
 BANNER = (
@@ -191,6 +192,7 @@ def derived() -> dict[Path, str]:
     return {
         copier: copier_file(copier.read_text(encoding="utf-8")),
         docs / "spec.md": docs_page(),
+        docs / "spec.schema.json": json.dumps(published_schema(), indent=2, ensure_ascii=False) + "\n",
         docs / "decision-tree.md": tree_page.page(),
     }
 

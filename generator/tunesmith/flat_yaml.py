@@ -20,7 +20,7 @@ FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 SPECIAL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 NULL = {"", "~", "null", "Null", "NULL"}
 MAX_DEPTH = 5
-MAX_DIGITS = 30  # int() of a very long literal is slow, and no question takes one
+MAX_DIGITS = 4300  # what int() reads at most; a longer one stays text
 
 
 @dataclass

@@ -11,6 +11,7 @@ from tunesmith.decision import advise
 from tunesmith.errors import MissingAnswers, WriteFailed
 from tunesmith.flat_yaml import Document
 from tunesmith.project import Target
+from tunesmith.published import ADDRESS
 from tunesmith.questions import questions
 from tunesmith.spec import Spec
 
@@ -81,7 +82,7 @@ def save(spec: Spec, path: Path) -> None:
     """Write the answers as a spec file, beside and renamed."""
     import yaml
 
-    text = "# A Tunesmith spec; `tunesmith schema` describes every key.\n"
+    text = f"# yaml-language-server: $schema={ADDRESS}\n# A Tunesmith spec; `tunesmith schema` describes every key.\n"
     text += yaml.safe_dump(spec.combined(), sort_keys=False, allow_unicode=True, width=10**6)
     beside = path.with_name(f".{path.name}.tunesmith")
     try:

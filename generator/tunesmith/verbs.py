@@ -8,12 +8,12 @@ from typing import Any
 from tunesmith import catalog as catalogue
 from tunesmith import console
 from tunesmith.costs import prices
-from tunesmith.questions import schema as spec_schema
+from tunesmith.published import published_schema
 
 
 def schema(_options: argparse.Namespace) -> int:
-    """Print the JSON Schema."""
-    console.as_json(spec_schema())
+    """Print the JSON Schema, support matrix included."""
+    console.as_json(published_schema())
     return 0
 
 

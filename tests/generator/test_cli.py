@@ -9,7 +9,7 @@ import pytest
 from conftest import Run
 
 from tunesmith.costs import prices
-from tunesmith.questions import schema
+from tunesmith.published import published_schema
 
 HEAVY = ("copier", "jinja2", "jsonschema", "questionary", "numpy", "pydantic", "prompt_toolkit")
 
@@ -33,7 +33,7 @@ def test_without_a_command_the_help_is_printed(tunesmith: Run) -> None:
 
 
 def test_the_schema_is_printed_whole(tunesmith: Run) -> None:
-    assert json.loads(tunesmith("schema").stdout) == schema()
+    assert json.loads(tunesmith("schema").stdout) == published_schema()
 
 
 @pytest.mark.parametrize("what", ["models", "hardware", "support", "prices"])
@@ -87,6 +87,8 @@ def test_a_choice_against_the_advice_is_told_but_not_refused(tunesmith: Run, tmp
     assert "advice: prompting, not finetune" in done.stderr
     assert json.loads(done.stdout)["advice"]["not_yet"] is True
     assert json.loads(done.stdout)["committed"] is True
+    first_line = (tmp_path / "saved.yaml").read_text().splitlines()[0]
+    assert first_line == f"# yaml-language-server: $schema={published_schema()['$id']}"
     again = tunesmith("new", tmp_path / "q", "--spec", tmp_path / "saved.yaml")
     assert again.returncode == 0
 

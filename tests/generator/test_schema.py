@@ -1,11 +1,14 @@
 """The schema is the one definition: valid itself, in step with the catalogues and with everything derived from it."""
 
+import itertools
+import json
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from tunesmith import catalog, derive
+from tunesmith.published import published_schema
 from tunesmith.questions import Question, defaults, groups, knobs, questions, schema
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -27,6 +30,27 @@ def test_the_published_schema_alone_knows_the_cross_field_rules() -> None:
         {"primary_metric": "label_accuracy", "label_key": ""},
     ]
     assert not any(Draft202012Validator(schema()).is_valid(spec) for spec in broken)
+
+
+def test_an_editor_refuses_what_the_support_matrix_refuses() -> None:
+    """Every pair of answers that the matrix speaks of, written or left to its default."""
+    published = Draft202012Validator(published_schema())
+    rules = [rule for rows in catalog.support_rules().values() for rule in rows]
+    named = sorted({key for rule in rules for key in rule["when"]})
+    refused = set()
+    for first, second in itertools.combinations(named, 2):
+        for values in itertools.product(questions()[first].enum, questions()[second].enum):
+            spec = dict(zip((first, second), values, strict=True))
+            reasons = [str(refusal) for refusal in catalog.refusals(defaults() | spec)]
+            assert published.is_valid(spec) == (not reasons), (spec, reasons)
+            refused.add(published.is_valid(spec))
+    assert refused == {True, False}
+
+
+def test_an_editor_shows_the_reason_at_the_key_that_was_written() -> None:
+    (error, *_) = Draft202012Validator(published_schema()).iter_errors({"objective": "ppo"})
+    assert list(error.path) == ["objective"]
+    assert "PPO was removed from TRL" in error.schema["errorMessage"]
 
 
 @pytest.mark.parametrize("question", ALL)
@@ -52,6 +76,11 @@ def test_the_knobs_are_known() -> None:
 def test_copier_asks_the_questions_of_the_schema() -> None:
     written = (REPOSITORY / "copier.yml").read_text(encoding="utf-8")
     assert written == derive.copier_file(written), "run: python -m tunesmith.questions --write"
+
+
+def test_the_published_schema_is_that_of_the_schema_and_the_matrix() -> None:
+    written = json.loads((REPOSITORY / "docs" / "spec.schema.json").read_text(encoding="utf-8"))
+    assert written == published_schema(), "run: python -m tunesmith.questions --write"
 
 
 def test_the_reference_page_is_that_of_the_schema() -> None:

@@ -115,6 +115,16 @@ def test_the_nearest_that_works_says_when_it_is_not_built_yet() -> None:
     assert "objective: rloo (planned, not built yet; today use objective: sft)" in found[0]
 
 
+def test_a_backend_that_is_planned_is_named_beside_what_is_impossible_with_it() -> None:
+    found = problems("objective: ppo\nbackend: axolotl\n")
+    assert any(line.startswith("line 2: backend: axolotl is planned, not built yet") for line in found)
+
+
+def test_a_whole_number_is_called_one_however_long() -> None:
+    (found,) = problems(f"test_items: {10**36}")
+    assert "is not allowed; allowed: at least 20 and at most 100000" in found
+
+
 def test_an_alias_bomb_is_refused_before_it_can_grow() -> None:
     bomb = "a: &a [x, x]\n" + "".join(f"k{n}: &k{n} [*{'a' if not n else f'k{n - 1}'}, *a]\n" for n in range(60))
     assert "aliases" in problems(bomb)[0]
