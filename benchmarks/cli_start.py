@@ -14,6 +14,7 @@ COMMANDS = {
     "tunesmith --help": [sys.executable, "-m", "tunesmith", "--help"],
     "tunesmith catalog": [sys.executable, "-m", "tunesmith", "catalog"],
     "tunesmith plan": [sys.executable, "-m", "tunesmith", "plan", "--defaults"],
+    "tunesmith advise": [sys.executable, "-m", "tunesmith", "advise", "--defaults"],
     "copier --help": [sys.executable, "-m", "copier", "--help"],
 }
 

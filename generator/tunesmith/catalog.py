@@ -55,6 +55,11 @@ class Hardware:
         """Whether the device is a processor rather than an accelerator."""
         return self.generation == "cpu"
 
+    @property
+    def installable(self) -> bool:
+        """Whether the stack of generated projects runs there: their locks hold CUDA and CPU builds, none for ROCm."""
+        return not self.generation.startswith("cdna")
+
 
 @dataclass(frozen=True)
 class Refusal:

@@ -13,7 +13,7 @@ from tunesmith.errors import FINDINGS
 from tunesmith.planner import subjects
 from tunesmith.planner.memory import USABLE
 from tunesmith.planner.plan import Money, Plan, plan
-from tunesmith.planner.setup import profiles
+from tunesmith.planner.workload import SCENARIO
 from tunesmith.spec import Spec
 
 
@@ -37,17 +37,26 @@ def run(options: argparse.Namespace) -> int:
 def _made(options: argparse.Namespace) -> tuple[Plan, Mapping[str, Any], Mapping[str, Any], tuple[str, ...]]:
     """The plan, the answers that it is of, the price list, and notes."""
     measured = subjects.calibration(options.calibration) if options.calibration else None
+    scenario = {key: value for key in SCENARIO if (value := getattr(options, key))}
+    beyond = [f"planned beyond what this version generates: {_words(scenario)}"] if scenario else []
     if options.directory:
         found = subjects.project(options.directory)
+        answers = {**found.answers, **scenario}
         listed = prices.load(options.prices or found.prices)
-        measured = measured or found.measured
-        made = plan(found.answers, found.pins, counted=found.counted, measured=measured, prices=prices.machines(listed))
-        return made, found.answers, listed, found.notes
+        measured = measured or (None if scenario else found.measured)
+        made = plan(answers, found.pins, counted=found.counted, measured=measured, prices=prices.machines(listed))
+        return made, answers, listed, (*found.notes, *beyond)
     spec = intake.estimated(options)
-    listed = prices.load(options.prices)
-    made = plan(spec.answers, spec.pins, measured=measured, prices=prices.machines(listed))
+    listed, answers = prices.load(options.prices), {**spec.answers, **scenario}
+    made = plan(answers, spec.pins, measured=measured, prices=prices.machines(listed))
+    if not made.machine.installable:
+        beyond.append(f"{made.machine.title}: the locks of generated projects hold no build of torch for it")
     notes = () if made.trains else (f"the approach {spec.answers['approach']} trains nothing",)
-    return made, spec.answers, listed, notes
+    return made, answers, listed, (*notes, *beyond)
+
+
+def _words(scenario: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" if value is not True else key for key, value in scenario.items())
 
 
 def _stale(made: Plan, today: dt.date) -> list[str]:
@@ -127,6 +136,9 @@ def _reason(key: str, made: Plan) -> str:
 def _print_memory(made: Plan) -> None:
     setup = made.setup
     console.line(f"Memory of training with {made.method}, {setup.micro_batch} rows of {setup.length} tokens")
+    if setup.devices > 1:
+        launcher = f"accelerate launch --num_processes {setup.devices}"
+        console.line(f"  on each of {setup.devices} devices, sharded by {setup.sharding}; launched by `{launcher}`")
     rows = [(name, f"{value:8.2f} GiB") for name, value in made.memory.terms.items()]
     for name, value in rows:
         console.line(f"  {name:18}{value}")
@@ -137,8 +149,8 @@ def _print_memory(made: Plan) -> None:
     console.line(
         f"  {verdict}: {usable:.1f} GiB of {made.machine.memory_gib:g} can be used; largest: {made.memory.dominant}"
     )
-    if not profiles()["trl"].fitted_rows:
-        console.line("  the band is that of frameworks left out: nobody has published peaks of TRL 1.16")
+    if not made.framework.fitted_rows:
+        console.line(f"  the band is that of frameworks left out: no published peaks of {made.framework.title}")
     if made.measured and made.measured.peak_gib:
         off = 100 * (typical / made.measured.peak_gib - 1)
         console.line(
@@ -150,11 +162,11 @@ def _print_memory(made: Plan) -> None:
 def _print_time(made: Plan) -> None:
     hours, tokens, duration = made.hours, made.tokens, made.time
     band = f"{_hours(hours.low)} to {_hours(hours.high)}"
-    console.line(f"Time     {_hours(hours.typical)} of one device ({band}), without evaluation and loading")
+    console.line(f"Time     {_hours(hours.typical)} of device time ({band}), without evaluation and loading")
     console.line(f"  {tokens.typical:,.0f} tokens ({tokens.source})")
     console.line(
         f"  {duration.tokens_per_second:,.0f} tokens a second; {duration.utilisation:.0%} of the peak; "
-        f"{duration.padding:.2f} tokens computed for each of the data (padded, not packed)"
+        f"{duration.padding:.2f} tokens computed for each of the data ({made.padded})"
     )
     if duration.calibrated:
         source = made.measured.source if made.measured else ""
@@ -212,6 +224,9 @@ def data(made: Plan, *, notes: tuple[str, ...] = ()) -> dict[str, Any]:
         "model": {"key": made.model.key, "parameters": made.model.shape.parameters, "source": made.model.source},
         "machine": {"key": made.machine.key, "title": made.machine.title, "memory_gib": made.machine.memory_gib},
         "method": made.method,
+        "framework": made.framework.key,
+        "devices": made.setup.devices,
+        "sharding": made.setup.sharding,
         "fits": made.fits,
         "changes": [asdict(change) for change in made.changes],
         "training": training if made.trains else None,

@@ -3,6 +3,7 @@
 import argparse
 import datetime as dt
 import shlex
+from collections.abc import Iterable
 from typing import Any
 
 from tunesmith import catalog as catalogue
@@ -43,6 +44,17 @@ def _catalogue_data(name: str) -> Any:
     ]
 
 
+def stale(rows: Iterable[catalogue.Model | catalogue.Hardware], today: dt.date) -> list[str]:
+    """Rows whose figures nobody has looked at for 90 days; a user's own, undated, are not among them."""
+    dated = ((row.key, str(row.figures["date"])) for row in rows)
+    return [key for key, date in dated if date and prices.Figure(key, None, "", date).old(today)]
+
+
+def _warn(rows: Iterable[catalogue.Model | catalogue.Hardware]) -> None:
+    if old := stale(rows, dt.date.today()):
+        console.note(f"figures older than {prices.OLD_PRICE_DAYS} days, check them: {', '.join(old)}")
+
+
 def _models() -> None:
     rows = [
         (
@@ -57,6 +69,7 @@ def _models() -> None:
         for row in catalogue.models().values()
     ]
     console.table(("model", "parameters", "context", "licence", "access", "source", "id"), rows)
+    _warn(catalogue.models().values())
 
 
 def _hardware() -> None:
@@ -65,6 +78,7 @@ def _hardware() -> None:
         for row in catalogue.hardware().values()
     ]
     console.table(("hardware", "title", "memory", "precision"), rows)
+    _warn(catalogue.hardware().values())
 
 
 def _prices() -> None:

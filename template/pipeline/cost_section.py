@@ -1,10 +1,13 @@
 """The report's sections on total cost of ownership and on how far off the plan was."""
 
+from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
 from pipeline.facts import Facts
+from pipeline.files import read_json
 from pipeline.markup import Node, h, table
+from pipeline.run_record import QUANTISED, manifest_of
 from pipeline.tornado import tornado_chart
 from pipeline.wording import requests_band, usd, usd_band
 
@@ -53,6 +56,29 @@ def crossing(volume: dict[str, float | None] | None) -> str:
     if volume["high"] == 0:
         return "the first request"
     return requests_band(volume).replace(" requests", " a month", 1)
+
+
+def quantisation(facts: Facts, path: Path = QUANTISED) -> Element | None:
+    """Memory, speed and quality of fewer bits, where ``python -m pipeline.quantise`` was run on these very weights."""
+    measured = read_json(path) if path.exists() else None
+    if not measured or measured["manifest"] != read_json(manifest_of(facts.settings)):
+        return None
+    rows: list[list[Node]] = [
+        [
+            f"{bits} bits",
+            f"{row['weights_gib']:.2f} GiB",
+            f"{row['requests_per_second']:.2f}",
+            f"{row['latency_seconds']['p50']:.2f} s",
+            f"{100 * row['score']['mean']:.1f}%",
+            f"{100 * row['difference']['mean']:+.1f} [{100 * row['difference']['low']:+.1f}, "
+            f"{100 * row['difference']['high']:+.1f}]",
+        ]
+        for bits, row in sorted(measured["widths"].items(), key=lambda pair: -int(pair[0]))
+    ]
+    header = ["Weights", "Memory", "Requests a second", "One request", measured["metric"], "Points against 16 bits"]
+    text = "Linear layers quantised while loading by bitsandbytes; the same items, prompt and decoding at every width."
+    grid = table(header, rows, "What fewer bits save and what they cost")
+    return h("section", h("h2", "Quantisation"), h("p", text), grid)
 
 
 def against_the_plan(facts: Facts) -> Element | None:

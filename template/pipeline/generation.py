@@ -4,12 +4,13 @@ import copy
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from pipeline.backends import Answer, Message
 from pipeline.files import ProjectError
 from pipeline.runtime import Device, made_by
 
+Bits: TypeAlias = Literal[16, 8, 4]  # of a weight; 16 stands for the device's own number type
 MINIMUM_SHARED_PREFIX = 24  # tokens; below this a copy of the cache costs more than it saves
 
 
@@ -19,17 +20,20 @@ class Generator:
     Args:
         folder: a Hugging Face model folder.
         device: where to run; weights are loaded in its dtype.
+        bits: of a weight of a linear layer; below 16 bitsandbytes quantises it while loading.
     """
 
-    def __init__(self, folder: Path, device: Device) -> None:
+    def __init__(self, folder: Path, device: Device, bits: Bits = 16) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        self.device = device
+        self.device, self.bits = device, bits
         self.folder = folder
         self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
         # transformers takes sdpa where the architecture has it, and eager where it has not (Gemma 2 caps its scores).
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=device.dtype)
-        self.model.to(device.kind).eval()
+        self.model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=device.dtype, quantization_config=_quantisation(bits, device), device_map={"": device.kind}
+        )
+        self.model.eval()
         self.stop_ids = _stop_ids(self.tokenizer, self.model)
 
     def render(self, messages: Sequence[Message]) -> list[int]:
@@ -45,6 +49,7 @@ class Generator:
         """The folder's name holds the hash of the weights; processor and number type decide the last digits."""
         return {
             "weights": self.folder.name,
+            "bits": self.bits,
             "device": self.device.name,
             "dtype": self.device.dtype_name,
             "made_by": made_by("generation.py"),
@@ -135,6 +140,17 @@ def shared_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
     while length < limit and first[length] == last[length]:
         length += 1
     return list(first[:length]) if length >= MINIMUM_SHARED_PREFIX else []
+
+
+def _quantisation(bits: Bits, device: Device) -> Any:
+    """LLM.int8() (arXiv:2208.07339) or NF4 (arXiv:2305.14314); None keeps the weights as they are."""
+    if bits == 16:
+        return None
+    from transformers import BitsAndBytesConfig
+
+    if bits == 8:
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=device.dtype)
 
 
 def _stop_ids(tokenizer: Any, model: Any) -> list[int]:

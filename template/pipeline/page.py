@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 from pipeline.appendix import banded, cost, data, reproducibility, retrieval, trace, training
 from pipeline.charts import Bar, interval_chart
 from pipeline.comparisons import judged, pairs, slices, why_not
-from pipeline.cost_section import against_the_plan, ownership
+from pipeline.cost_section import against_the_plan, ownership, quantisation
 from pipeline.facts import Facts
 from pipeline.item_metrics import normalise
 from pipeline.markup import Node, document, h, table
@@ -31,6 +31,7 @@ def page(facts: Facts) -> str:
         paired_test(facts),
         cost(facts),
         ownership(facts),
+        quantisation(facts),
         against_the_plan(facts),
         trace(facts),
         why_not(facts),

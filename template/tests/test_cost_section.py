@@ -42,6 +42,27 @@ def test_the_report_says_how_far_off_the_plan_was(project: Path) -> None:
     assert "prompt tokens, tuned" in section and "30.0 times" in section and "+0%" in section
 
 
+def test_the_report_shows_fewer_bits_only_of_the_weights_that_are_served(project: Path) -> None:
+    finish_project(project)
+    assert "Quantisation</h2>" not in page()
+    row = {
+        "weights_gib": 1.5,
+        "requests_per_second": 3.0,
+        "latency_seconds": {"p50": 0.4},
+        "score": {"mean": 0.613},
+        "difference": {"mean": -0.021, "low": -0.05, "high": 0.01},
+    }
+    record = {"manifest": {"sha256": "a"}, "metric": "json_match", "widths": {"8": row, "16": row, "4": row}}
+    write_json(project / "reports/measured/quantisation.json", record)
+    write_json(project / "models/served.json", {"sha256": "a"})
+    section = page().partition("Quantisation</h2>")[2].partition("</section>")[0]
+    for wanted in ("16 bits", "4 bits", "1.50 GiB", "61.3%", "-2.1 [-5.0, +1.0]"):
+        assert wanted in section, wanted
+    assert section.index("16 bits<") < section.index("8 bits<") < section.index("4 bits<")
+    write_json(project / "models/served.json", {"sha256": "b"})
+    assert "Quantisation</h2>" not in page(), "measured on other weights"
+
+
 def test_a_machine_without_a_price_leaves_its_routes_out(project: Path) -> None:
     finish_project(project, params=PARAMS.replace("hardware: cpu", "hardware: l4"), prices=PRICES)
     section = page().partition("Total cost of ownership</h2>")[2].partition("</section>")[0]

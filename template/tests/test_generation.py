@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.backends import Message
 from pipeline.generation import MINIMUM_SHARED_PREFIX, Generator, shared_prefix
+from pipeline.quantise import WIDTHS
 from pipeline.runtime import Device
 
 WORDS = [f"w{number}" for number in range(60)]
@@ -63,3 +64,18 @@ def test_a_model_of_any_attention_answers_in_a_batch_as_it_does_alone(folder: Pa
     }
     assert [together[place] for place in range(len(prompts))] == alone
     assert len(set(alone)) > 1
+
+
+@pytest.mark.parametrize("folder", ["llama"], indirect=True)
+def test_fewer_bits_take_less_memory_and_are_told_apart(folder: Path) -> None:
+    import torch
+
+    device = Device("cpu", "a test", 1, torch.float32)
+    taken, known = [], set()
+    for bits in WIDTHS:
+        generator = Generator(folder, device, bits)
+        prompt = generator.render(ask("w40"))
+        assert next(generator.answer([prompt], 4, 1))[1][0].completion_tokens > 0
+        taken.append(generator.model.get_memory_footprint())
+        known.add(str(generator.identity))
+    assert taken == sorted(taken, reverse=True) and len(set(taken)) == len(known) == 3

@@ -1,13 +1,17 @@
 """The command line: exit codes, JSON, nothing heavy imported for help, no prompt without a terminal."""
 
+import datetime as dt
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import Run
 
+from tunesmith import catalog as catalogue
+from tunesmith import verbs
 from tunesmith.costs import prices
 from tunesmith.published import published_schema
 
@@ -27,6 +31,20 @@ def test_nothing_heavy_is_imported_to_look_things_up(arguments: list[str]) -> No
     assert done.stderr.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize(
+    "arguments", [["plan", "--defaults"], ["advise", "--defaults", "--sources"], ["catalog", "prices"]]
+)
+def test_advice_plan_and_prices_open_no_socket(arguments: list[str]) -> None:
+    code = (
+        "import socket\n"
+        "def refuse(*_a, **_k): raise SystemExit('a socket was opened')\n"
+        "socket.socket = socket.create_connection = socket.getaddrinfo = refuse\n"
+        f"from tunesmith.cli import main\nraise SystemExit(main({arguments!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout, done.stderr
+
+
 def test_without_a_command_the_help_is_printed(tunesmith: Run) -> None:
     done = tunesmith()
     assert done.returncode == 2 and "COMMAND" in done.stdout
@@ -40,6 +58,14 @@ def test_the_schema_is_printed_whole(tunesmith: Run) -> None:
 def test_a_catalogue_is_a_table_or_json(what: str, tunesmith: Run) -> None:
     assert tunesmith("catalog", what).stdout
     assert list(json.loads(tunesmith("catalog", what, "--json").stdout)) == [what]
+
+
+def test_figures_of_models_and_machines_go_stale_too() -> None:
+    row = catalogue.hardware()["l4"]
+    read = row.figures["date"]
+    assert not verbs.stale([row], read + dt.timedelta(days=90))
+    assert verbs.stale([row], read + dt.timedelta(days=91)) == ["l4"]
+    assert not verbs.stale([replace(row, figures={"source": "yours", "date": ""})], read + dt.timedelta(days=900))
 
 
 def test_an_old_price_is_pointed_out(tunesmith: Run) -> None:

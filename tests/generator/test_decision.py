@@ -1,6 +1,8 @@
 """The decision tree, and the emitted DECISION.md, which walks the same file."""
 
+import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from tunesmith import catalog, decision, resources
 from tunesmith.decision import advise
 from tunesmith.flat_yaml import Document
 from tunesmith.questions import defaults, questions
+from tunesmith.render import render
 from tunesmith.spec import validate
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -75,16 +78,37 @@ def test_the_worked_cases_cover_every_leaf_and_both_answers_of_every_question() 
     assert taken == {(node["ask"], decision.key_of(name), yes) for name, node in nodes for yes in (True, False)}
 
 
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any]], set[str]]:
+    """Renders a spec and names its stages; outcomes that ask for the same project share it."""
+    rendered: dict[str, set[str]] = {}
+
+    def of(answers: dict[str, Any]) -> set[str]:
+        key = json.dumps(answers, sort_keys=True)
+        if key not in rendered:
+            folder = tmp_path_factory.mktemp("outcome")
+            render(validate(Document("case", answers)), folder / "project", folder)
+            rendered[key] = set(yaml.safe_load((folder / "project" / "dvc.yaml").read_text())["stages"])
+        return rendered[key]
+
+    return of
+
+
 @pytest.mark.parametrize("outcome", catalog.decision_tree()["outcomes"])
-def test_every_outcome_ends_in_a_project_that_can_be_generated(outcome: str) -> None:
-    """What the support matrix refuses it replaces, and what remains is a valid spec."""
+def test_every_outcome_ends_in_a_project_that_can_be_generated(
+    outcome: str, stages: Callable[[dict[str, Any]], set[str]]
+) -> None:
+    """What the support matrix refuses it replaces, and what remains is rendered with the stages that it needs."""
     row = catalog.decision_tree()["outcomes"][outcome]
     answers = {**defaults(), "project_name": "case", "approach": row["approach"], **row.get("suggests", {})}
     for _ in range(PLANNED_AWAY):
         if not (refusals := catalog.refusals(answers)):
             break
         answers |= refusals[0].instead
-    assert validate(Document("case", answers)).answers["approach"] == answers["approach"]
+    found = stages(answers)
+    assert ("train" in found) == (answers["approach"] in ("finetune", "rag_finetune"))
+    assert ("index" in found) == (answers["approach"] in ("rag", "rag_finetune"))
+    assert {"model", "curate", "baseline", "evaluate", "serve", "cost", "report", "gate"} <= found
 
 
 def test_contradictory_answers_are_pointed_out() -> None:

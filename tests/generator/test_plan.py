@@ -169,6 +169,56 @@ def test_a_length_that_the_model_cannot_attend_to_is_refused(tunesmith: Run, cop
         plan(answers(model="custom"), {"model_source": "path", "model_id": str(tmp_path), "max_length": 5000})
 
 
+SEVENTY = ("plan", "--defaults", "--set", "model=llama-3.3-70b-instruct", "--set", "hardware=h100_sxm", "--json")
+
+
+def peak(tunesmith: Run, *options: object) -> float:
+    return float(json.loads(tunesmith(*SEVENTY, *options).stdout)["training"]["memory_gib"]["typical"])
+
+
+def test_what_is_not_generated_yet_can_be_planned(tunesmith: Run) -> None:
+    full = ("--method", "full", "--set", "micro_batch_size=1")
+    whole, zero2, fsdp = (
+        peak(tunesmith, *full, "--devices", 8, "--sharding", kind) for kind in ("ddp", "zero2", "fsdp")
+    )
+    assert fsdp < zero2 < whole
+    chunked, plain = (peak(tunesmith, "--set", "micro_batch_size=4", "--loss", loss) for loss in ("chunked", "full"))
+    assert chunked < plain
+    assert peak(tunesmith, "--framework", "axolotl") != peak(tunesmith)
+    done = tunesmith(*SEVENTY, "--method", "prefix", "--devices", 8, "--packing")
+    made = json.loads(done.stdout)
+    assert (made["method"], made["devices"], made["sharding"]) == ("prefix", 8, "fsdp")
+    assert "prefix" in made["training"]["memory_gib"]["terms"] and made["training"]["seconds"]["padding"] == 1
+    assert "beyond what this version generates: method prefix, devices 8, packing" in made["notes"][0]
+    hours, seconds = made["training"]["device_hours"]["typical"], made["training"]["seconds"]["typical"]
+    assert hours == pytest.approx(8 * seconds / 3600)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--framework", "none"),
+        ("--method", "magic"),
+        ("--loss", "none"),
+        ("--devices", "-1"),
+        ("--sharding", "fsdp"),
+        ("--sharding", "none-such", "--devices", "2"),
+        ("--devices", "2", "--set", "hardware=cpu"),
+    ],
+)
+def test_a_scenario_that_cannot_be_is_refused_with_its_reason(tunesmith: Run, options: tuple[str, ...]) -> None:
+    done = tunesmith(*SEVENTY[:-1], *options)
+    assert done.returncode == 2 and options[0].strip("-") in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_larger_machine_is_one_that_projects_can_be_installed_on(tunesmith: Run) -> None:
+    asked = answers(model="llama-3.3-70b-instruct", hardware="b200", method="full")
+    assert all(change.settings.get("hardware") != "mi300x" for change in plan(asked, {}).changes)
+    assert "no build of torch" in tunesmith("plan", "--defaults", "--set", "hardware=mi300x").stderr
+    from_cpu = [change.settings.get("hardware") for change in plan(answers(model="qwen3-8b"), {}).changes]
+    assert any(key and not catalog.hardware()[key].cpu for key in from_cpu), "a graphics card is offered"
+
+
 def test_a_pin_wins_and_bounds_the_other_choices() -> None:
     asked = answers(model="qwen3-8b", hardware="l4")
     free, pinned = resolve(asked), resolve(asked, {"max_length": 8192})

@@ -115,6 +115,17 @@ def test_a_calibration_measures_a_short_run_and_changes_nothing_that_is_tracked(
     assert not finished.git("status", "--porcelain")
 
 
+def test_fewer_bits_are_measured_on_the_benchmark(finished: Project) -> None:
+    finished.run("python", "-m", "pipeline.quantise")
+    widths = finished.read("reports/measured/quantisation.json")["widths"]
+    memory = [widths[bits]["weights_gib"] for bits in ("16", "8", "4")]
+    assert memory == sorted(memory, reverse=True) and memory[0] > memory[-1]
+    assert all(0 <= row["score"]["mean"] <= 1 and row["requests_per_second"] > 0 for row in widths.values())
+    assert widths["16"]["difference"]["mean"] == 0
+    finished.git("stash", "--include-untracked")
+    finished.git("stash", "drop")
+
+
 def test_a_broken_record_names_its_line_and_keeps_the_last_results(finished: Project) -> None:
     raw = finished.path / "data/raw/requests.jsonl"
     raw.chmod(0o644)

@@ -11,9 +11,9 @@ from tunesmith.planner import time
 from tunesmith.planner.inference import InferenceMemory, inference_memory
 from tunesmith.planner.memory import MemoryEstimate, estimate
 from tunesmith.planner.resolve import Choice, planned, resolve
-from tunesmith.planner.setup import ImpossibleSetup, Setup, profiles
+from tunesmith.planner.setup import ImpossibleSetup, Profile, Setup
 from tunesmith.planner.time import TimeEstimate
-from tunesmith.planner.workload import FRAMEWORK, Subject, Tokens, evaluation, setup_for, subject, tokens_of
+from tunesmith.planner.workload import Subject, Tokens, evaluation, profile_of, setup_for, subject, tokens_of
 
 TRAINED = ("finetune", "rag_finetune")
 HOUR = 3600
@@ -61,6 +61,7 @@ class Plan:
     machine: Hardware
     price: Price | None
     method: str
+    framework: Profile
     knobs: Mapping[str, Any]
     pins: Mapping[str, Any]
     choices: Mapping[str, Choice]
@@ -75,6 +76,12 @@ class Plan:
     inference: InferenceMemory
     changes: tuple[Change, ...]
     measured: Measured | None
+    packed: bool = False
+
+    @property
+    def padded(self) -> str:
+        """How rows come to one length, in words."""
+        return "packed" if self.packed else "padded, not packed"
 
     @property
     def training_fits(self) -> bool:
@@ -112,12 +119,12 @@ def plan(
     knobs = {key: choice.value for key, choice in choices.items()} | dict(pins)
     model, machine = subject({**answers, **pins}), catalog.hardware()[answers["hardware"]]
     setup = setup_for(answers, knobs, machine)
-    tokens = tokens_of(knobs, counted)
+    tokens = tokens_of(knobs, counted, setup.devices)
     if counted:
         setup = replace(setup, length=min(setup.length, tokens.longest))
-    profile = profiles()[FRAMEWORK]
+    profile = profile_of(answers)
     memory = estimate(model.shape, setup, profile)
-    duration = _duration(model, setup, machine, tokens, measured)
+    duration = _duration(answers, model, setup, machine, tokens, measured)
     hours = Money(*(value * setup.devices / HOUR for value in (duration.low, duration.typical, duration.high)))
     priced = machines() if prices is None else prices
     price = priced.get(machine.key)
@@ -127,6 +134,7 @@ def plan(
         machine=machine,
         price=price,
         method=str(answers["method"]),
+        framework=profile,
         knobs=knobs,
         pins=dict(pins),
         choices=choices,
@@ -143,17 +151,26 @@ def plan(
         ),
         changes=(),
         measured=measured,
+        packed=bool(answers.get("packing")),
     )
     return made if made.fits else replace(made, changes=changes(answers, pins, priced))
 
 
 def _duration(
-    model: Subject, setup: Setup, machine: Hardware, tokens: Tokens, measured: Measured | None
+    answers: Mapping[str, Any],
+    model: Subject,
+    setup: Setup,
+    machine: Hardware,
+    tokens: Tokens,
+    measured: Measured | None,
 ) -> TimeEstimate:
     """The band is that of the speed, at the typical number of tokens, widened by the band of the tokens."""
     speed = measured.tokens_per_second if measured else 0.0
-    padded = time.padding(setup.micro_batch, spread=tokens.spread)
-    typical = time.estimate(model.shape, setup, machine, tokens.typical, padded=padded, measured=speed)
+    padded = 1.0 if answers.get("packing") else time.padding(setup.micro_batch, spread=tokens.spread)
+    framework = str(answers.get("framework", ""))
+    typical = time.estimate(
+        model.shape, setup, machine, tokens.typical, framework=framework, padded=padded, measured=speed
+    )
     return replace(
         typical,
         low=typical.low * tokens.low / tokens.typical,
@@ -169,17 +186,19 @@ def _money(hours: Money, price: Price | None) -> Money | None:
 
 
 def changes(answers: Mapping[str, Any], pins: Mapping[str, Any], prices: Mapping[str, Price]) -> tuple[Change, ...]:
-    """The smallest change of each kind that would fit, cheapest first."""
+    """The smallest change of each kind that would fit, cheapest first; of machines the one that costs least."""
     found = [
         next((change for change in tried if change is not None), None)
         for tried in (
             (_try(answers, pins, {"method": method}, prices) for method in _lighter_methods(answers["method"])),
             (_try(answers, pins, {"max_length": length}, prices) for length in _shorter(answers, pins)),
             (_try(answers, pins, {"model": key}, prices) for key in _smaller_models(answers, pins)),
-            (_try(answers, pins, {"hardware": key}, prices) for key in _larger_machines(answers, prices)),
             (_more_devices(answers, pins, count, prices) for count in (2, 4, 8)),
         )
     ]
+    machines_tried = (_try(answers, pins, {"hardware": key}, prices) for key in _larger_machines(answers, prices))
+    fitting = [change for change in machines_tried if change is not None]
+    found.append(min(fitting, key=lambda change: change.usd, default=None))
     return tuple(sorted((change for change in found if change), key=lambda change: change.usd))
 
 
@@ -201,10 +220,10 @@ def _smaller_models(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> list
 
 
 def _larger_machines(answers: Mapping[str, Any], prices: Mapping[str, Price]) -> list[str]:
+    """Machines with more memory on which projects can be installed; from a processor, graphics cards too."""
     here = catalog.hardware()[answers["hardware"]]
-    rows = [row for row in catalog.hardware().values() if row.cpu == here.cpu and row.memory_gib > here.memory_gib]
-    rows = [row for row in rows if row.key in prices]
-    return [row.key for row in sorted(rows, key=lambda row: prices[row.key].usd_per_hour["typical"])]
+    rows = [row for row in catalog.hardware().values() if row.installable and row.key in prices]
+    return [row.key for row in rows if row.memory_gib > here.memory_gib and (here.cpu or not row.cpu)]
 
 
 def _try(
@@ -242,10 +261,10 @@ def _judged(
     price: Price | None,
     answers: Mapping[str, Any],
 ) -> Change | None:
-    memory, trains = estimate(model.shape, setup, profiles()[FRAMEWORK]), answers["approach"] in TRAINED
+    memory, trains = estimate(model.shape, setup, profile_of(answers)), answers["approach"] in TRAINED
     if not answering.fits(machine.memory_gib) or (trains and not memory.fits(machine.memory_gib)):
         return None
-    duration = _duration(model, setup, machine, tokens, None)
+    duration = _duration(answers, model, setup, machine, tokens, None)
     usd = duration.typical * setup.devices / HOUR * price.usd_per_hour["typical"] if price else float("inf")
     what = ", ".join(f"{key}: {value}" for key, value in change.items())
     high = max(memory.high if trains else 0.0, answering.high)
@@ -257,13 +276,14 @@ def _more_devices(
 ) -> Change | None:
     """Several of the same device under FSDP, each with a micro-batch of one and recomputed activations."""
     machine = catalog.hardware()[answers["hardware"]]
-    if machine.cpu:
+    if machine.cpu or count <= int(answers.get("devices", 1)):
         return None
+    several = {**answers, "devices": count, "sharding": "fsdp"}
     loose = {**pins, "micro_batch_size": 1, "activation_checkpointing": answers["method"] != "prefix"}
     loose["evaluation_batch_size"] = 1
-    knobs = {key: choice.value for key, choice in resolve(answers, loose).items()} | loose
+    knobs = {key: choice.value for key, choice in resolve(several, loose).items()} | loose
     model = subject({**answers, **pins})
-    setup = replace(setup_for(answers, knobs, machine), devices=count, sharding="fsdp")
+    setup, answering = setup_for(several, knobs, machine), evaluation(several, knobs, model, machine)
     what = {"devices": f"{count} x {machine.title} with FSDP"}
-    answering = evaluation(answers, knobs, model, machine, devices=count)
-    return _judged(what, model, machine, setup, answering, tokens_of(knobs), prices.get(machine.key), answers)
+    tokens = tokens_of(knobs, devices=count)
+    return _judged(what, model, machine, setup, answering, tokens, prices.get(machine.key), several)

@@ -8,8 +8,8 @@ from tunesmith import catalog
 from tunesmith.catalog import Hardware, Model
 from tunesmith.planner import time
 from tunesmith.planner.memory import MemoryEstimate, estimate
-from tunesmith.planner.setup import ImpossibleSetup, Setup, profiles
-from tunesmith.planner.workload import FRAMEWORK, Subject, evaluation, setup_for, subject
+from tunesmith.planner.setup import ImpossibleSetup, Setup
+from tunesmith.planner.workload import Subject, evaluation, profile_of, setup_for, subject
 from tunesmith.questions import knobs
 
 SMALL = 500_000_000  # parameters
@@ -123,7 +123,7 @@ def fits_of(
 def judge(answers: Mapping[str, Any], values: Mapping[str, Any], model: Subject, machine: Hardware) -> Fit:
     """Memory and speed of one complete set of knobs."""
     planned = setup_for(answers, values, machine)
-    memory = estimate(model.shape, planned, profiles()[FRAMEWORK])
+    memory = estimate(model.shape, planned, profile_of(answers))
     speed = time.tokens_per_second(model.shape, planned, machine, time.throughput())
     return Fit(planned, memory, speed, memory.fits(machine.memory_gib))
 
@@ -152,12 +152,13 @@ def _memory_choices(
     need = f"{best.memory.high:.1f} GiB at the P90 of {machine.memory_gib:g} GiB"
     why = f"the fastest that fits: {need}" if best.fits else f"the least that can be asked for, and yet {need}"
     size = best.setup.micro_batch
-    accumulation = max(1, batch // size)
+    together = size * best.setup.devices
+    accumulation = max(1, batch // together)
     optimizer = "adamw" if best.setup.optimizer == "adamw" else best.setup.optimizer
     name = {"adamw": "adamw_torch" if machine.cpu else "adamw_torch_fused"}.get(optimizer, optimizer)
     return {
         "micro_batch_size": Choice(size, why),
-        "gradient_accumulation_steps": Choice(accumulation, f"{size * accumulation} records in one optimiser step"),
+        "gradient_accumulation_steps": Choice(accumulation, f"{together * accumulation} records in one optimiser step"),
         "activation_checkpointing": Choice(best.setup.checkpointing, _recompute_reason(best, fits)),
         "optimizer": Choice(taken.get("optimizer", name), _optimizer_reason(best)),
     }

@@ -75,6 +75,8 @@ class Setup:
         for name, allowed in (("method", METHODS), ("sharding", SHARDINGS), ("optimizer", OPTIMIZERS)):
             if getattr(self, name) not in allowed:
                 raise ImpossibleSetup(name, f"{getattr(self, name)!r} is none of {', '.join(allowed)}")
+        if self.loss not in ("", *LOSSES):
+            raise ImpossibleSetup("loss", f"{self.loss!r} is none of {', '.join(LOSSES)}")
         if self.method in LOW_RANK and self.rank < 1:
             raise ImpossibleSetup("rank", f"{self.rank} is no rank")
         if self.method in ("prefix", "prompt") and self.virtual_tokens < 1 and not self.trainable:

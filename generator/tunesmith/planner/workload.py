@@ -14,10 +14,11 @@ from tunesmith.costs.money import Band
 from tunesmith.errors import FileProblem
 from tunesmith.planner.architecture import Architecture, from_config
 from tunesmith.planner.inference import InferenceMemory, inference_memory
-from tunesmith.planner.setup import ALL_LINEAR, Setup, profiles
+from tunesmith.planner.setup import ALL_LINEAR, ImpossibleSetup, Profile, Setup, profiles
 from tunesmith.planner.time import LENGTH_SPREAD
 
 FRAMEWORK = "trl"  # what generated projects train with
+SCENARIO = ("method", "framework", "devices", "sharding", "loss", "packing")  # can be planned beyond what is generated
 STAND_IN = "qwen3-4b"  # shape taken for a custom model whose config.json is not on this machine
 MODULES = {
     "q_proj": "q",
@@ -89,8 +90,27 @@ def _config_path(source: str, identity: str) -> Path | None:
     return next(iter(sorted(snapshots.glob("*/config.json"))), None)
 
 
+def profile_of(answers: Mapping[str, Any]) -> Profile:
+    """The framework that is planned for.
+
+    Raises:
+        ImpossibleSetup: nobody has described it.
+    """
+    key = answers.get("framework", FRAMEWORK)
+    if key not in profiles():
+        raise ImpossibleSetup("framework", f"{key!r} is none of {', '.join(profiles())}")
+    return profiles()[key]
+
+
 def setup_for(answers: Mapping[str, Any], knobs: Mapping[str, Any], machine: Hardware) -> Setup:
-    """The setup that these knobs render to. A method that trains no weights here is planned as LoRA."""
+    """The setup that these knobs render to, or would, where ``answers`` hold some of `SCENARIO` besides.
+
+    Raises:
+        ImpossibleSetup: several processors.
+    """
+    devices = int(answers.get("devices", 1))
+    if devices > 1 and machine.cpu:
+        raise ImpossibleSetup("devices", "several processors do not share a model; name a graphics card")
     method = str(answers["method"])
     return Setup(
         method=method,
@@ -104,6 +124,9 @@ def setup_for(answers: Mapping[str, Any], knobs: Mapping[str, Any], machine: Har
         eager_attention=knobs["attention_implementation"] == "eager",
         scales_outputs=method == "dora",  # by the learnt magnitudes
         virtual_tokens=PREFIX_TOKENS if method == "prefix" else 0,
+        devices=devices,
+        sharding=str(answers.get("sharding", "fsdp" if devices > 1 else "none")),
+        loss=str(answers.get("loss", "")),
         cpu=machine.cpu,
         # `auto` on a processor may come to 32 bits, so that is what the plan allows for.
         wide=knobs["compute_dtype"] == "fp32" or (machine.cpu and knobs["compute_dtype"] == "auto"),
@@ -135,7 +158,7 @@ def answered_tokens(answers: Mapping[str, Any], knobs: Mapping[str, Any]) -> int
 
 
 def evaluation(
-    answers: Mapping[str, Any], knobs: Mapping[str, Any], model: Subject, machine: Hardware, devices: int = 1
+    answers: Mapping[str, Any], knobs: Mapping[str, Any], model: Subject, machine: Hardware
 ) -> InferenceMemory:
     """Memory of the stages `baseline` and `tuned`: 16-bit weights, whatever the method trains in."""
     return inference_memory(
@@ -147,7 +170,7 @@ def evaluation(
         cpu=machine.cpu,
         wide=machine.cpu and knobs["compute_dtype"] in ("auto", "fp32"),
         eager=bool(model.eager),
-        devices=devices,
+        devices=int(answers.get("devices", 1)),
     )
 
 
@@ -169,12 +192,14 @@ class Tokens:
     spread: float = LENGTH_SPREAD  # of the logarithm of row lengths
 
 
-def tokens_of(knobs: Mapping[str, Any], counted: Mapping[str, Any] | None = None) -> Tokens:
+def tokens_of(knobs: Mapping[str, Any], counted: Mapping[str, Any] | None = None, devices: int = 1) -> Tokens:
     """Tokens of a run of ``max_steps``.
 
     ``counted`` is the split `train` of a project's reports/format.json, where the model's own tokenizer counted.
     """
-    rows = int(knobs["max_steps"]) * int(knobs["micro_batch_size"]) * int(knobs["gradient_accumulation_steps"])
+    rows = (
+        int(knobs["max_steps"]) * int(knobs["micro_batch_size"]) * int(knobs["gradient_accumulation_steps"]) * devices
+    )
     longest = int(knobs["max_length"])
     if counted:
         mean = counted["tokens"] / max(1, counted["rows"])

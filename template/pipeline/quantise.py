@@ -1,0 +1,80 @@
+"""Answers the benchmark at 16, 8 and 4 bits: what a smaller model in memory costs in quality and in speed.
+
+``python -m pipeline.quantise`` in the environment, after the stage `tuned` (or `baseline`, where nothing is trained).
+No stage: nothing that DVC tracks changes. `python -m pipeline.report` then shows the table.
+"""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from pipeline.arms import Row, answer_items
+from pipeline.baseline import TEST
+from pipeline.export import served_model
+from pipeline.files import read_json, read_jsonl, run_stage, write_json
+from pipeline.generation import Bits, Generator
+from pipeline.metrics import score_items, summarise
+from pipeline.model import base_model
+from pipeline.prompting import Policy, read_prompt
+from pipeline.run_record import QUANTISED, manifest_of
+from pipeline.runtime import Device, prepare
+from pipeline.settings import Settings, load
+from pipeline.statistics import paired_bootstrap
+
+WIDTHS: tuple[Bits, ...] = (16, 8, 4)
+
+
+def main() -> None:
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it says at each product that it casts
+    settings = load()
+    device = prepare(settings.seed)
+    folder, policy = subject(settings)
+    answered: dict[str, list[Row]] = {}
+    report: dict[str, Any] = {
+        "manifest": read_json(manifest_of(settings)),
+        "metric": settings.evaluate.primary_metric,
+        "widths": {},
+    }
+    for bits in WIDTHS:
+        answered[str(bits)], report["widths"][str(bits)] = measure(folder, policy, device, bits, settings)
+    for width, rows in answered.items():
+        report["widths"][width] |= quality(rows, answered["16"], settings)
+    write_json(QUANTISED, report)
+
+
+def subject(settings: Settings) -> tuple[Path, Policy]:
+    """The model that would be served and its prompt: the tuned one, or the untouched one."""
+    if settings.trains:
+        return served_model(settings, prepare(settings.seed, settings.train.compute_dtype)), Policy(
+            read_prompt("system")
+        )
+    return base_model(settings), Policy(read_prompt(settings.evaluate.prompt))
+
+
+def measure(
+    folder: Path, policy: Policy, device: Device, bits: Bits, settings: Settings
+) -> tuple[list[Row], dict[str, Any]]:
+    """Answers of one width, with the memory of the weights and the time that they took."""
+    generator = Generator(folder, device, bits)
+    gib = generator.model.get_memory_footprint() / 2**30
+    rows, measured = answer_items(f"{bits}bit", generator, read_jsonl(TEST), policy, settings.evaluate)
+    print(f"{bits} bits: {gib:.2f} GiB of weights, {measured['requests_per_second']:.2f} requests a second", flush=True)
+    return rows, {"weights_gib": round(gib, 4), **measured}
+
+
+def quality(rows: list[Row], whole: list[Row], settings: Settings) -> dict[str, Any]:
+    """The primary metric with its interval, and what was lost against 16 bits on the same items."""
+    metric = settings.evaluate.primary_metric
+    scores, before = (score_items(items, settings)[metric] for items in (rows, whole))
+    groups = [row["group"] for row in rows]
+    knobs = settings.evaluate
+    change = paired_bootstrap(
+        scores, before, samples=knobs.bootstrap_samples, seed=settings.seed, alpha=knobs.alpha, groups=groups
+    )
+    difference = {name: round(value, 6) for name, value in change._asdict().items()}
+    return {"score": summarise(rows, settings)[metric], "difference": difference}
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage(main))
