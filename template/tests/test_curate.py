@@ -361,14 +361,31 @@ class TestContamination:
             for n, row in enumerate(rows(100))
         ]
         data[50]["prompt"] += f" {item}"
-        write_raw([{"prompt": item, "completion": "secret"}], "data/eval.jsonl")
+        write_raw([{"prompt": item, "completion": "secret"}], "data/benchmarks/eval.jsonl")
         with pytest.raises(ProjectError, match="1 training records contain an evaluation item") as error:
-            run(data, benchmarks=["data/eval.jsonl"])
-        assert "line 51: contains item 1 of data/eval.jsonl" in str(error.value)
-        report = run(data, benchmarks=["data/eval.jsonl"], contamination="keep")
+            run(data, benchmarks=["data/benchmarks/eval.jsonl"])
+        assert "line 51: contains item 1 of data/benchmarks/eval.jsonl" in str(error.value)
+        report = run(data, benchmarks=["data/benchmarks/eval.jsonl"], contamination="keep")
         assert report["contamination"]["records"] == 1 and report["train"] == 85
-        report = run(data, benchmarks=["data/eval.jsonl"], contamination="drop")
+        report = run(data, benchmarks=["data/benchmarks/eval.jsonl"], contamination="drop")
         assert report["rejected"] == {"contaminated": 1} and report["train"] == 84
+
+    def test_an_item_inside_an_answer_or_inside_a_short_prompt_is_found(self) -> None:
+        data = rows(100)
+        data[20]["completion"] = "The exam asks: what is the capital of the country France, today? It is Paris."
+        data[50]["prompt"] = "please answer me now: What is the capital of the country France, today? thanks a lot"
+        items = [{"prompt": "what is the capital of the country France, today?", "completion": "Paris"}]
+        items += [{"prompt": "turn it off", "completion": "off"}]  # too short to be evidence
+        data[60]["prompt"] += " turn it off please"
+        write_raw(items, "data/benchmarks/eval.jsonl")
+        report = run(data, benchmarks=["data/benchmarks/eval.jsonl"], contamination="keep")
+        assert report["contamination"]["benchmarks"]["data/benchmarks/eval.jsonl"] == {"items": 2, "found": 1}
+        assert report["contamination"]["records"] == 2
+
+    def test_a_benchmark_that_dvc_does_not_see_is_refused(self) -> None:
+        write_raw(rows(1), "data/exam.jsonl")
+        with pytest.raises(ProjectError, match="lies elsewhere"):
+            run(rows(100), benchmarks=["data/benchmarks/../exam.jsonl"])
 
 
 class TestParts:
