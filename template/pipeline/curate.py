@@ -80,7 +80,7 @@ def _store(parts: Parts, frozen: Frozen | None) -> Store:
 def _decide(store: Store, parts: Parts, frozen: Frozen | None, settings: CurateSettings) -> Curated:
     """Which records are distinct, which are the benchmark, and which may be trained on."""
     unit = comparison_unit(store)
-    compare_parts(store.folders, unit, settings.format in MANY_ANSWERS)
+    compare_parts(store.folders, unit, settings.format in MANY_ANSWERS, settings.engine)
     compared = Compared(store, unit)
     long = unit == "word3"
     threshold = settings.near_duplicate_threshold_long if long else settings.near_duplicate_threshold

@@ -52,7 +52,7 @@ def contaminated(
     texts = {OWN: [normalise(record.prompt) for record in store.records(held)]}
     texts |= {path: _prompts(_in_folder(path), settings) for path in settings.benchmarks}
     found = Found({}, {})
-    for name, hits in _hits(store, shingles, held, texts, threshold).items():
+    for name, hits in _hits(store, shingles, held, texts, threshold, settings.engine).items():
         hits = hits[inside[hits[:, 1]]]
         for query, record in hits.tolist():
             found.records.setdefault(record, f"contains item {query + 1} of {name}")
@@ -69,7 +69,7 @@ def contaminated(
 
 
 def _hits(
-    store: Store, shingles: Shingles, held: list[int], texts: dict[str, list[str]], threshold: float
+    store: Store, shingles: Shingles, held: list[int], texts: dict[str, list[str]], threshold: float, engine: str
 ) -> dict[str, Pairs]:
     """For each benchmark the pairs (item, record), of which the record holds the item."""
     contained = CONTAINED if shingles.unit == "word3" else NEVER
@@ -87,7 +87,7 @@ def _hits(
         return near
     sizes = [(folder / "records.jsonl").stat().st_size for folder in store.folders]
     tasks = [(size, quotations, (folder, runs)) for size, folder in zip(sizes, store.folders, strict=True)]
-    run_all("comparing", tasks)
+    run_all("comparing", tasks, engine)
     pairs = quoted(store.folders, store.first)
     begin = 0
     for name, prompts in texts.items():
