@@ -49,6 +49,7 @@ def curate(settings: CurateSettings, *, smoke: bool) -> dict[str, Any]:
     """
     frozen = read_frozen(settings.benchmark_version)
     parts = read_parts(settings)
+    print(detect(Path(settings.path), settings).sentence())
     store = _store(parts, frozen)
     try:
         _refuse_bad_data(store, settings, 0)

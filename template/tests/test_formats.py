@@ -435,6 +435,20 @@ class TestContainers:
         items = read_items(Path("bomb.parquet"), "parquet")
         assert {str(payload)[:8] for _, _, payload in items} == {"a row of"}
 
+    def test_a_text_that_is_not_utf8_costs_its_row_and_damage_elsewhere_the_file(self) -> None:
+        table = pyarrow.Table.from_pylist([{"prompt": f"ask {n}", "completion": f"say {n}"} for n in range(3)])
+        for new in (pyarrow.ipc.new_file, pyarrow.ipc.new_stream):
+            with new("t.arrow", table.schema) as writer:
+                writer.write_table(table)
+            data = Path("t.arrow").read_bytes()
+            Path("t.arrow").write_bytes(data.replace(b"ask 1", b"ask \xff"))
+            found = [payload for _, _, payload in read_items(Path("t.arrow"), "arrow")]
+            assert [type(payload) for payload in found] == [dict, BadRecordError, dict]
+            offsets = bytes([0, 0, 0, 0, 5, 0, 0, 0, 10, 0, 0, 0, 15])
+            Path("t.arrow").write_bytes(data.replace(offsets, bytes([0, 0, 0, 0, 5, 0, 0, 128, 10, 0, 0, 0, 15]), 1))
+            with pytest.raises(ProjectError, match="damaged"):
+                list(read_items(Path("t.arrow"), "arrow"))
+
     def test_objects_over_several_lines_are_named(self) -> None:
         Path("d.json").write_text("\n".join(json.dumps(row, indent=1) for row in DATA))
         with pytest.raises(ProjectError, match="stretch over several lines") as error:

@@ -153,7 +153,7 @@ def parquet_rows(path: Path, limit: int) -> Iterator[tuple[int, None, dict[str, 
             what = f"a row group of the Parquet file expands to {max(groups)} bytes"
             raise ProjectError(what, str(path), "write the file again with smaller row groups")
         yield from _rows(file.iter_batches(_ROWS), limit)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ProjectError(f"the Parquet file is damaged: {_first_line(error)}", str(path), "copy it again") from None
 
 
@@ -167,11 +167,21 @@ def arrow_rows(path: Path, limit: int) -> Iterator[tuple[int, None, dict[str, An
             source.seek(0)
             if magic == b"ARROW1":
                 file = pyarrow.ipc.open_file(source)
-                yield from _rows((file.get_batch(index) for index in range(file.num_record_batches)), limit)
+                yield from _rows(map(_sound, map(file.get_batch, range(file.num_record_batches))), limit)
             else:
-                yield from _rows(iter(pyarrow.ipc.open_stream(source)), limit)
-    except (pyarrow.ArrowException, OSError) as error:
+                yield from _rows(map(_sound, pyarrow.ipc.open_stream(source)), limit)
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ProjectError(f"the Arrow file is damaged: {_first_line(error)}", str(path), "copy it again") from None
+
+
+def _sound(batch: Any) -> Any:
+    """A batch whose offsets lead nowhere else: Arrow trusts the file, and would read past its memory."""
+    import pyarrow
+
+    texts = {pyarrow.string(): pyarrow.binary(), pyarrow.large_string(): pyarrow.large_binary()}
+    for column in batch.columns:  # as bytes: a text that is not UTF-8 is the business of its row
+        (column.view(texts[column.type]) if column.type in texts else column).validate(full=True)
+    return batch
 
 
 def _rows(batches: Iterator[Any], limit: int) -> Iterator[tuple[int, None, dict[str, Any] | BadRecordError]]:
@@ -186,9 +196,22 @@ def _rows(batches: Iterator[Any], limit: int) -> Iterator[tuple[int, None, dict[
                     number += 1
                     yield number, None, BadRecordError("too_long", f"a row of {part.nbytes} bytes of at most {limit}")
                     continue
-                for fields in part.to_pylist():
+                for fields in _listed(part):
                     number += 1
                     yield number, None, fields
+
+
+def _listed(rows: Any) -> list[dict[str, Any] | BadRecordError]:
+    try:
+        listed: list[dict[str, Any] | BadRecordError] = rows.to_pylist()
+        return listed
+    except UnicodeDecodeError as error:
+        bad = BadRecordError("encoding", f"a text of the row is not UTF-8: {error.reason}")
+    except (ValueError, OverflowError) as error:  # a date that no calendar has
+        bad = BadRecordError("schema", str(error))
+    if len(rows) == 1:
+        return [bad]
+    return [row for place in range(len(rows)) for row in _listed(rows.slice(place, 1))]
 
 
 def _first_line(error: Exception) -> str:
