@@ -145,7 +145,8 @@ def _preference(report: dict[str, Any]) -> Element | None:
     text = (
         f"Of {found['pairs']:,} pairs the chosen answer is the longer one in {found['chosen_longer']:.1%}, the "
         f"rejected one in {found['rejected_longer']:.1%}; on average "
-        f"{found['chosen_mean_characters']:,.0f} characters against {found['rejected_mean_characters']:,.0f}. A model tuned on pairs learns their length too."
+        f"{found['chosen_mean_characters']:,.0f} characters against {found['rejected_mean_characters']:,.0f}. "
+        "A model tuned on pairs learns their length too."
     )
     return _section("Preference", h("p", text))
 
