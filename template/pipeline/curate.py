@@ -49,6 +49,7 @@ def curate(settings: CurateSettings, *, smoke: bool) -> dict[str, Any]:
     """
     frozen = read_frozen(settings.benchmark_version)
     parts = read_parts(settings)
+    print(detect(Path(settings.path), settings).sentence())
     store = _store(parts, frozen)
     try:
         _refuse_bad_data(store, settings, 0)
@@ -80,7 +81,7 @@ def _store(parts: Parts, frozen: Frozen | None) -> Store:
 def _decide(store: Store, parts: Parts, frozen: Frozen | None, settings: CurateSettings) -> Curated:
     """Which records are distinct, which are the benchmark, and which may be trained on."""
     unit = comparison_unit(store)
-    compare_parts(store.folders, unit, settings.format in MANY_ANSWERS)
+    compare_parts(store.folders, unit, settings.format in MANY_ANSWERS, settings.engine)
     compared = Compared(store, unit)
     long = unit == "word3"
     threshold = settings.near_duplicate_threshold_long if long else settings.near_duplicate_threshold

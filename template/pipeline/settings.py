@@ -90,6 +90,7 @@ class CurateSettings(Strict, frozen=True):
     minimum_records: NonNegativeInt  # fewer usable ones stop the stage
     max_reject_fraction: Fraction
     benchmark_version: PositiveInt
+    engine: Literal["embedded", "datatrove-local", "datatrove-slurm", "datatrove-ray"] = "embedded"
 
 
 class FormatSettings(Strict, frozen=True):

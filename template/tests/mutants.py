@@ -1,9 +1,12 @@
 """Broken data files: good ones of every container, with bytes flipped, cut, repeated and exchanged for nasty ones."""
 
 import gzip
+import io
 import json
 import random
 
+import pyarrow
+import pyarrow.parquet
 import zstandard
 
 NASTY = [
@@ -38,7 +41,7 @@ NASTY += [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"ARROW1", b'"""', b"\t", b
 
 
 def seeds() -> list[bytes]:
-    """One small good file of each text container."""
+    """One small good file of each container, and of the formats with the most to go wrong."""
     rows = [{"prompt": f"turn on lamp {n}", "completion": f"on {n}", "system": "s: {}"} for n in range(6)]
     chats = [
         {"messages": [{"role": "user", "content": "é\\n"}, {"role": "assistant", "content": f"{n}"}]} for n in range(4)
@@ -46,7 +49,28 @@ def seeds() -> list[bytes]:
     lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
     table = b"prompt,completion\n" + b"".join(b'"a, %d","b"\n' % n for n in range(5))
     arrays = [json.dumps(rows, indent=1).encode(), json.dumps({"data": chats}).encode()]
-    return [lines, *arrays, table, gzip.compress(lines, mtime=0), zstandard.compress(lines)]
+    turns = [{"from": "human", "value": "Q"}, {"from": "function_call", "value": '{"name": "f", "arguments": {}}'}]
+    spoken = json.dumps({"conversations": turns, "tools": '[{"name": "f"}]', "system": "s"}).encode() + b"\n"
+    pairs = [
+        {"chosen": "\n\nHuman: Q\n\nAssistant: a", "rejected": "\n\nHuman: Q\n\nAssistant: b"},
+        {"prompt": "Q", "responses": ["a", "b"], "ranks": [1, 2]},
+        {"prompt": "Q", "chosen": [{"role": "assistant", "content": "a"}], "rejected": "b", "score_chosen": 1},
+    ]
+    compared = "".join(json.dumps(pair) + "\n" for pair in pairs).encode()
+    tabs = b"prompt\tcompletion\n" + b"".join(b'"a\n %d"\tb\n' % n for n in range(5))
+    packed = [gzip.compress(lines, mtime=0), zstandard.compress(lines)]
+    return [lines, *arrays, table, *packed, spoken, compared, tabs, *_binary(rows)]
+
+
+def _binary(rows: list[dict[str, str]]) -> list[bytes]:
+    """Parquet, an Arrow file and an Arrow stream."""
+    cells = pyarrow.Table.from_pylist(rows)
+    sinks = [io.BytesIO() for _ in range(3)]
+    pyarrow.parquet.write_table(cells, sinks[0])
+    for sink, writing in zip(sinks[1:], (pyarrow.ipc.new_file, pyarrow.ipc.new_stream), strict=True):
+        with writing(sink, cells.schema) as writer:
+            writer.write_table(cells)
+    return [sink.getvalue() for sink in sinks]
 
 
 def mutant(draw: random.Random, originals: list[bytes]) -> bytes:

@@ -18,7 +18,7 @@ from pipeline.curation import engine
 from pipeline.curation.shingles import Shingles, normalise
 from pipeline.curation.split import leaks
 from pipeline.files import ProjectError, read_json, read_jsonl
-from pipeline.settings import PrivateSettings, QualitySettings
+from pipeline.settings import AnomalySettings, PrivateSettings, QualitySettings
 
 TRAIN, REJECTED = Path("data/curated/train.jsonl"), Path("data/curated/rejected.jsonl")
 TEST, DEV, BENCHMARK = Path("data/eval/test.jsonl"), Path("data/eval/dev.jsonl"), Path("data/eval/benchmark.json")
@@ -361,17 +361,41 @@ class TestContamination:
             for n, row in enumerate(rows(100))
         ]
         data[50]["prompt"] += f" {item}"
-        write_raw([{"prompt": item, "completion": "secret"}], "data/eval.jsonl")
+        write_raw([{"prompt": item, "completion": "secret"}], "data/benchmarks/eval.jsonl")
         with pytest.raises(ProjectError, match="1 training records contain an evaluation item") as error:
-            run(data, benchmarks=["data/eval.jsonl"])
-        assert "line 51: contains item 1 of data/eval.jsonl" in str(error.value)
-        report = run(data, benchmarks=["data/eval.jsonl"], contamination="keep")
+            run(data, benchmarks=["data/benchmarks/eval.jsonl"])
+        assert "line 51: contains item 1 of data/benchmarks/eval.jsonl" in str(error.value)
+        report = run(data, benchmarks=["data/benchmarks/eval.jsonl"], contamination="keep")
         assert report["contamination"]["records"] == 1 and report["train"] == 85
-        report = run(data, benchmarks=["data/eval.jsonl"], contamination="drop")
+        report = run(data, benchmarks=["data/benchmarks/eval.jsonl"], contamination="drop")
         assert report["rejected"] == {"contaminated": 1} and report["train"] == 84
+
+    def test_an_item_inside_an_answer_or_inside_a_short_prompt_is_found(self) -> None:
+        data = rows(100)
+        data[20]["completion"] = "The exam asks: what is the capital of the country France, today? It is Paris."
+        data[50]["prompt"] = "please answer me now: What is the capital of the country France, today? thanks a lot"
+        items = [{"prompt": "what is the capital of the country France, today?", "completion": "Paris"}]
+        items += [{"prompt": "turn it off", "completion": "off"}]  # too short to be evidence
+        data[60]["prompt"] += " turn it off please"
+        write_raw(items, "data/benchmarks/eval.jsonl")
+        report = run(data, benchmarks=["data/benchmarks/eval.jsonl"], contamination="keep")
+        assert report["contamination"]["benchmarks"]["data/benchmarks/eval.jsonl"] == {"items": 2, "found": 1}
+        assert report["contamination"]["records"] == 2
+
+    def test_a_benchmark_that_dvc_does_not_see_is_refused(self) -> None:
+        write_raw(rows(1), "data/exam.jsonl")
+        with pytest.raises(ProjectError, match="lies elsewhere"):
+            run(rows(100), benchmarks=["data/benchmarks/../exam.jsonl"])
 
 
 class TestParts:
+    def test_a_policy_that_stops_names_file_and_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("pipeline.curation.engine.PIECE_BYTES", 4000)
+        stop = AnomalySettings(*["error"] * 8)
+        with pytest.raises(ProjectError, match="a record has an anomaly") as error:
+            run([*rows(150), {"prompt": 1, "completion": "x"}], anomalies=stop)
+        assert "data/raw/requests.jsonl, line 151; curate.anomalies.not_text" in str(error.value)
+
     def test_many_parts_in_many_processes_give_the_same_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         data = rows(300) + rows(20)
         data[5]["prompt"] += " cafÃ©"
@@ -433,6 +457,29 @@ class TestReports:
         assert len(note["detail"]) <= 200 and "EMAIL" in note["detail"]
         for path in (*Path("reports").iterdir(), REJECTED):
             assert "private@" not in path.read_text() and "@example" not in path.read_text()
+
+    def test_the_length_bias_of_pairs_is_reported(self) -> None:
+        data = [
+            {"prompt": row["prompt"], "chosen": "a long good answer" if n < 75 else "good", "rejected": "bad one"}
+            for n, row in enumerate(rows(100))
+        ]
+        found = run(data, format="preference")["preference"]
+        assert (found["pairs"], found["chosen_longer"], found["rejected_longer"]) == (100, 0.75, 0.25)
+        assert (found["chosen_mean_characters"], found["rejected_mean_characters"]) == (14.5, 7.0)
+        assert "the longer one in 75.0%" in Path("reports/data.html").read_text()
+
+    def test_languages_and_diversity_are_always_reported(self, capsys: pytest.CaptureFixture[str]) -> None:
+        words = ["the", "weather", "is", "nice", "and", "we", "go", "for", "a", "walk", "in", "the", "park"]
+        data = [{"prompt": " ".join([*words, str(n), str(n * 7)]), "completion": str(n)} for n in range(100)]
+        report = run(data, near_duplicate_threshold_long=1.0, contamination="keep")
+        assert report["languages"] == {"en": report["train"]}
+        assert report["diversity"]["distinct_1"] < 0.2 and report["diversity"]["prompts"] == report["train"]
+        assert "100 of the first 100 records are `jsonl` (`prompt` in 100" in capsys.readouterr().out
+
+    def test_source_and_licence_are_on_the_page(self) -> None:
+        Path(".copier-answers.yml").write_text("data_source: our tickets\nlicence: internal\n")
+        run(rows(100))
+        assert "Source: our tickets. Licence: internal." in Path("reports/data.html").read_text()
 
     def test_too_few_examples_are_refused_with_the_reason(self) -> None:
         with pytest.raises(ProjectError, match="100 good examples are too few") as error:

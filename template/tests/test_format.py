@@ -1,5 +1,6 @@
 """The trainer's rows: what is trained on, what is too long, and that trainer and server see the same tokens."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,6 +45,34 @@ def test_only_the_answer_and_its_end_are_trained_on() -> None:
     assert total == len(whole)
     assert made.decode(whole[total - trained :]).replace(" ", "").startswith("itison<e>")
     check_tokens([row], made)
+
+
+def test_the_trainer_masks_exactly_what_this_stage_says(tmp_path: Path) -> None:
+    """TRL's own preparation and collator, as `train` sets them, on the rows that this stage writes."""
+    from datasets import Dataset
+    from transformers import LlamaConfig, LlamaForCausalLM
+    from trl import SFTConfig, SFTTrainer
+
+    made = tokenizer()
+    made.pad_token = "?"
+    longer = {"messages": [*RECORD["messages"], *RECORD["messages"]], "line": 4}
+    rows = [to_prompt_completion(record, "turn") for record in (RECORD, longer)]
+    size = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    plain: dict[str, Any] = {"use_cpu": True, "bf16": False, "report_to": "none"}
+    trainer = SFTTrainer(
+        model=LlamaForCausalLM(LlamaConfig(vocab_size=93, **size)),
+        args=SFTConfig(str(tmp_path), completion_only_loss=True, max_length=200, **plain),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=made,
+    )
+    batch = trainer.data_collator([trainer.train_dataset[place] for place in range(2)])
+    for row, ids, labels in zip(rows, batch["input_ids"].tolist(), batch["labels"].tolist(), strict=True):
+        total, trained = token_lengths(row, made)
+        whole = made.apply_chat_template([*row["prompt"], *row["completion"]], return_dict=True)["input_ids"]
+        assert ids[:total] == whole
+        assert labels[:total] == [-100] * (total - trained) + whole[total - trained :]
+        assert set(labels[total:]) <= {-100}
+        assert made.eos_token_id in labels
 
 
 def test_a_template_that_never_ends_the_answer_is_refused() -> None:

@@ -295,6 +295,17 @@ def write_arrow(path: Path) -> None:
         writer.write_table(table)
 
 
+def write_arrow_file(path: Path) -> None:
+    table = pyarrow.Table.from_pylist(DATA)
+    with pyarrow.ipc.new_file(str(path), table.schema) as writer:
+        writer.write_table(table)
+
+
+def write_tsv(path: Path) -> None:
+    cells = [json.dumps(row["messages"]).replace('"', '""') for row in DATA]
+    path.write_text("id\tmessages\n" + "".join(f'{n}\t"{cell}"\n' for n, cell in enumerate(cells)))
+
+
 def write_csv(path: Path) -> None:
     cells = [str(row["messages"]).replace('"', '""') for row in DATA]  # as pandas writes Python lists
     path.write_text(
@@ -309,8 +320,13 @@ WRITTEN: dict[str, Callable[[Path], object]] = {
     "jsonl gzip": lambda path: path.write_bytes(gzip.compress(LINES)),
     "jsonl zstd": lambda path: path.write_bytes(zstandard.compress(LINES)),
     "csv": write_csv,
+    "json gzip": lambda path: path.write_bytes(gzip.compress(json.dumps(DATA).encode())),
+    "json zstd": lambda path: path.write_bytes(zstandard.compress(json.dumps({"rows": DATA}).encode())),
+    "tsv": write_tsv,
+    "tsv gzip": lambda path: (write_tsv(path), path.write_bytes(gzip.compress(path.read_bytes()))),
     "parquet": write_parquet,
     "arrow": write_arrow,
+    "arrow file": write_arrow_file,
 }
 
 
@@ -390,6 +406,58 @@ class TestContainers:
         (root / "data.jsonl").symlink_to(tmp_path / "secret.jsonl")
         with pytest.raises(ProjectError, match="outside the project"):
             checked_path(root / "data.jsonl", root)
+
+    @pytest.mark.parametrize("named", ["../../cache", "cache", None])
+    def test_a_link_into_the_cache_of_dvc_is_followed(self, tmp_path: Path, named: str | None) -> None:
+        root, cache = tmp_path / "project", tmp_path / "cache"
+        for folder in (root / ".dvc", cache):
+            folder.mkdir(parents=True)
+        (cache / "ab").write_bytes(LINES)
+        where = str(cache) if named == "cache" else named
+        (root / ".dvc/config").write_text(f"[cache]\n    dir = {where}\n    type = symlink\n" if where else "[core]\n")
+        (root / "data.jsonl").symlink_to(cache / "ab")
+        if where:
+            assert checked_path(root / "data.jsonl", root) == root / "data.jsonl"
+        else:
+            with pytest.raises(ProjectError, match="outside the project"):
+                checked_path(root / "data.jsonl", root)
+
+    def test_a_parquet_bomb_is_read_in_little_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        text = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 300, pyarrow.int32()), ["x" * (1 << 19)])
+        table = pyarrow.table({"prompt": text, "completion": ["b"] * 300})
+        pyarrow.parquet.write_table(table, "bomb.parquet", compression="zstd")
+        assert Path("bomb.parquet").stat().st_size < 10_000
+        pyarrow.set_memory_pool(pool := pyarrow.system_memory_pool())
+        items = read_items(Path("bomb.parquet"), "parquet")
+        assert sum(len(payload["prompt"]) for _, _, payload in items if isinstance(payload, dict)) == 300 << 19
+        assert pool.max_memory() < 120 << 20
+        monkeypatch.setattr(containers, "MAX_LINE_BYTES", 1000)
+        items = read_items(Path("bomb.parquet"), "parquet")
+        assert {str(payload)[:8] for _, _, payload in items} == {"a row of"}
+
+    def test_a_text_that_is_not_utf8_costs_its_row_and_damage_elsewhere_the_file(self) -> None:
+        table = pyarrow.Table.from_pylist([{"prompt": f"ask {n}", "completion": f"say {n}"} for n in range(3)])
+        for new in (pyarrow.ipc.new_file, pyarrow.ipc.new_stream):
+            with new("t.arrow", table.schema) as writer:
+                writer.write_table(table)
+            data = Path("t.arrow").read_bytes()
+            Path("t.arrow").write_bytes(data.replace(b"ask 1", b"ask \xff"))
+            found = [payload for _, _, payload in read_items(Path("t.arrow"), "arrow")]
+            assert [type(payload) for payload in found] == [dict, BadRecordError, dict]
+            offsets = bytes([0, 0, 0, 0, 5, 0, 0, 0, 10, 0, 0, 0, 15])
+            Path("t.arrow").write_bytes(data.replace(offsets, bytes([0, 0, 0, 0, 5, 0, 0, 128, 10, 0, 0, 0, 15]), 1))
+            with pytest.raises(ProjectError, match="damaged"):
+                list(read_items(Path("t.arrow"), "arrow"))
+
+    def test_objects_over_several_lines_are_named(self) -> None:
+        Path("d.json").write_text("\n".join(json.dumps(row, indent=1) for row in DATA))
+        with pytest.raises(ProjectError, match="stretch over several lines") as error:
+            container(Path("d.json"))
+        assert "jq -c . d.json" in str(error.value)
+
+    def test_one_conversation_is_no_wrapper(self) -> None:
+        Path("d.jsonl").write_text(json.dumps({"items": PAIR}) + "\n")
+        assert container(Path("d.jsonl")) == "jsonl"
 
     def test_table_rows_that_do_not_fit_are_rejected_and_formulas_are_text(self) -> None:
         table = 'prompt,completion\n"=cmd|\' /C calc\'!A0",ok\na,b,c\ncaf\udce9,x\n"two\nlines",y\n'

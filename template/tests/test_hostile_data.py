@@ -24,7 +24,7 @@ def test_mutated_files_are_read_or_refused_and_every_record_is_counted(
     read = refused = 0
     for number in range(400):
         Path("data.bin").write_bytes(mutant(draw, originals))
-        given = curate_settings(format=draw.choice(["jsonl", "messages", "preference", "text"]))
+        given = curate_settings(format=draw.choice(["jsonl", "messages", "preference", "sharegpt", "text"]))
         try:
             done = build_part(Path("part"), Piece("data.bin", container(Path("data.bin"))), given)
         except ProjectError:

@@ -6,6 +6,7 @@ or Zstandard.  A file is read as a stream: memory holds one record, however larg
 
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ Item: TypeAlias = tuple[int, int | None, bytes | dict[str, Any] | BadRecordError
 MAX_LINE_BYTES = 16 << 20  # a longer record is left out without being held in memory
 BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\r\n"
+_SPEAKS = re.compile(rb'"(?:role|from|speaker|sender)"')
 _PEEK = 1 << 16
 _GZIP, _ZSTD, _PARQUET, _ARROW = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"ARROW1"
 _FOREIGN = {
@@ -53,9 +55,20 @@ def checked_path(path: Path, root: Path) -> Path:
         raise ProjectError("the data file is a folder", str(path), "set curate.path to a file")
     if not path.is_file():
         raise ProjectError("the data file is no plain file", str(path), "copy the data into a file")
-    if not path.resolve().is_relative_to(root.resolve()):
+    if not path.resolve().is_relative_to(root.resolve()) and not _in_cache(path, root):
         raise ProjectError("the data file lies outside the project", str(path), "copy it into data/raw")
     return path
+
+
+def _in_cache(path: Path, root: Path) -> bool:
+    """Whether a link leads into DVC's cache, as it does where `cache.type` is symlink and `cache.dir` is elsewhere."""
+    from dvc.config import Config, ConfigError
+
+    try:
+        directory = Config(str(root / ".dvc"))["cache"].get("dir")
+    except ConfigError:
+        return False
+    return bool(directory) and path.resolve().is_relative_to((root / ".dvc" / str(directory)).resolve())
 
 
 def container(path: Path) -> str:
@@ -88,7 +101,12 @@ def _text_container(text: bytes, path: Path) -> str:
         return "jsonl" if lines or inner[:1] not in (b"{", b"[", b"]", b"") else "json"
     if text.startswith(b"{"):
         alone = not (first.endswith(b"}") and rest.strip(_BLANK))
-        return "json" if alone and _wraps(text) else "jsonl"
+        if alone and _wraps(text):
+            return "json"
+        if rest.strip(_BLANK) and first.rstrip(_BLANK)[-1:] in (b"{", b"[", b","):
+            mend = f"write each on a line of its own: jq -c . {path.name}"
+            raise ProjectError("the data file holds objects that stretch over several lines", str(path), mend)
+        return "jsonl"
     suffixes = {suffix.lower() for suffix in path.suffixes}
     if suffixes & {".jsonl", ".json", ".ndjson"}:
         return "jsonl"
@@ -103,7 +121,7 @@ def _wraps(text: bytes) -> bool:
         _, found, after = text.partition(b'"' + name + b'"')
         value = after.lstrip(_BLANK).removeprefix(b":").lstrip(_BLANK)
         if found and value.startswith(b"[") and value[1:].lstrip(_BLANK)[:1] in (b"{", b"["):
-            return name != b"items" or b'"from"' not in value[:200]  # `items` also names one conversation's turns
+            return name != b"items" or not _SPEAKS.search(value[:200])  # `items` also names one conversation's turns
     return False
 
 
@@ -114,9 +132,9 @@ def read_items(path: Path, form: str) -> Iterator[Item]:
         ProjectError: the file is damaged as a whole, expands beyond all measure, or has no header.
     """
     if form == "parquet":
-        yield from parquet_rows(path)
+        yield from parquet_rows(path, MAX_LINE_BYTES)
     elif form == "arrow":
-        yield from arrow_rows(path)
+        yield from arrow_rows(path, MAX_LINE_BYTES)
     else:
         with opened(path) as stream:
             if form in ("csv", "tsv"):

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from pipeline.curation.containers import checked_path, container, read_items
 from pipeline.curation.detect import detect
-from pipeline.curation.near_duplicates import CONTAINED, NEVER, neighbours
+from pipeline.curation.engine import run_all
+from pipeline.curation.near_duplicates import CONTAINED, LONG_ENOUGH, NEVER, Pairs, neighbours
+from pipeline.curation.quotations import cut, quotations, quoted
 from pipeline.curation.reasons import BadRecordError
 from pipeline.curation.records import Record, RecordReader
 from pipeline.curation.shingles import Hashes, Shingles, normalise
@@ -16,6 +18,8 @@ from pipeline.curation.store import Store
 from pipeline.files import ProjectError
 from pipeline.settings import CurateSettings
 
+FOLDER = Path("data/benchmarks")
+OWN = "data/eval"
 SHOWN = 5
 
 
@@ -36,21 +40,23 @@ def contaminated(
 ) -> Found:
     """Look for the project's own benchmark (``held``) and those of `curate.benchmarks` in the training records.
 
-    An item is found if a record's prompt is near it (equal ones are), or has most of its word 3-grams, however long
-    the prompt is. A single shared n-gram is no evidence, nor is that a short request occurs within another one.
+    An item is found if a record's prompt is near it (equal ones are), or if prompt or answer hold most of its runs of
+    three words, however long they are (see `quotations`). A single shared n-gram is no evidence, nor is that a short
+    request of the project's own occurs within another one.
 
     Raises:
         ProjectError: a benchmark cannot be read; or something is found and the policy is to stop.
     """
     inside = np.zeros(len(store), bool)
     inside[train] = True
+    texts = {OWN: [normalise(record.prompt) for record in store.records(held)]}
+    texts |= {path: _prompts(_in_folder(path), settings) for path in settings.benchmarks}
     found = Found({}, {})
-    own = [shingles.of(index) for index in held]
-    _search(found, "data/eval", own, shingles, inside, threshold)
-    for path in settings.benchmarks:
-        prompts = _prompts(checked_path(Path(path), Path.cwd()), settings)
-        cut = Shingles.of_texts(prompts, shingles.unit)
-        _search(found, path, [cut.of(number) for number in range(len(cut))], shingles, inside, threshold)
+    for name, hits in _hits(store, shingles, held, texts, threshold, settings.engine).items():
+        hits = hits[inside[hits[:, 1]]]
+        for query, record in hits.tolist():
+            found.records.setdefault(record, f"contains item {query + 1} of {name}")
+        found.benchmarks[name] = {"items": len(texts[name]), "found": len(np.unique(hits[:, 0]))}
     if found.records and settings.contamination == "error":
         first = sorted(found.records)[:SHOWN]
         examples = "\n".join(f"  {store.place(index)}: {found.records[index]}" for index in first)
@@ -62,15 +68,40 @@ def contaminated(
     return found
 
 
-def _search(
-    found: Found, name: str, queries: list[Hashes], shingles: Shingles, inside: NDArray[np.bool_], threshold: float
-) -> None:
+def _hits(
+    store: Store, shingles: Shingles, held: list[int], texts: dict[str, list[str]], threshold: float, engine: str
+) -> dict[str, Pairs]:
+    """For each benchmark the pairs (item, record), of which the record holds the item."""
     contained = CONTAINED if shingles.unit == "word3" else NEVER
-    pairs = neighbours(shingles, queries, threshold, contained)
-    hits = pairs[inside[pairs[:, 1]]]
-    for query, record in hits.tolist():
-        found.records.setdefault(record, f"contains item {query + 1} of {name}")
-    found.benchmarks[name] = {"items": len(queries), "found": len(np.unique(hits[:, 0]))}
+    near, runs = {}, list[Hashes]()
+    for name, prompts in texts.items():
+        if name == OWN:
+            queries = [shingles.of(index) for index in held]
+            runs += [item if len(item) >= LONG_ENOUGH else item[:0] for item in cut(prompts)]
+        else:
+            apart = Shingles.of_texts(prompts, shingles.unit)
+            queries = [apart.of(number) for number in range(len(apart))]
+            runs += cut(prompts)
+        near[name] = neighbours(shingles, queries, threshold, contained)
+    if not any(map(len, runs)):
+        return near
+    sizes = [(folder / "records.jsonl").stat().st_size for folder in store.folders]
+    tasks = [(size, quotations, (folder, runs)) for size, folder in zip(sizes, store.folders, strict=True)]
+    run_all("comparing", tasks, engine)
+    pairs = quoted(store.folders, store.first)
+    begin = 0
+    for name, prompts in texts.items():
+        own = pairs[(pairs[:, 0] >= begin) & (pairs[:, 0] < begin + len(prompts))]
+        near[name] = np.concatenate([near[name], own - [begin, 0]])
+        begin += len(prompts)
+    return near
+
+
+def _in_folder(path: str) -> Path:
+    """A benchmark's file, which lies where DVC sees that it changes."""
+    if not Path(path).resolve().is_relative_to(FOLDER.resolve()):
+        raise ProjectError("a benchmark's file lies elsewhere", f"curate.benchmarks: {path}", f"put it into {FOLDER}/")
+    return checked_path(Path(path), Path.cwd())
 
 
 def _prompts(path: Path, settings: CurateSettings) -> list[str]:

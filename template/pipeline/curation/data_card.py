@@ -16,12 +16,12 @@ ANSWERS = Path(".copier-answers.yml")
 
 def write_card(settings: CurateSettings, report: dict[str, Any]) -> None:
     """Write the card: the same data and settings give the same bytes."""
-    answers = _answers()
-    source = _line(answers.get("data_source") or "not recorded")
-    licence = _line(answers.get("licence") or "not recorded")
+    said = answers()
+    source = _line(said.get("data_source") or "not recorded")
+    licence = _line(said.get("licence") or "not recorded")
     rejected = report["rejected"]
     lines = [
-        f"# Data of {_line(answers.get('project_name') or 'this project')}",
+        f"# Data of {_line(said.get('project_name') or 'this project')}",
         "",
         f"Source: {source}. Licence: {licence}. File: `{settings.path}`, SHA-256 `{report['raw_sha256']}`.",
         "",
@@ -78,12 +78,13 @@ def _content(report: dict[str, Any]) -> list[str]:
     return ["## Content", "", *lines, ""]
 
 
-def _answers() -> dict[str, Any]:
+def answers() -> dict[str, Any]:
+    """What the project was generated from; nothing if that is not recorded."""
     try:
-        answers = yaml.safe_load(ANSWERS.read_text("utf-8"))
+        found = yaml.safe_load(ANSWERS.read_text("utf-8"))
     except (FileNotFoundError, yaml.YAMLError):
         return {}
-    return answers if isinstance(answers, dict) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def _line(text: Any) -> str:

@@ -9,6 +9,7 @@ from xml.etree.ElementTree import Element
 import msgspec
 import numpy as np
 
+from pipeline.curation.data_card import answers
 from pipeline.curation.data_report import Curated, label_counts
 from pipeline.curation.outputs import REJECTED, REPAIRED
 from pipeline.curation.reasons import REASONS
@@ -34,7 +35,8 @@ def write_page(store: Store, curated: Curated, settings: CurateSettings, report:
         _repairs(report),
         _split(store, curated, report),
         _near(store, curated, report),
-        _lengths(store, curated),
+        _lengths(store, curated, report),
+        _preference(report),
         _private(report, settings),
         _contamination(report),
     )
@@ -45,7 +47,9 @@ def write_page(store: Store, curated: Curated, settings: CurateSettings, report:
 def _opening(report: dict[str, Any]) -> Element:
     tiles = {"read": "records in the raw data", "train": "to learn from", "dev": "to watch training", "test": "frozen"}
     facts = [h("div", h("dt", name), h("dd", f"{report[name]:,}", h("small", note))) for name, note in tiles.items()]
-    return h("header", h("h1", "What became of the data"), h("dl", *facts, class_="facts"))
+    said = answers()
+    origin = f"Source: {said.get('data_source') or 'not recorded'}. Licence: {said.get('licence') or 'not recorded'}."
+    return h("header", h("h1", "What became of the data"), h("p", origin), h("dl", *facts, class_="facts"))
 
 
 def _funnel(report: dict[str, Any]) -> Element:
@@ -123,12 +127,28 @@ def _near(store: Store, curated: Curated, report: dict[str, Any]) -> Element:
     return _section("Near duplicates", h("p", text), bars(counts, "Clusters by how many records they hold"))
 
 
-def _lengths(store: Store, curated: Curated) -> Element:
+def _lengths(store: Store, curated: Curated, report: dict[str, Any]) -> Element:
     words = store.words[curated.split.train]
     edges = _doublings(int(words.max(initial=1)))
     counts = {f"{low} to {2 * low - 1}": int(((words >= low) & (words < 2 * low)).sum()) for low in edges}
-    note = f"Median {int(np.median(words))} words. Tokens, as the model counts them, are in reports/format.json."
+    spread = report["diversity"]
+    varied = f"Of their words {spread['distinct_1']:.1%} are different ones, of their pairs {spread['distinct_2']:.1%}"
+    note = f"Median {int(np.median(words))} words. {varied} (sample of {spread['prompts']:,}). "
+    note += "Tokens, as the model counts them, are in reports/format.json."
     return _section("Length of the prompts in words", bars(counts, "Prompts by words"), h("p", note, class_="note"))
+
+
+def _preference(report: dict[str, Any]) -> Element | None:
+    found = report["preference"]
+    if not found:
+        return None
+    text = (
+        f"Of {found['pairs']:,} pairs the chosen answer is the longer one in {found['chosen_longer']:.1%}, the "
+        f"rejected one in {found['rejected_longer']:.1%}; on average "
+        f"{found['chosen_mean_characters']:,.0f} characters against {found['rejected_mean_characters']:,.0f}. "
+        "A model tuned on pairs learns their length too."
+    )
+    return _section("Preference", h("p", text))
 
 
 def _private(report: dict[str, Any], settings: CurateSettings) -> Element | None:

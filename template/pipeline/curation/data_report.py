@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from pipeline.curation.contamination import Found
 from pipeline.curation.deduplicate import CODES, KEPT, Deduplicated
+from pipeline.curation.sample import sampled
 from pipeline.curation.split import Split
 from pipeline.curation.store import Store
 from pipeline.settings import CurateSettings
@@ -38,6 +39,7 @@ def data_report(store: Store, curated: Curated, settings: CurateSettings, sha256
     alive = np.flatnonzero(fates.reason == KEPT)
     everything = np.union1d(split.train, np.array(split.test + split.dev, np.int64))
     _, sizes = np.unique(curated.unique.clusters[alive], return_counts=True)
+    sample = sampled(store, split.train)
     return {
         "read": read,
         "kept": kept,
@@ -63,9 +65,24 @@ def data_report(store: Store, curated: Curated, settings: CurateSettings, sha256
         },
         "private_data": store.counts("private"),
         "findings": store.counts("findings"),
-        "languages": store.counts("languages"),
+        "languages": store.counts("languages") or sample["languages"],
+        "diversity": sample["diversity"],
+        "preference": _length_bias(store.counts("pairs")),
         "raw_sha256": sha256[settings.path],
         "feedback": {name: digest for name, digest in sorted(sha256.items()) if name != settings.path},
+    }
+
+
+def _length_bias(counts: dict[str, int]) -> dict[str, float] | None:
+    """How far the chosen answers are the longer ones; a model that is tuned on such pairs learns to be long."""
+    if not (pairs := counts.get("pairs", 0)):
+        return None
+    return {
+        "pairs": pairs,
+        "chosen_longer": round(counts.get("chosen_longer", 0) / pairs, 4),
+        "rejected_longer": round(counts.get("rejected_longer", 0) / pairs, 4),
+        "chosen_mean_characters": round(counts.get("chosen_characters", 0) / pairs, 1),
+        "rejected_mean_characters": round(counts.get("rejected_characters", 0) / pairs, 1),
     }
 
 

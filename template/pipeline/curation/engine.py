@@ -1,4 +1,4 @@
-"""The embedded engine: the pieces of all files through the record stage and the comparison, on every core.
+"""The pieces of all files through the record stage and the comparison: on every core, or where `curate.engine` says.
 
 Finished parts of a run that was stopped are found again by the hash of their input and settings.
 """
@@ -14,7 +14,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from pipeline.curation import feedback
+from pipeline.curation.cluster import run_on
 from pipeline.curation.containers import checked_path, container
 from pipeline.curation.parts import Piece, build_part, finished, key_of, pieces_of
 from pipeline.curation.preferences import MANY_ANSWERS
@@ -22,6 +25,7 @@ from pipeline.curation.store import compare_part
 from pipeline.files import ProjectError
 from pipeline.settings import CurateSettings
 
+EMBEDDED = "embedded"
 WORK = Path("data/.curating")
 PIECE_BYTES = 8 << 20
 VERSION = 2  # of the record stage: parts of another version are not taken over
@@ -57,26 +61,30 @@ def read_parts(settings: CurateSettings, work: Path = WORK) -> Parts:
         form = container(path)
         cut, hashes[str(path)] = pieces_of(path, form, PIECE_BYTES, feedback=is_feedback)
         pieces += cut
-    folders = [work / key_of(VERSION, hashes[piece.source], piece, settings) for piece in pieces]
+    read = structs.replace(settings, engine=EMBEDDED)  # a part is the same whoever made it
+    folders = [work / key_of(VERSION, hashes[piece.source], piece, read) for piece in pieces]
     if work.exists():
         for stale in set(work.iterdir()) - set(folders):
             shutil.rmtree(stale)
     missing = [(folder, piece) for folder, piece in zip(folders, pieces, strict=True) if finished(folder) is None]
     tasks = [(piece.size, build_part, (folder, piece, settings)) for folder, piece in missing]
-    run_all("reading", tasks)
+    run_all("reading", tasks, settings.engine)
     return Parts(folders, pieces, hashes)
 
 
-def compare_parts(folders: Iterable[Path], unit: str, with_answer: bool) -> None:
+def compare_parts(folders: Iterable[Path], unit: str, with_answer: bool, engine: str = EMBEDDED) -> None:
     """Compute what records are compared by, for every part."""
     tasks = [
         ((folder / "records.jsonl").stat().st_size, compare_part, (folder, unit, with_answer)) for folder in folders
     ]
-    run_all("comparing", tasks)
+    run_all("comparing", tasks, engine)
 
 
-def run_all(what: str, tasks: list[tuple[int, Callable[..., Any], tuple[Any, ...]]]) -> None:
+def run_all(what: str, tasks: list[tuple[int, Callable[..., Any], tuple[Any, ...]]], engine: str) -> None:
     """Call each function, several at a time if there are several; each task says how many bytes it is."""
+    if engine != EMBEDDED and tasks:
+        run_on(engine, [(function, arguments) for _, function, arguments in tasks])
+        return
     progress = _Progress(what, sum(size for size, _, _ in tasks))
     workers = min(len(tasks), os.cpu_count() or 1)
     if workers < 2:

@@ -97,14 +97,21 @@ def _jaccard(shingles: Shingles, pairs: Pairs) -> NDArray[np.float64]:
     return similarity
 
 
-def neighbours(shingles: Shingles, queries: Sequence[Hashes], threshold: float, contained: float = NEVER) -> Pairs:
+def neighbours(
+    shingles: Shingles,
+    queries: Sequence[Hashes],
+    threshold: float,
+    contained: float = NEVER,
+    fewest: int = LONG_ENOUGH,
+) -> Pairs:
     """Every pair (query, text) at least ``threshold`` similar, none missed: exact, where MinHash is not.
 
     Counts for each query how many of its shingles every text has, so it is meant for a benchmark's few hundred items.
 
     Args:
         queries: the shingle hashes of each query.
-        contained: a text that has this share of a query's shingles counts too, however long it is.
+        contained: a text that has this share of a query's shingles counts too, however long it is,
+        fewest: if the query has as many shingles.
     """
     # Only texts that share a shingle with a query matter. Comparing the first 24 bits leaves a few too many.
     wanted = np.zeros(1 << 24, bool)
@@ -116,7 +123,7 @@ def neighbours(shingles: Shingles, queries: Sequence[Hashes], threshold: float, 
         end = max(begin + 1, int(np.searchsorted(shingles.starts, limit, side="right")) - 1)
         hashes = np.asarray(shingles.hashes[shingles.starts[begin] : shingles.starts[end]])
         starts = shingles.starts[begin : end + 1] - shingles.starts[begin]
-        pairs = _block_neighbours(hashes, starts, queries, wanted, threshold, contained)
+        pairs = _block_neighbours(hashes, starts, queries, wanted, threshold, contained, fewest)
         found.append(pairs + np.array([0, begin]))
         shingles.release()
         begin = end
@@ -131,6 +138,7 @@ def _block_neighbours(
     wanted: NDArray[np.bool_],
     threshold: float,
     contained: float,
+    fewest: int,
 ) -> Pairs:
     places = np.flatnonzero(wanted[hashes >> 8])
     order = places[np.argsort(hashes[places], kind="stable")]
@@ -145,7 +153,7 @@ def _block_neighbours(
         known = known[vocabulary[known] == query]
         shared = np.bincount(owners[ranges(first[known], counts[known])], minlength=len(sizes))
         near = shared / (len(query) + sizes - shared) >= threshold
-        if len(query) >= LONG_ENOUGH:
+        if len(query) >= fewest:
             near |= shared >= contained * len(query)
         others = np.flatnonzero(near)
         found.append(np.stack([np.full(len(others), number), others], axis=1))

@@ -22,7 +22,7 @@ from pipeline.curation.feedback import Feedback
 from pipeline.curation.private import hidden
 from pipeline.curation.reasons import BadRecordError
 from pipeline.curation.records import Record, RecordReader, Rejected
-from pipeline.files import read_json, write_json
+from pipeline.files import ProjectError, read_json, write_json
 from pipeline.settings import CurateSettings
 
 # One value a record, `raw` its id before any repair or redaction. `offset` is the place in the part's records.jsonl; a
@@ -71,6 +71,7 @@ class _Part:
         self.labels: dict[str, int] = {}
         self.reasons: Counter[str] = Counter()
         self.repairs: Counter[str] = Counter()
+        self.pairs: Counter[str] = Counter()  # preference data: which answer is the longer one
         self.offset = 0
 
     def keep(self, record: Record, byte: int | None) -> None:
@@ -86,6 +87,10 @@ class _Part:
         columns["label"].append(-1 if label is None else self.labels.setdefault(label, len(self.labels)))
         columns["words"].append(record.prompt.count(" ") + 1)
         columns["raw"].append(int(record.raw_id or record.id, 16))
+        if record.rejected:
+            chosen, lost = (sum(len(turn.content) for turn in turns) for turns in (record.chosen, record.rejected))
+            self.pairs.update(pairs=1, chosen_longer=chosen > lost, rejected_longer=chosen < lost)
+            self.pairs.update(chosen_characters=chosen, rejected_characters=lost)
 
     def reject(self, note: Rejected) -> None:
         note = structs.replace(note, detail=hidden(note.detail, _LONGEST_DETAIL))
@@ -106,6 +111,7 @@ class _Part:
             "reasons": dict(self.reasons),
             "repairs": dict(self.repairs),
             "labels": list(self.labels),
+            "pairs": dict(self.pairs),
             "private": reader.private.counts if reader else {},
             "findings": dict(reader.findings) if reader else {},
             "languages": dict(reader.languages) if reader else {},
@@ -128,6 +134,8 @@ def build_part(folder: Path, piece: Piece, settings: CurateSettings) -> dict[str
             read += 1
             try:
                 record = reader.read(payload, line)
+            except ProjectError as stop:
+                raise ProjectError(stop.what, f"{piece.source}, line {line}; {stop.where}", stop.mend) from None
             except BadRecordError as bad:
                 part.reject(Rejected(piece.source, line, byte, bad.reason, bad.detail))
                 continue

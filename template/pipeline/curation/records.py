@@ -46,6 +46,11 @@ class Record(Struct, frozen=True, omit_defaults=True):
         return last.content or (json.dumps(last.tool_calls) if last.tool_calls else "")
 
     @property
+    def chosen(self) -> list[Message]:
+        """The answer's turns; of preference data they may be several."""
+        return self.messages[-self.answer_turns :]
+
+    @property
     def system(self) -> str:
         """The record's own system prompt, or nothing."""
         return self.messages[0].content if self.messages[0].role == "system" else ""

@@ -4,7 +4,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import msgspec
 import numpy as np
@@ -137,7 +137,7 @@ def compare_part(folder: Path, unit: str, with_answer: bool) -> None:
     decoder = msgspec.json.Decoder(Record)
     keys, counts, bands = [np.zeros(0, _KEYS)], [np.zeros(0, np.int64)], [np.zeros((BANDS, 0), np.uint64)]
     with (folder / "records.jsonl").open("rb") as file, (folder / "shingles.u32").open("wb") as shingles:
-        for lines in _batches(file):
+        for lines in batches(file):
             records = [decoder.decode(line) for line in lines]
             prompts = [normalise(record.prompt) for record in records]
             keys.append(np.frombuffer(b"".join(map(_key, records, prompts, [with_answer] * len(records))), _KEYS))
@@ -150,7 +150,8 @@ def compare_part(folder: Path, unit: str, with_answer: bool) -> None:
     np.save(folder / "bands.npy", np.concatenate(bands, axis=1))
 
 
-def _batches(file: Any) -> Iterator[list[bytes]]:
+def batches(file: IO[bytes]) -> Iterator[list[bytes]]:
+    """The lines of a part's records, some thousand at a time."""
     lines: list[bytes] = []
     for line in file:
         lines.append(line)

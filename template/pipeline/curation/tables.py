@@ -12,7 +12,7 @@ from pipeline.curation.reasons import BadRecordError
 from pipeline.files import ProjectError
 
 _DELIMITERS = ",;\t|"
-_ROWS = 1024  # of Parquet and Arrow in memory at a time
+_ROWS = 64  # of Parquet and Arrow in memory at a time: a dictionary makes a large value cheap to repeat
 _MAX_ROW_GROUP = 4 << 30  # bytes that one Parquet row group says it expands to
 _ROW_LINES = 10_000  # that a quoted cell may span
 _LONGEST_LITERAL = 1 << 20  # characters of a cell that is read as a Python literal
@@ -141,7 +141,7 @@ def _cell(cell: str) -> Any:
         return cell
 
 
-def parquet_rows(path: Path) -> Iterator[tuple[int, None, dict[str, Any]]]:
+def parquet_rows(path: Path, limit: int) -> Iterator[tuple[int, None, dict[str, Any] | BadRecordError]]:
     """Row number and fields of each row."""
     import pyarrow
     import pyarrow.parquet
@@ -152,12 +152,12 @@ def parquet_rows(path: Path) -> Iterator[tuple[int, None, dict[str, Any]]]:
         if max(groups, default=0) > _MAX_ROW_GROUP:
             what = f"a row group of the Parquet file expands to {max(groups)} bytes"
             raise ProjectError(what, str(path), "write the file again with smaller row groups")
-        yield from _rows(file.iter_batches(_ROWS))
-    except (pyarrow.ArrowException, OSError) as error:
+        yield from _rows(file.iter_batches(_ROWS), limit)
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ProjectError(f"the Parquet file is damaged: {_first_line(error)}", str(path), "copy it again") from None
 
 
-def arrow_rows(path: Path) -> Iterator[tuple[int, None, dict[str, Any]]]:
+def arrow_rows(path: Path, limit: int) -> Iterator[tuple[int, None, dict[str, Any] | BadRecordError]]:
     """Row number and fields of each row of an Arrow IPC file or stream (as `datasets` keeps them)."""
     import pyarrow
 
@@ -167,20 +167,51 @@ def arrow_rows(path: Path) -> Iterator[tuple[int, None, dict[str, Any]]]:
             source.seek(0)
             if magic == b"ARROW1":
                 file = pyarrow.ipc.open_file(source)
-                yield from _rows(file.get_batch(index) for index in range(file.num_record_batches))
+                yield from _rows(map(_sound, map(file.get_batch, range(file.num_record_batches))), limit)
             else:
-                yield from _rows(iter(pyarrow.ipc.open_stream(source)))
-    except (pyarrow.ArrowException, OSError) as error:
+                yield from _rows(map(_sound, pyarrow.ipc.open_stream(source)), limit)
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ProjectError(f"the Arrow file is damaged: {_first_line(error)}", str(path), "copy it again") from None
 
 
-def _rows(batches: Iterator[Any]) -> Iterator[tuple[int, None, dict[str, Any]]]:
+def _sound(batch: Any) -> Any:
+    """A batch whose offsets lead nowhere else: Arrow trusts the file, and would read past its memory."""
+    import pyarrow
+
+    texts = {pyarrow.string(): pyarrow.binary(), pyarrow.large_string(): pyarrow.large_binary()}
+    for column in batch.columns:  # as bytes: a text that is not UTF-8 is the business of its row
+        (column.view(texts[column.type]) if column.type in texts else column).validate(full=True)
+    return batch
+
+
+def _rows(batches: Iterator[Any], limit: int) -> Iterator[tuple[int, None, dict[str, Any] | BadRecordError]]:
     number = 0
     for batch in batches:
         for begin in range(0, len(batch), _ROWS):
-            for fields in batch.slice(begin, _ROWS).to_pylist():
-                number += 1
-                yield number, None, fields
+            rows = batch.slice(begin, _ROWS)
+            step = 1 if rows.nbytes > limit else _ROWS
+            for place in range(0, len(rows), step):
+                part = rows.slice(place, step)
+                if step == 1 and part.nbytes > limit:
+                    number += 1
+                    yield number, None, BadRecordError("too_long", f"a row of {part.nbytes} bytes of at most {limit}")
+                    continue
+                for fields in _listed(part):
+                    number += 1
+                    yield number, None, fields
+
+
+def _listed(rows: Any) -> list[dict[str, Any] | BadRecordError]:
+    try:
+        listed: list[dict[str, Any] | BadRecordError] = rows.to_pylist()
+        return listed
+    except UnicodeDecodeError as error:
+        bad = BadRecordError("encoding", f"a text of the row is not UTF-8: {error.reason}")
+    except (ValueError, OverflowError) as error:  # a date that no calendar has
+        bad = BadRecordError("schema", str(error))
+    if len(rows) == 1:
+        return [bad]
+    return [row for place in range(len(rows)) for row in _listed(rows.slice(place, 1))]
 
 
 def _first_line(error: Exception) -> str:
