@@ -56,7 +56,7 @@ def main() -> None:
     training = None
     if settings.trains:
         arms |= read_json(MEASURED / "tuned.json")
-        training = whole_run(read_json(MEASURED / "train.json"), settings.train.max_steps)
+        training = read_json(MEASURED / "train.json")
     verdict = read_json(SCORES)["verdict"]
     best, tuned = verdict["best_baseline"], verdict["challenger"] if training else None
     report: dict[str, Any] = {
@@ -154,13 +154,6 @@ def hosted_cost(arms: dict[str, Any]) -> dict[str, Any]:
     return prices
 
 
-def whole_run(training: dict[str, Any], max_steps: int) -> dict[str, Any]:
-    """The run record; one of a resumed run covers its last part only, so its seconds are scaled to all steps."""
-    if not training.get("resumed") or not training["steps"]:
-        return training
-    return training | {"seconds": round(training["seconds"] * max_steps / training["steps"], 2), "steps": max_steps}
-
-
 def training_cost(training: dict[str, Any], price: Band | None) -> dict[str, Any]:
     """Seconds and dollars of the training run."""
     usd = price and training_usd(measured(training["seconds"], TIMING_ERROR), price)
@@ -209,7 +202,7 @@ def warnings(settings: Settings, machine: dict[str, Any], training: dict[str, An
             f"times were measured on {training['device']} but priced as {machine['title']}: they are not comparable"
         )
     if training and training.get("resumed"):
-        found.append("training was resumed: its seconds are scaled up from the last part")
+        found.append("training was resumed: what was lost with the killed process is not in its seconds")
     if settings.cost.hosted_model not in (read_prices().get("hosted") or {}):
         found.append(
             f"{PRICES} has no hosted model {settings.cost.hosted_model!r}: add it, or change cost.hosted_model"

@@ -1,4 +1,4 @@
-"""What a run computes on: device, number type, threads, seeds, versions, memory, energy."""
+"""What a run computes on: device, number type, threads, seeds, versions, memory."""
 
 import os
 import platform
