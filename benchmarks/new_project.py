@@ -1,4 +1,4 @@
-"""`tunesmith new` against the least that does the same: copier copy, git init, git commit of the same template.
+"""`tunesmith new` against the least that does the same: copier copy, git init and commit of the same spec.
 
     .venv/bin/python benchmarks/new_project.py [--rounds 7]
 
@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tunesmith import bundle
+
 ROOT = Path(__file__).resolve().parents[1]
 SPEC = ROOT / "examples" / "home_assistant" / "spec.yaml"
 
@@ -25,7 +27,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as scratch:
         template = Path(scratch) / "template"
-        clone_as_release(template)
+        template_repository(template)
         ways: dict[str, Callable[[Path], None]] = {
             "tunesmith new": ours,
             "copier + git": lambda path: bare(template, path),
@@ -45,9 +47,11 @@ def main() -> None:
     print(f"ratio           {medians['tunesmith new'] / medians['copier + git']:6.2f}   target at most 1.2")
 
 
-def clone_as_release(path: Path) -> None:
-    """The working tree as a git repository with a tag, as a public template is."""
-    shutil.copytree(ROOT, path, symlinks=True, ignore=shutil.ignore_patterns(".git", ".venv", ".cache", "demo"))
+def template_repository(path: Path) -> None:
+    """What the bundle of an installed tunesmith holds, as a git repository with a tag, as a public template is."""
+    for name in bundle.files(ROOT):
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, path / name, follow_symlinks=False)
     for command in (["init", "-q"], ["add", "-A"], [*identity(), "commit", "-qm", "template"], ["tag", "v0.1.0"]):
         git(path, *command)
 
@@ -58,7 +62,8 @@ def ours(path: Path) -> None:
 
 
 def bare(template: Path, path: Path) -> None:
-    command = [sys.executable, "-m", "copier", "copy", "--quiet", "--defaults", str(template), str(path)]
+    command = [sys.executable, "-m", "copier", "copy", "--quiet", "--defaults", "--data-file", str(SPEC)]
+    command += [str(template), str(path)]
     subprocess.run(command, check=True, capture_output=True)
     git(path, "init", "-q")
     git(path, "add", "-A")

@@ -20,7 +20,11 @@ class BundleHook(BuildHookInterface):  # type: ignore[type-arg]
 
         self.folder = tempfile.TemporaryDirectory(prefix="tunesmith.")
         built = Path(self.folder.name) / bundle.NAME
-        bundle.build(Path(self.root), built)
+        for release in bundle.build(Path(self.root), built):
+            self.app.display_warning(
+                f"the wheel lacks release {release}: projects made by it cannot be updated with this wheel. "
+                "Build from a clone with its whole history (git clone, git fetch --unshallow --tags)"
+            )
         build_data["force_include"][str(built)] = f"tunesmith/_data/{bundle.NAME}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:

@@ -90,8 +90,11 @@ def _digest(root: Path, names: Iterable[str]) -> str:
     return digest.hexdigest()[:32]
 
 
-def build(root: Path, target: Path, version: str = __version__) -> None:
+def build(root: Path, target: Path, version: str = __version__) -> list[str]:
     """Write the bundle of the template below ``root``, with the releases before it where their commits can be found.
+
+    Returns:
+        The releases that are left out, because this is no clone, or one without their commits.
 
     Raises:
         GitFailed: git refused; `target` is not written.
@@ -100,7 +103,8 @@ def build(root: Path, target: Path, version: str = __version__) -> None:
     with tempfile.TemporaryDirectory(prefix="tunesmith.", dir=target.parent) as scratch:
         repository = Path(scratch) / "repository.git"
         git.run("init", "--bare", "--quiet", str(repository), cwd=root, extra=IDENTITY)
-        for name, tree in _released_trees(root, repository, version):
+        trees, missing = _released_trees(root, repository, version)
+        for name, tree in trees.items():
             _commit(repository, name, tree)
         newest = _commit(repository, version, _worktree(root, repository))
         git.run("update-ref", "refs/heads/main", newest, cwd=repository, extra=IDENTITY)
@@ -108,6 +112,7 @@ def build(root: Path, target: Path, version: str = __version__) -> None:
         written = Path(scratch) / NAME
         git.run("bundle", "create", "--quiet", str(written), "HEAD", "--all", cwd=repository, extra=IDENTITY)
         written.replace(target)
+    return missing
 
 
 def _worktree(root: Path, repository: Path) -> str:
@@ -122,24 +127,23 @@ def _worktree(root: Path, repository: Path) -> str:
     return git.run("write-tree", cwd=root, extra=extra)
 
 
-def _released_trees(root: Path, repository: Path, version: str) -> list[tuple[str, str]]:
-    """Earlier releases of releases.toml as (version, tree). One whose commit this clone lacks is left out."""
+def _released_trees(root: Path, repository: Path, version: str) -> tuple[dict[str, str], list[str]]:
+    """Tree of each earlier release of releases.toml, and the versions whose commit this folder lacks."""
     manifest = root / "releases.toml"
     releases = tomllib.loads(manifest.read_text(encoding="utf-8")).get("release", []) if manifest.is_file() else []
-    trees = []
+    trees, missing = {}, []
     for release in releases:
         if release["version"] == version:
             continue
         try:
             listing = git.run("ls-tree", release["commit"], "--", *resources.PARTS, cwd=root)
         except GitFailed:
+            missing.append(release["version"])
             continue
         objects = git.run("rev-parse", "--path-format=absolute", "--git-path", "objects", cwd=root)
         (repository / "objects" / "info" / "alternates").write_text(objects + "\n", encoding="utf-8")
-        trees.append(
-            (release["version"], git.run("mktree", cwd=repository, extra=IDENTITY, data=listing.encode() + b"\n"))
-        )
-    return trees
+        trees[release["version"]] = git.run("mktree", cwd=repository, extra=IDENTITY, data=listing.encode() + b"\n")
+    return trees, missing
 
 
 def _commit(repository: Path, version: str, tree: str) -> str:

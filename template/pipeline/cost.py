@@ -56,7 +56,7 @@ def main() -> None:
     training = None
     if settings.trains:
         arms |= read_json(MEASURED / "tuned.json")
-        training = whole_run(read_json(MEASURED / "train.json"), settings.train.max_steps)
+        training = read_json(MEASURED / "train.json")
     scores = read_json(SCORES)
     verdict = scores["verdict"]
     best, tuned = verdict["best_baseline"], verdict["challenger"] if training else None
@@ -185,13 +185,6 @@ def hosted_usd(measure: dict[str, Any], into: Band, out: Band) -> Band | None:
     return hosted_usd_per_1000_requests(prompt / measure["items"], completion / measure["items"], into, out)
 
 
-def whole_run(training: dict[str, Any], max_steps: int) -> dict[str, Any]:
-    """The run record; one of a resumed run covers its last part only, so its seconds are scaled to all steps."""
-    if not training.get("resumed") or not training["steps"]:
-        return training
-    return training | {"seconds": round(training["seconds"] * max_steps / training["steps"], 2), "steps": max_steps}
-
-
 def training_cost(training: dict[str, Any], price: Band | None) -> dict[str, Any]:
     """Seconds and dollars of the training run."""
     usd = price and training_usd(measured(training["seconds"], TIMING_ERROR), price)
@@ -253,7 +246,7 @@ def warnings(
             f"times were measured on {training['device']} but priced as {machine['title']}: they are not comparable"
         )
     if training and training.get("resumed"):
-        found.append("training was resumed: its seconds are scaled up from the last part")
+        found.append("training was resumed: what was lost with the killed process is not in its seconds")
     for arm in in_order(arm for arm in arms if arm.startswith(ENDPOINT)):
         price = usd_per_1000(arm, arms[arm], None, settings.cost)
         told = f"priced by its tokens as {settings.cost.hosted_model}" if price else "of unknown cost"

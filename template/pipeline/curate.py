@@ -155,7 +155,7 @@ def _refuse_bad_data(store: Store, settings: CurateSettings, conflicts: int) -> 
     first = first_rejects(store, faults, EXAMPLES_SHOWN)
     examples = "\n".join(f"  line {bad.line}: {bad.reason}: {bad.detail}" for bad in first)
     looks = detect(Path(settings.path), settings)
-    other = looks.format not in (None, settings.format)
+    other = looks.format not in (None, settings.format, "prompt_only")  # which any record without an answer fits
     guess = f"; they look like another format: {looks.sentence()}" if other else ""
     raise ProjectError(
         f"{faulty} of {read} lines are unusable, {faulty / read:.1%} of them; "

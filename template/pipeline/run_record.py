@@ -1,12 +1,14 @@
-"""The run record of the stage `train`: what was trained on what, with which versions, how long and how large."""
+"""The run record of the stage `train`: what was trained on what, with which versions, how long, how large, how dear."""
 
 from pathlib import Path
 from typing import Any
 
-from pipeline.checkpoints import step_of
+import msgspec
+
+from pipeline.cost import as_dict, training_cost
 from pipeline.files import sha256_file, sha256_json
 from pipeline.model import base_sha256
-from pipeline.runtime import Device, peak_memory_gib, versions
+from pipeline.runtime import Device, versions
 from pipeline.settings import Settings
 
 TUNED = Path("models/tuned")
@@ -25,10 +27,15 @@ SHAPING = (
 
 
 def describe(
-    trainer: Any, settings: Settings, device: Device, seconds: float, resumed: Path | None, data: Path
+    trainer: Any, settings: Settings, device: Device, spent: Any, price: dict[str, Any], data: Path
 ) -> dict[str, Any]:
-    """One training run as JSON. Seconds, tokens and steps are of this process: a resumed run covers its last part."""
-    tokens = int(trainer.state.num_input_tokens_seen or last_logged(trainer.state.log_history, "num_tokens"))
+    """One training run as JSON, what went before a kill included.
+
+    Args:
+        spent: the run's `progress.stopwatch`.
+        price: the row of ``prices.yaml`` for ``cost.hardware``: dollars are estimated from it, energy is not metered.
+    """
+    seconds, tokens = spent.seconds, trainer.state.num_input_tokens_seen
     return {
         "method": settings.train.method,
         "setup": setup_of(settings),
@@ -37,17 +44,20 @@ def describe(
         "threads": device.threads,
         "compute_dtype": device.dtype_name,
         "seconds": round(seconds, 2),
-        "steps": trainer.state.global_step - (step_of(resumed) if resumed else 0),
-        "resumed": resumed is not None,
+        "steps": trainer.state.global_step,
+        "resumed": spent.resumed,
         "tokens": tokens,
         "tokens_per_second": round(tokens / seconds, 2),
-        "peak_memory_gib": round(peak_memory_gib(device), 3),
+        "peak_memory_gib": round(spent.peak_memory_gib, 3),
+        "estimated_usd": training_cost({"seconds": seconds}, price["usd_per_hour"])["usd"],
+        "price": [price | {"key": settings.cost.hardware, "usd_per_hour": as_dict(price["usd_per_hour"])}],
         "best_eval_loss": trainer.state.best_metric,
         "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
         "data_sha256": sha256_file(data),
         "base_sha256": base_sha256(),
         "tuned_sha256": tuned_sha256(),
-        "params_sha256": sha256_json(repr(settings)),
+        # In lists, which DVC leaves out of its tables of metrics: params.yaml fills their columns already.
+        "settings": [msgspec.to_builtins(settings)],
         "versions": versions(),
     }
 
@@ -71,8 +81,3 @@ def manifest_of(settings: Settings) -> Path:
 def tuned_sha256() -> str:
     """The tuned weights as one hash."""
     return sha256_json({path.name: sha256_file(path) for path in sorted(TUNED.glob("*.safetensors"))})
-
-
-def last_logged(history: list[dict[str, float]], name: str) -> float:
-    """The latest value that the trainer logged under ``name``; 0 if it never did."""
-    return next((row[name] for row in reversed(history) if name in row), 0.0)

@@ -24,6 +24,12 @@ class Strict(Struct, frozen=True, forbid_unknown_fields=True):
     """Base of every group: immutable, and an unknown key is an error."""
 
 
+class DataSettings(Strict, frozen=True):
+    """Knobs of an example's own stage `data`, which DVC passes on its command line."""
+
+    intents: Literal[12, 42]
+
+
 class ModelSettings(Strict, frozen=True):
     """Where the base model comes from, pinned so that it can never change unnoticed."""
 
@@ -190,6 +196,7 @@ class Settings(Strict, frozen=True):
     train_group: TrainSettings | None = field(default=None, name="train")
     retrieval_group: RetrievalSettings | None = field(default=None, name="retrieval")
     judge_group: JudgeSettings | None = field(default=None, name="judge")
+    data: DataSettings | None = None
 
     @property
     def trains(self) -> bool:

@@ -3,14 +3,14 @@
 import json
 import shutil
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from pipeline import checkpoints, run_record
+from pipeline.cost import read_price
 from pipeline.files import run_stage, write_json
 from pipeline.model import base_model, building
-from pipeline.progress import step_printer
+from pipeline.progress import step_printer, stopwatch
 from pipeline.run_record import TUNED
 from pipeline.runtime import Device, prepare
 from pipeline.settings import Settings, TrainSettings, load
@@ -25,6 +25,7 @@ SMOKE_STEPS = 8
 
 def main() -> None:
     settings = load()
+    price = read_price(settings.cost.hardware)
     device = prepare(settings.seed, settings.train.compute_dtype)
     base = base_model(settings)
     folder = checkpoints.folder_of(settings, [TRAIN, DEV])
@@ -35,13 +36,13 @@ def main() -> None:
     resumed = checkpoints.latest(folder)
     if resumed:
         print(f"resuming from {resumed}", flush=True)
-    start = time.perf_counter()
+    spent = stopwatch(device, resumed)
+    trainer.add_callback(spent)
     trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
-    seconds = time.perf_counter() - start
 
     save(trainer, settings)
     write_json(CURVES, curves(trainer.state.log_history))
-    write_json(RECORD, run_record.describe(trainer, settings, device, seconds, resumed, TRAIN))
+    write_json(RECORD, run_record.describe(trainer, settings, device, spent, price, TRAIN))
     shutil.rmtree(folder)
 
 
@@ -151,6 +152,7 @@ def build_arguments(settings: Settings, device: Device, folder: Path) -> Any:
         metric_for_best_model="eval_loss",
         logging_steps=max(1, every // 4),
         logging_nan_inf_filter=False,
+        include_num_input_tokens_seen="non_padding",
         disable_tqdm=True,
         dataloader_pin_memory=device.kind == "cuda",
         report_to="none",

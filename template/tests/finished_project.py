@@ -229,7 +229,7 @@ TRAINING = {
     "data_sha256": HASH,
     "base_sha256": HASH,
     "tuned_sha256": HASH,
-    "params_sha256": HASH,
+    "settings": [{}],
     "versions": {"python": "3.11.7", "torch": "2.13.0", "transformers": "5.23.0", "trl": "1.16.0"},
 }
 CURVES: list[dict[str, float]] = [{"step": step, "loss": 2.4 * 0.95**step + 0.08} for step in range(4, 97, 4)] + [

@@ -93,11 +93,11 @@ def test_times_that_are_too_close_may_never_pay(project: Path) -> None:
     assert even["requests"]["high"] is None and "too close" in even["reason"]
 
 
-def test_a_resumed_training_is_priced_as_a_whole(project: Path) -> None:
+def test_a_resumed_training_costs_what_its_record_says(project: Path) -> None:
     finish_project(project)
-    write_json(project / "reports/measured/train.json", TRAINING | {"resumed": True, "steps": 48})
+    write_json(project / "reports/measured/train.json", TRAINING | {"resumed": True, "steps": 96})
     report = run()
-    assert report["training"]["seconds"] == pytest.approx(744.8)
+    assert report["training"]["seconds"] == pytest.approx(372.4)
     assert any("resumed" in warning for warning in report["warnings"])
 
 

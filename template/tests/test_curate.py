@@ -259,6 +259,12 @@ class TestBadInput:
         with pytest.raises(ProjectError, match="1 of 1 lines are unusable"):
             run(b"{}\n", max_reject_fraction=1.0)
 
+    def test_records_without_an_answer_are_not_taken_for_another_format(self) -> None:
+        silent = [{"messages": [{"role": "user", "content": f"question {n}"}]} for n in range(20)]
+        with pytest.raises(ProjectError, match="no assistant turn") as caught:
+            run(silent, format="messages", max_reject_fraction=0.1, group_key=None, label_key=None)
+        assert "another format" not in caught.value.mend
+
     @pytest.mark.parametrize(
         ("data", "message"),
         [

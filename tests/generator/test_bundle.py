@@ -51,6 +51,6 @@ def test_earlier_releases_are_taken_from_history(sources: Path, tmp_path: Path) 
         f'[[release]]\nversion = "0.0.9"\ncommit = "{missing}"\n[[release]]\nversion = "0.1.0"\ncommit = "{commit}"\n'
     )
     (sources / "template" / "new.txt").write_text("new\n")
-    bundle.build(sources, tmp_path / "two.bundle", "0.2.0")
+    assert bundle.build(sources, tmp_path / "two.bundle", "0.2.0") == ["0.0.9"]
     assert tags(tmp_path / "two.bundle").keys() == {"v0.1.0", "v0.2.0"}
     assert tags(tmp_path / "two.bundle")["v0.1.0"] == tags(tmp_path / "one.bundle")["v0.1.0"]

@@ -2,8 +2,10 @@
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,31 +14,26 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
-from tunesmith import bundle, git
+from tunesmith import __version__, bundle, git
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+def build_wheel(sources: Path, folder: Path) -> str:
+    """Builds the wheel into ``folder``; returns what pip and the build printed."""
+    options = ["--no-build-isolation"] if importlib.util.find_spec("hatchling") else []
+    command = [sys.executable, "-m", "pip", "wheel", "--verbose", "--no-deps", *options, "--wheel-dir", str(folder)]
+    done = subprocess.run([*command, str(sources)], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that holds what the wheel holds. Put first on the path, it hides the checkout."""
     folder = tmp_path_factory.mktemp("wheel")
-    options = ["--no-build-isolation"] if importlib.util.find_spec("hatchling") else []
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        *options,
-        "--wheel-dir",
-        str(folder),
-        str(REPOSITORY),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    (wheel,) = folder.glob("tunesmith-0.2.0-*.whl")
+    build_wheel(REPOSITORY, folder)
+    (wheel,) = folder.glob(f"tunesmith-{__version__}-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "site")
     return folder / "site"
@@ -101,6 +98,22 @@ def test_the_wheel_holds_the_data_and_the_bundle(installed: Path) -> None:
     ):
         assert (data / name).stat().st_size, name
     assert not [path for path in data.rglob("*") if "__pycache__" in path.parts]
+
+
+def test_the_wheel_holds_every_release_listed(installed: Path) -> None:
+    listed = tomllib.loads((REPOSITORY / "releases.toml").read_text())["release"]
+    tags = git.run("ls-remote", "--tags", str(installed / "tunesmith" / "_data" / bundle.NAME), cwd=installed)
+    held = {line.split("refs/tags/v")[1] for line in tags.splitlines()}
+    assert held == {__version__, *(release["version"] for release in listed)}
+
+
+def test_a_wheel_built_outside_a_clone_warns_of_the_releases_that_it_lacks(tmp_path: Path) -> None:
+    sources = tmp_path / "tarball"
+    for name in git.run("ls-files", "-z", cwd=REPOSITORY).split("\0"):
+        if (REPOSITORY / name).is_file():
+            (sources / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, sources / name, follow_symlinks=False)
+    assert "lacks release 0.1.0" in build_wheel(sources, tmp_path)
 
 
 def test_the_wheel_renders_what_the_checkout_renders(

@@ -41,12 +41,15 @@ def answers(folder: Path) -> dict[str, object]:
     return loaded
 
 
-def without_source(files: dict[str, bytes]) -> dict[str, bytes]:
-    """The files with copier's own keys taken out of the answers, and the estimate, which the command line works out."""
+def without_copiers_keys(files: dict[str, bytes], *others: bytes) -> dict[str, bytes]:
+    """The files with the answers that begin with ``_``, or with one of ``others``, taken out."""
     lines = files[ANSWERS].splitlines(keepends=True)
-    left_out = (b"_commit:", b"_src_path:", b"plan_estimates:")
-    answers_file = b"".join(line for line in lines if not line.startswith(left_out))
-    return files | {ANSWERS: answers_file, "plan.json": b""}
+    return files | {ANSWERS: b"".join(line for line in lines if not line.startswith((b"_", *others)))}
+
+
+def without_source(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The files without copier's own keys and without the estimate, which only the command line works out."""
+    return without_copiers_keys(files, b"plan_estimates:") | {"plan.json": b""}
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,17 @@ def test_plain_copier_reads_a_spec_as_its_data(hostile: Path, tmp_path: Path, tr
         (plain_folder / name).write_bytes((REPOSITORY / name).read_bytes())
     copier_copy(plain_folder, tmp_path / "plain", "--data-file", str(hostile / "spec.yaml"))
     assert without_source(tree(tmp_path / "plain")) == without_source(tree(hostile / "project"))
+
+
+@pytest.mark.parametrize("made", ["project", "hostile"])
+def test_plain_copier_fed_with_a_projects_answers_gives_every_file_of_it(
+    made: str, request: pytest.FixtureRequest, tmp_path: Path, tree: Tree
+) -> None:
+    """The estimate included; only copier's own keys tell where a template came from."""
+    folder: Path = request.getfixturevalue(made)
+    ours = folder if made == "project" else folder / "project"
+    copier_copy(REPOSITORY, tmp_path / "plain", "--vcs-ref", "HEAD", "--data-file", str(ours / ANSWERS))
+    assert without_copiers_keys(tree(tmp_path / "plain")) == without_copiers_keys(tree(ours))
 
 
 def test_copier_refuses_what_is_planned_with_the_same_words(tmp_path: Path) -> None:

@@ -70,6 +70,11 @@ def test_dvc_reads_the_graph_and_leaves_the_tree_clean(variant: Project) -> None
     assert variant.git("status", "--porcelain") == ""
 
 
+def test_an_experiment_can_take_all_intents(generate: Generate, project: Project) -> None:
+    printed = generate().run("dvc", "exp", "run", "-S", "data.intents=42", "data").stdout
+    assert "42 intents" in printed
+
+
 def test_the_project_is_small_enough_to_read(project: Project) -> None:
     files = project.git("ls-files").split()
     assert not [name for name in files if (project.path / name).stat().st_size > 64_000]

@@ -49,6 +49,16 @@ def test_a_smoke_run_never_says_ship(finished: Project) -> None:
     assert verdict["smoke"] and verdict["decision"] == "INSUFFICIENT EVIDENCE" and verdict["ship"] is None
 
 
+def test_the_run_record_holds_the_knobs_and_what_the_run_cost(finished: Project) -> None:
+    record = finished.read("reports/measured/train.json")
+    (price,), (settings,) = record["price"], record["settings"]
+    assert price["date"] and price["source"] and price["key"] == settings["cost"]["hardware"]
+    usd = record["seconds"] * price["usd_per_hour"]["typical"] / 3600
+    assert record["estimated_usd"]["typical"] == pytest.approx(usd, rel=0.01)
+    assert settings["train"]["method"] == record["method"] and settings["smoke"]
+    assert "settings" not in finished.run("dvc", "metrics", "show").stdout
+
+
 def test_a_second_repro_does_nothing(finished: Project) -> None:
     printed = finished.run("dvc", "repro").stdout
     assert "Data and pipelines are up to date." in printed
@@ -64,7 +74,7 @@ def test_running_everything_again_gives_the_same_bytes(finished: Project) -> Non
 
 
 def test_a_killed_training_resumes_to_the_same_weights(finished: Project) -> None:
-    before = finished.read("reports/measured/train.json")["tuned_sha256"]
+    before = finished.read("reports/measured/train.json")
     environment = {**os.environ, "PYTHONPATH": str(finished.path)}
     killed = subprocess.run(
         [SHARED / "bin" / "python", "-c", KILL_AT_SECOND_CHECKPOINT],
@@ -76,7 +86,9 @@ def test_a_killed_training_resumes_to_the_same_weights(finished: Project) -> Non
     printed = finished.run("python", "-m", "pipeline.train").stdout
     assert "resuming from checkpoints" in printed
     record = finished.read("reports/measured/train.json")
-    assert record["resumed"] and record["tuned_sha256"] == before
+    assert record["resumed"] and not before["resumed"]
+    for what in ("tuned_sha256", "steps", "tokens"):  # of the whole run, not of its last part
+        assert record[what] == before[what], what
     assert not list((finished.path / "checkpoints").glob("*/checkpoint-*"))
     finished.git("checkout", "-q", ".")
 
