@@ -12,7 +12,7 @@ from tunesmith.spec import Spec
 from tunesmith.update import apply
 from tunesmith.update.state import State
 from tunesmith.update.trees import Repository
-from tunesmith.update.worktree import commit_tree
+from tunesmith.update.worktree import commit_tree, symbolic_head
 
 RENDERED = "refs/tunesmith/adopted"  # the whole render as a commit: the template's side of every collision
 
@@ -80,7 +80,7 @@ def _plan(repository: Repository, rendered: str, place: tuple[Path, str, str], b
     entry = theirs[ANSWERS]
     state = State(
         prefix,
-        apply.symbolic_head(root),
+        symbolic_head(root),
         head,
         whole,
         (),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from updating import ANSWERS, Done, Workshop, commit, everything, replace
+from updating import ANSWERS, Done, Workshop, commit, everything, plain, replace
 
-from tunesmith import bundle, git
+from tunesmith import bundle, cli, git
 from tunesmith.update import verb
 
 
@@ -131,6 +131,87 @@ def test_continue_after_the_user_committed(shop: Workshop, clashing: Path) -> No
     assert shop.update(clashing, "--abort").code == 2, "it would hide a commit"
     assert shop.update(clashing, "--continue").code == 0
     assert recorded(clashing) == "v0.2.0" and shop.update(clashing, "--preview").code == 0
+
+
+def left_by_force(project: Path, *, reset: bool, committed: bool) -> str:
+    """The conflicted update is thrown away with git alone; the commit that HEAD is at then."""
+    if reset:
+        git.run("reset", "--quiet", "--hard", cwd=project)
+    else:
+        git.run("checkout", "--quiet", "--force", "main", cwd=project)
+    if committed:
+        (project / "later.txt").write_text("mine\n")
+        commit(project, "Later")
+    return git.run("rev-parse", "HEAD", cwd=project)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A project of a small template whose update conflicts in one file and is clean in another."""
+    first = {"a.py": "a = 1\n", "b.py": "b = 1\n"}
+    project, _ = plain(tmp_path, first, {"a.py": "a = 2\n", "b.py": "b = 2\n"})
+    (project / "a.py").write_text("a = 3\n")
+    commit(project)
+    return project
+
+
+def update(project: Path, *arguments: str) -> int:
+    return cli.main(["update", str(project), *arguments])
+
+
+@pytest.mark.parametrize(
+    ("reset", "committed", "here"),
+    [
+        (True, False, ()),
+        (True, True, ()),
+        (False, False, ()),
+        (False, True, ()),
+        (True, False, ("--here",)),
+        (True, True, ("--here",)),
+    ],
+)
+def test_an_update_that_was_thrown_away_is_neither_recorded_nor_in_the_way(
+    reset: bool, committed: bool, here: tuple[str, ...], small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert update(small, *here) == 3
+    head = left_by_force(small, reset=reset, committed=committed)
+    before = everything(small)
+    assert update(small, "--continue") == 2 and "--abort" in capsys.readouterr().err
+    assert git.run("rev-parse", "HEAD", cwd=small) == head and recorded(small) == "v0.1.0"
+    assert update(small, "--abort") == 0
+    assert git.run("rev-parse", "HEAD", cwd=small) == head and everything(small) == before
+    assert git.run("status", "--porcelain", cwd=small) == ""
+    assert update(small) == 3, "it can begin again"
+
+
+def test_an_update_whose_branch_was_left_is_continued_on_its_branch(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    update(small)
+    git.run("checkout", "--quiet", "--ours", "a.py", cwd=small)
+    git.run("add", "--all", cwd=small)
+    git.run("switch", "--quiet", "main", cwd=small)  # the same commit, so git carries the index over
+    assert update(small, "--continue") == 2 and "git switch template/0.2.0" in capsys.readouterr().err
+    assert recorded(small) == "v0.1.0"
+    git.run("switch", "--quiet", "template/0.2.0", cwd=small)
+    assert update(small, "--continue") == 0 and recorded(small) == "v0.2.0"
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_conflicts_resolved_to_what_was_there_finish_an_update(committed: bool, tmp_path: Path) -> None:
+    """Where an update is nothing but conflicts, the index then says nothing of it any more."""
+    project, _ = plain(tmp_path, {"a.py": "a = 1\n", "b.py": "b = 1\n"}, {"a.py": "a = 2\n", "b.py": "b = 2\n"})
+    (project / "a.py").write_text("a = 3\n")
+    (project / "b.py").write_text("b = 3\n")
+    commit(project)
+    assert update(project) == 3
+    git.run("checkout", "--quiet", "--ours", ".", cwd=project)
+    (project / "b.py").write_text("b = 4\n")
+    git.run("add", "--all", cwd=project)
+    if committed:
+        git.commit(project, "Resolved by hand")
+    assert update(project, "--continue") == 0
+    assert recorded(project) == "v0.2.0" and (project / "a.py").read_text() == "a = 3\n"
 
 
 def test_abort_restores_every_byte(shop: Workshop, clashing: Path) -> None:
