@@ -80,6 +80,7 @@ def update_in_place(origin: Origin, tag: str, project: Path, answers: Mapping[st
     with _offline(origin, scratch):
         from copier import Settings, run_update
         from copier.errors import CopierError
+        from jinja2 import TemplateError
         from plumbum import ProcessExecutionError, local
 
         try:
@@ -93,7 +94,7 @@ def update_in_place(origin: Origin, tag: str, project: Path, answers: Mapping[st
                     overwrite=True,
                     quiet=True,
                 )
-        except (CopierError, ProcessExecutionError, ValueError) as error:
+        except (CopierError, TemplateError, ProcessExecutionError, ValueError) as error:
             raise RenderFailed(str(error)) from error
 
 
