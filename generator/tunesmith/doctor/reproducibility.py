@@ -93,7 +93,9 @@ class RemoteConfigured(Rule):
         elif project.python:
             code, output = project.run("dvc", "data", "status", "--json", "--not-in-remote")
             if code:
-                yield f"{url}: {output.strip().splitlines()[-1] if output.strip() else 'cannot be reached'}"
+                lines = output.strip().splitlines()
+                reasons = [line for line in lines if line.startswith("ERROR:")] or lines or ["cannot be reached"]
+                yield f"{url}: {reasons[-1].removeprefix('ERROR:').strip()}"
 
 
 class BenchmarkTracked(Rule):
