@@ -12,7 +12,7 @@ from tunesmith.spec import Spec
 from tunesmith.update import apply
 from tunesmith.update.state import State
 from tunesmith.update.trees import Repository
-from tunesmith.update.worktree import commit_tree, symbolic_head
+from tunesmith.update.worktree import commit_tree, free_branch, symbolic_head
 
 RENDERED = "refs/tunesmith/adopted"  # the whole render as a commit: the template's side of every collision
 
@@ -44,6 +44,7 @@ def adopt(path: Path, spec: Spec, branch: str) -> Adopted:
         raise NotAProject(path, "has no commit yet") from None
     prefix = git.run("rev-parse", "--show-prefix", cwd=path)
     apply.check_ready(root)
+    branch = free_branch(root, branch)
     if (path / ANSWERS).exists():
         raise UpdateState(f"{path} is under the template already", "`tunesmith update` brings it up to date")
     with tempfile.TemporaryDirectory(prefix="tunesmith.") as name:

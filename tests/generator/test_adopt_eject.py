@@ -51,6 +51,13 @@ def test_an_adopted_repository_is_updated_like_any_other(existing: Path, shop: W
     assert (existing / "README.md").read_text() == "# Ours\n"
 
 
+def test_adopt_moves_no_branch_that_exists(existing: Path) -> None:
+    git.run("branch", "template/adopt", cwd=existing)
+    assert cli.main(["adopt", str(existing), "--defaults"]) == 0
+    assert git.run("branch", "--show-current", cwd=existing) == "template/adopt-2"
+    assert git.run("rev-parse", "template/adopt", cwd=existing) == git.run("rev-parse", "main", cwd=existing)
+
+
 def test_adopt_refuses_uncommitted_work_and_files_in_the_way(existing: Path) -> None:
     (existing / "params.yaml").write_text("mine\n")
     assert cli.main(["adopt", str(existing), "--defaults"]) == 3

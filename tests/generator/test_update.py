@@ -259,6 +259,55 @@ def test_an_untracked_file_in_the_way_is_not_touched(how: str, shop: Workshop, t
     assert shop.update(project, "--abort").code == 2, "nothing was begun"
 
 
+def test_an_untracked_folder_where_a_file_is_added_is_not_touched(tmp_path: Path) -> None:
+    project, _ = plain(tmp_path, {"a": "1\n"}, {"a": "1\n", "notes": "new\n"})
+    (project / "notes").mkdir()
+    (project / "notes" / "mine.txt").write_text("mine\n")
+    before = everything(project)
+    assert update(project) == 3 and everything(project) == before
+    shutil.rmtree(project / "notes")
+    (project / "notes").mkdir()
+    assert update(project) == 0, "an empty one is nobody's"
+
+
+def test_a_path_with_colons_and_quotes_can_be_previewed(tmp_path: Path) -> None:
+    folder = tmp_path / 'c:d "e'
+    folder.mkdir()
+    project, _ = plain(tmp_path, {"a": "1\n"}, {"a": "2\n"})
+    project.rename(folder / "project")
+    assert update(folder / "project", "--preview") == 5
+
+
+def test_a_branch_that_leaves_no_room_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project, _ = plain(tmp_path, {"a": "1\n"}, {"a": "2\n"})
+    for other in ("template", "template/0.2.0/mine"):
+        git.run("branch", other, cwd=project)
+        assert update(project) == 2
+        shown = capsys.readouterr().err
+        assert f"beside the branch {other}" in shown and "--branch" in shown
+        assert update(project, "--branch", f"{other}/new") == 2
+        git.run("branch", "-D", other, cwd=project)
+    assert update(project, "--branch", "mine") == 0
+
+
+def test_a_seed_that_the_user_edited_outlives_its_removal(tmp_path: Path) -> None:
+    owners = {".tunesmith.yaml": "template: ['*']\nseed: ['prompts/*']\n", "other": "1\n"}
+    project, _ = plain(tmp_path, {**owners, "prompts/a.txt": "a\n", "prompts/b.txt": "b\n"}, owners)
+    (project / "prompts" / "a.txt").write_text("mine\n")
+    commit(project)
+    assert update(project) == 0
+    assert (project / "prompts" / "a.txt").read_text() == "mine\n" and not (project / "prompts" / "b.txt").exists()
+
+
+def test_a_comment_on_a_stage_that_the_template_drops_is_a_conflict(tmp_path: Path) -> None:
+    kept, gone = "stages:\n  a:\n    cmd: a\n", "  b:\n    cmd: b\n"
+    last = "  z:\n    cmd: z\n"
+    project, _ = plain(tmp_path, {"dvc.yaml": kept + gone + last}, {"dvc.yaml": kept + last})
+    replace(project / "dvc.yaml", "  b:", "  # mine\n  b:")
+    commit(project)
+    assert update(project) == 3 and "# mine" in (project / "dvc.yaml").read_text()
+
+
 def test_a_repository_with_longer_object_names(shop: Workshop, tmp_path: Path) -> None:
     project = shop.project("0.0.4", tmp_path / "p")
     shutil.rmtree(project / ".git")

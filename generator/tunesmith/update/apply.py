@@ -147,9 +147,18 @@ def _refuse_overwriting(root: Path, state: State) -> None:
             for parent in parents
             if ((root / parent).is_symlink() or (root / parent).is_file()) and str(parent) not in tracked
         ]
-        blocked += foreign or ([path] if os.path.lexists(root / path) and not (root / path).is_dir() else [])
+        blocked += foreign or _foreign_at(root, path, tracked)
     if blocked:
         raise InTheWay(root, sorted(set(blocked)))
+
+
+def _foreign_at(root: Path, path: str, tracked: set[str]) -> list[str]:
+    """What git does not track at a path, or below it if that is a folder."""
+    place = root / path
+    if place.is_dir() and not place.is_symlink():
+        below = [(Path(folder) / name).relative_to(root) for folder, _, names in os.walk(place) for name in names]
+        return [one.as_posix() for one in below if one.as_posix() not in tracked]
+    return [path] if os.path.lexists(place) else []
 
 
 def resume(root: Path) -> State:

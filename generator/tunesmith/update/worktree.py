@@ -17,6 +17,21 @@ def commit_tree(root: Path, tree: str, parent: str, message: str) -> str:
     return git.under_a_name(("commit-tree", tree, "-p", parent, "-F", "-"), root, message.encode())[0]
 
 
+def free_branch(root: Path, name: str) -> str:
+    """``name``, or with a number after it where that branch exists.
+
+    Raises:
+        UpdateState: git has no room for it beside a branch that is a part of its name, or that its name is a part of.
+    """
+    taken = set(git.run("for-each-ref", "--format=%(refname:short)", "refs/heads", cwd=root).split())
+    blocking = [one for one in sorted(taken) if f"{name}/".startswith(f"{one}/") or f"{one}/".startswith(f"{name}/")]
+    if blocking and blocking != [name]:
+        other = next(one for one in blocking if one != name)
+        raise UpdateState(f"no branch {name} can be made beside the branch {other}", "name another with --branch NAME")
+    numbered = (name if number == 1 else f"{name}-{number}" for number in range(1, len(taken) + 2))
+    return next(candidate for candidate in numbered if candidate not in taken)
+
+
 def begin_index(store: Store) -> None:
     """Our own index, begun from the user's as it was when the update began."""
     if not store.index_before.exists():
