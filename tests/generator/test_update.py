@@ -449,6 +449,26 @@ def test_a_mirror_is_one_setting(shop: Workshop, tmp_path: Path, monkeypatch: py
     assert yaml.safe_load((project / ANSWERS).read_text())["_src_path"] == bundle.PUBLIC_URL
 
 
+@pytest.mark.parametrize("how", ["recorded", "asked for"])
+def test_a_source_is_a_url_too(how: str, tmp_path: Path) -> None:
+    project, template = plain(tmp_path, {"a": "1\n"}, {"a": "2\n"})
+    url = ("git+" if how == "recorded" else "") + template.as_uri()  # copier knows no other way to name one
+    if how == "recorded":
+        replace(project / ANSWERS, str(template), url)
+        commit(project)
+    assert update(project, "--here", *(("--source", url) if how == "asked for" else ())) == 0
+    assert (project / "a").read_text() == "2\n"
+    assert yaml.safe_load((project / ANSWERS).read_text())["_src_path"] == (url if how == "recorded" else str(template))
+
+
+def test_the_public_address_in_short_is_the_packages_own_bundle(project: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(project, tmp_path / "copy", symlinks=True))
+    replace(copy / ANSWERS, f"_src_path: {bundle.PUBLIC_URL}", "_src_path: gh:tunesmith/tunesmith")
+    commit(copy)
+    assert update(copy, "--set", "monthly_requests=5", "--here") == 0
+    assert yaml.safe_load((copy / ANSWERS).read_text())["_src_path"] == "gh:tunesmith/tunesmith"
+
+
 def test_a_source_that_cannot_be_read_is_named(shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = shop.project("0.0.4", tmp_path / "p")
     monkeypatch.setenv("TUNESMITH_TEMPLATE", str(tmp_path / "nowhere"))
