@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/update_vs_copier.py [--rounds 5] [--files 50 500 2000]
 
 Both run as processes on copies of the same project; rounds are interleaved; prints medians and ratios (target: at most
-1.0), of wall seconds and of CPU seconds, which other work on the machine disturbs less. The template is made here: plain copier, so that neither side has an advantage. A tenth of the files change.
+1.0), of wall seconds and of CPU seconds, which other work on the machine disturbs less. The template is made here:
+plain copier, so that neither side has an advantage. A tenth of the files change.
 """
 
 import argparse
@@ -70,7 +71,7 @@ def measure(folder: Path, count: int, rounds: int) -> None:
         cpu = statistics.median(busy[name])
         spread = f"({min(values):.2f} to {max(values):.2f})"
         row = (
-            f"{count:5}   {name:20} {median:8.2f}   {spread:22} {median / base:22.2f} {cpu:7.2f} {cpu / base_busy:7.2f}"
+            f"{count:5}   {name:20} {median:8.2f}   {spread:22} {median / base:8.2f} {cpu:7.2f} {cpu / base_busy:7.2f}"
         )
         print(row, flush=True)
 
