@@ -1,30 +1,38 @@
 """`tunesmith adopt`: brings an existing repository under the template, on a branch, overwriting nothing."""
 
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from packaging.utils import canonicalize_name
 
 from tunesmith import __version__, git
 from tunesmith.errors import GitFailed, NotAProject, UpdateState
 from tunesmith.manifest import ANSWERS
 from tunesmith.render import render
 from tunesmith.spec import Spec
-from tunesmith.update import apply
+from tunesmith.update import apply, lists
+from tunesmith.update.changes import declared
 from tunesmith.update.state import State
-from tunesmith.update.trees import Repository
-from tunesmith.update.worktree import commit_tree
+from tunesmith.update.trees import Entry, Repository
+from tunesmith.update.worktree import commit_tree, free_branch, symbolic_head
 
 RENDERED = "refs/tunesmith/adopted"  # the whole render as a commit: the template's side of every collision
 
 
 @dataclass(frozen=True)
 class Adopted:
-    """What came of it. ``collisions``: files that stay as they are, of which the template has another version."""
+    """What came of it. ``collisions``: files that stay as they are, of which the template has another version.
+
+    ``missing``: by such a file, the dependencies or ignored paths that the template counts on and it lacks.
+    """
 
     branch: str
     added: list[str]
     equal: list[str]
     collisions: list[str]
+    missing: dict[str, list[str]]
 
 
 def adopt(path: Path, spec: Spec, branch: str) -> Adopted:
@@ -44,6 +52,7 @@ def adopt(path: Path, spec: Spec, branch: str) -> Adopted:
         raise NotAProject(path, "has no commit yet") from None
     prefix = git.run("rev-parse", "--show-prefix", cwd=path)
     apply.check_ready(root)
+    branch = free_branch(root, branch)
     if (path / ANSWERS).exists():
         raise UpdateState(f"{path} is under the template already", "`tunesmith update` brings it up to date")
     with tempfile.TemporaryDirectory(prefix="tunesmith.") as name:
@@ -72,6 +81,8 @@ def _plan(repository: Repository, rendered: str, place: tuple[Path, str, str], b
     )
     equal = sorted(path for path, entry in theirs.items() if ours.get(path) == entry)
     collisions = sorted(set(theirs) - set(added) - set(equal))
+    lacking = {path: _missing(repository, path, ours.get(path), theirs[path]) for path in collisions}
+    missing = {path: lines for path, lines in lacking.items() if lines}
     message = f"Adopt Tunesmith {__version__}\n\n{len(added)} files added, nothing overwritten.\n"
     if collisions:
         message += "Kept as they were, though the template has them too:\n" + "".join(
@@ -80,7 +91,7 @@ def _plan(repository: Repository, rendered: str, place: tuple[Path, str, str], b
     entry = theirs[ANSWERS]
     state = State(
         prefix,
-        apply.symbolic_head(root),
+        symbolic_head(root),
         head,
         whole,
         (),
@@ -90,4 +101,22 @@ def _plan(repository: Repository, rendered: str, place: tuple[Path, str, str], b
         __version__,
         message,
     )
-    return state, Adopted(branch, sorted(added), equal, collisions)
+    return state, Adopted(branch, sorted(added), equal, collisions, missing)
+
+
+def _missing(repository: Repository, path: str, ours: Entry | None, theirs: Entry) -> list[str]:
+    """Dependencies of pyproject.toml, or paths of an ignore file, that only the template names."""
+    if ours is None or path.rpartition("/")[2] not in ("pyproject.toml", *lists.IGNORES):
+        return []
+    blobs = repository.blobs([ours.oid, theirs.oid])
+    mine, other = (blobs[entry.oid].decode(errors="replace") for entry in (ours, theirs))
+    if path.endswith(".toml"):
+        names = {_package(item) for item in declared(mine)}
+        return [item for item in declared(other) if _package(item) not in names]
+    present = {line.strip() for line in mine.splitlines()}
+    wanted = (line.strip() for line in other.splitlines())
+    return [line for line in wanted if line and not line.startswith("#") and line not in present]
+
+
+def _package(requirement: str) -> str:
+    return canonicalize_name(re.split(r"[^\w.-]", requirement.strip())[0])

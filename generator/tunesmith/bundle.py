@@ -17,7 +17,7 @@ from tunesmith.errors import GitFailed
 PUBLIC_URL = "https://github.com/tunesmith/tunesmith"
 NAME = "template.bundle"
 DATE = "2026-11-22T00:00:00+00:00"
-SKIPPED = ("__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".DS_Store", ".venv")
+SKIPPED = ("__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".DS_Store", ".venv")
 
 IDENTITY = {
     "GIT_AUTHOR_NAME": git.AUTHOR,

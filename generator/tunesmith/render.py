@@ -80,6 +80,7 @@ def update_in_place(origin: Origin, tag: str, project: Path, answers: Mapping[st
     with _offline(origin, scratch):
         from copier import Settings, run_update
         from copier.errors import CopierError
+        from jinja2 import TemplateError
         from plumbum import ProcessExecutionError, local
 
         try:
@@ -93,13 +94,21 @@ def update_in_place(origin: Origin, tag: str, project: Path, answers: Mapping[st
                     overwrite=True,
                     quiet=True,
                 )
-        except (CopierError, ProcessExecutionError, ValueError) as error:
+        except (CopierError, TemplateError, ProcessExecutionError, ValueError) as error:
             raise RenderFailed(str(error)) from error
+
+
+def expanded(address: str) -> str:
+    """An address as git reads it: copier records `gh:owner/name` as it was typed."""
+    for short, url in (("gh:", "https://github.com/"), ("gl:", "https://gitlab.com/")):
+        if address.startswith(short):
+            return url + address.removeprefix(short).strip("/")
+    return address.removeprefix("git+")
 
 
 def _variables(origin: Origin, scratch: Path) -> dict[str, str]:
     """git reads ``location`` wherever copier names the address, with or without the .git that it appends."""
-    bare = origin.address.removesuffix(".git")
+    bare = expanded(origin.address).removesuffix(".git")
     names = [name for name in (f"{bare}.git", bare) if name != origin.location]
     settings = {"GIT_CONFIG_COUNT": str(len(names)), "COPIER_CACHE_DIR": str(scratch / "mirror")}
     for number, name in enumerate(names):

@@ -231,6 +231,8 @@ def adopt(options: argparse.Namespace) -> int:
         return 0
     for name in adopted.collisions:
         console.line(f"kept yours: {name}    (`git show {adoption.RENDERED}:{name}` is the template's)")
+        for line in adopted.missing.get(name, ()):
+            console.line(f"  it lacks: {line}")
     console.line(
         f"{len(adopted.added)} files added on branch {adopted.branch}, {len(adopted.collisions)} kept as yours"
     )

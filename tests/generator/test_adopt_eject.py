@@ -1,5 +1,6 @@
 """Into the template with an existing repository, and out of it again."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -49,6 +50,25 @@ def test_an_adopted_repository_is_updated_like_any_other(existing: Path, shop: W
     assert shop.update(existing, "--set", "hardware=l4", "--here").code == 0
     assert yaml.safe_load((existing / "params.yaml").read_text())["cost"]["hardware"] == "l4"
     assert (existing / "README.md").read_text() == "# Ours\n"
+
+
+def test_adopt_lists_what_a_kept_file_lacks(existing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (existing / ".gitignore").write_text("*.log\n.venv/\n")
+    (existing / "pyproject.toml").write_text('[project]\nname = "ours"\ndependencies = ["Torch>=2", "polars"]\n')
+    commit(existing)
+    assert cli.main(["adopt", str(existing), "--defaults", "--json"]) == 0
+    missing = json.loads(capsys.readouterr().out)["missing"]
+    assert missing.keys() == {".gitignore", "pyproject.toml"}
+    assert "/data/curated" in missing[".gitignore"] and ".venv/" not in missing[".gitignore"]
+    names = {item.split("=")[0].split("[")[0] for item in missing["pyproject.toml"]}
+    assert "trl" in names and not {"torch", "polars"} & names
+
+
+def test_adopt_moves_no_branch_that_exists(existing: Path) -> None:
+    git.run("branch", "template/adopt", cwd=existing)
+    assert cli.main(["adopt", str(existing), "--defaults"]) == 0
+    assert git.run("branch", "--show-current", cwd=existing) == "template/adopt-2"
+    assert git.run("rev-parse", "template/adopt", cwd=existing) == git.run("rev-parse", "main", cwd=existing)
 
 
 def test_adopt_refuses_uncommitted_work_and_files_in_the_way(existing: Path) -> None:

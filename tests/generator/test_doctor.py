@@ -7,12 +7,15 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import REPOSITORY
 from updating import commit, replace
 
 from tunesmith import cli, git
+from tunesmith.doctor import drift, rule
+from tunesmith.doctor import environment as machine
 from tunesmith.doctor.verb import rules
 
 OLDER_TRL = """
@@ -69,10 +72,10 @@ def test_every_rule_says_what_why_how_and_where() -> None:
     page = (REPOSITORY / "docs" / "doctor.md").read_text(encoding="utf-8")
     codes = [rule.code for rule in rules()]
     assert len(codes) == len(set(codes)) >= 20
-    for rule in rules():
-        assert re.fullmatch(r"(ENV|REP|OWN|DRF|SAF)\d{3}", rule.code)
-        assert rule.title().endswith(".") and rule.why and rule.mend and rule.link().startswith("https://")
-        assert f"## {rule.code}\n\n{rule.title()}" in page, f"docs/doctor.md: {rule.code}"
+    for one in rules():
+        assert re.fullmatch(r"(ENV|REP|OWN|DRF|SAF)\d{3}", one.code)
+        assert one.title().endswith(".") and one.why and one.mend and one.link().startswith("https://")
+        assert f"## {one.code}\n\n{one.title()}" in page, f"docs/doctor.md: {one.code}"
 
 
 def test_a_fresh_project_has_no_fault_but_its_missing_environment(examine: Examine, project: Path) -> None:
@@ -137,6 +140,66 @@ def test_a_remote_that_is_gone_is_found(examine: Examine, copy: Path) -> None:
     assert examine(copy)["REP005"] == [".dvc/config names no remote"]
 
 
+def program(copy: Path, name: str, text: str) -> None:
+    """A program of the project's environment."""
+    path = copy / ".venv" / "bin" / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def test_a_remote_that_cannot_be_reached_is_told_by_dvcs_error(
+    examine: Examine, copy: Path, environment: Callable[..., None]
+) -> None:
+    environment()
+    (copy / ".dvc" / "config").write_text("[core]\n    remote = s\n['remote \"s\"']\n    url = s3://bucket/x\n")
+    program(copy, "dvc", "echo 'ERROR: no credentials'; echo; echo 'Having trouble? See dvc.org.'; exit 255")
+    assert examine(copy, code=4)["REP005"] == ["s3://bucket/x: no credentials"]
+    program(copy, "dvc", "echo '{}'")
+    assert "REP005" not in examine(copy)
+
+
+def test_stages_that_would_run_again_are_named(examine: Examine, copy: Path, environment: Callable[..., None]) -> None:
+    environment()
+    program(copy, "dvc", """echo '{"train": [{"changed deps": {"params.yaml": {"seed": "modified"}}}]}'""")
+    assert "REP004" not in examine(copy), "nothing has run yet"
+    (copy / "dvc.lock").write_text("schema: '2.0'\n")
+    assert "train" in examine(copy)["REP004"][0]
+    program(copy, "dvc", "echo '{}'")
+    assert "REP004" not in examine(copy)
+
+
+def test_a_benchmark_that_git_does_not_track_is_found(examine: Examine, copy: Path) -> None:
+    (copy / "data" / "eval").mkdir(parents=True, exist_ok=True)
+    (copy / "data" / "eval" / "benchmark.json").write_text("{}\n")
+    assert examine(copy)["REP006"] == ["data/eval/benchmark.json is not tracked by git"]
+    commit(copy)
+    assert "REP006" not in examine(copy)
+
+
+def test_the_machine_is_held_against_what_the_project_needs(
+    examine: Examine, copy: Path, environment: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment()
+    assert not {"ENV001", "ENV004", "ENV005"} & examine(copy).keys()
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: SimpleNamespace(free=3 * 2**30))
+    monkeypatch.setattr(machine.os, "sysconf", lambda name: 2**14)
+    monkeypatch.setattr(rule.Checkup, "probe", lambda *names: {**rule.NOTHING, "python": [3, 9]})
+    found = examine(copy, code=4)
+    assert found["ENV001"] == ["Python 3.9"] and found["ENV004"] == ["3.0 GiB free"]
+    assert found["ENV005"][0].startswith("0.2 GiB of memory, and the weights")
+
+
+def test_an_older_template_and_an_unfinished_update_are_told(examine: Examine, copy: Path) -> None:
+    replace(copy / ".copier-answers.yml", "_commit: v0.2.0", "_commit: v0.1.0")
+    commit(copy)
+    assert examine(copy)["ENV006"] == ["template 0.1.0, and 0.2.0 is here"]
+    gate = copy / "pipeline" / "gate.py"
+    gate.write_text("MINE = 1\n")
+    commit(copy)
+    assert cli.main(["update", str(copy)]) == 3
+    assert examine(copy)["OWN003"] == ["an update to 0.2.0 is in progress"]
+
+
 def test_edited_template_files_are_named_with_their_last_editor(examine: Examine, copy: Path) -> None:
     (copy / "pipeline" / "gate.py").write_text("mine\n")
     (copy / "pipeline" / "cost.py").unlink()
@@ -160,8 +223,23 @@ def test_another_version_than_the_locks_is_found(
 ) -> None:
     environment()
     (copy / "locks" / "trl.txt").write_text("pyyaml==1.0\njsonschema==0.1+cpu\nnot-installed==3\n")
+    (copy / "pyproject.toml").write_text(
+        '[project]\nname = "x"\ndependencies = ["Not_Installed>=3", "PyYAML", "winonly; sys_platform == \'win32\'"]\n'
+    )
     found = examine(copy)["REP001"]
-    assert len(found) == 2 and found[0].endswith("locked at 1.0")
+    assert len(found) == 3 and found[0].endswith("locked at 1.0") and found[2] == "not-installed is not installed"
+
+
+def test_fix_installs_what_the_lock_says(examine: Examine, copy: Path, environment: Callable[..., None]) -> None:
+    """environment.py is run; here it is one that mends the lock instead."""
+    environment()
+    (copy / "pyproject.toml").write_text('[project]\nname = "x"\n')
+    (copy / "locks" / "trl.txt").write_text("pyyaml==1.0\n")
+    (copy / "environment.py").write_text("raise SystemExit(1)\n")
+    assert examine(copy, "--fix", code=4)["REP001"]
+    (copy / "environment.py").write_text("open('locks/trl.txt', 'w').write('')\n")
+    assert examine(copy, "--fix", "--skip", "DRF", "--skip", "ENV", "--skip", "OWN001", code=0)["REP001"]
+    assert "REP001" not in examine(copy)
 
 
 def test_a_keyword_that_the_installed_library_lacks_is_found(
@@ -172,6 +250,45 @@ def test_a_keyword_that_the_installed_library_lacks_is_found(
     assert any(re.fullmatch(r"pipeline/\w+\.py:\d+: trl\.SFTConfig takes no max_steps", one) for one in found)
     assert not any("takes no seed" in one or "SFTTrainer takes" in one for one in found)
     assert any("peft.LoraConfig is not in the installed version" in one for one in found)
+
+
+def test_keywords_are_found_wherever_a_call_may_hide_them(copy: Path) -> None:
+    (copy / "pipeline" / "odd.py").write_text(
+        "import trl as t\nfrom transformers import AutoModel\n\n"
+        "t.SFTConfig(a=1, **{'b': 2})\nAutoModel.from_pretrained('x', c=3)\nprint(d=4)\nt.x.Y(e=5)\n"
+    )
+    found = drift.calls(rule.Checkup(copy, copy, ""))
+    assert found["trl:SFTConfig"] | {"a": "pipeline/odd.py:4", "b": "pipeline/odd.py:4"} == found["trl:SFTConfig"]
+    assert found["transformers:AutoModel.from_pretrained"] == {"c": "pipeline/odd.py:5"}
+    assert not {"d", "e"} & {keyword for keywords in found.values() for keyword in keywords}
+
+
+@pytest.mark.parametrize(
+    ("hardware", "cuda", "device", "wanted"),
+    [
+        ("l4", "None", "False", "built without CUDA"),
+        ("l4", "'12.8'", "False", "torch for CUDA 12.8 sees no device"),
+        ("l4", "'12.8'", "True", ""),
+        ("mi300x", "'12.8'", "True", "built without HIP"),
+        ("cpu_8", "None", "False", ""),
+    ],
+)
+def test_torch_is_held_against_the_hardware(
+    hardware: str, cuda: str, device: str, wanted: str, examine: Examine, copy: Path, environment: Callable[..., None]
+) -> None:
+    environment(
+        torch=f"class version: cuda, hip = {cuda}, None\nclass cuda: is_available = staticmethod(lambda: {device})\n"
+    )
+    replace(copy / ".copier-answers.yml", "hardware: cpu", f"hardware: {hardware}")
+    commit(copy)
+    found = examine(copy).get("ENV007", [""])[0]
+    assert wanted in found and bool(wanted) == bool(found)
+
+
+def test_a_cpu_profile_needs_no_graphics_card(examine: Examine, copy: Path) -> None:
+    replace(copy / ".copier-answers.yml", "hardware: cpu", "hardware: cpu_8")
+    commit(copy)
+    assert "ENV003" not in examine(copy)
 
 
 def test_the_graphics_card_is_held_against_the_spec(

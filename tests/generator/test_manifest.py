@@ -9,6 +9,7 @@ from tunesmith import derive
 from tunesmith.manifest import NAME, Manifest, Owner
 from tunesmith.questions import Question
 from tunesmith.update import lists, mapping
+from tunesmith.update.answers import Carried, asked
 from tunesmith.update.mapping import Kept, Policy
 
 
@@ -68,3 +69,62 @@ def test_lists_are_merged_as_sets() -> None:
     assert lists.merge("locks/x.txt", old, user, b"a==2\nb==1\nc==2\nd==1\n") == b"a==2\nmine==5\nc==2\nd==1\n"
     assert lists.merge("locks/x.txt", old, b"a==3\nb==1\nc==1\n", b"a==2\nb==1\nc==1\n") is None, "both bumped it"
     assert lists.merge("x.py", b"x = 1\n", b"x = 2\n", b"x = 3\n") is None, "no list"
+
+
+def test_a_comment_of_the_users_outlives_the_parameter_below_it() -> None:
+    mine = PARAMS.replace(b"  c: 2\n", b"  # why c is 2\n  c: 2\n").replace(b"# about e\n", b"# about e\n# mine\n")
+    merged = mapping.merge(PARAMS, mine, b"a: 1 # one\nb:\n  d: 3\n", Policy.YOURS)
+    assert merged == (b"a: 1 # one\nb:\n  # why c is 2\n  d: 3\n# mine\n", [])
+    assert mapping.merge(PARAMS, mine, b"a: 1 # one\nb:\n  d: 3\n", Policy.NOBODY) is None, "somebody decides"
+
+
+TOML = b'dependencies = [\n  "a==1",\n  "b==1",\n]\n'
+BUMPED = TOML.replace(b"==1", b"==2")
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "user", "new", "merged"),
+    [
+        ("pyproject.toml", TOML, TOML.replace(b"]", b'  "mine"\n]'), BUMPED, BUMPED.replace(b"]", b'  "mine",\n]')),
+        (
+            "pyproject.toml",
+            TOML,
+            TOML.replace(b'"a==1",', b'"a==1", # mine'),
+            BUMPED,
+            BUMPED.replace(b'"a==2",', b'"a==2", # mine'),
+        ),
+        (
+            "pyproject.toml",
+            b'x = ["a==1", "b"]\n',
+            b'x = ["a==1", "b", "mine"]\n',
+            b'x = ["a==2"]\n',
+            b'x = ["a==2", "mine"]\n',
+        ),
+        (
+            "locks/x.txt",
+            b"a==1\nb==1\n",
+            b"a==1\n# mine\nmine==2\nb==1\n",
+            b"a==2\nb==2\n",
+            b"a==2\n# mine\nmine==2\nb==2\n",
+        ),
+        ("locks/x.txt", b"a==1\nb==1\n", b"a==1  # mine\nb==1\n", b"a==2\nb==2\n", b"a==2  # mine\nb==2\n"),
+    ],
+    ids=["no comma", "a comment behind", "one line", "a comment above", "a comment in a lock"],
+)
+def test_dependency_lists_as_people_write_them(path: str, old: bytes, user: bytes, new: bytes, merged: bytes) -> None:
+    assert lists.merge(path, old, user, new) == merged
+
+
+def test_new_questions_are_asked_until_no_answer_opens_another() -> None:
+    schema = {
+        "properties": {
+            "first": {"default": False},
+            "second": {"default": 1, "x-when": {"first": True}},
+            "third": {"default": 2, "x-when": {"second": 5}},
+            "knob": {"default": 3, "x-knob": "planner"},
+        }
+    }
+    said = {"first": True, "second": 5, "third": 7}
+    carried = asked(Carried({}), schema, lambda key, default: said[key], "answers")
+    assert carried.answers == said and carried.added == said
+    assert asked(Carried({}), schema, lambda key, default: default, "answers").answers == {"first": False}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from updating import ANSWERS, Done, Workshop, commit, everything, replace
+from updating import ANSWERS, Done, Workshop, commit, everything, plain, replace
 
-from tunesmith import bundle, git
+from tunesmith import bundle, cli, git
 from tunesmith.update import verb
 
 
@@ -133,6 +133,87 @@ def test_continue_after_the_user_committed(shop: Workshop, clashing: Path) -> No
     assert recorded(clashing) == "v0.2.0" and shop.update(clashing, "--preview").code == 0
 
 
+def left_by_force(project: Path, *, reset: bool, committed: bool) -> str:
+    """The conflicted update is thrown away with git alone; the commit that HEAD is at then."""
+    if reset:
+        git.run("reset", "--quiet", "--hard", cwd=project)
+    else:
+        git.run("checkout", "--quiet", "--force", "main", cwd=project)
+    if committed:
+        (project / "later.txt").write_text("mine\n")
+        commit(project, "Later")
+    return git.run("rev-parse", "HEAD", cwd=project)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A project of a small template whose update conflicts in one file and is clean in another."""
+    first = {"a.py": "a = 1\n", "b.py": "b = 1\n"}
+    project, _ = plain(tmp_path, first, {"a.py": "a = 2\n", "b.py": "b = 2\n"})
+    (project / "a.py").write_text("a = 3\n")
+    commit(project)
+    return project
+
+
+def update(project: Path, *arguments: str) -> int:
+    return cli.main(["update", str(project), *arguments])
+
+
+@pytest.mark.parametrize(
+    ("reset", "committed", "here"),
+    [
+        (True, False, ()),
+        (True, True, ()),
+        (False, False, ()),
+        (False, True, ()),
+        (True, False, ("--here",)),
+        (True, True, ("--here",)),
+    ],
+)
+def test_an_update_that_was_thrown_away_is_neither_recorded_nor_in_the_way(
+    reset: bool, committed: bool, here: tuple[str, ...], small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert update(small, *here) == 3
+    head = left_by_force(small, reset=reset, committed=committed)
+    before = everything(small)
+    assert update(small, "--continue") == 2 and "--abort" in capsys.readouterr().err
+    assert git.run("rev-parse", "HEAD", cwd=small) == head and recorded(small) == "v0.1.0"
+    assert update(small, "--abort") == 0
+    assert git.run("rev-parse", "HEAD", cwd=small) == head and everything(small) == before
+    assert git.run("status", "--porcelain", cwd=small) == ""
+    assert update(small) == 3, "it can begin again"
+
+
+def test_an_update_whose_branch_was_left_is_continued_on_its_branch(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    update(small)
+    git.run("checkout", "--quiet", "--ours", "a.py", cwd=small)
+    git.run("add", "--all", cwd=small)
+    git.run("switch", "--quiet", "main", cwd=small)  # the same commit, so git carries the index over
+    assert update(small, "--continue") == 2 and "git switch template/0.2.0" in capsys.readouterr().err
+    assert recorded(small) == "v0.1.0"
+    git.run("switch", "--quiet", "template/0.2.0", cwd=small)
+    assert update(small, "--continue") == 0 and recorded(small) == "v0.2.0"
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_conflicts_resolved_to_what_was_there_finish_an_update(committed: bool, tmp_path: Path) -> None:
+    """Where an update is nothing but conflicts, the index then says nothing of it any more."""
+    project, _ = plain(tmp_path, {"a.py": "a = 1\n", "b.py": "b = 1\n"}, {"a.py": "a = 2\n", "b.py": "b = 2\n"})
+    (project / "a.py").write_text("a = 3\n")
+    (project / "b.py").write_text("b = 3\n")
+    commit(project)
+    assert update(project) == 3
+    git.run("checkout", "--quiet", "--ours", ".", cwd=project)
+    (project / "b.py").write_text("b = 4\n")
+    git.run("add", "--all", cwd=project)
+    if committed:
+        git.commit(project, "Resolved by hand")
+    assert update(project, "--continue") == 0
+    assert recorded(project) == "v0.2.0" and (project / "a.py").read_text() == "a = 3\n"
+
+
 def test_abort_restores_every_byte(shop: Workshop, clashing: Path) -> None:
     (clashing / ".env").write_text("SECRET=1\n")
     (clashing / "untracked.txt").write_text("mine\n")
@@ -176,6 +257,55 @@ def test_an_untracked_file_in_the_way_is_not_touched(how: str, shop: Workshop, t
     assert done.code == 3 and "deploy" in done.err
     assert everything(project) == before
     assert shop.update(project, "--abort").code == 2, "nothing was begun"
+
+
+def test_an_untracked_folder_where_a_file_is_added_is_not_touched(tmp_path: Path) -> None:
+    project, _ = plain(tmp_path, {"a": "1\n"}, {"a": "1\n", "notes": "new\n"})
+    (project / "notes").mkdir()
+    (project / "notes" / "mine.txt").write_text("mine\n")
+    before = everything(project)
+    assert update(project) == 3 and everything(project) == before
+    shutil.rmtree(project / "notes")
+    (project / "notes").mkdir()
+    assert update(project) == 0, "an empty one is nobody's"
+
+
+def test_a_path_with_colons_and_quotes_can_be_previewed(tmp_path: Path) -> None:
+    folder = tmp_path / 'c:d "e'
+    folder.mkdir()
+    project, _ = plain(tmp_path, {"a": "1\n"}, {"a": "2\n"})
+    project.rename(folder / "project")
+    assert update(folder / "project", "--preview") == 5
+
+
+def test_a_branch_that_leaves_no_room_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project, _ = plain(tmp_path, {"a": "1\n"}, {"a": "2\n"})
+    for other in ("template", "template/0.2.0/mine"):
+        git.run("branch", other, cwd=project)
+        assert update(project) == 2
+        shown = capsys.readouterr().err
+        assert f"beside the branch {other}" in shown and "--branch" in shown
+        assert update(project, "--branch", f"{other}/new") == 2
+        git.run("branch", "-D", other, cwd=project)
+    assert update(project, "--branch", "mine") == 0
+
+
+def test_a_seed_that_the_user_edited_outlives_its_removal(tmp_path: Path) -> None:
+    owners = {".tunesmith.yaml": "template: ['*']\nseed: ['prompts/*']\n", "other": "1\n"}
+    project, _ = plain(tmp_path, {**owners, "prompts/a.txt": "a\n", "prompts/b.txt": "b\n"}, owners)
+    (project / "prompts" / "a.txt").write_text("mine\n")
+    commit(project)
+    assert update(project) == 0
+    assert (project / "prompts" / "a.txt").read_text() == "mine\n" and not (project / "prompts" / "b.txt").exists()
+
+
+def test_a_comment_on_a_stage_that_the_template_drops_is_a_conflict(tmp_path: Path) -> None:
+    kept, gone = "stages:\n  a:\n    cmd: a\n", "  b:\n    cmd: b\n"
+    last = "  z:\n    cmd: z\n"
+    project, _ = plain(tmp_path, {"dvc.yaml": kept + gone + last}, {"dvc.yaml": kept + last})
+    replace(project / "dvc.yaml", "  b:", "  # mine\n  b:")
+    commit(project)
+    assert update(project) == 3 and "# mine" in (project / "dvc.yaml").read_text()
 
 
 def test_a_repository_with_longer_object_names(shop: Workshop, tmp_path: Path) -> None:
@@ -317,6 +447,26 @@ def test_a_mirror_is_one_setting(shop: Workshop, tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("TUNESMITH_TEMPLATE", str(shop.bundle))
     assert shop.update(project, source=None).code == 0
     assert yaml.safe_load((project / ANSWERS).read_text())["_src_path"] == bundle.PUBLIC_URL
+
+
+@pytest.mark.parametrize("how", ["recorded", "asked for"])
+def test_a_source_is_a_url_too(how: str, tmp_path: Path) -> None:
+    project, template = plain(tmp_path, {"a": "1\n"}, {"a": "2\n"})
+    url = ("git+" if how == "recorded" else "") + template.as_uri()  # copier knows no other way to name one
+    if how == "recorded":
+        replace(project / ANSWERS, str(template), url)
+        commit(project)
+    assert update(project, "--here", *(("--source", url) if how == "asked for" else ())) == 0
+    assert (project / "a").read_text() == "2\n"
+    assert yaml.safe_load((project / ANSWERS).read_text())["_src_path"] == (url if how == "recorded" else str(template))
+
+
+def test_the_public_address_in_short_is_the_packages_own_bundle(project: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(project, tmp_path / "copy", symlinks=True))
+    replace(copy / ANSWERS, f"_src_path: {bundle.PUBLIC_URL}", "_src_path: gh:tunesmith/tunesmith")
+    commit(copy)
+    assert update(copy, "--set", "monthly_requests=5", "--here") == 0
+    assert yaml.safe_load((copy / ANSWERS).read_text())["_src_path"] == "gh:tunesmith/tunesmith"
 
 
 def test_a_source_that_cannot_be_read_is_named(shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

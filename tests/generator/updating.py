@@ -103,6 +103,27 @@ def everything(folder: Path) -> dict[str, bytes]:
     return found
 
 
+def plain(folder: Path, first: Mapping[str, str], second: Mapping[str, str]) -> tuple[Path, Path]:
+    """A committed project of a small template of plain files, and that template, with its second version."""
+    template, project = folder / "template", folder / "project"
+    (template / "template").mkdir(parents=True)
+    (template / "copier.yml").write_text("_subdirectory: template\nname:\n  type: str\n  default: x\n")
+    (template / "template" / "{{_copier_conf.answers_file}}.jinja").write_text("{{ _copier_answers | to_nice_yaml }}")
+    git.run("init", "--quiet", cwd=template)
+    for version, files in (("0.1.0", first), ("0.2.0", second)):
+        for name in first:
+            (template / "template" / name).unlink(missing_ok=True)
+        for name, text in files.items():
+            (template / "template" / name).parent.mkdir(parents=True, exist_ok=True)
+            (template / "template" / name).write_text(text)
+        git.commit_all(template, version)
+        git.run("tag", f"v{version}", cwd=template)
+    (folder / "scratch").mkdir()
+    render_answers(Origin(str(template), str(template)), "v0.1.0", {"name": "x"}, project, folder / "scratch")
+    git.start_repository(project, "Generate")
+    return project, template
+
+
 @contextmanager
 def workshop(folder: Path, build: Callable[[Path], Path], versions: list[str]) -> Iterator[Workshop]:
     """Projects of every release, made by the command line's own rendering."""

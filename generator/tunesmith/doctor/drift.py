@@ -40,20 +40,45 @@ def calls(project: Checkup) -> dict[str, dict[str, str]]:
             continue
         imported = _imported(tree)
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in imported:
-                keywords = found.setdefault(imported[node.func.id], {})
-                for keyword in node.keywords:
-                    if keyword.arg:
-                        keywords[keyword.arg] = f"{path.relative_to(project.path).as_posix()}:{keyword.value.lineno}"
+            if isinstance(node, ast.Call) and (name := _called(node.func, imported)):
+                keywords = found.setdefault(name, {})
+                for keyword, line in _keywords(node):
+                    keywords[keyword] = f"{path.relative_to(project.path).as_posix()}:{line}"
     return found
 
 
+def _called(function: ast.expr, imported: Mapping[str, str]) -> str:
+    """``package:Class`` of what is called, also through its module or one of its methods; empty for anything else."""
+    match function:
+        case ast.Name(name):
+            found = imported.get(name, "")
+        case ast.Attribute(ast.Name(name), attribute) if name in imported:
+            known = imported[name]
+            found = f"{known}.{attribute}" if ":" in known else f"{known}:{attribute}"
+        case _:
+            found = ""
+    return found if ":" in found else ""
+
+
+def _keywords(call: ast.Call) -> Iterable[tuple[str, int]]:
+    """Keywords of a call and their lines, those of a literal ``**{...}`` among them."""
+    for keyword in call.keywords:
+        if keyword.arg:
+            yield keyword.arg, keyword.value.lineno
+        elif isinstance(keyword.value, ast.Dict):
+            for key in keyword.value.keys:
+                if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                    yield key.value, key.lineno
+
+
 def _imported(tree: ast.Module) -> dict[str, str]:
-    """Classes of the libraries by the name that a module knows them under."""
-    return {
-        alias.asname or alias.name: f"{node.module}:{alias.name}"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in LIBRARIES
-        for alias in node.names
-        if alias.name[:1].isupper()
-    }
+    """What a module knows of the libraries by the name that it uses: ``package`` or ``package:Class``."""
+    found: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in LIBRARIES:
+            classes = (alias for alias in node.names if alias.name[:1].isupper())
+            found |= {alias.asname or alias.name: f"{node.module}:{alias.name}" for alias in classes}
+        elif isinstance(node, ast.Import):
+            modules = (alias for alias in node.names if alias.name in LIBRARIES)
+            found |= {alias.asname or alias.name: alias.name for alias in modules}
+    return found

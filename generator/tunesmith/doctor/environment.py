@@ -12,6 +12,7 @@ from tunesmith.doctor.rule import NOTE, Checkup, Rule
 GIB = 2**30
 FREE_DISK_GIB = 10  # environment, base model, checkpoints and merged weights of a small model
 BYTES_PER_PARAMETER = 4.0  # fp32 weights on a CPU
+NOT_NVIDIA = ("cdna3",)
 
 
 class PythonVersion(Rule):
@@ -50,7 +51,7 @@ class GraphicsCard(Rule):
 
     def check(self, project: Checkup) -> Iterable[str]:
         wanted = catalog.hardware().get(str(project.answers.get("hardware", "cpu")))
-        if wanted is None or wanted.key == "cpu":
+        if wanted is None or wanted.generation in ("cpu", *NOT_NVIDIA):
             return
         memory = _card_gib()
         if memory is None:
@@ -92,7 +93,7 @@ class Memory(Rule):
 
     def check(self, project: Checkup) -> Iterable[str]:
         model = catalog.models().get(str(project.answers.get("model", "")))
-        if model is None or project.answers.get("hardware") != "cpu" or not hasattr(os, "sysconf"):
+        if model is None or not str(project.answers.get("hardware")).startswith("cpu") or not hasattr(os, "sysconf"):
             return
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
         needed = model.parameters * BYTES_PER_PARAMETER / GIB
@@ -117,3 +118,24 @@ class UpgradeAvailable(Rule):
         recorded = parse(str(project.answers.get("_commit", "")))
         if recorded and recorded < Version(__version__):
             yield f"template {recorded}, and {__version__} is here"
+
+
+class TorchForHardware(Rule):
+    """The installed torch was built for the spec's accelerator, and sees one."""
+
+    code = "ENV007"
+    why = "A build for CPUs, or one newer than the driver, trains on the processor without a word."
+    mend = "Install the build of torch for this driver (pytorch.org/get-started), or plan for what is here: ENV003."
+
+    def check(self, project: Checkup) -> Iterable[str]:
+        wanted = catalog.hardware().get(str(project.answers.get("hardware", "cpu")))
+        if wanted is None or wanted.generation == "cpu" or project.python is None:
+            return
+        build = project.probe("--torch")["torch"]
+        platform = "hip" if wanted.generation in NOT_NVIDIA else "cuda"
+        if build is None:
+            return  # ENV002 says so
+        if not build[platform]:
+            yield f"the spec plans for {wanted.title}, and this torch is built without {platform.upper()}"
+        elif not build["device"]:
+            yield f"torch for {platform.upper()} {build[platform]} sees no device (torch.cuda.is_available() is False)"

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tunesmith.doctor.rule import Checkup, Rule, normalised
+from tunesmith.update.changes import declared
 
 REVISION = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -23,10 +24,27 @@ class LockInUse(Rule):
             found = installed.get(name, version).partition("+")[0]  # a local label names a build of the same version
             if found != version.partition("+")[0]:
                 yield f"{name} {found}, locked at {version}"
+        if installed:
+            yield from (f"{name} is not installed" for name in _required(project) if name not in installed)
 
     def fix(self, project: Checkup) -> str:
         code, _ = project.run("python3", "environment.py") if project.python else (1, "")
         return "" if code else "installed what the lock says"
+
+
+def _required(project: Checkup) -> list[str]:
+    """Names of the packages that pyproject.toml asks for on this machine."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    found = []
+    for text in declared(project.text("pyproject.toml")):
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue
+        if requirement.marker is None or requirement.marker.evaluate():
+            found.append(normalised(requirement.name))
+    return found
 
 
 class SeedSet(Rule):
@@ -93,7 +111,9 @@ class RemoteConfigured(Rule):
         elif project.python:
             code, output = project.run("dvc", "data", "status", "--json", "--not-in-remote")
             if code:
-                yield f"{url}: {output.strip().splitlines()[-1] if output.strip() else 'cannot be reached'}"
+                lines = output.strip().splitlines()
+                reasons = [line for line in lines if line.startswith("ERROR:")] or lines or ["cannot be reached"]
+                yield f"{url}: {reasons[-1].removeprefix('ERROR:').strip()}"
 
 
 class BenchmarkTracked(Rule):

@@ -16,7 +16,7 @@ from tunesmith.manifest import ANSWERS, PARAMETERS
 
 FAULT, NOTE = "fault", "note"  # a note leaves the exit code alone
 PROBE = Path(__file__).with_name("probe.py")
-NOTHING: Mapping[str, Any] = {"versions": {}, "fields": {}, "python": []}
+NOTHING: Mapping[str, Any] = {"versions": {}, "fields": {}, "python": [], "torch": None}
 PAGE = f"{bundle.PUBLIC_URL}/blob/main/docs/doctor.md"
 
 

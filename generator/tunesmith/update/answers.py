@@ -1,7 +1,7 @@
 """Answers across versions: carried, renamed, dropped with a word, new ones defaulted, changed ones planned anew."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tunesmith import spec as specs
@@ -91,6 +91,25 @@ def _refuse_invalid(answers: Mapping[str, Any], properties: Mapping[str, Any], s
             problems.append(Problem(key, f"the recorded answer {value!r} is no longer allowed", allowed=allowed))
     if problems:
         raise SpecError(source, problems)
+
+
+def asked(carried: Carried, schema: Mapping[str, Any], ask: Callable[[str, Any], Any], source: str) -> Carried:
+    """Answers with those of the user to the questions that are new; an answer may make further questions matter.
+
+    ``ask`` gets a key and its default. Nothing is planned anew.
+
+    Raises:
+        SpecError: the answers do not go together.
+    """
+    properties: Mapping[str, Any] = schema.get("properties", {})
+    answers, added = dict(carried.answers), dict[str, Any]()
+    while new := {key: value for key, value in _new_ones(answers, properties).items() if key not in added}:
+        key, default = next(iter(new.items()))
+        answers[key] = added[key] = ask(key, default)
+    if added:
+        known = {key: value for key, value in answers.items() if _is_known(key)}
+        specs.validate(specs.with_settings(Document(source, known), ()))
+    return replace(carried, answers=answers, added=added)
 
 
 def change(carried: Carried, settings: Sequence[str], source: str) -> Carried:

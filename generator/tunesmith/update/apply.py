@@ -8,12 +8,22 @@ import os
 from pathlib import Path
 
 from tunesmith import git
-from tunesmith.errors import GitFailed, InTheWay, NotClean, Unresolved, UpdateState, WriteFailed
+from tunesmith.errors import InTheWay, NotClean, Unresolved, UpdateState, WriteFailed
 from tunesmith.manifest import ANSWERS
 from tunesmith.update.merge import THEIRS
 from tunesmith.update.plan import Plan
 from tunesmith.update.state import CHECKOUT, CONFLICT, State, Store
-from tunesmith.update.worktree import begin_index, commit_tree, differences, install_index, paths_of, roll_back
+from tunesmith.update.worktree import (
+    begin_index,
+    commit_tree,
+    differences,
+    install_index,
+    is_left,
+    paths_of,
+    roll_back,
+    short,
+    symbolic_head,
+)
 
 BUSY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
 
@@ -92,14 +102,6 @@ def _state(plan: Plan, branch: str, message: str) -> State:
     )
 
 
-def symbolic_head(root: Path) -> str:
-    """Full name of the branch that is checked out, empty for a detached HEAD."""
-    try:
-        return git.run("symbolic-ref", "--quiet", "HEAD", cwd=root)
-    except GitFailed:
-        return ""
-
-
 def _advance(root: Path, store: Store, state: State) -> State:
     """From a clean work tree at the old commit to the update; every step may be the last one before a kill."""
     begin_index(store)
@@ -145,16 +147,25 @@ def _refuse_overwriting(root: Path, state: State) -> None:
             for parent in parents
             if ((root / parent).is_symlink() or (root / parent).is_file()) and str(parent) not in tracked
         ]
-        blocked += foreign or ([path] if os.path.lexists(root / path) and not (root / path).is_dir() else [])
+        blocked += foreign or _foreign_at(root, path, tracked)
     if blocked:
         raise InTheWay(root, sorted(set(blocked)))
+
+
+def _foreign_at(root: Path, path: str, tracked: set[str]) -> list[str]:
+    """What git does not track at a path, or below it if that is a folder."""
+    place = root / path
+    if place.is_dir() and not place.is_symlink():
+        below = [(Path(folder) / name).relative_to(root) for folder, _, names in os.walk(place) for name in names]
+        return [one.as_posix() for one in below if one.as_posix() not in tracked]
+    return [path] if os.path.lexists(place) else []
 
 
 def resume(root: Path) -> State:
     """Finish the update in progress; returns its state (with conflicts, if a kill came before they were laid out).
 
     Raises:
-        UpdateState: there is none.
+        UpdateState: there is none, HEAD is elsewhere, or nothing of it is left.
         Unresolved: conflicts are left.
     """
     store, state = _in_progress(root)
@@ -164,6 +175,7 @@ def resume(root: Path) -> State:
     if state.phase == CHECKOUT:
         roll_back(root, store, state, forget=False)
         return _advance(root, store, state)
+    _refuse_elsewhere(root, state)
     _refuse_unresolved(root, state)
     mode, oid, path = state.answers
     git.run("update-index", "--add", "--cacheinfo", f"{mode},{oid},{path}", cwd=root)
@@ -191,6 +203,16 @@ def _in_progress(root: Path) -> tuple[Store, State]:
 
 def _contains(root: Path, commit: str) -> bool:
     return git.output("merge-base", "--is-ancestor", commit, "HEAD", cwd=root, allowed=(0, 1))[0] == 0
+
+
+def _refuse_elsewhere(root: Path, state: State) -> None:
+    """The version is recorded only where the update is: not on another branch, not after `git reset --hard`."""
+    wanted = state.branch or state.head_ref
+    if symbolic_head(root) != wanted or not _contains(root, state.head):
+        place = short(wanted) or state.head
+        raise UpdateState("HEAD is not where the update is", f"`git switch {place}` goes back, --abort forgets it")
+    if not is_left(root, state):
+        raise UpdateState("nothing of the update is left here", "`tunesmith update --abort`, then begin it again")
 
 
 def _refuse_unresolved(root: Path, state: State) -> None:

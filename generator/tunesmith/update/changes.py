@@ -135,14 +135,15 @@ def of_dependencies(before: Mapping[str, str], after: Mapping[str, str]) -> list
 def _requirements(files: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for path, text in files.items():
-        for line in _declared(text) if path.endswith(".toml") else text.splitlines():
+        for line in declared(text) if path.endswith(".toml") else text.splitlines():
             name, equals, version = line.strip().partition("==")
             if name and not name.startswith("#") and (equals or path.endswith(".toml")):
                 found[f"{path}: {name}"] = version if equals else "any"
     return found
 
 
-def _declared(text: str) -> list[str]:
+def declared(text: str) -> list[str]:
+    """Requirements of a pyproject.toml, optional ones too; none where it cannot be read."""
     try:
         project = tomllib.loads(text).get("project", {})
     except tomllib.TOMLDecodeError:  # a conflict's markers

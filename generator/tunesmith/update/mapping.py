@@ -36,6 +36,9 @@ class Kept:
     other: Any
 
 
+GONE = object()  # the value of a key that leaves only the user's comment behind
+
+
 @dataclass(frozen=True)
 class _Piece:
     """One key: ``lead`` is the blank and comment lines above it, ``body`` the rest. ``inner``: a nested mapping."""
@@ -74,11 +77,13 @@ class _Merge:
         for key in _order(list(user), list(new)):
             merged = self.key(f"{path}{key}", old.get(key), user.get(key), new.get(key))
             if merged is not None:
-                texts[key], data[key] = merged
+                texts[key] = merged[0]
+                if merged[1] is not GONE:
+                    data[key] = merged[1]
         return "".join(texts.values()), data
 
     def key(self, path: str, old: _Piece | None, user: _Piece | None, new: _Piece | None) -> tuple[str, Any] | None:
-        """Text and value of one key in the merged file; None where it has no such key."""
+        """Text and value of one key in the merged file (GONE: no key, only a comment); None where nothing is left."""
         if user is None or new is None:
             return self.one_sided(path, old, user, new)
         lead = _three(old.lead if old else "", user.lead, new.lead)
@@ -90,13 +95,23 @@ class _Merge:
     ) -> tuple[str, Any] | None:
         side = user or new
         if side is None or (old and side.body == old.body):
-            return None  # one side removed it, the other left it alone
+            return self.comments(old, user)  # one side removed it, the other left it alone
         if old is None:
             return side.lead + side.body, side.data
         if self.policy is Policy.NOBODY:
             raise Clash
         self.kept.append(Kept(path, user.data if user else None, new.data if new else None))
         return (user.lead + user.body, user.data) if user else None
+
+    def comments(self, old: _Piece | None, user: _Piece | None) -> tuple[str, Any] | None:
+        """What the user had written above a key that the template removes."""
+        before = old.lead.splitlines() if old else []
+        added = [
+            line for line in (user.lead if user else "").splitlines(True) if line.strip() and line[:-1] not in before
+        ]
+        if added and self.policy is Policy.NOBODY:
+            raise Clash
+        return ("".join(added), GONE) if added else None
 
     def body(self, path: str, old: _Piece | None, user: _Piece, new: _Piece) -> tuple[str, Any]:
         if user.body == new.body or (old and new.body == old.body):

@@ -60,7 +60,7 @@ def merge(repository: Repository, old: str, user: str, new: str, manifest: Manif
     base = repository.changed(old, {path: entry[0] for path, entry in settled.items()})
     target = repository.changed(new, {path: entry[1] for path, entry in settled.items()})
     text = repository.merge(base, user, target)
-    return _resolve(sides, text, version)
+    return _resolve(sides, text, manifest, version)
 
 
 def _settle(sides: _Sides, manifest: Manifest) -> dict[str, tuple[Entry, Entry]]:
@@ -87,12 +87,12 @@ def _settle(sides: _Sides, manifest: Manifest) -> dict[str, tuple[Entry, Entry]]
             settled[path] = (yours, _stored(sides, _mode(*sides_at), merged[0]))
         elif path == ANSWERS and (merged := mapping.merge(old, user, new, Policy.TEMPLATE)):
             settled[path] = (yours, _stored(sides, _mode(*sides_at), merged[0]))
-        elif path != PARAMETERS and manifest.owner(path) is Owner.SEED:
+        elif _is_seed(manifest, path):
             settled[path] = (yours, yours)
     return settled
 
 
-def _resolve(sides: _Sides, text: TextMerge, version: str) -> Merged:
+def _resolve(sides: _Sides, text: TextMerge, manifest: Manifest, version: str) -> Merged:
     """Settle the conflicts that need no decision, and label the rest."""
     by_path: dict[str, dict[int, Stage]] = defaultdict(dict)
     for stage in text.stages:
@@ -103,12 +103,18 @@ def _resolve(sides: _Sides, text: TextMerge, version: str) -> Merged:
         if 2 not in stages and path not in sides.entries["user"] and 1 in stages and 3 in stages:
             changes[path] = None  # the user deleted it, the template changed it
             deleted.append(path)
+        elif set(stages) == {1, 2} and stages[2].entry == sides.entries["user"].get(path) and _is_seed(manifest, path):
+            changes[path] = stages[2].entry  # the template dropped it, the user had made it theirs
         elif resolved := _merged_by_kind(sides, path, stages):
             changes[path] = resolved
     left = tuple(stage for stage in text.stages if stage.path not in changes)
     marked = sides.repository.entries(text.tree) if left else {}
     changes |= _labelled(sides, {stage.path for stage in left} & marked.keys(), marked, version)
     return Merged(sides.repository.changed(text.tree, changes), left, tuple(deleted), tuple(sides.kept))
+
+
+def _is_seed(manifest: Manifest, path: str) -> bool:
+    return path != PARAMETERS and manifest.owner(path) is Owner.SEED
 
 
 def _merged_by_kind(sides: _Sides, path: str, stages: Mapping[int, Stage]) -> Entry | None:

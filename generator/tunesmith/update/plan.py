@@ -20,7 +20,7 @@ from tunesmith.update.source import Source, parse, refuse_newer
 from tunesmith.update.trees import Repository
 
 PIPELINE = "dvc.yaml"
-Ask = Callable[[Mapping[str, Any]], Sequence[str]]
+Ask = Callable[[str, Any], Any]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Project:
 
 @dataclass(frozen=True)
 class Request:
-    """What an update is asked for. ``ask`` answers questions that are new with ``KEY=VALUE`` items."""
+    """What an update is asked for. ``ask`` answers a question that is new, given its key and default."""
 
     settings: Sequence[str] = ()
     to: str = ""
@@ -131,10 +131,12 @@ def prepare(project: Project, request: Request, scratch: Path, *, read_only: boo
     if before not in source.versions():
         raise UnknownVersion(str(before), source.shown, [str(version) for version in source.versions()])
     after, beyond = source.target(request.to, before)
-    carried = evolution.carry(recorded, source.schema(after), str(project.path / ANSWERS))
-    settings = [*(request.ask(carried.added) if request.ask and carried.added else ()), *request.settings]
-    if settings:
-        carried = evolution.change(carried, settings, "--set")
+    schema = source.schema(after)
+    carried = evolution.carry(recorded, schema, str(project.path / ANSWERS))
+    if request.ask:
+        carried = evolution.asked(carried, schema, request.ask, str(project.path / ANSWERS))
+    if request.settings:
+        carried = evolution.change(carried, request.settings, "--set")
     repository = Repository.open(project.root, scratch, read_only=read_only)
     old_answers = {key: value for key, value in recorded.items() if key not in evolution.COPIER_KEYS}
     user = repository.run("rev-parse", f"{project.head}:{project.prefix.rstrip('/')}")

@@ -10,7 +10,7 @@ from packaging.version import InvalidVersion, Version
 
 from tunesmith import __version__, bundle, git
 from tunesmith.errors import FileProblem, GitFailed, NewerProject, UnknownVersion
-from tunesmith.render import Origin
+from tunesmith.render import Origin, expanded
 
 SETTING = "TUNESMITH_TEMPLATE"
 SCHEMA = "schemas/spec.schema.json"
@@ -37,12 +37,13 @@ class Source:
         """
         location = wanted or os.environ.get(SETTING, "")
         if not location:
-            location = str(bundle.path()) if address.removesuffix(".git") == bundle.PUBLIC_URL else address
+            public = expanded(address).removesuffix(".git") == bundle.PUBLIC_URL
+            location = str(bundle.path()) if public else address
         if Path(location).exists():
             location = str(Path(location).resolve())
         clone = scratch / "source.git"
         try:
-            git.run("clone", "--bare", "--quiet", "--", location, str(clone), cwd=scratch)
+            git.run("clone", "--bare", "--quiet", "--", expanded(location), str(clone), cwd=scratch)
         except GitFailed as failure:
             mend = f"name a bundle, a repository or a URL with --source, or by the setting {SETTING}"
             reason = failure.output.splitlines()[-1] if failure.output else "git cannot clone it"

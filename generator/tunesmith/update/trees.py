@@ -68,7 +68,7 @@ class Repository:
         objects = scratch / "objects"
         objects.mkdir(exist_ok=True)
         own = git.run("rev-parse", "--path-format=absolute", "--git-path", "objects", cwd=root)
-        extra = {"GIT_OBJECT_DIRECTORY": str(objects), "GIT_ALTERNATE_OBJECT_DIRECTORIES": own}
+        extra = {"GIT_OBJECT_DIRECTORY": str(objects), "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(own)}
         return cls(root, scratch, extra)
 
     def run(self, *arguments: str, data: bytes | None = None, extra: Mapping[str, str] = NOTHING) -> str:
@@ -202,6 +202,12 @@ _NOBODY = {"NAME": git.AUTHOR, "EMAIL": git.EMAIL, "DATE": "2000-01-01T00:00:00+
 
 def _named(line: bytes, name: bytes) -> bool:
     return line.split(b"\t", 1)[1] == name
+
+
+def _quoted(path: str) -> str:
+    """A path as git reads it in a list that is separated by colons."""
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 class _Index:

@@ -2,7 +2,6 @@
 
 import argparse
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from tunesmith.errors import AVAILABLE, CONFLICT, NotAProject, WriteFailed
 from tunesmith.update import apply, old_git, show
 from tunesmith.update.plan import Plan, Project, Request, prepare
 from tunesmith.update.state import CONFLICT as LAID_OUT
+from tunesmith.update.worktree import free_branch
 
 OLDEST_GIT = (2, 38)  # the first with `merge-tree --write-tree`
 
@@ -40,13 +40,12 @@ def _planned(project: Project, request: Request, options: argparse.Namespace) ->
         return _update(plan, options)
 
 
-def _ask(added: Mapping[str, Any]) -> list[str]:
-    """Answers to the questions that the project has not been asked yet, on the terminal."""
+def _ask(key: str, default: Any) -> Any:
+    """The answer to a question that the project has not been asked yet, on the terminal."""
     from tunesmith import wizard
     from tunesmith.questions import questions
 
-    known = [questions()[key] for key in added if key in questions()]
-    return [f"{question.key}={wizard.ask_one(question, question.default)}" for question in known]
+    return wizard.ask_one(questions()[key], default) if key in questions() else default
 
 
 def _preview(plan: Plan, options: argparse.Namespace) -> int:
@@ -66,18 +65,10 @@ def _update(plan: Plan, options: argparse.Namespace) -> int:
     if not plan.available:
         _report(plan, options, "")
         return 0
-    branch = "" if options.here else _free_branch(plan, options.branch)
+    branch = "" if options.here else free_branch(plan.project.root, options.branch or f"template/{plan.after}")
     apply.apply(plan, branch, show.message(plan))
     _report(plan, options, branch)
     return CONFLICT if plan.merged.stages else 0
-
-
-def _free_branch(plan: Plan, wanted: str) -> str:
-    """``template/VERSION``, or with a number after it where that branch exists."""
-    name = wanted or f"template/{plan.after}"
-    taken = set(git.run("for-each-ref", "--format=%(refname:short)", "refs/heads", cwd=plan.project.root).split())
-    numbered = (name if number == 1 else f"{name}-{number}" for number in range(1, len(taken) + 2))
-    return next(candidate for candidate in numbered if candidate not in taken)
 
 
 def _report(plan: Plan, options: argparse.Namespace, branch: str) -> None:

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from tunesmith import git
-from tunesmith.errors import UpdateState
+from tunesmith.errors import GitFailed, UpdateState
 from tunesmith.update.state import CONFLICT, State, Store
 from tunesmith.update.trees import Repository
 
@@ -15,6 +15,21 @@ ABORTED = "refs/tunesmith/aborted"
 def commit_tree(root: Path, tree: str, parent: str, message: str) -> str:
     """Id of a new commit; no branch has it yet."""
     return git.under_a_name(("commit-tree", tree, "-p", parent, "-F", "-"), root, message.encode())[0]
+
+
+def free_branch(root: Path, name: str) -> str:
+    """``name``, or with a number after it where that branch exists.
+
+    Raises:
+        UpdateState: git has no room for it beside a branch that is a part of its name, or that its name is a part of.
+    """
+    taken = set(git.run("for-each-ref", "--format=%(refname:short)", "refs/heads", cwd=root).split())
+    blocking = [one for one in sorted(taken) if f"{name}/".startswith(f"{one}/") or f"{one}/".startswith(f"{name}/")]
+    if blocking and blocking != [name]:
+        other = next(one for one in blocking if one != name)
+        raise UpdateState(f"no branch {name} can be made beside the branch {other}", "name another with --branch NAME")
+    numbered = (name if number == 1 else f"{name}-{number}" for number in range(1, len(taken) + 2))
+    return next(candidate for candidate in numbered if candidate not in taken)
 
 
 def begin_index(store: Store) -> None:
@@ -59,6 +74,17 @@ def paths_of(*arguments: str, root: Path) -> list[str]:
     return [os.fsdecode(path) for path in git.output(*arguments, cwd=root)[1].split(b"\0")[:-1]]
 
 
+def is_left(root: Path, state: State) -> bool:
+    """Whether the index holds anything of an update whose conflicts were laid out."""
+    removed, written = differences(root, state)
+    open_paths = {line.split("\t", 1)[1] for line in state.stages}
+    differing = paths_of("diff-index", "--cached", "-z", "--no-renames", "--name-only", state.tree, root=root)
+    if {*removed, *written} - open_paths - set(differing):
+        return True
+    # A conflict may be resolved to what was there; git remembers that until a reset or a switch of branches.
+    return bool(paths_of("ls-files", "-z", "--unmerged", "--resolve-undo", root=root))
+
+
 def roll_back(root: Path, store: Store, state: State, *, forget: bool = True) -> None:
     """The repository as it was before the update.
 
@@ -66,8 +92,12 @@ def roll_back(root: Path, store: Store, state: State, *, forget: bool = True) ->
         UpdateState: commits were made since.
     """
     head = git.run("rev-parse", "HEAD", cwd=root)
+    stayed = state.branch == symbolic_head(root) and head == state.head
+    if state.phase == CONFLICT and not stayed and not is_left(root, state):
+        _forget(root, store, state)
+        return
     if head not in (state.head, state.commit):
-        mend = f"`git switch {_short(state.head_ref) or state.head}` leaves it; `--continue` finishes it"
+        mend = f"`git switch {short(state.head_ref) or state.head}` leaves it; `--continue` finishes it"
         raise UpdateState("commits were made since the update began, and an abort would hide them", mend)
     _keep_resolutions(root, store, state)
     begin_index(store)
@@ -85,6 +115,19 @@ def roll_back(root: Path, store: Store, state: State, *, forget: bool = True) ->
         store.remove()
 
 
+def _forget(root: Path, store: Store, state: State) -> None:
+    """The user threw the update away or left it for another commit, whose files are not ours to touch.
+
+    The update's branch goes, unless it is checked out; what was committed there stays reachable.
+    """
+    if state.branch and state.branch != symbolic_head(root):
+        tip = git.run("for-each-ref", "--format=%(objectname)", state.branch, cwd=root)
+        if tip and tip != state.head:
+            git.run("update-ref", ABORTED, tip, cwd=root)
+        git.output("update-ref", "-d", state.branch, cwd=root, allowed=(0, 1))
+    store.remove()
+
+
 def _move_back(root: Path, state: State) -> None:
     """HEAD on the branch and commit that it was on; the branch of the update gone."""
     reason = ("-m", "tunesmith update --abort")
@@ -98,7 +141,16 @@ def _move_back(root: Path, state: State) -> None:
         git.output("update-ref", "-d", state.branch, cwd=root, allowed=(0, 1))
 
 
-def _short(ref: str) -> str:
+def symbolic_head(root: Path) -> str:
+    """Full name of the branch that is checked out, empty for a detached HEAD."""
+    try:
+        return git.run("symbolic-ref", "--quiet", "HEAD", cwd=root)
+    except GitFailed:
+        return ""
+
+
+def short(ref: str) -> str:
+    """A branch's name without the folder that git keeps branches in."""
     return ref.removeprefix("refs/heads/")
 
 
