@@ -19,7 +19,16 @@ def data(facts: Facts) -> Element:
         f"{d['leakage']['test_near_train']} test items have a near duplicate in the training data; a random split "
         f"would have leaked {d['leakage']['random_split_would_leak']:.1%}."
     )
-    return h("section", h("h2", "Data"), table(["Step", "Lines"], steps, "What became of every line"), h("p", leak))
+    found = d["contamination"]
+    items = ", ".join(f"{name}: {n['found']} of {n['items']}" for name, n in found["benchmarks"].items())
+    clean = (
+        f"{found['records']} training records contain an evaluation item (policy: {found['policy']}); items of each "
+        f"benchmark found in the training data: {items}."
+    )
+    grid = table(["Step", "Lines"], steps, "What became of every line")
+    return h(
+        "section", h("h2", "Data"), grid, h("p", leak), h("p", clean, class_="warning" if found["records"] else "note")
+    )
 
 
 def training(facts: Facts) -> Element | None:
@@ -92,7 +101,15 @@ def retrieval(facts: Facts) -> Element | None:
         f"relevant if it states the expected answer: {r['answerable']} of {r['items']} items have one, the others no "
         "ranking can find."
     )
-    return h("section", h("h2", "Retrieval"), h("p", text), table(header, rows, "Found among the passages, test items"))
+    copied = r["test_pairs_in_documents"]
+    warning = f"{len(copied)} test items stand in the documents with question and answer: the benchmark is in there."
+    return h(
+        "section",
+        h("h2", "Retrieval"),
+        h("p", text),
+        h("p", warning, class_="warning") if copied else None,
+        table(header, rows, "Found among the passages, test items"),
+    )
 
 
 def reproducibility(facts: Facts) -> Element:
@@ -105,7 +122,7 @@ def reproducibility(facts: Facts) -> Element:
         **(trained or {}),
         "benchmark": facts.scores["benchmark_sha256"],
         "raw data": str(facts.data["raw_sha256"]),
-        "served as evaluated": f"{parity['equal']} of {parity['items']} answers equal",
+        "served as evaluated": f"{facts.serving['arm']}: {parity['equal']} of {parity['items']} answers equal",
         "seed": str(facts.settings.seed),
         "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
     }

@@ -14,6 +14,8 @@ VERDICT = Path("reports/verdict.json")
 SERVING = Path("reports/serve.json")
 BASELINE = Path("results/baseline.json")
 SCORES = Path("reports/scores.json")
+DATA = Path("reports/data.json")
+RETRIEVAL = Path("reports/retrieval.json")
 WIDTH = 80
 
 
@@ -21,7 +23,12 @@ def main() -> None:
     settings = load()
     verdict = read_json(VERDICT)
     print(tell(verdict, settings))
-    failures = refusals(settings, verdict, read_json(SERVING)["parity"], read_json(BASELINE), read_json(SCORES))
+    scores = read_json(SCORES)
+    failures = [
+        *refused_measurement(settings, verdict, read_json(SERVING), read_json(BASELINE), scores),
+        *refused_data(settings, read_json(DATA), read_json(RETRIEVAL) if settings.retrieves else None),
+        *refused_verdict(settings, verdict),
+    ]
     if failures:
         raise ProjectError(
             "\n  ".join(["refused by the gate", *failures]), "params.yaml: gate", f"read {verdict['report']}"
@@ -89,27 +96,46 @@ def advice(verdict: dict[str, Any], settings: Settings) -> str:
     return wrapped(f"Ship: {title(ship)} ({where}): python -m pipeline.server FOLDER --arm {ship}")
 
 
-def refusals(
+def refused_measurement(
     settings: Settings,
     verdict: dict[str, Any],
-    parity: dict[str, int],
+    serving: dict[str, Any],
     baseline: dict[str, Any],
     scores: dict[str, Any],
 ) -> list[str]:
-    """Why the gate does not open; empty if it does."""
-    found = []
+    """Another benchmark, another arm, or a server that answers otherwise."""
+    found, parity, ship = [], serving["parity"], verdict["ship"]
     if baseline["benchmark_sha256"] != scores["benchmark_sha256"]:
         found.append("the baseline was measured on another benchmark than the tuned model; run `dvc repro`")
     share = parity["equal"] / max(1, parity["items"])
     if share < settings.gate.minimum_parity:
         found.append(
-            f"the server gave the evaluated answer to {parity['equal']} of {parity['items']} items "
+            f"the server gave the evaluated answer of {serving['arm']} to {parity['equal']} of {parity['items']} items "
             f"(gate.minimum_parity is {settings.gate.minimum_parity:.0%})"
         )
-    goal = SHIP if settings.trains else RAG if settings.retrieves else PROMPT
-    if settings.gate.require_ship and not verdict["smoke"] and verdict["decision"] != goal:
-        found.append(f"the verdict is {verdict['decision']} and gate.require_ship is true")
+    if ship and not ship.startswith(ENDPOINT) and serving["arm"] != ship:
+        found.append(f"{serving['arm']} was tried on the server and the verdict ships {ship}; run `dvc repro`")
     return found
+
+
+def refused_data(settings: Settings, data: dict[str, Any], retrieval: dict[str, Any] | None) -> list[str]:
+    """Evaluation items where a model could have seen them, unless params.yaml says that this is known."""
+    if settings.gate.allow_contamination:
+        return []
+    found = []
+    if records := data["contamination"]["records"] if data["contamination"]["policy"] == "keep" else 0:
+        found.append(f"{records} training records contain an evaluation item (set curate.contamination to drop)")
+    if pairs := (retrieval or {}).get("test_pairs_in_documents"):
+        found.append(f"the documents hold question and answer of {len(pairs)} test items, {pairs[0]} for one")
+    return [f"{reason}; gate.allow_contamination: true lets it pass" for reason in found]
+
+
+def refused_verdict(settings: Settings, verdict: dict[str, Any]) -> list[str]:
+    """A verdict that params.yaml does not take for an end. A smoke run has none."""
+    wanted, decision = settings.gate.verdict, verdict["decision"]
+    goal = SHIP if settings.trains else RAG if settings.retrieves else PROMPT
+    stops = {"any": False, "ships": verdict["ship"] is None, "goal": decision != goal}[wanted]
+    return [f"the verdict is {decision} (gate.verdict is {wanted})"] if stops and not verdict["smoke"] else []
 
 
 def wrapped(text: str) -> str:

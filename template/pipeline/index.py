@@ -6,9 +6,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.files import read_jsonl, run_stage, write_json, write_jsonl
-from pipeline.item_metrics import contains
+from pipeline.item_metrics import contains, normalise
 from pipeline.prompting import RETRIEVED, Passage, Record
-from pipeline.retrieval.chunks import KNOWLEDGE, read_passages
+from pipeline.retrieval.chunks import KNOWLEDGE, documents, read_passages
 from pipeline.retrieval.embedder import Embedder
 from pipeline.retrieval.ranking import ndcg_at, recall_at, reciprocal_rank
 from pipeline.retrieval.search import Search
@@ -49,6 +49,7 @@ def main() -> None:
         "depth": knobs.passages,
         "items": len(test),
         "answerable": sum(map(bool, relevant)),  # the answer is stated in some passage; no ranking can find the others
+        "test_pairs_in_documents": told_in_full(test, [text for _, text in documents(KNOWLEDGE)]),
         "rankings": measure(search, test, relevant, knobs.passages),
     }
     write_json(REPORT, report)
@@ -87,6 +88,20 @@ def relevant_passages(record: Record, passages: Sequence[Passage]) -> set[int]:
     own = {place for place, passage in enumerate(passages) if document_name(passage["source"]) == record["group"]}
     places = own or range(len(passages))
     return {place for place in places if contains(answer, passages[place]["text"])}
+
+
+def told_in_full(records: Sequence[Record], texts: Sequence[str]) -> list[str]:
+    """The records whose question stands word for word in a document that states the answer: a copy of the benchmark."""
+    plain = [normalise(text) for text in texts]
+    return [
+        record["id"]
+        for record in records
+        if any(
+            contains(question(record), text) and contains(record["messages"][-1]["content"], text)
+            for text in plain
+            if normalise(question(record)) in text
+        )
+    ]
 
 
 def document_name(source: str) -> str:

@@ -31,7 +31,8 @@ def main() -> None:
     from openai import OpenAI
 
     settings = load()
-    folder, arm = artefact(settings), served_arm(settings)
+    arm = served_arm(read_json(SCORES))
+    folder = artefact(arm, settings)
     items = read_jsonl(TEST)[: settings.serve.parity_items]
     results = TUNED if family(arm) == "tuned" else RESULTS
     evaluated = {row["id"]: row["answer"] for row in read_jsonl(results / f"{arm}.jsonl")}
@@ -58,9 +59,9 @@ def main() -> None:
     print(f"{equal} of {len(items)} served answers equal the evaluated ones; p50 {quantile(seconds, 0.5):.2f} s")
 
 
-def artefact(settings: Settings) -> Path:
+def artefact(arm: str, settings: Settings) -> Path:
     """The folder to serve: the tuned model as it was evaluated, or the untouched base model."""
-    if not settings.trains:
+    if family(arm) != "tuned":
         return base_model(settings)
     # Named at run time: a project without training has no such module.
     export: Any = import_module("pipeline.export")
@@ -68,13 +69,13 @@ def artefact(settings: Settings) -> Path:
     return folder
 
 
-def served_arm(settings: Settings) -> str:
-    """The arm to serve: the tuned one, asked as it was trained; without training the arm that the verdict ships."""
-    if settings.trains:
-        return "tuned_rag" if settings.format.with_passages else "tuned"
-    scores = read_json(SCORES)
-    ship = scores["verdict"]["ship"]
-    return ship if ship and not ship.startswith(ENDPOINT) else best_local(scores)
+def served_arm(scores: dict[str, Any]) -> str:
+    """The arm to serve: the one that the verdict ships; if it ships none, the one that it was asked about.
+
+    An endpoint serves itself: beside it the best arm of this machine is tried.
+    """
+    arm: str = scores["verdict"]["ship"] or scores["verdict"]["challenger"]
+    return best_local(scores) if arm.startswith(ENDPOINT) else arm
 
 
 def ask(client: Any, model: str, messages: list[dict[str, str]], max_tokens: int) -> str:

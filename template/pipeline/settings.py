@@ -177,7 +177,8 @@ class ServeSettings(Strict, frozen=True):
 
 
 class GateSettings(Strict, frozen=True):
-    require_ship: bool  # true: a verdict that ships nothing, or not what the project is for, fails `dvc repro`
+    verdict: Literal["any", "ships", "goal"]  # ships: one that ships nothing stops; goal: so does another approach's
+    allow_contamination: bool  # true: evaluation items in the training data or the documents do not stop
     minimum_parity: Fraction
 
 

@@ -29,7 +29,7 @@ evaluate: {primary_metric: json_match, minimum_effect: 0.05, alpha: 0.05, prompt
 cost: {hardware: cpu, monthly_requests: 100000, utilisation: 0.5, hosted_model: small-model, retrainings_per_year: 2,
   staff_usd_per_month: 0}
 serve: {parity_items: 8}
-gate: {require_ship: false, minimum_parity: 0.9}
+gate: {verdict: ships, allow_contamination: false, minimum_parity: 0.9}
 """
 TRAINING_PARAMS = """
 format: {max_length: 256, too_long: error}
@@ -109,6 +109,7 @@ def rows(seed: int, n: int, share_right: float, prompt_tokens: int) -> list[dict
                 "completion_tokens": 24,
                 "finish": "stop",
                 "decoding": "greedy",
+                "template_sha256": HASH,
             }
         )
     return result
@@ -172,7 +173,7 @@ def finish_project(
     write_json(reports / "data.json", DATA | {"test": n})
     write_json(root / "models/base.json", BASE_MODEL)
     baselines = sorted(arms.keys() - {"tuned"})
-    marker = {"arms": baselines, "benchmark_sha256": HASH, "base_sha256": HASH, "shots": 6, "shots_tried_on_dev": {}}
+    marker = {"arms": baselines, "benchmark_sha256": HASH, "base_sha256": HASH, "shots": {"few_shot": 6}}
     write_json(root / "results/baseline.json", marker)
     write_json(root / "data/eval/benchmark.json", {"sha256": HASH})
     write_jsonl(root / "data/eval/test.jsonl", requests(n))
@@ -200,6 +201,7 @@ RETRIEVAL = {
     "depth": 3,
     "items": 240,
     "answerable": 231,
+    "test_pairs_in_documents": [],
     "rankings": {
         name: {"recall_at_1": 0.8, "recall_at_3": 0.95, "mrr": 0.87, "ndcg_at_10": 0.9}
         for name in ("bm25", "dense", "fused")
@@ -246,5 +248,6 @@ DATA = {
     "labels": {},
     "duplicates": {"exact": 120, "near": 160},
     "leakage": {"test_near_train": 0, "random_split_would_leak": 0.194},
+    "contamination": {"policy": "error", "records": 0, "benchmarks": {"data/eval": {"items": 304, "found": 0}}},
     "raw_sha256": HASH,
 }

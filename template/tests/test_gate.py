@@ -7,6 +7,7 @@ from finished_project import PARAMS, finish_project
 
 from pipeline import cost, gate, report
 from pipeline.files import read_json, run_stage, write_json
+from pipeline.serve import served_arm
 
 
 @pytest.fixture
@@ -46,17 +47,71 @@ def test_an_endpoint_to_ship_is_named_with_its_address(project: Path, capsys: py
     assert "big-model at https://models.example/v1" in told and "pipeline.server" not in told
 
 
-def test_a_losing_tuned_model_passes_unless_shipping_is_required(
+LOSING = {"zero_shot": 0.1, "few_shot": 0.8, "tuned": 0.3}
+OPEN = {"zero_shot": 0.1, "few_shot": 0.5, "tuned": 0.55}
+
+
+@pytest.mark.parametrize(
+    ("shares", "decision", "passing"),
+    [
+        (None, "SHIP TUNED", "any ships goal"),
+        (LOSING, "USE THE PROMPT", "any ships"),
+        (OPEN, "INSUFFICIENT EVIDENCE", "any"),
+    ],
+)
+def test_a_verdict_stops_the_run_as_params_say(
+    project: Path, capsys: pytest.CaptureFixture[str], shares: dict[str, float] | None, decision: str, passing: str
+) -> None:
+    finish_project(project, shares=shares)
+    serve_what_ships(project)
+    run()
+    for wanted in ("any", "ships", "goal"):
+        finish_project(project, shares=shares, params=PARAMS.replace("verdict: ships", f"verdict: {wanted}"))
+        serve_what_ships(project)
+        capsys.readouterr()
+        assert run_stage(gate.main) == (wanted not in passing.split())
+        captured = capsys.readouterr()
+        assert f"VERDICT: {decision}" in captured.out
+        assert (f"gate.verdict is {wanted}" in captured.err) == (wanted not in passing.split())
+
+
+def serve_what_ships(project: Path) -> None:
+    """Write the report that `serve` makes of the arm that it picks."""
+    arm = served_arm(read_json(project / "reports/scores.json"))
+    path = project / "reports/serve.json"
+    write_json(path, read_json(path) | {"arm": arm})
+
+
+def test_the_arm_that_is_tried_on_the_server_is_the_one_that_ships(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    losing = {"zero_shot": 0.1, "few_shot": 0.8, "tuned": 0.3}
-    finish_project(project, shares=losing)
-    assert run() == 0
-    assert "VERDICT: USE THE PROMPT" in capsys.readouterr().out
-    finish_project(project, shares=losing, params=PARAMS.replace("require_ship: false", "require_ship: true"))
+    finish_project(project, shares=LOSING)  # ships the prompt; its report says that the tuned model was tried
     assert run() == 1
-    captured = capsys.readouterr()
-    assert "gate.require_ship" in captured.err and "VERDICT: USE THE PROMPT" in captured.out
+    assert "tuned was tried on the server and the verdict ships few_shot" in capsys.readouterr().err
+    serve_what_ships(project)
+    assert run() == 0
+
+
+def test_an_endpoint_that_ships_leaves_the_best_arm_of_this_machine_to_try(project: Path) -> None:
+    finish_project(project, shares={"few_shot": 0.05, "endpoint_few_shot": 0.9, "tuned": 0.3})
+    assert served_arm(read_json(project / "reports/scores.json")) == "tuned"
+    finish_project(project, shares=OPEN)
+    assert served_arm(read_json(project / "reports/scores.json")) == "tuned", "nothing ships: the one asked about"
+
+
+def test_evaluation_items_in_the_training_data_stop_the_run_unless_that_is_allowed(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for allowed in (False, True):
+        text = f"allow_contamination: {str(allowed).lower()}"
+        finish_project(project, params=PARAMS.replace("allow_contamination: false", text))
+        data = project / "reports/data.json"
+        found = {"policy": "keep", "records": 3, "benchmarks": {"data/eval": {"items": 304, "found": 3}}}
+        write_json(data, read_json(data) | {"contamination": found})
+        capsys.readouterr()
+        assert run() == (not allowed)
+        assert ("3 training records contain an evaluation item" in capsys.readouterr().err) == (not allowed)
+        assert "3 training records contain an evaluation item" in (project / "reports/report.html").read_text("utf-8")
 
 
 def test_a_server_that_answers_otherwise_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,7 +142,7 @@ def test_a_model_that_was_tuned_before_any_baseline_is_refused(
 
 
 def test_a_smoke_run_draws_no_verdict_and_is_no_failure(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    params = PARAMS.replace("smoke: false", "smoke: true").replace("require_ship: false", "require_ship: true")
+    params = PARAMS.replace("smoke: false", "smoke: true").replace("verdict: ships", "verdict: goal")
     finish_project(project, params=params, n=8, shares={"zero_shot": 0, "few_shot": 0, "tuned": 0})
     assert run() == 0
     told = " ".join(capsys.readouterr().out.split())

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.files import ProjectError
-from pipeline.index import measure, relevant_passages
+from pipeline.index import measure, relevant_passages, told_in_full
 from pipeline.retrieval.chunks import chunks, documents, read_passages
 from pipeline.retrieval.embedder import Embedder
 from pipeline.retrieval.ranking import fuse, ndcg_at, recall_at, reciprocal_rank
@@ -119,6 +119,12 @@ def test_a_part_of_a_word_states_nothing() -> None:
     ]
     assert relevant_passages(record("How many legs?", "6"), passages) == {1}
     assert [c["says_it"] for c in citations("6", passages)] == [False, True]
+
+
+def test_a_document_that_holds_the_benchmark_is_found() -> None:
+    items = [record("How many legs has it?", "6"), record("How many eyes?", "8")]
+    texts = ["FAQ\n\nHow many legs has it?\n6.", "How many eyes? Nobody knows."]
+    assert told_in_full(items, texts) == ["How many legs has it?"]
 
 
 def test_an_unpinned_embedder_is_refused() -> None:
