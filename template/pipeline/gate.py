@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.files import ProjectError, read_json, run_stage
+from pipeline.forgetting import HELD
 from pipeline.settings import Settings, load
 from pipeline.verdict import PROMPT, RAG, SHIP
 from pipeline.wording import confidence, in_order, p_value, points, requests_band, title, usd_band
@@ -14,6 +15,7 @@ VERDICT = Path("reports/verdict.json")
 SERVING = Path("reports/serve.json")
 BASELINE = Path("results/baseline.json")
 SCORES = Path("reports/scores.json")
+HARNESS = Path("reports/harness.json")
 WIDTH = 80
 
 
@@ -22,6 +24,10 @@ def main() -> None:
     verdict = read_json(VERDICT)
     print(tell(verdict))
     failures = refusals(settings, verdict, read_json(SERVING)["parity"], read_json(BASELINE), read_json(SCORES))
+    if settings.remembers:
+        suites = read_json(HARNESS)["suites"]
+        print(remembered(suites))
+        failures += [] if verdict["smoke"] else regressions(settings, suites)
     if failures:
         raise ProjectError(
             "\n  ".join(["refused by the gate", *failures]), "params.yaml: gate", f"read {verdict['report']}"
@@ -106,6 +112,28 @@ def refusals(
     if settings.gate.require_ship and not verdict["smoke"] and verdict["decision"] != goal:
         found.append(f"the verdict is {verdict['decision']} and gate.require_ship is true")
     return found
+
+
+def remembered(suites: dict[str, Any]) -> str:
+    """What became of the suites outside the task, a line each."""
+    lines = (
+        f"  {name}: {100 * suite['base']['mean']:.1f}% before tuning, {100 * suite['tuned']['mean']:.1f}% after: "
+        f"{suite['status']}"
+        for name, suite in suites.items()
+    )
+    return "\n".join(["Outside the task:", *lines]) + "\n"
+
+
+def regressions(settings: Settings, suites: dict[str, Any]) -> list[str]:
+    """Suites that are not shown to have held, if the gate asks for that."""
+    if not settings.gate.require_no_regression:
+        return []
+    return [
+        f"{name}: {suite['status']} ({points(suite['difference']['mean'], sign=True)}); gate.require_no_regression "
+        f"wants it shown that less than {points(settings.harness.margin)} are lost"
+        for name, suite in suites.items()
+        if suite["status"] != HELD
+    ]
 
 
 def wrapped(text: str) -> str:
