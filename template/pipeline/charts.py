@@ -46,7 +46,7 @@ def interval_chart(bars: Sequence[Bar], title: str) -> Element:
             h("text", _percent(bar.score), x=left + plot + 12, y=middle + 5, class_="value"),
         ]
     spoken = "; ".join(f"{bar.name} {_percent(bar.score)}" for bar in bars)
-    return _svg(height, title, spoken, [*grid, *marks])
+    return svg(height, title, spoken, [*grid, *marks])
 
 
 def line_chart(series: Mapping[str, Sequence[Point]], title: str, x_name: str) -> Element:
@@ -82,7 +82,7 @@ def line_chart(series: Mapping[str, Sequence[Point]], title: str, x_name: str) -
         label_y = placed[-1][1] + 4 + 16 * index * (abs(placed[-1][1] - place(next(iter(lines.values()))[-1])[1]) < 14)
         parts.append(h("text", name, x=left + plot_width + 10, y=label_y, class_=f"value text{index}"))
     spoken = "; ".join(f"{name} from {points[0][1]:.3g} to {points[-1][1]:.3g}" for name, points in lines.items())
-    return _svg(height, title, spoken, parts)
+    return svg(height, title, spoken, parts)
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -100,7 +100,8 @@ def _percent(score: Interval) -> str:
     return f"{100 * score.mean:.1f}%  [{100 * score.low:.1f}, {100 * score.high:.1f}]"
 
 
-def _svg(height: float, title: str, spoken: str, parts: Sequence[Element]) -> Element:
+def svg(height: float, title: str, spoken: str, parts: Sequence[Element]) -> Element:
+    """A picture of the common width, with what it shows as words for those who do not see it."""
     return h(
         "svg",
         h("title", title),

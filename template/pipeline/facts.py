@@ -28,6 +28,7 @@ class Facts(NamedTuple):
     curves: list[dict[str, float]]
     retrieval: dict[str, Any] | None  # none in a project that does not retrieve
     judge: dict[str, Any] | None  # none where no model judges
+    harness: dict[str, Any] | None  # none where lm-eval does not run
     baseline: dict[str, Any]
     model: dict[str, Any]
     requests: dict[str, list[dict[str, str]]]  # item id -> the messages that it was asked with
@@ -61,6 +62,7 @@ def read_facts(settings: Settings) -> Facts:
         curves=read_json(REPORTS / "curves.json") if settings.trains else [],
         retrieval=read_json(REPORTS / "retrieval.json") if settings.retrieves else None,
         judge=read_json(REPORTS / "judge.json") if settings.judges else None,
+        harness=read_json(REPORTS / "harness.json") if settings.remembers else None,
         baseline=read_json(RESULTS / "baseline.json"),
         model=read_json(Path("models/base.json")),
         requests={row["id"]: row["messages"][:-1] for row in read_jsonl(Path("data/eval/test.jsonl"))},

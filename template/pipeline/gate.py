@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.files import ProjectError, read_json, run_stage
+from pipeline.forgetting import HELD
 from pipeline.settings import Settings, load
 from pipeline.verdict import PROMPT, RAG, SHIP
 from pipeline.wording import ENDPOINT, confidence, in_order, p_value, points, requests_band, title, usd_band
@@ -16,6 +17,7 @@ BASELINE = Path("results/baseline.json")
 SCORES = Path("reports/scores.json")
 DATA = Path("reports/data.json")
 RETRIEVAL = Path("reports/retrieval.json")
+HARNESS = Path("reports/harness.json")
 WIDTH = 80
 
 
@@ -29,6 +31,10 @@ def main() -> None:
         *refused_data(settings, read_json(DATA), read_json(RETRIEVAL) if settings.retrieves else None),
         *refused_verdict(settings, verdict),
     ]
+    if settings.remembers:
+        suites = read_json(HARNESS)["suites"]
+        print(remembered(suites))
+        failures += [] if verdict["smoke"] else regressions(settings, suites)
     if failures:
         raise ProjectError(
             "\n  ".join(["refused by the gate", *failures]), "params.yaml: gate", f"read {verdict['report']}"
@@ -136,6 +142,28 @@ def refused_verdict(settings: Settings, verdict: dict[str, Any]) -> list[str]:
     goal = SHIP if settings.trains else RAG if settings.retrieves else PROMPT
     stops = {"any": False, "ships": verdict["ship"] is None, "goal": decision != goal}[wanted]
     return [f"the verdict is {decision} (gate.verdict is {wanted})"] if stops and not verdict["smoke"] else []
+
+
+def remembered(suites: dict[str, Any]) -> str:
+    """What became of the suites outside the task, a line each."""
+    lines = (
+        f"  {name}: {100 * suite['base']['mean']:.1f}% before tuning, {100 * suite['tuned']['mean']:.1f}% after: "
+        f"{suite['status']}"
+        for name, suite in suites.items()
+    )
+    return "\n".join(["Outside the task:", *lines]) + "\n"
+
+
+def regressions(settings: Settings, suites: dict[str, Any]) -> list[str]:
+    """Suites that are not shown to have held, if the gate asks for that."""
+    if not settings.gate.require_no_regression:
+        return []
+    return [
+        f"{name}: {suite['status']} ({points(suite['difference']['mean'], sign=True)}); gate.require_no_regression "
+        f"wants it shown that less than {points(settings.harness.margin)} are lost"
+        for name, suite in suites.items()
+        if suite["status"] != HELD
+    ]
 
 
 def wrapped(text: str) -> str:

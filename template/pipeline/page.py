@@ -10,6 +10,7 @@ from pipeline.charts import Bar, interval_chart
 from pipeline.comparisons import judged, pairs, slices, why_not
 from pipeline.cost_section import against_the_plan, ownership, quantisation
 from pipeline.facts import Facts
+from pipeline.harness_section import forgotten
 from pipeline.item_metrics import normalise
 from pipeline.markup import Node, document, h, table
 from pipeline.metrics import confusion, has_labels
@@ -36,6 +37,7 @@ def page(facts: Facts) -> str:
         trace(facts),
         why_not(facts),
         judged(facts),
+        forgotten(facts),
         retrieval(facts),
         examples(facts),
         slices(facts),

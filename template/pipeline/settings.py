@@ -141,6 +141,13 @@ class JudgeSettings(Strict, frozen=True):
     endpoint: EndpointSettings | None  # the judging model; null: the untouched base model
 
 
+class HarnessSettings(Strict, frozen=True):
+    suites: list[str]  # evals/suites/<name>.yaml, or a task of lm-eval's own
+    suite_items: PositiveInt | None  # at most this many items of a suite; null: all
+    domain_items: PositiveInt | None  # benchmark items that every arm repeats; null: all
+    margin: Annotated[float, Meta(gt=0, lt=1)]  # the loss on a suite that matters
+
+
 class TrainSettings(Strict, frozen=True):
     method: Literal["full", "lora", "qlora", "dora", "rslora"]
     lora_rank: PositiveInt
@@ -180,6 +187,7 @@ class GateSettings(Strict, frozen=True):
     verdict: Literal["any", "ships", "goal"]  # ships: one that ships nothing stops; goal: so does another approach's
     allow_contamination: bool  # true: evaluation items in the training data or the documents do not stop
     minimum_parity: Fraction
+    require_no_regression: bool = False  # true: a suite not shown to have held fails `dvc repro`
 
 
 class Settings(Strict, frozen=True):
@@ -198,6 +206,7 @@ class Settings(Strict, frozen=True):
     retrieval_group: RetrievalSettings | None = field(default=None, name="retrieval")
     judge_group: JudgeSettings | None = field(default=None, name="judge")
     data: DataSettings | None = None
+    harness_group: HarnessSettings | None = field(default=None, name="harness")
 
     @property
     def trains(self) -> bool:
@@ -218,6 +227,16 @@ class Settings(Strict, frozen=True):
     def judge(self) -> JudgeSettings:
         """Knobs of the stage `judge`."""
         return _present(self.judge_group, "judge")
+
+    @property
+    def remembers(self) -> bool:
+        """Whether this project measures what tuning made the model forget."""
+        return self.harness_group is not None
+
+    @property
+    def harness(self) -> HarnessSettings:
+        """Knobs of the stage `harness`."""
+        return _present(self.harness_group, "harness")
 
     @property
     def format(self) -> FormatSettings:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PLUMBING = {"__init__", "files", "markup", "progress", "run_record", "runtime", "settings", "wording"}
 # What a stage imports only to print it.
 PRINTED = {
-    "gate": {"contest", "item_metrics", "metrics", "statistics", "verdict"},
+    "gate": {"contest", "forgetting", "item_metrics", "metrics", "statistics", "verdict"},
     "tuned": {"item_metrics", "metrics", "statistics"},
 }
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"]

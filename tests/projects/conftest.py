@@ -70,7 +70,8 @@ def generate(tmp_path_factory: pytest.TempPathFactory) -> Generate:
 
 @pytest.fixture(scope="session")
 def project(generate: Generate) -> Project:
-    """The main example, as generated, with its environment made."""
+    """The main example, as generated, with the environment made that every variant runs in."""
     generated = generate()
     generated.run()
+    generate("lm_eval=true").run()  # the one variant that needs another package
     return generated

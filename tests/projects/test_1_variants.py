@@ -35,7 +35,7 @@ VARIANTS = {
     ),
     "prompts alone, with a judge": ("example=none", "approach=prompting", "judge=true"),
     "retrieval": ("example=none", "approach=rag"),
-    "retrieval and tuning": ("example=none", "approach=rag_finetune"),
+    "retrieval and tuning": ("example=none", "approach=rag_finetune", "lm_eval=true"),
     "tuning, with documents at hand": ("with_knowledge=true",),
     "answers full of syntax": ('description=a "quoted": {{ 7*7 }} # title', "system_prompt=Say: {{ x }} & 'go'"),
 }

@@ -7,7 +7,10 @@ from .conftest import Generate, Project
 APPROACHES = {
     "prompting": ({"zero_shot", "few_shot"}, ("judge=true",)),
     "rag": ({"zero_shot", "few_shot", "rag", "rag_few_shot"}, ()),
-    "rag_finetune": ({"zero_shot", "few_shot", "rag", "rag_few_shot", "tuned", "tuned_rag"}, ("max_length=1024",)),
+    "rag_finetune": (
+        {"zero_shot", "few_shot", "rag", "rag_few_shot", "tuned", "tuned_rag"},
+        ("max_length=1024", "lm_eval=true"),
+    ),
 }
 
 
@@ -22,6 +25,9 @@ def test_an_approach_runs_to_its_verdict(generate: Generate, project: Project, a
     assert made.read("reports/serve.json")["parity"] == {"items": 8, "equal": 8}
     if approach == "prompting":
         assert not made.read("reports/judge.json")["qualified"]
+    if approach == "rag_finetune":
+        opinions = made.read("reports/harness.json")["domain"]
+        assert opinions.keys() == arms and all(one["same_prompts"] == 8 for one in opinions.values())
     made.git("add", "-A")
     made.git("commit", "-qm", "Run every stage")
     assert "Data and pipelines are up to date." in made.run("dvc", "repro").stdout

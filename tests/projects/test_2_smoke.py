@@ -59,6 +59,25 @@ def test_the_run_record_holds_the_knobs_and_what_the_run_cost(finished: Project)
     assert "settings" not in finished.run("dvc", "metrics", "show").stdout
 
 
+def test_a_ladder_runs_its_rungs_once_and_leaves_the_project_alone(finished: Project) -> None:
+    (finished.path / "evals/ladder.yaml").write_text("bar: 0.4\nrungs:\n  rank-4: {train.lora_rank: 4}\n", "utf-8")
+    finished.git("commit", "-qam", "A ladder of one rung")
+    first = finished.run("python", "-m", "pipeline.ladder").stdout
+    assert "train.lora_rank 4" in first and "No rung is shown to reach 40%; the best is rank-4" in first
+    (rung,) = finished.read("reports/measured/ladder.json")["rungs"]
+    assert 0 < rung["trained_parameters"] < finished.read("reports/measured/train.json")["trainable_parameters"]
+    assert rung["usd"] > 0 and rung["name"] in (finished.path / "reports/ladder.html").read_text("utf-8")
+    assert finished.git("status", "--porcelain").split() == [
+        "??",
+        "reports/ladder.html",
+        "??",
+        "reports/measured/ladder.json",
+    ]
+    assert "train.lora_rank 4" not in finished.run("python", "-m", "pipeline.ladder").stdout, "it ran again"
+    for name in ("ladder.html", "measured/ladder.json"):
+        (finished.path / "reports" / name).unlink()
+
+
 def test_a_second_repro_does_nothing(finished: Project) -> None:
     printed = finished.run("dvc", "repro").stdout
     assert "Data and pipelines are up to date." in printed
