@@ -32,7 +32,7 @@ def main() -> None:
     options = parser.parse_args()
     loaded = load()
     shortened = msgspec.structs.replace(loaded.train, max_steps=options.steps, eval_steps=options.steps)
-    settings = msgspec.structs.replace(loaded, train=shortened)
+    settings = msgspec.structs.replace(loaded, train_group=shortened)
     speeds: dict[str, list[float]] = {"train stage": [], "bare TRL": []}
     for number in range(options.rounds):
         order = list(speeds) if number % 2 else list(speeds)[::-1]

@@ -112,16 +112,27 @@ def test_a_killed_training_resumes_to_the_same_weights(finished: Project) -> Non
     finished.git("checkout", "-q", ".")
 
 
+def without_models(folder: Path) -> Path:
+    """The shared environment as a machine has it that has built no model yet."""
+    folder.mkdir()
+    for entry in SHARED.iterdir():
+        if entry.name not in ("models", "answers"):
+            (folder / entry.name).symlink_to(entry)
+    return folder
+
+
 def test_a_clone_has_nothing_to_do_after_a_pull(finished: Project, tmp_path: Path) -> None:
-    storage = str(tmp_path / "storage")
+    """Nor does it build the base model, which is not pushed, to find that out."""
+    storage, fresh = str(tmp_path / "storage"), without_models(tmp_path / "environment")
     finished.run("dvc", "remote", "modify", "--local", "storage", "url", storage)
     finished.run("dvc", "push")
     clone = Project(tmp_path / "elsewhere" / "clone")
     subprocess.run(["git", "clone", "-q", str(finished.path), str(clone.path)], check=True)
-    clone.run("dvc", "remote", "modify", "--local", "storage", "url", storage)
-    clone.run("dvc", "pull")
-    assert "Data and pipelines are up to date." in clone.run("dvc", "repro").stdout
+    clone.run("dvc", "remote", "modify", "--local", "storage", "url", storage, PROJECT_VENV=str(fresh))
+    clone.run("dvc", "pull", PROJECT_VENV=str(fresh))
+    assert "Data and pipelines are up to date." in clone.run("dvc", "repro", PROJECT_VENV=str(fresh)).stdout
     assert (clone.path / "models/tuned").is_dir() and (clone.path / "reports/report.html").is_file()
+    assert not (fresh / "models").exists()
     assert clone.git("status", "--porcelain") == ""
 
 
