@@ -42,10 +42,19 @@ def first(root: Path) -> None:
 
 
 def knob_and_file(root: Path) -> None:
-    """0.0.2: a module, a parameter beside others, another version in the lock, a line in a seeded prompt."""
+    """0.0.2: a module, parameters, another version in the lock, a line in a seeded prompt; what 0.0.5 drops."""
     (root / "template/pipeline/notes.py").write_text(NOTES)
     edit(root, "template/params.yaml.jinja", "  weight_decay: 0.0\n", "  weight_decay: 0.0\n  gradient_clip: 1.0\n")
     edit(root, "template/locks/trl.txt", "accelerate==", "accelerate==1.0.0.post")
+    (root / "template/prompts/extra.txt").write_text("".join(f"Extra line {number}.\n" for number in range(20)))
+    edit(
+        root,
+        "template/params.yaml.jinja",
+        "  weight_decay: 0.0\n",
+        "  weight_decay: 0.0\n  warm_restarts: 2 # of each\n",
+    )
+    edit(root, "template/.gitignore.jinja", ".env\n", ".env\n/scratch/\n")
+    edit(root, "template/pyproject.toml.jinja", '  "msgspec",\n', '  "msgspec",\n  "tabulate",\n')
     prompt = root / "template/prompts/system.txt.jinja"
     prompt.write_text(prompt.read_text(encoding="utf-8").rstrip("\n") + " Be brief.\n", encoding="utf-8")
 
@@ -71,7 +80,11 @@ def question_and_stage(root: Path) -> None:
 
 
 def renamed_question(root: Path) -> None:
-    """0.0.5: the question has another name; the stage and its module are gone; a comment changes in the parameters."""
+    """0.0.5: a question renamed; a stage, its module, a parameter, a dependency, an ignored path and a seed gone."""
+    (root / "template/prompts/extra.txt").unlink()
+    edit(root, "template/params.yaml.jinja", "  warm_restarts: 2 # of each\n", "")
+    edit(root, "template/.gitignore.jinja", "/scratch/\n", "")
+    edit(root, "template/pyproject.toml.jinja", '  "tabulate",\n', "")
     drop_question(root, "greeting")
     add_question(root, "salutation", ["greeting"])
     edit(root, "template/dvc.yaml.jinja", STAGE, "")

@@ -134,7 +134,7 @@ def _do(act: Act, path: str, texts: dict[str, bytes], files: dict[str, Entry], t
 
 def _tune(act: Act, texts: dict[str, bytes], tuned: dict[str, str]) -> None:
     """Give a parameter another value, where it can be found on a line of its own."""
-    key = ("weight_decay", "batch_size", "parity_items", "alpha", "shots", "lora_rank")[act.file % 6]
+    key = ("weight_decay", "batch_size", "parity_items", "alpha", "shots", "lora_rank", "warm_restarts")[act.file % 7]
     value = str(1000 + act.file)
     text, count = re.subn(rf"(?m)^(  {key}: )[0-9.]+", rf"\g<1>{value}", texts[PARAMETERS].decode(), count=1)
     if count:
@@ -162,15 +162,23 @@ def losses(trees: Trees, old: str, new: str, lived: Lived, merged: Merged) -> li
         if lived.entries.get(path) == entry and path not in stages and after.get(path) != fresh.get(path):
             lost.append(f"{path} was not edited and is not as fresh")
     lost += [f"{path} was deleted and is back" for path in lived.deleted if path in after and path not in stages]
-    if PARAMETERS in after and PARAMETERS not in stages:
-        lost += _lost_values(repository.blobs([after[PARAMETERS].oid])[after[PARAMETERS].oid], lived.tuned)
+    if PARAMETERS in after and PARAMETERS in lived.entries and PARAMETERS not in stages:
+        oids = after[PARAMETERS].oid, lived.entries[PARAMETERS].oid
+        contents = repository.blobs(oids)
+        lost += _lost_values(contents[oids[0]], contents[oids[1]], lived.tuned)
     return lost
 
 
-def _lost_values(content: bytes, tuned: Mapping[str, str]) -> list[str]:
+def _lost_values(content: bytes, before: bytes, tuned: Mapping[str, str]) -> list[str]:
+    """Values that the user gave and still had before the update, and that are others or gone after it."""
+    found, had = _values(content), _values(before)
+    return [f"{key}: {value}" for key, value in tuned.items() if had.get(key) == value != found.get(key)]
+
+
+def _values(content: bytes) -> dict[str, str]:
     try:
         loaded = yaml.safe_load(content)
     except yaml.YAMLError:
-        return []  # the user broke it
-    found = {key: value for group in (loaded or {}).values() if isinstance(group, dict) for key, value in group.items()}
-    return [f"{key}: {value}" for key, value in tuned.items() if key in found and str(found[key]) != value]
+        return {}  # the user broke it
+    groups = loaded.values() if isinstance(loaded, dict) else ()
+    return {key: str(value) for group in groups if isinstance(group, dict) for key, value in group.items()}
