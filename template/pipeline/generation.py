@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.backends import Answer, Message
-from pipeline.files import ProjectError
+from pipeline.files import ProjectError, sha256_json
 from pipeline.runtime import Device
 
 MINIMUM_SHARED_PREFIX = 24  # tokens; below this a copy of the cache costs more than it saves
@@ -39,10 +39,18 @@ class Generator:
             raise ProjectError("the chat template begins a prompt with two BOS tokens", str(self.folder), "mend it")
         return ids
 
+    def text(self, prompt: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(prompt))
+
     @property
     def identity(self) -> dict[str, Any]:
         """The folder's name holds the hash of the weights; processor and number type decide the last digits."""
-        return {"weights": self.folder.name, "device": self.device.name, "dtype": self.device.dtype_name}
+        return {
+            "weights": self.folder.name,
+            "device": self.device.name,
+            "dtype": self.device.dtype_name,
+            "template_sha256": sha256_json(self.tokenizer.chat_template),
+        }
 
     def answer(
         self, prompts: Sequence[Sequence[int]], max_new_tokens: int, batch_size: int
