@@ -16,11 +16,21 @@ TIMED_REQUESTS = 5  # single requests timed per arm, after the batched run has w
 
 
 def answer_items(
-    arm: str, backend: Backend, items: Sequence[Record], policy: Policy, settings: EvaluateSettings
+    arm: str,
+    backend: Backend,
+    items: Sequence[Record],
+    policy: Policy,
+    settings: EvaluateSettings,
+    results: Path,
 ) -> tuple[list[Row], dict[str, Any]]:
-    """Answer every item. Returns the rows (the same on every run) and the measurement (seconds; never the same)."""
+    """Answer every item. Returns the rows (the same on every run) and the measurement (seconds; never the same).
+
+    What the model saw is kept, item by item, in ``prompts/<arm>.jsonl`` under ``results``.
+    """
     prompts = [backend.render(policy.ask(item)) for item in items]
     answers = answer_all(backend, prompts, settings.max_new_tokens, settings.batch_size, Progress(arm, len(items)))
+    shown = ({"id": item["id"], "prompt": backend.text(p)} for item, p in zip(items, prompts, strict=True))
+    write_jsonl(results / "prompts" / f"{arm}.jsonl", shown)
     rows = [
         {
             "id": item["id"],
@@ -29,6 +39,7 @@ def answer_items(
             "expected": item["messages"][-1]["content"],
             "answer": answer.text,
             "prompt_sha256": sha256_json(prompt),
+            "template_sha256": backend.identity.get("template_sha256"),
             "prompt_tokens": answer.prompt_tokens,
             "completion_tokens": answer.completion_tokens,
             "finish": answer.finish,

@@ -43,6 +43,9 @@ class Backend(Protocol):
     def render(self, messages: Sequence[Message]) -> Prompt:
         """A chat prompt as this backend computes on it, as JSON."""
 
+    def text(self, prompt: Prompt) -> str:
+        """A rendered prompt as it can be read."""
+
     def answer(
         self, prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int
     ) -> Iterator[tuple[Sequence[int], list[Answer]]]:
@@ -67,6 +70,9 @@ class Endpoint:
     def render(self, messages: Sequence[Message]) -> Prompt:
         return list(messages)
 
+    def text(self, prompt: Prompt) -> str:
+        return "\n\n".join(f"{message['role']}: {message['content']}" for message in prompt)
+
     def answer(
         self, prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int
     ) -> Iterator[tuple[Sequence[int], list[Answer]]]:
@@ -81,16 +87,16 @@ class Endpoint:
     def _ask(self, messages: list[Message], max_new_tokens: int) -> Answer:
         from openai import BadRequestError, OpenAIError
 
-        start = time.perf_counter()
+        start, greedy = time.perf_counter(), self.greedy  # other threads may learn of a refusal meanwhile
         try:
             try:
-                response = self._create(messages, max_new_tokens, greedy=self.greedy)
+                response = self._create(messages, max_new_tokens, greedy=greedy)
             except BadRequestError as error:
-                if not self.greedy or not any(word in str(error) for word in ("max_tokens", "temperature")):
+                if not greedy or not any(word in str(error) for word in ("max_tokens", "temperature")):
                     raise
                 # Hosted reasoning models refuse both parameters; what they answer then may differ from run to run.
                 response = self._create(messages, max_new_tokens, greedy=False)
-                self.greedy = False
+                greedy = self.greedy = False
         except OpenAIError as error:
             where = f"{self.settings.base_url}, model {self.settings.model}"
             mend = f"check evaluate.endpoint in params.yaml, and {KEY_VARIABLE}"
@@ -98,7 +104,7 @@ class Endpoint:
         choice, usage = response.choices[0], response.usage
         into, out = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
         text, seconds = (choice.message.content or "").strip(), time.perf_counter() - start
-        decoding = "greedy" if self.greedy else "the server's own"
+        decoding = "greedy" if greedy else "the server's own"
         return Answer(text, into, out, choice.finish_reason, seconds, decoding, seconds)
 
     def _create(self, messages: list[Message], limit: int, *, greedy: bool) -> Any:

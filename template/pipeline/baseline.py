@@ -4,24 +4,32 @@
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.arms import Row, answer_items
 from pipeline.backends import Backend, Endpoint, answer_all
-from pipeline.files import read_json, read_jsonl, run_stage, write_json, write_jsonl
+from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write_json, write_jsonl
 from pipeline.generation import Generator
 from pipeline.metrics import score_items, summarise
 from pipeline.model import base_model, base_sha256
-from pipeline.prompting import Passages, Policy, Record, choose_shots, read_passages, read_prompt
+from pipeline.prompting import (
+    Passages,
+    Policy,
+    Record,
+    choose_shots,
+    read_passages,
+    read_prompt,
+    refuse_given_away,
+    shot_pool,
+)
 from pipeline.runtime import prepare
 from pipeline.settings import Settings, load
 
 TEST = Path("data/eval/test.jsonl")
 DEV = Path("data/eval/dev.jsonl")
 BENCHMARK = Path("data/eval/benchmark.json")
-TRAIN = Path("data/curated/train.jsonl")
 RESULTS = Path("results/baseline")
 MARKER = Path("results/baseline.json")
 MEASURED = Path("reports/measured/baseline.json")
@@ -34,12 +42,17 @@ def main() -> None:
     if settings.evaluate.endpoint:
         backends["endpoint_"] = Endpoint(settings.evaluate.endpoint)
     passages = read_passages("train", "dev", "test") if settings.retrieves else None
-    count, tried = choose_count(backends[""], passages, settings)
-    measured = {}
+    measured: dict[str, Any] = {}
+    shots: dict[str, int] = {}
+    tried: dict[str, dict[str, float]] = {}
     for prefix, backend in backends.items():
-        for name, policy in policies(items, count, passages, settings).items():
+        counts, found = choose_counts(backend, passages, settings)
+        shots |= {prefix + name: count for name, count in counts.items()}
+        tried |= {prefix + name: scores for name, scores in found.items()}
+        for name, policy in policies(items, counts, passages, settings).items():
             arm = prefix + name
-            rows, measured[arm] = answer_items(arm, backend, items, policy, settings.evaluate)
+            rows, measured[arm] = answer_items(arm, backend, items, policy, settings.evaluate, RESULTS)
+            check_shots(arm, rows, counts.get(name, 0))
             write_jsonl(RESULTS / f"{arm}.jsonl", rows)
             print(f"{arm}: {headline(rows, settings)}")
     write_json(MEASURED, measured)
@@ -49,39 +62,65 @@ def main() -> None:
             "arms": sorted(measured),
             "base_sha256": base_sha256(),
             "benchmark_sha256": read_json(BENCHMARK)["sha256"],
-            "shots": count,
+            "shots": shots,
             "shots_tried_on_dev": tried,
         },
     )
 
 
-def policies(items: Sequence[Record], count: int, passages: Passages | None, settings: Settings) -> dict[str, Policy]:
-    """The prompt policies of the arms without training: with and without examples, with and without retrieval."""
+def policies(
+    items: Sequence[Record], counts: Mapping[str, int], passages: Passages | None, settings: Settings
+) -> dict[str, Policy]:
+    """The prompt policies of the arms without training: with and without examples, with and without retrieval.
+
+    ``counts`` is the number of examples of each policy that shows any.
+    """
     knobs = settings.evaluate
-    system = read_prompt(knobs.prompt)
-    shots = choose_shots(read_jsonl(TRAIN), items, count, settings.seed, knobs.shot_selection)
-    found = {"zero_shot": Policy(system), "few_shot": Policy(system, shots)}
+    system, pool = read_prompt(knobs.prompt), shot_pool(knobs.shot_selection)
+    if knobs.shot_selection == "fixed":  # training records were told apart from the benchmark by `curate`
+        refuse_given_away(pool, items)
+
+    def shots(name: str) -> dict[str, list[Record]]:
+        return choose_shots(pool, items, counts[name], settings.seed, knobs.shot_selection)
+
+    found = {"zero_shot": Policy(system), "few_shot": Policy(system, shots("few_shot"))}
     if passages is not None:
-        found |= {"rag": Policy(system, {}, passages), "rag_few_shot": Policy(system, shots, passages)}
+        found |= {"rag": Policy(system, {}, passages), "rag_few_shot": Policy(system, shots("rag_few_shot"), passages)}
     return found
 
 
-def choose_count(backend: Backend, passages: Passages | None, settings: Settings) -> tuple[int, dict[str, float]]:
-    """How many examples to show, and the dev score of each number tried; of equal scores the smaller number.
+def choose_counts(
+    backend: Backend, passages: Passages | None, settings: Settings
+) -> tuple[dict[str, int], dict[str, dict[str, float]]]:
+    """How many examples each policy shows to this model, and the dev scores of the numbers tried.
 
-    Chosen on dev: the test items see one number only, so trying more of them cannot flatter the few-shot arm.
+    Chosen on dev: the test items see one number only, so trying more of them cannot flatter an arm. Of equal scores
+    the smaller number. Each policy has its own: with passages in the prompt, or a stronger model, another one is best.
     """
-    candidates = settings.evaluate.shots[:1] if settings.smoke else sorted(set(settings.evaluate.shots))
+    names = ["few_shot", "rag_few_shot"] if passages is not None else ["few_shot"]
+    wanted = settings.evaluate.shots[:1] if settings.smoke else settings.evaluate.shots
+    most = len(shot_pool(settings.evaluate.shot_selection))
+    candidates = sorted({min(count, most) for count in wanted})
     if len(candidates) == 1:
-        return candidates[0], {}
-    dev, tried = read_jsonl(DEV), {}
-    last = "rag_few_shot" if passages is not None else "few_shot"
+        return dict.fromkeys(names, candidates[0]), {}
+    dev, metric = read_jsonl(DEV), settings.evaluate.primary_metric
+    tried: dict[str, dict[int, float]] = {name: {} for name in names}
     for count in candidates:
-        policy = policies(dev, count, passages, settings)[last]
-        tried[count] = dev_score(backend, dev, policy, settings)
-        print(f"dev, {count} examples: {settings.evaluate.primary_metric} {tried[count]:.3f} on {len(dev)} items")
-    best = max(candidates, key=lambda count: (tried[count], -count))
-    return best, {str(count): round(score, 6) for count, score in tried.items()}
+        shown = policies(dev, dict.fromkeys(names, count), passages, settings)
+        for name in names:
+            tried[name][count] = dev_score(backend, dev, shown[name], settings)
+            print(f"dev, {name}, {count} examples: {metric} {tried[name][count]:.3f} on {len(dev)} items")
+    best = {name: max(candidates, key=lambda count: (scores[count], -count)) for name, scores in tried.items()}
+    rounded = {name: {str(count): round(score, 6) for count, score in scores.items()} for name, scores in tried.items()}
+    return best, rounded
+
+
+def check_shots(arm: str, rows: Sequence[Row], count: int) -> None:
+    """Every item was asked with as many examples as the arm is said to show. Raises `ProjectError` otherwise."""
+    odd = [row["id"] for row in rows if row["shots"] != count]
+    if odd:
+        what = f"{len(odd)} items of {arm} were not asked with {count} examples, {odd[0]} for one"
+        raise ProjectError(what, "results/baseline", "check prompts/ and evaluate.shots, then run `dvc repro baseline`")
 
 
 def dev_score(backend: Backend, dev: Sequence[Record], policy: Policy, settings: Settings) -> float:

@@ -4,7 +4,7 @@ from xml.etree.ElementTree import Element
 
 from pipeline.facts import Facts
 from pipeline.markup import Node, h, table
-from pipeline.wording import in_order, p_value, points
+from pipeline.wording import in_order, p_value, points, tokens
 
 
 def why_not(facts: Facts) -> Element:
@@ -25,15 +25,19 @@ def judged(facts: Facts) -> Element | None:
         f"[{k['low']:.2f}, {k['high']:.2f}], {j['swap_consistency']:.0%} of its choices survive a swap, "
         f"{j['unparsable']} replies named no choice."
     )
+    used = ", ".join(f"{tokens(j['effort'][f'{side}_tokens'])} {side} tokens" for side in ("prompt", "completion"))
+    took = f"{j['effort']['requests']:,} requests: {used}. Seconds and dollars are in reports/measured/judge.json."
+    kin = h("p", j["warning"] + ".", class_="warning") if j["warning"] else None
     if not j["qualified"]:
         told = h("p", f"Its verdicts are withheld: {'; '.join(j['reasons'])}.", class_="warning")
-        return h("section", h("h2", "Judge"), h("p", agreement), told)
+        return h("section", h("h2", "Judge"), h("p", agreement), kin, told, h("p", took, class_="note"))
     p = j["preference"]
     text = (
         f"{facts.challenger} against {facts.incumbent}: {p['wins']} wins, {p['ties']} ties, {p['losses']} losses, "
-        f"{p['unparsable']} errors; preference for longer answers {p['length_coefficient']:+.2f} (0: none)."
+        f"{p['unparsable']} errors. It wins {p['win_rate']:.0%}; were all answers equally long, it would win "
+        f"{p['length_adjusted_win_rate']:.0%} (preference for longer answers {p['length_coefficient']:+.2f}, 0: none)."
     )
-    return h("section", h("h2", "Judge"), h("p", agreement), h("p", text))
+    return h("section", h("h2", "Judge"), h("p", agreement), kin, h("p", text), h("p", took, class_="note"))
 
 
 def pairs(facts: Facts) -> Element:

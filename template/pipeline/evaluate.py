@@ -36,7 +36,21 @@ def read_arms(settings: Settings) -> dict[str, list[Row]]:
     arms = {arm: read_jsonl(RESULTS / f"{arm}.jsonl") for arm in marker["arms"]}
     if settings.trains:
         arms |= {path.stem: read_jsonl(path) for path in sorted(TUNED.glob("*.jsonl"))}
+    check_templates(arms)
     return arms
+
+
+def check_templates(arms: Mapping[str, list[Row]]) -> None:
+    """The models of this machine were asked through one chat template; an endpoint's own is not known.
+
+    Raises:
+        ProjectError: they were not, so a difference between arms may be one between templates.
+    """
+    of = {arm: {row["template_sha256"] for row in rows} - {None} for arm, rows in arms.items()}
+    if len(set().union(*of.values())) > 1:
+        told = ", ".join(f"{arm} {min(found)[:12]}" for arm, found in of.items() if found)
+        mend = "use the base model's chat template for tuning too, then run `dvc repro`"
+        raise ProjectError("the arms were asked through different chat templates", told, mend)
 
 
 def score(arms: Mapping[str, list[Row]], settings: Settings) -> dict[str, Any]:

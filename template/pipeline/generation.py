@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from pipeline.backends import Answer, Message
-from pipeline.files import ProjectError
+from pipeline.files import ProjectError, sha256_json
 from pipeline.runtime import Device, made_by
 
 Bits: TypeAlias = Literal[16, 8, 4]  # of a weight; 16 stands for the device's own number type
@@ -44,6 +44,9 @@ class Generator:
             raise ProjectError("the chat template begins a prompt with two BOS tokens", str(self.folder), "mend it")
         return ids
 
+    def text(self, prompt: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(prompt))
+
     @property
     def identity(self) -> dict[str, Any]:
         """The folder's name holds the hash of the weights; processor and number type decide the last digits."""
@@ -52,6 +55,7 @@ class Generator:
             "bits": self.bits,
             "device": self.device.name,
             "dtype": self.device.dtype_name,
+            "template_sha256": sha256_json(self.tokenizer.chat_template),
             "made_by": made_by("generation.py"),
         }
 

@@ -1,5 +1,6 @@
 """Stage `index`: documents to passages, and the passages of every record, with how well they are found."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,7 @@ REPORT = Path("reports/retrieval.json")
 RANKINGS = ("bm25", "dense", "fused")
 NDCG_DEPTH = 10
 SMOKE_PASSAGES = 200
+_LABEL = re.compile(r"\A\W*(?:(?:q|question|prompt|user)\s*\d*\s*[:.])?\s*", re.IGNORECASE)  # "### Question 3: "
 
 
 def main() -> None:
@@ -91,17 +93,26 @@ def relevant_passages(record: Record, passages: Sequence[Passage]) -> set[int]:
 
 
 def told_in_full(records: Sequence[Record], texts: Sequence[str]) -> list[str]:
-    """The records whose question stands word for word in a document that states the answer: a copy of the benchmark."""
-    plain = [normalise(text) for text in texts]
-    return [
-        record["id"]
-        for record in records
-        if any(
-            contains(question(record), text) and contains(record["messages"][-1]["content"], text)
-            for text in plain
-            if normalise(question(record)) in text
-        )
-    ]
+    """The records that a document asks and answers: a copy of the benchmark.
+
+    It asks what stands there with its question mark, or as a line of its own. "Version of x?" is no copy of the fact
+    "The version of x is 3", although that says both.
+    """
+    documents = [(_plain(text), {normalise(_LABEL.sub("", line)) for line in text.splitlines()}) for text in texts]
+
+    def asks(text: str, lines: set[str], asked: str) -> bool:
+        return (asked.endswith("?") and asked in text) or normalise(asked) in lines
+
+    found = []
+    for record in records:
+        asked, answer = _plain(question(record)), record["messages"][-1]["content"]
+        if any(asks(text, lines, asked) and contains(answer, text) for text, lines in documents):
+            found.append(record["id"])
+    return found
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def document_name(source: str) -> str:

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from numpy.typing import NDArray
+from scipy.optimize import minimize
 
-from pipeline.backends import Backend, answer_all
+from pipeline.arms import total
+from pipeline.backends import Answer, Backend, answer_all
 from pipeline.files import ProjectError, read_jsonl
 from pipeline.statistics import Interval
 
@@ -58,14 +60,35 @@ class Judgement(NamedTuple):
         return self.straight if self.straight == self.swapped else "tie"
 
 
-def judge(backend: Backend, prompt: str, pairs: Sequence[Pair], batch_size: int) -> list[Judgement]:
+class Effort(NamedTuple):
+    """What judging took. Tokens are None where a server does not count them."""
+
+    requests: int = 0
+    prompt_tokens: int | None = 0
+    completion_tokens: int | None = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, answers: Sequence[Answer]) -> "Effort":
+        """The effort behind these answers."""
+        into, out = total([a.prompt_tokens for a in answers]), total([a.completion_tokens for a in answers])
+        return cls(len(answers), into, out, sum(a.seconds for a in answers))
+
+    def plus(self, other: "Effort") -> "Effort":
+        """Both together."""
+        into, out = (total([*pair]) for pair in zip(self[1:3], other[1:3], strict=True))
+        return Effort(self.requests + other.requests, into, out, self.seconds + other.seconds)
+
+
+def judge(backend: Backend, prompt: str, pairs: Sequence[Pair], batch_size: int) -> tuple[list[Judgement], Effort]:
     """Ask about every pair in both orders. ``prompt`` has the places $question, $a and $b."""
     orders = [*pairs, *(Pair(p.question, p.second, p.first) for p in pairs)]
     filled = (_fill(prompt, pair) for pair in orders)
     prompts = [backend.render([{"role": "user", "content": text}]) for text in filled]
-    replies = [parse(answer.text) for answer in answer_all(backend, prompts, ANSWER_TOKENS, batch_size)]
+    answers = answer_all(backend, prompts, ANSWER_TOKENS, batch_size)
+    replies = [parse(answer.text) for answer in answers]
     turned = [reply and _SWAPPED[reply] for reply in replies[len(pairs) :]]
-    return [Judgement(*both) for both in zip(replies[: len(pairs)], turned, strict=True)]
+    return [Judgement(*both) for both in zip(replies[: len(pairs)], turned, strict=True)], Effort.of(answers)
 
 
 def _fill(prompt: str, pair: Pair) -> str:
@@ -149,28 +172,53 @@ def kappa_interval(pairs: Sequence[tuple[str, str]], alpha: float, seed: int) ->
     return Interval(kappa(pairs), float(low), float(high))
 
 
-def length_coefficient(judgements: Sequence[Judgement], pairs: Sequence[Pair]) -> float:
-    """How strongly longer answers are preferred: b in P(first wins) = logistic(b · tanh(length difference / sd))."""
-    decided = [(j.verdict == "first", len(p.first) - len(p.second)) for j, p in zip(judgements, pairs, strict=True)
-               if j.verdict in ("first", "second")]  # fmt: skip
-    lengths = np.array([difference for _, difference in decided], dtype=float)
-    if len(decided) < 2 or lengths.std() == 0:
-        return 0.0
+def length_adjusted(judgements: Sequence[Judgement], pairs: Sequence[Pair]) -> tuple[float, float]:
+    """How strongly longer answers are preferred, and the first's win rate were both answers equally long.
+
+    A fit of P(first wins) = logistic(a + b · tanh(length difference / sd)), a tie counting half: b, and logistic(a).
+    """
+    won = {"first": 1.0, "tie": 0.5, "second": 0.0}
+    known = [
+        (won[j.verdict], len(p.first) - len(p.second)) for j, p in zip(judgements, pairs, strict=True) if j.verdict
+    ]
+    if not known:
+        return 0.0, 0.5
+    y, lengths = (np.array(side, dtype=float) for side in zip(*known, strict=True))
+    if lengths.std() == 0:
+        return 0.0, float(y.mean())
     x = np.tanh(lengths / lengths.std())
-    sign = np.where([won for won, _ in decided], 1.0, -1.0)
-    found = minimize_scalar(
-        lambda b: np.logaddexp(0, -sign * b * x).sum() + b * b / 50, bounds=(-20, 20), method="bounded"
-    )
-    return float(found.x)
+
+    def loss(at: NDArray[np.float64]) -> float:
+        z = at[0] + at[1] * x
+        return float((y * np.logaddexp(0, -z) + (1 - y) * np.logaddexp(0, z)).sum() + at[1] ** 2 / 50)
+
+    a, b = minimize(loss, np.zeros(2), method="L-BFGS-B", bounds=[(-20, 20)] * 2).x
+    return float(b), float(1 / (1 + np.exp(-a)))
 
 
 def preference(judgements: Sequence[Judgement], pairs: Sequence[Pair]) -> dict[str, Any]:
-    """Wins, ties, losses and errors of the first answers over all pairs."""
+    """Wins, ties, losses and errors of the first answers over all pairs, and what their lengths have to do with it."""
     counts = Counter(j.verdict or "unparsable" for j in judgements)
+    parsed = len(judgements) - counts["unparsable"]
+    coefficient, adjusted = length_adjusted(judgements, pairs)
     return {
         "wins": counts["first"],
         "ties": counts["tie"],
         "losses": counts["second"],
         "unparsable": counts["unparsable"],
-        "length_coefficient": round(length_coefficient(judgements, pairs), 4),
+        "win_rate": round((counts["first"] + counts["tie"] / 2) / parsed, 4) if parsed else None,
+        "length_coefficient": round(coefficient, 4),
+        "length_adjusted_win_rate": round(adjusted, 4) if parsed else None,
     }
+
+
+def kinship(judge: str, judged: str) -> str | None:
+    """A warning if the judging model is the judged one, or of its family; None if it is not.
+
+    Models prefer their own answers (Panickssery et al. 2024, arXiv:2404.13076).
+    """
+    names = [re.match(r"[a-z]*", name.rpartition("/")[2].casefold()) for name in (judge, judged)]
+    first, second = (name.group() if name else "" for name in names)
+    if not first or first != second:
+        return None
+    return f"{judge} judges answers of {judged}, its own kind: models prefer their own (set judge.endpoint to another)"

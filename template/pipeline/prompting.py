@@ -14,6 +14,8 @@ Passage: TypeAlias = dict[str, str]  # id, source and text of a retrieved passag
 Passages: TypeAlias = Mapping[str, Sequence[Passage]]  # record id -> its passages, the best first
 
 PROMPTS = Path("prompts")
+SHOTS = PROMPTS / "shots.jsonl"
+TRAIN = Path("data/curated/train.jsonl")
 RETRIEVED = Path("data/retrieved")  # written by the stage `index`
 
 
@@ -53,6 +55,9 @@ def conversation(
     examples: list[Message] = []
     for shot in shots:
         own = [message for message in shot["messages"] if message["role"] != "system"]
+        if passages is not None and shot["id"] not in passages:
+            mend = "choose another evaluate.shot_selection"
+            raise ProjectError("a fixed example has no passages to be asked with", shot["id"], mend)
         examples += with_passages(own, passages[shot["id"]]) if passages is not None else own
     asked = with_passages(turns, passages[record["id"]]) if passages is not None else turns
     return [*opening, *examples, *asked]
@@ -90,15 +95,51 @@ def spread_shots(train: Sequence[Record], count: int, seed: int) -> list[Record]
     return rounds[:count]
 
 
+def shot_pool(selection: str) -> list[Record]:
+    """What examples are drawn from: the training data; for ``fixed``, the owner's ``prompts/shots.jsonl``.
+
+    Raises:
+        ProjectError: the file is missing, or a line of it is no example.
+    """
+    if selection != "fixed":
+        return read_jsonl(TRAIN)
+    found: list[Record] = []
+    mend = 'write {"prompt": ..., "completion": ...} a line, or change evaluate.shot_selection'
+    if not SHOTS.exists():
+        raise ProjectError("there are no fixed examples", str(SHOTS), mend)
+    for number, row in enumerate(read_jsonl(SHOTS), 1):
+        if not all(isinstance(row.get(key), str) for key in ("prompt", "completion")):
+            raise ProjectError("not an example", f"{SHOTS}, line {number}", mend)
+        turns = [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["completion"]}]
+        found.append({"id": f"{SHOTS}:{number}", "label": None, "group": None, "messages": turns})
+    return found
+
+
+def refuse_given_away(shots: Sequence[Record], items: Sequence[Record]) -> None:
+    """Raises `ProjectError` if an example asks what an item asks: the prompt would hold the answer."""
+    asked = {item["messages"][-2]["content"].casefold().strip() for item in items}
+    for shot in shots:
+        if shot["messages"][-2]["content"].casefold().strip() in asked:
+            raise ProjectError("an example is an item of the benchmark", shot["id"], "take another one")
+
+
 def choose_shots(
     train: Sequence[Record], items: Sequence[Record], count: int, seed: int, selection: str
 ) -> dict[str, list[Record]]:
-    """The examples shown with each item: the same few for all (``spread``), or those most like it (``nearest``).
+    """The examples shown with each item, out of `shot_pool`.
 
-    The nearest stands last, closest to the question. Shots that are the same for all are a prefix computed once.
+    The same few for all (``spread`` over the labels, ``random``, or the first of the ``fixed`` ones), which are a
+    prefix computed once; or those most like the item (``nearest``), the nearest last, closest to the question.
     """
-    if selection == "spread":
-        return dict.fromkeys((item["id"] for item in items), spread_shots(train, count, seed))
+    if selection != "nearest":
+        if selection == "fixed":
+            same = list(train[:count])
+        elif selection == "random":
+            ordered = sorted(train, key=lambda record: record["id"])
+            same = random.Random(seed).sample(ordered, min(count, len(ordered)))
+        else:
+            same = spread_shots(train, count, seed)
+        return dict.fromkeys((item["id"] for item in items), same)
     import bm25s  # lazy: only this selection needs it
 
     def words(records: Sequence[Record]) -> Any:

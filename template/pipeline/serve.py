@@ -37,7 +37,7 @@ def main() -> None:
     results = TUNED if family(arm) == "tuned" else RESULTS
     evaluated = {row["id"]: row["answer"] for row in read_jsonl(results / f"{arm}.jsonl")}
     answers, seconds = {}, []
-    with running_server(folder, arm) as (url, key):
+    with running_server(folder, arm, arm) as (url, key):
         client = OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
         print(f"serving {[model.id for model in client.models.list()]} at {url}/v1", flush=True)
         for item in items:
@@ -85,8 +85,10 @@ def ask(client: Any, model: str, messages: list[dict[str, str]], max_tokens: int
 
 
 @contextmanager
-def running_server(folder: Path, arm: str) -> Iterator[tuple[str, str]]:
+def running_server(folder: Path, name: str, arm: str | None = None) -> Iterator[tuple[str, str]]:
     """The project's server in a process of its own. Yields its URL and key; stops it whatever happens.
+
+    With ``arm`` it adds that arm's prompt to a request; without, the client's messages are the prompt.
 
     Raises:
         ProjectError: the server ended, or did not answer in time.
@@ -95,8 +97,8 @@ def running_server(folder: Path, arm: str) -> Iterator[tuple[str, str]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     key = secrets.token_urlsafe(24)
-    command = [sys.executable, "-m", "pipeline.server", str(folder), "--name", arm, "--arm", arm]
-    command += ["--port", str(port)]
+    command = [sys.executable, "-m", "pipeline.server", str(folder), "--name", name, "--port", str(port)]
+    command += ["--arm", arm] if arm else []
     process = subprocess.Popen(command, env={**os.environ, "SERVE_API_KEY": key})
     url = f"http://127.0.0.1:{port}"
     try:

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.backends import Message
-from pipeline.files import read_json, read_jsonl
+from pipeline.files import read_json
 from pipeline.item_metrics import contains
-from pipeline.prompting import Passage, Policy, choose_shots, read_passages, read_prompt
+from pipeline.prompting import Passage, Policy, choose_shots, read_passages, read_prompt, shot_pool
 from pipeline.settings import Settings
 from pipeline.wording import family
 
-TRAIN = Path("data/curated/train.jsonl")
 MARKER = Path("results/baseline.json")
 REQUEST = "request"  # the id of the one record that a request makes
 
@@ -30,8 +29,8 @@ Prepare = Callable[[Sequence[Message]], Prepared]
 def prompt_of(arm: str, settings: Settings) -> Prepare:
     """The function that turns a client's messages into this arm's prompt, as on the benchmark."""
     system = read_prompt("system" if family(arm) == "tuned" else settings.evaluate.prompt)
-    train = read_jsonl(TRAIN) if arm.endswith("few_shot") else []
-    count = read_json(MARKER)["shots"] if train else 0
+    train = shot_pool(settings.evaluate.shot_selection) if arm.endswith("few_shot") else []
+    count = read_json(MARKER)["shots"][arm] if train else 0
     # Named at run time: a project without documents has no such module.
     search: Any = import_module("pipeline.retrieval.search").Search.load(settings.retrieval) if "rag" in arm else None
     shown = read_passages("train") if search and train else {}

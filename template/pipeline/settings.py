@@ -122,7 +122,7 @@ class EvaluateSettings(Strict, frozen=True):
     alpha: Fraction
     prompt: str  # prompts/<prompt>.txt is the system prompt of every arm without training
     shots: Annotated[list[PositiveInt], Meta(min_length=1)]  # examples to try in the prompt; the dev items choose
-    shot_selection: Literal["spread", "nearest"]
+    shot_selection: Literal["spread", "nearest", "random", "fixed"]
     max_new_tokens: PositiveInt
     batch_size: PositiveInt
     bootstrap_samples: PositiveInt

@@ -25,7 +25,7 @@ def main() -> None:
     generator, items = Generator(folder, device), read_jsonl(TEST)
     measured = {}
     for arm, policy in policies(settings).items():
-        rows, measured[arm] = answer_items(arm, generator, items, policy, settings.evaluate)
+        rows, measured[arm] = answer_items(arm, generator, items, policy, settings.evaluate, RESULTS)
         write_jsonl(RESULTS / f"{arm}.jsonl", rows)
         print(f"{arm}: {headline(rows, settings)}")
     write_json(MEASURED, measured)

@@ -8,7 +8,7 @@ import pytest
 from pipeline.arms import quantile
 from pipeline.files import ProjectError
 from pipeline.generation import shared_prefix
-from pipeline.prompting import choose_shots, conversation, spread_shots
+from pipeline.prompting import choose_shots, conversation, refuse_given_away, shot_pool, spread_shots
 
 
 def record(name: str, label: str | None = None, system: str | None = None) -> dict[str, Any]:
@@ -49,6 +49,36 @@ def test_the_nearest_shots_are_those_most_like_the_item_the_nearest_last() -> No
     train = [record("blue lamp"), record("red door"), record("red lamp in the hall"), record("garden")]
     chosen = choose_shots(train, [record("red lamp")], 2, 0, "nearest")["red lamp"]
     assert len(chosen) == 2 and chosen[-1]["id"] == "red lamp in the hall"
+
+
+def test_random_shots_are_drawn_by_the_seed_and_the_same_for_every_item() -> None:
+    train = [record(f"r{number:02}") for number in range(20)]
+    chosen = choose_shots(train, [record("x"), record("y")], 3, 5, "random")
+    assert chosen["x"] == chosen["y"] and len({shot["id"] for shot in chosen["x"]}) == 3
+    assert chosen == choose_shots(train[::-1], [record("x"), record("y")], 3, 5, "random")
+    assert chosen != choose_shots(train, [record("x"), record("y")], 3, 6, "random")
+
+
+def test_fixed_shots_are_the_owners_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("prompts").mkdir()
+    with pytest.raises(ProjectError, match="no fixed examples"):
+        shot_pool("fixed")
+    path = Path("prompts/shots.jsonl")
+    path.write_text('{"prompt": "ask b", "completion": "B"}\n{"prompt": "ask a", "completion": "A"}\n', "utf-8")
+    pool = shot_pool("fixed")
+    shown = choose_shots(pool, [record("x")], 2, 0, "fixed")["x"]
+    asked = [message["content"] for message in conversation(record("x"), "", shown)]
+    assert asked == ["ask b", "B", "ask a", "A", "ask x"]
+    refuse_given_away(pool, [record("x")])
+    with pytest.raises(ProjectError, match="item of the benchmark") as caught:
+        refuse_given_away(pool, [record("a")])
+    assert caught.value.where.endswith("shots.jsonl:2")
+    with pytest.raises(ProjectError, match="no passages"):
+        conversation(record("x"), "", shown, {"x": []})
+    path.write_text('{"prompt": "ask b"}\n', "utf-8")
+    with pytest.raises(ProjectError, match="not an example"):
+        shot_pool("fixed")
 
 
 def test_every_question_is_asked_with_its_own_passages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,18 +111,20 @@ def record(number: int) -> dict[str, Any]:
 def test_an_endpoint_is_an_arm_like_any_other(url: str) -> None:
     endpoint = Endpoint(EndpointSettings(url, "echo", 3), api_key="secret")
     items = [record(number) for number in range(8)]
-    rows, measured = answer_items("endpoint_zero_shot", endpoint, items, Policy("Be loud."), KNOBS)
+    rows, measured = answer_items("endpoint_zero_shot", endpoint, items, Policy("Be loud."), KNOBS, Path())
     assert [row["answer"] for row in rows] == [f"ASK {number}" for number in range(8)]
     assert measured["prompt_tokens"] == 56 and measured["items"] == 8 and measured["seconds"] > 0
     lines = Path("reports/measured/latency/endpoint_zero_shot.jsonl").read_text("utf-8").splitlines()
     assert len(lines) == 8
+    shown = Path("prompts/endpoint_zero_shot.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(shown[3]) == {"id": "3", "prompt": "system: Be loud.\n\nuser: ask 3"}
 
 
 def test_requests_under_way_together_are_not_counted_one_after_the_other() -> None:
     with running(Reasoner) as address:
         endpoint = Endpoint(EndpointSettings(address, "reasoner", 8))
         start = time.perf_counter()
-        _, measured = answer_items("endpoint", endpoint, [record(n) for n in range(16)], Policy(""), KNOBS)
+        _, measured = answer_items("endpoint", endpoint, [record(n) for n in range(16)], Policy(""), KNOBS, Path())
         took = time.perf_counter() - start
     lines = Path("reports/measured/latency/endpoint.jsonl").read_text("utf-8").splitlines()
     requests = sum(json.loads(line)["seconds"] for line in lines)
@@ -132,7 +134,7 @@ def test_requests_under_way_together_are_not_counted_one_after_the_other() -> No
 def test_a_model_that_refuses_temperature_is_asked_as_it_wants_and_that_is_recorded() -> None:
     with running(Reasoner) as address:
         endpoint = Endpoint(EndpointSettings(address, "reasoner", 2))
-        rows, measured = answer_items("endpoint", endpoint, [record(n) for n in range(4)], Policy(""), KNOBS)
+        rows, measured = answer_items("endpoint", endpoint, [record(n) for n in range(4)], Policy(""), KNOBS, Path())
     assert [row["answer"] for row in rows] == ["8"] * 4
     assert {row["decoding"] for row in rows} == {"the server's own"}
     assert rows[0]["prompt_tokens"] is None and measured["completion_tokens"] is None
@@ -160,6 +162,9 @@ class Counting:
 
     def render(self, messages: Sequence[dict[str, str]]) -> Prompt:
         return [len(messages)]
+
+    def text(self, prompt: Prompt) -> str:
+        return str(prompt)
 
     def answer(
         self, prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int

@@ -5,14 +5,28 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from xml.etree.ElementTree import tostring
 
 import pytest
 from finished_project import PARAMS, finish_project
 
 from pipeline import backends, label
 from pipeline.backends import Answer, Prompt
+from pipeline.comparisons import judged as judged_section
 from pipeline.files import ProjectError, read_jsonl
-from pipeline.judging import Judgement, Pair, judge, kappa, length_coefficient, parse, qualify, read_calibration
+from pipeline.judging import (
+    Judgement,
+    Pair,
+    judge,
+    kappa,
+    kinship,
+    length_adjusted,
+    parse,
+    preference,
+    qualify,
+    read_calibration,
+)
 
 PROMPT = "Question: $question\nA: $a\nB: $b"
 
@@ -26,6 +40,9 @@ class Judge:
 
     def render(self, messages: Sequence[dict[str, str]]) -> Prompt:
         return messages[-1]["content"]
+
+    def text(self, prompt: Prompt) -> str:
+        return str(prompt)
 
     def answer(
         self, prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int
@@ -66,7 +83,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def judged(rule: Callable[[str, str], str]) -> list[Judgement]:
-    return judge(Judge(rule), PROMPT, PAIRS, 8)
+    return judge(Judge(rule), PROMPT, PAIRS, 8)[0]
 
 
 def test_a_rule_that_people_follow_too_qualifies() -> None:
@@ -127,15 +144,34 @@ def test_kappa_has_its_textbook_value() -> None:
     assert kappa([("y", "y")]) == 0.0 and kappa([]) == 0.0
 
 
-def test_a_preference_for_length_shows() -> None:
-    pairs = [Pair("?", "x" * (10 + n), "x" * 20) for n in range(20)]
+def test_a_preference_for_length_shows_and_is_taken_out_of_the_win_rate() -> None:
+    pairs = [Pair("?", "x" * (20 + n), "x" * (40 - n)) for n in range(20)]  # the first is the longer one in 9 of 20
     longer = [Judgement(*["first" if len(p.first) > len(p.second) else "second"] * 2) for p in pairs]
-    assert length_coefficient(longer, pairs) > 1
-    assert abs(length_coefficient([Judgement("first", "second")] * 20, pairs)) < 1e-6
+    assert length_adjusted(longer, pairs)[0] > 1
+    much_longer = [Pair(p.question, p.first + "x" * 20, p.second) for p in pairs]  # and so wins nearly every time
+    wins = [Judgement(*["first" if len(p.first) > len(p.second) else "second"] * 2) for p in much_longer]
+    told = preference(wins, much_longer)
+    assert told["win_rate"] > 0.9 > told["length_adjusted_win_rate"]
+    ties = length_adjusted([Judgement("first", "second")] * 20, pairs)
+    assert ties == pytest.approx((0.0, 0.5), abs=1e-4)
+    assert length_adjusted([], []) == (0.0, 0.5)
+
+
+def test_equal_lengths_change_no_win_rate() -> None:
+    told = preference([Judgement("first", "first")] * 3 + [Judgement("second", "second")], [Pair("?", "aa", "bb")] * 4)
+    assert told["win_rate"] == told["length_adjusted_win_rate"] == 0.75
+
+
+@pytest.mark.parametrize(
+    ("judging", "kin"), [("smollm2-135m", True), ("HuggingFaceTB/SmolLM3-3B", True), ("qwen3-8b", False), ("7b", False)]
+)
+def test_a_judge_of_the_judged_models_family_is_warned_about(judging: str, kin: bool) -> None:
+    assert (kinship(judging, "smollm2-135m-instruct") is not None) == kin
 
 
 def test_a_question_may_hold_the_templates_own_words() -> None:
-    (one,) = judge(Judge(nearest_to_fifty), PROMPT, [Pair("what is $a?", "50", "1")], 1)
+    (one,), effort = judge(Judge(nearest_to_fifty), PROMPT, [Pair("what is $a?", "50", "1")], 1)
+    assert effort == (2, 2, 2, pytest.approx(0.2)) and effort.plus(effort).requests == 4
     assert one.verdict == "first"
 
 
@@ -160,3 +196,18 @@ def test_labels_are_asked_blind_kept_and_never_asked_twice(tmp_path: Path, monke
     label.main()
     again = read_jsonl(Path("evals/judge_calibration.jsonl"))
     assert len(again) == 3 and len({row["question"] for row in again}) == 3
+
+
+def test_the_report_tells_the_win_rate_beside_the_one_of_equal_lengths_and_whose_kin_the_judge_is() -> None:
+    judgements, effort = judge(Judge(nearest_to_fifty), PROMPT, PAIRS, 8)
+    report = qualify(judgements, HUMAN) | {
+        "model": "smollm3-3b",
+        "warning": kinship("smollm3-3b", "smollm2-135m-instruct"),
+        "preference": preference(judgements, PAIRS),
+        "effort": effort._asdict(),
+    }
+    told = tostring(judged_section(SimpleNamespace(judge=report, challenger="tuned", incumbent="few_shot")), "unicode")
+    rates = {name: f"{report['preference'][name]:.0%}" for name in ("win_rate", "length_adjusted_win_rate")}
+    assert f"It wins {rates['win_rate']}; were all answers equally long, it would win" in told
+    assert rates["length_adjusted_win_rate"] in told
+    assert "models prefer their own" in told and "120 requests: 120 prompt tokens, 120 completion tokens" in told

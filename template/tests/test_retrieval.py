@@ -125,6 +125,13 @@ def test_a_document_that_holds_the_benchmark_is_found() -> None:
     items = [record("How many legs has it?", "6"), record("How many eyes?", "8")]
     texts = ["FAQ\n\nHow many legs has it?\n6.", "How many eyes? Nobody knows."]
     assert told_in_full(items, texts) == ["How many legs has it?"]
+    assert told_in_full([record("turn it off", "lamp 3")], ["Q 1: Turn it off.\nA: lamp 3"]) == ["turn it off"]
+
+
+def test_a_fact_in_the_words_of_its_question_is_no_copy_of_the_benchmark() -> None:
+    items = [record("Version of sacrebleu?", "2.6.0"), record("turn it off", "lamp 3")]
+    texts = ["The installed version of sacrebleu is 2.6.0", "To turn it off, press lamp 3."]
+    assert told_in_full(items, texts) == []
 
 
 def test_an_unpinned_embedder_is_refused() -> None:

