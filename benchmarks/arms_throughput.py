@@ -2,7 +2,7 @@
 
     python benchmarks/arms_throughput.py MODEL_FOLDER [--items 32] [--shots 3]
 
-Needs `lm-eval` beside the project's environment (pip install lm-eval==0.4.13). Both answer few-shot, greedily, with the
+Runs in the environment of a project with `lm_eval: true`. Both answer few-shot, greedily, with the
 same batch size; the exact match of both is printed, and has to be equal.
 """
 
@@ -116,7 +116,7 @@ def lm_eval(
         seconds = time.perf_counter() - start
     assert result["n-shot"]["sums"] == shots, "a task's own num_fewshot overrides the caller's"
     samples = sorted(result["samples"]["sums"], key=lambda sample: sample["doc_id"])
-    prompts = [sample["arguments"]["gen_args_0"]["arg_0"] for sample in samples]
+    prompts = [sample["arguments"][0][0] for sample in samples]
     return result["results"]["sums"]["exact_match,none"], seconds, prompts
 
 
