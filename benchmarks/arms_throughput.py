@@ -2,7 +2,7 @@
 
     python benchmarks/arms_throughput.py MODEL_FOLDER [--items 32] [--shots 3] [--rounds 3]
 
-Needs `lm-eval` beside the project's environment (pip install lm-eval==0.4.13). Both answer few-shot, greedily, with the
+Runs in the environment of a project with `lm_eval: true`. Both answer few-shot, greedily, with the
 same batch size, in turns; medians are printed, of seconds and of processor seconds, which other work on the machine
 disturbs less. The prompts and the exact match of both have to be equal.
 """
