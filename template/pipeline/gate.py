@@ -99,7 +99,7 @@ def advice(verdict: dict[str, Any], settings: Settings) -> str:
         prompt = f"prompts/{settings.evaluate.prompt}.txt"
         return wrapped(f"Ship: {title(ship)}: {endpoint.model} at {endpoint.base_url}, asked with {prompt}")
     where = "models/tuned" if verdict["decision"] == SHIP else "the untouched base model"
-    return wrapped(f"Ship: {title(ship)} ({where}): python -m pipeline.server FOLDER --arm {ship}")
+    return wrapped(f"Ship: {title(ship)} ({where}): python -m pipeline.server --arm {ship}")
 
 
 def refused_measurement(

@@ -1,8 +1,8 @@
-"""An OpenAI-compatible server for one Hugging Face folder: ``python -m pipeline.server FOLDER [--arm A] [--port N]``.
+"""An OpenAI-compatible server: ``python -m pipeline.server [FOLDER] [--arm A] [--port N]``.
 
-With ``--arm`` a client sends the question alone: the server adds that arm's system prompt, examples and passages, and
-names the passages as ``citations``. It answers one request at a time, binds loopback, and asks for a key
-(``SERVE_API_KEY``) anywhere else. For many users, put the same folder behind an engine that batches.
+A client sends the question alone; the server adds the arm's system prompt, examples and passages, and names the
+passages as ``citations``. It answers one request at a time, binds loopback, and asks for a key (``SERVE_API_KEY``)
+anywhere else. For many users, put the same folder behind an engine that batches.
 """
 
 import argparse
@@ -21,8 +21,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline import runtime
-from pipeline.files import ProjectError
+from pipeline.files import ProjectError, read_json, run_stage
 from pipeline.generation import Generator
+from pipeline.serve import SERVED, artefact
 from pipeline.served_prompt import Prepare, Prepared, citations, prompt_of
 from pipeline.settings import load
 
@@ -112,27 +113,35 @@ def _events(head: dict[str, Any], text: str, finish: str) -> Iterator[str]:
 
 
 def main() -> None:
-    import uvicorn
-
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--name", default="tuned")
-    parser.add_argument("--arm", help="ask as this arm of the benchmark does, e.g. rag_few_shot")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", help="a Hugging Face folder (default: the arm's own model)")
+    parser.add_argument("--name", help="what clients call the model (default: the arm)")
+    parser.add_argument("--arm", help="ask as this arm does (without a folder: the one that stage serve tried)")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args()
+    sys.exit(run_stage(lambda: run(options)))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Load the model and answer until stopped.
+
+    Raises:
+        ProjectError: others could reach the server without a key, or there is no model to serve.
+    """
+    import uvicorn
+
     api_key = os.environ.get("SERVE_API_KEY")
     if options.host not in LOOPBACK and not api_key:
-        sys.exit(
-            str(
-                ProjectError(
-                    "a server that others can reach needs a key", f"--host {options.host}", "set SERVE_API_KEY"
-                )
-            )
-        )
-    generator = Generator(options.folder, runtime.prepare(seed=0))
+        raise ProjectError("a server that others can reach needs a key", f"--host {options.host}", "set SERVE_API_KEY")
+    folder, arm = options.folder, options.arm
+    if folder is None:
+        arm = arm or read_json(SERVED)["arm"]
+        folder = artefact(arm, load())
+        print(f"serving {folder} as {arm} at http://{options.host}:{options.port}/v1", flush=True)
+    generator = Generator(folder, runtime.prepare(seed=0))
     uvicorn.run(
-        create_app(generator, options.name, api_key, prompt_of(options.arm, load()) if options.arm else None),
+        create_app(generator, options.name or arm or "tuned", api_key, prompt_of(arm, load()) if arm else None),
         host=options.host,
         port=options.port,
         log_level="warning",

@@ -239,6 +239,32 @@ with running_server(folder, "tuned", "tuned") as (url, key):
 """
 
 
+def test_the_server_alone_serves_what_was_tried_out(finished: Project) -> None:
+    script = finished.path / "try_server.py"
+    script.write_text(SERVER_ALONE, "utf-8")
+    printed = finished.run("python", "try_server.py").stdout
+    script.unlink()
+    assert printed.splitlines()[-1] == finished.read("reports/serve.json")["arm"]
+
+
+SERVER_ALONE = """
+import json, socket, subprocess, sys, urllib.request
+from pipeline.serve import wait_until_ready
+
+with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+server = subprocess.Popen([sys.executable, "-m", "pipeline.server", "--port", str(port)])
+try:
+    wait_until_ready(f"http://127.0.0.1:{port}", server)
+    served = json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models"))["data"]
+finally:
+    server.terminate()
+    server.wait()
+print(*(model["id"] for model in served))
+"""
+
+
 def test_a_server_that_others_can_reach_needs_a_key(finished: Project) -> None:
     refused = finished.run(
         "python", "-m", "pipeline.server", "models", "--host", "0.0.0.0", check=False, SERVE_API_KEY=""
