@@ -7,9 +7,11 @@ from xml.etree.ElementTree import Element
 from pipeline.facts import Facts
 from pipeline.files import read_json
 from pipeline.markup import Node, h, table
-from pipeline.run_record import QUANTISED, manifest_of
+from pipeline.settings import Settings
 from pipeline.tornado import tornado_chart
 from pipeline.wording import requests_band, usd, usd_band
+
+QUANTISED = Path("reports/measured/quantisation.json")
 
 
 def ownership(facts: Facts) -> Element | None:
@@ -58,10 +60,15 @@ def crossing(volume: dict[str, float | None] | None) -> str:
     return requests_band(volume).replace(" requests", " a month", 1)
 
 
+def served_manifest(settings: Settings) -> Path:
+    """The manifest of the weights that would be served: the tuned ones, or the untouched ones."""
+    return Path("models/served.json" if settings.trains else "models/base.json")
+
+
 def quantisation(facts: Facts, path: Path = QUANTISED) -> Element | None:
     """Memory, speed and quality of fewer bits, where ``python -m pipeline.quantise`` was run on these very weights."""
     measured = read_json(path) if path.exists() else None
-    if not measured or measured["manifest"] != read_json(manifest_of(facts.settings)):
+    if not measured or measured["manifest"] != read_json(served_manifest(facts.settings)):
         return None
     rows: list[list[Node]] = [
         [

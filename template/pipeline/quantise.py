@@ -11,14 +11,13 @@ from typing import Any
 
 from pipeline.arms import Row, answer_items
 from pipeline.baseline import TEST
-from pipeline.export import served_model
+from pipeline.cost_section import QUANTISED, served_manifest
 from pipeline.files import read_json, read_jsonl, run_stage, write_json
 from pipeline.generation import Bits, Generator
 from pipeline.metrics import score_items, summarise
-from pipeline.model import base_model
 from pipeline.prompting import Policy, read_prompt
-from pipeline.run_record import QUANTISED, manifest_of
 from pipeline.runtime import Device, prepare
+from pipeline.serve import artefact
 from pipeline.settings import Settings, load
 from pipeline.statistics import paired_bootstrap
 
@@ -32,7 +31,7 @@ def main() -> None:
     folder, policy = subject(settings)
     answered: dict[str, list[Row]] = {}
     report: dict[str, Any] = {
-        "manifest": read_json(manifest_of(settings)),
+        "manifest": read_json(served_manifest(settings)),
         "metric": settings.evaluate.primary_metric,
         "widths": {},
     }
@@ -45,11 +44,8 @@ def main() -> None:
 
 def subject(settings: Settings) -> tuple[Path, Policy]:
     """The model that would be served and its prompt: the tuned one, or the untouched one."""
-    if settings.trains:
-        return served_model(settings, prepare(settings.seed, settings.train.compute_dtype)), Policy(
-            read_prompt("system")
-        )
-    return base_model(settings), Policy(read_prompt(settings.evaluate.prompt))
+    arm, prompt = ("tuned", "system") if settings.trains else ("zero_shot", settings.evaluate.prompt)
+    return artefact(arm, settings), Policy(read_prompt(prompt))
 
 
 def measure(

@@ -12,7 +12,6 @@ from pipeline.runtime import Device, versions
 from pipeline.settings import Settings
 
 TUNED = Path("models/tuned")
-QUANTISED = Path("reports/measured/quantisation.json")
 SHAPING = (
     "method",
     "lora_rank",
@@ -71,11 +70,6 @@ def setup_of(settings: Settings) -> dict[str, Any]:
         "max_length": settings.format.max_length,
         **{key: getattr(settings.train, key) for key in SHAPING},
     }
-
-
-def manifest_of(settings: Settings) -> Path:
-    """The manifest of the weights that would be served: the tuned ones, or the untouched ones."""
-    return Path("models/served.json" if settings.trains else "models/base.json")
 
 
 def tuned_sha256() -> str:

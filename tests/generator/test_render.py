@@ -1,5 +1,6 @@
 """Same answers, same bytes: twice, in any directory, by the command or by plain copier."""
 
+import ast
 import json
 import os
 import subprocess
@@ -197,3 +198,30 @@ def test_the_render_is_clean_for_ruff(check: list[str], project: Path) -> None:
     command = [sys.executable, "-m", "ruff", *check, "--no-cache"]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("approach", ["prompting", "rag", "finetune", "rag_finetune"])
+def test_every_module_that_is_imported_is_emitted(approach: str, tunesmith: Run, tmp_path: Path) -> None:
+    """A variant leaves files out: what is left must not need them."""
+    project = tmp_path / "project"
+    assert tunesmith("new", project, "--defaults", "--set", f"approach={approach}").returncode == 0
+    missing = {
+        (str(path.relative_to(project)), module)
+        for folder in ("pipeline", "tests", "evals")
+        for path in (project / folder).rglob("*.py")
+        for module in imported(path)
+        if module.split(".")[0] == "pipeline" and not (project / module.replace(".", "/")).with_suffix(".py").exists()
+        if not (project / module.replace(".", "/")).is_dir()
+    }
+    assert missing == set()
+
+
+def imported(path: Path) -> set[str]:
+    """Modules that a file imports; of ``from pipeline import x`` the module x."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"pipeline.{name.name}" for name in node.names} if node.module == "pipeline" else {node.module}
+    return found
