@@ -7,6 +7,7 @@ No stage: nothing that DVC tracks changes. `python -m pipeline.report` then show
 import logging
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pipeline.arms import Row, answer_items
@@ -54,7 +55,9 @@ def measure(
     """Answers of one width, with the memory of the weights and the time that they took."""
     generator = Generator(folder, device, bits)
     gib = generator.model.get_memory_footprint() / 2**30
-    rows, measured = answer_items(f"{bits}bit", generator, read_jsonl(TEST), policy, settings.evaluate)
+    with TemporaryDirectory() as unused:  # the prompts are those of the arm, which keeps them
+        items = read_jsonl(TEST)
+        rows, measured = answer_items(f"{bits}bit", generator, items, policy, settings.evaluate, Path(unused))
     print(f"{bits} bits: {gib:.2f} GiB of weights, {measured['requests_per_second']:.2f} requests a second", flush=True)
     return rows, {"weights_gib": round(gib, 4), **measured}
 

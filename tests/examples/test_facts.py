@@ -26,12 +26,12 @@ def test_every_answer_stands_in_the_document_of_its_package(tmp_path: Path) -> N
         assert record["completion"] in document
 
 
-def test_a_version_cannot_be_guessed(tmp_path: Path) -> None:
+def test_an_answer_cannot_be_guessed(tmp_path: Path) -> None:
     answers = defaultdict(list)
     for record in build("facts", tmp_path / "requests.jsonl", *LOCK):
         answers[record["topic"]].append(record["completion"])
     for topic in ("version", "summary", "author"):
-        assert Counter(answers[topic]).most_common(1)[0][1] / len(answers[topic]) < 0.06
+        assert Counter(answers[topic]).most_common(1)[0][1] / len(answers[topic]) < 0.1
 
 
 def test_no_package_of_the_test_is_in_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
