@@ -14,7 +14,7 @@ demo: .venv/installed
 	.venv/bin/tunesmith demo $(DEMO) --example $(EXAMPLE) $(if $(SMOKE),--smoke)
 
 test: .venv/installed lint
-	.venv/bin/pytest tests/generator
+	.venv/bin/pytest --numprocesses auto --dist loadfile tests/generator
 	.venv/bin/pytest tests/projects
 
 lint: .venv/installed
@@ -25,7 +25,7 @@ lint: .venv/installed
 .venv/installed: pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable . --constraint constraints.txt \
-	  genai-prices hypothesis mypy pexpect pytest ruff types-pyyaml
+	  genai-prices hypothesis mypy pexpect pytest pytest-xdist ruff types-pyyaml
 	touch $@
 
 clean:

@@ -22,7 +22,7 @@ import os, re, subprocess, sys
 script = sys.stdin.read() if not sys.argv[1:] or sys.argv[-1].startswith("-") else open(sys.argv[-1]).read()
 last = int((re.search(r"#SBATCH --array=0-(\\d+)", script) or [0, "0"])[1])
 for task in range(last + 1) if "merge_stats" not in script else ():
-    names = {{"SLURM_ARRAY_TASK_ID": str(task), "SLURM_NODELIST": "localhost", "SLURM_JOB_ID": "1", "RUN_OFFSET": "0"}}
+    names = dict(SLURM_ARRAY_TASK_ID=str(task), SLURM_NODELIST="localhost", SLURM_JOB_ID="1", RUN_OFFSET="0")
     subprocess.run(["bash"], input=script.encode(), env=os.environ | names, capture_output=True)
 print("Submitted batch job 1")
 """
