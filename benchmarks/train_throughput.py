@@ -1,9 +1,11 @@
-"""Tokens per second of the emitted `train` stage, against a bare TRL script with the same settings.
+"""Tokens per second of the emitted `train` stage, against bare TRL scripts with the same settings.
 
     cd PROJECT && python3 environment.py python PATH/TO/benchmarks/train_throughput.py [--steps 8] [--rounds 3]
 
-PROJECT has run `dvc repro` at least as far as `baseline`. Both sides train in this process, in turn, on
-the same rows; model loading is left out. Prints each median and the ratio. Target: at least 0.97.
+PROJECT has run `dvc repro` at least as far as `baseline`. All sides train in this process, in turn, on the same rows;
+model loading is left out. TRL keeps adapters over a quantised base in bf16, which a CPU without such instructions
+emulates, and the stage in fp32: so one script is as TRL makes it, and one has fp32 adapters. Prints each median and
+the ratio to it. Target: at least 0.97 of both.
 """
 
 import argparse
@@ -33,18 +35,19 @@ def main() -> None:
     loaded = load()
     shortened = msgspec.structs.replace(loaded.train, max_steps=options.steps, eval_steps=options.steps)
     settings = msgspec.structs.replace(loaded, train_group=shortened)
-    speeds: dict[str, list[float]] = {"train stage": [], "bare TRL": []}
+    makers = {"train stage": stage_trainer, "bare TRL": bare_trainer, "bare TRL, fp32 adapters": fp32_trainer}
+    speeds: dict[str, list[float]] = {name: [] for name in makers}
     for number in range(options.rounds):
         order = list(speeds) if number % 2 else list(speeds)[::-1]
         for name in order:
             with tempfile.TemporaryDirectory() as scratch:
                 device = prepare(settings.seed, settings.train.compute_dtype)
-                make = stage_trainer if name == "train stage" else bare_trainer
-                speeds[name].append(speed(make(settings, device, Path(scratch))))
+                speeds[name].append(speed(makers[name](settings, device, Path(scratch))))
             print(f"{name}: {speeds[name][-1]:.1f} tokens/s", flush=True)
-    medians = {name: statistics.median(values) for name, values in speeds.items()}
-    ratio = medians["train stage"] / medians["bare TRL"]
-    print(f"medians {medians['train stage']:.1f} and {medians['bare TRL']:.1f} tokens/s, ratio {ratio:.3f}")
+    ours, *bare = (statistics.median(values) for values in speeds.values())
+    print(f"median of the train stage {ours:.1f} tokens/s")
+    for name, other in zip(list(speeds)[1:], bare, strict=True):
+        print(f"median of {name} {other:.1f} tokens/s, ratio {ours / other:.3f}")
 
 
 def speed(trainer: Any) -> float:
@@ -60,6 +63,12 @@ def speed(trainer: Any) -> float:
 
 def stage_trainer(settings: Settings, device: Device, folder: Path) -> Any:
     return train.build_trainer(settings, device, base_model(settings), folder)
+
+
+def fp32_trainer(settings: Settings, device: Device, folder: Path) -> Any:
+    trainer = bare_trainer(settings, device, folder)
+    train.keep_adapters_in_fp32(trainer.model)
+    return trainer
 
 
 def bare_trainer(settings: Settings, device: Device, folder: Path) -> Any:

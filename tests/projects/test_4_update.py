@@ -12,15 +12,55 @@ from typing import Any
 import pytest
 import yaml
 
-from .conftest import SHARED, Project
+from tunesmith import __version__, bundle, git
+from tunesmith.render import render_answers
+from tunesmith.update.source import Source
+
+from .conftest import ROOT, SHARED, Project
+from .test_0_in_place import RENDERED_ONLY
+
+sys.path.append(str(ROOT / "tests" / "generator"))
+
+import history
 
 SETTINGS = ("--set", "lora_rank=8", "--set", "hardware=l4")
+RELEASES = ["0.1.0", *history.RELEASES][:-1]  # the one that users have, then those of the history that lead to this one
+OWN_STAGE = """
+  own:
+    cmd: python -m pipeline.own
+    deps:
+      - pipeline/own.py
+      - reports/data.json
+"""
 
 
 @pytest.fixture(scope="module")
 def finished(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The main example with every stage recorded as done (the results stand in: only their identity matters here)."""
+    """The main example with every stage recorded as done."""
     made = Project(Path(shutil.copytree(project.path, tmp_path_factory.mktemp("updated") / "project", symlinks=True)))
+    live(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of the history's releases."""
+    return history.build(tmp_path_factory.mktemp("history"))
+
+
+def run(made: Project, module: str, *arguments: str) -> str:
+    """Run a module in the shared environment as it is: an old release's ``environment.py`` would install its versions."""
+    command = [str(SHARED / "bin" / "python"), "-m", module, *arguments]
+    done = subprocess.run(command, cwd=made.path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def live(made: Project) -> None:
+    """Tune a parameter, add a stage, and record every stage (the results stand in: only their identity matters here)."""
+    made.edit("params.yaml", "weight_decay: 0.0\n", "weight_decay: 0.01\n")
+    (made.path / "pipeline" / "own.py").write_text("OWN = 1\n")
+    made.edit("dvc.yaml", "\nmetrics:\n", f"{OWN_STAGE}\nmetrics:\n")
     for stage in yaml.safe_load((made.path / "dvc.yaml").read_text("utf-8"))["stages"].values():
         for kind in ("outs", "metrics", "plots"):
             for out in stage.get(kind, ()):
@@ -28,12 +68,9 @@ def finished(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Proj
                 path = made.path / name if Path(name).suffix else made.path / name / "content.json"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text("{}\n")
-    made.run("dvc", "commit", "--force")
-    made.edit("params.yaml", "weight_decay: 0.0", "weight_decay: 0.01")
-    made.run("dvc", "commit", "--force")
+    run(made, "dvc", "commit", "--force")
     made.git("add", "--all")
     made.git("commit", "--quiet", "--message", "Live")
-    return made
 
 
 def update(project: Project, *arguments: str) -> Any:
@@ -45,9 +82,32 @@ def update(project: Project, *arguments: str) -> Any:
 
 def changed_stages(project: Project) -> set[str]:
     """Stages that DVC itself finds changed."""
-    printed = project.run("dvc", "status", "--json").stdout
+    printed = run(project, "dvc", "status", "--json")
     found: dict[str, Any] = json.loads(printed[printed.index("{") :])
     return set(found)
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_a_project_of_every_release_runs_again_what_its_update_foretold(
+    version: str, project: Project, releases: Path, tmp_path: Path
+) -> None:
+    source = "" if version == "0.1.0" else str(releases)
+    origin = Source.open(bundle.PUBLIC_URL, source, tmp_path).origin
+    render_answers(origin, f"v{version}", {}, tmp_path / "project", tmp_path)
+    git.start_repository(tmp_path / "project", "Generate")
+    old = Project(tmp_path / "project")
+    (old.path / "data" / "raw").mkdir()
+    (old.path / "data" / "raw" / "requests.jsonl").write_text('{"prompt": "on", "completion": "off"}\n')
+    live(old)
+    assert changed_stages(old) == set()
+    preview = update(old, "--source", source, "--preview")
+    foretold = {stage["stage"] for stage in preview["stages"] if stage["certain"]}
+    update(old, "--source", source, "--here")
+    assert yaml.safe_load((old.path / ".copier-answers.yml").read_text("utf-8"))["_commit"] == f"v{__version__}"
+    assert changed_stages(old) == foretold
+    assert "own" not in foretold, "its stage, its module and what it reads are as they were"
+    chosen = () if version == "0.1.0" else RENDERED_ONLY
+    run(old, "pytest", "-q", "-x", "-p", "no:cacheprovider", *chosen)
 
 
 def test_dvc_runs_again_what_the_preview_said(finished: Project) -> None:
@@ -59,12 +119,8 @@ def test_dvc_runs_again_what_the_preview_said(finished: Project) -> None:
     assert changed_stages(finished) - before == foretold
     assert "train" in foretold and "curate" not in foretold and "model" not in foretold
     assert "weight_decay: 0.01" in (finished.path / "params.yaml").read_text("utf-8")
-
-
-def test_the_updated_project_passes_its_own_tests(finished: Project) -> None:
-    quick = ("tests/test_graph.py", "tests/test_settings.py")  # what reads the merged dvc.yaml and params.yaml
-    finished.run("python", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *quick)
     assert re.search(r"lora_rank: 8\b", (finished.path / "params.yaml").read_text("utf-8"))
+    run(finished, "pytest", "-q", "-x", "-p", "no:cacheprovider", *RENDERED_ONLY)
 
 
 def test_the_installed_libraries_take_what_the_stages_pass(finished: Project) -> None:
