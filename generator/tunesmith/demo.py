@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -87,4 +88,6 @@ def show(verdict: dict[str, Any], path: Path) -> None:
 
 
 def _again(path: Path) -> str:
-    return f"cd {shlex.quote(str(path))}  &&  python3 environment.py dvc repro"
+    shared = os.environ.get("PROJECT_VENV")  # without it, another environment would be made
+    prefix = f"PROJECT_VENV={shlex.quote(shared)} " if shared else ""
+    return f"cd {shlex.quote(str(path))}  &&  {prefix}python3 environment.py dvc repro"

@@ -38,3 +38,15 @@ def test_a_demo_that_was_cut_off_goes_on(tunesmith: Run, tmp_path: Path) -> None
     assert "goes on where it stopped" in done.stderr and "asked: dvc repro" in done.stdout and done.returncode != 0
     assert (path / "params.yaml").read_text() == "mine\n"
     assert tunesmith("demo", path, "--example", "facts").returncode == 3, "another example's project is in use"
+
+
+def test_what_to_run_next_names_the_environment_that_was_used(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PROJECT_VENV", "/a place/env")
+    demo.show(VERDICT, Path("/demo"))
+    monkeypatch.delenv("PROJECT_VENV")
+    demo.show(VERDICT, Path("/demo"))
+    first, second = (line for line in capsys.readouterr().out.splitlines() if "again" in line)
+    assert first.endswith("cd /demo  &&  PROJECT_VENV='/a place/env' python3 environment.py dvc repro")
+    assert second.endswith("cd /demo  &&  python3 environment.py dvc repro")

@@ -1,5 +1,6 @@
 """One heavy environment, made once by the emitted ``environment.py``, and projects rendered to run in it."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -72,6 +73,9 @@ def generate(tmp_path_factory: pytest.TempPathFactory) -> Generate:
 def project(generate: Generate) -> Project:
     """The main example, as generated, with the environment made that every variant runs in."""
     generated = generate()
-    generated.run()
-    generate("lm_eval=true").run()  # the one variant that needs another package
+    SHARED.parent.mkdir(parents=True, exist_ok=True)
+    with (SHARED.parent / "making.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests that run in other processes wait
+        generated.run()
+        generate("lm_eval=true").run()  # the one variant that needs another package
     return generated

@@ -33,11 +33,11 @@ class LockInUse(Rule):
 
 
 def _required(project: Checkup) -> list[str]:
-    """Names of the packages that pyproject.toml asks for on this machine."""
+    """Names of the packages that pyproject.toml asks for on this machine and environment.py installs."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     found = []
-    for text in declared(project.text("pyproject.toml")):
+    for text in declared(project.text("pyproject.toml"), groups=("dev",)):
         try:
             requirement = Requirement(text)
         except InvalidRequirement:

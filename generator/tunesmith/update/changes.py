@@ -1,7 +1,7 @@
 """What a merge does to each file, to the parameters, to the dependencies."""
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,14 +142,15 @@ def _requirements(files: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def declared(text: str) -> list[str]:
-    """Requirements of a pyproject.toml, optional ones too; none where it cannot be read."""
+def declared(text: str, groups: Container[str] | None = None) -> list[str]:
+    """Requirements of a pyproject.toml, optional ones too (those of ``groups`` only); none where it cannot be read."""
     try:
         project = tomllib.loads(text).get("project", {})
     except tomllib.TOMLDecodeError:  # a conflict's markers
         return []
     optional = project.get("optional-dependencies", {})
-    return [*project.get("dependencies", []), *(item for group in optional.values() for item in group)]
+    wanted = optional if groups is None else [name for name in optional if name in groups]
+    return [*project.get("dependencies", []), *(item for name in wanted for item in optional[name])]
 
 
 def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
