@@ -1,6 +1,6 @@
 """Near-duplicate removal and the record stage beside their peers, in one run on one corpus.
 
-    PROJECT_VENV=... python benchmarks/curation.py --records 100000 --peers PYTHON_WITH_datasketch_AND_rensa
+    PROJECT_VENV=... python benchmarks/curation.py --records 100000 --peers PYTHON_WITH_datasketch_rensa_AND_datatrove
 
 The corpus: pseudo-words (Zipf 0.95, 30,000 words), about 80 words a record, 200 shared headers; 10 % of the records are
 planted near duplicates (each word edited with probability 0.05), 5 % are hard negatives (same header, half of the
@@ -163,6 +163,46 @@ def peer_rensa(path: Path) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - begin, "removed": removed, "records": len(data)}
 
 
+def peer_datatrove(path: Path) -> dict[str, Any]:
+    """MinHash in four passes, the last of which writes what is kept; two workers, no verification."""
+    from datatrove.executor.local import LocalPipelineExecutor
+    from datatrove.pipeline.dedup import MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupFilter
+    from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
+    from datatrove.pipeline.readers import JsonlReader
+    from datatrove.pipeline.writers.jsonl import JsonlWriter
+    from datatrove.utils.hashing import HashConfig
+
+    config = MinhashConfig(n_grams=3, num_buckets=32, hashes_per_bucket=4, hash_config=HashConfig(precision=64))
+    read = JsonlReader("split", text_key="prompt", adapter=numbered)
+    begin = time.perf_counter()
+    Path("split").mkdir()
+    total = halves(path, Path("split"))
+    for steps, tasks in (
+        ([read, MinhashDedupSignature(output_folder="signatures", config=config)], 2),
+        ([MinhashDedupBuckets("signatures", "buckets", config=config)], 32),
+        ([MinhashDedupCluster("buckets", "remove", config=config)], 1),
+        ([read, MinhashDedupFilter("remove", JsonlWriter("removed", compression=None)), JsonlWriter("kept")], 2),
+    ):
+        LocalPipelineExecutor(steps, tasks=tasks, workers=2, logging_dir=f"logs/{tasks}-{len(steps)}").run()
+    seconds = time.perf_counter() - begin
+    removed = [int(row["id"]) for file in Path("removed").glob("*.jsonl") for row in rows(file)]
+    return {"seconds": seconds, "removed": removed, "records": total}
+
+
+def numbered(_reader: Any, data: dict[str, Any], *_where: Any) -> dict[str, Any]:
+    return {"text": data["prompt"], "id": str(data["number"]), "metadata": {}}
+
+
+def halves(path: Path, folder: Path) -> int:
+    """Two files with each record's number: datatrove gives each worker a file."""
+    data = rows(path)
+    for half in range(2):
+        with (folder / f"{half}.jsonl").open("w") as file:
+            for number in range(half * len(data) // 2, (half + 1) * len(data) // 2):
+                file.write(json.dumps({"prompt": data[number]["prompt"], "number": number}) + "\n")
+    return len(data)
+
+
 def peer_datasets(path: Path) -> dict[str, Any]:
     """`datasets`: load, check lengths, redact addresses, write; no reason, no strict JSON."""
     import re
@@ -185,6 +225,7 @@ RUNS = {
     "near duplicates": (ours_near, False),
     "near duplicates, datasketch": (peer_datasketch, True),
     "near duplicates, rensa": (peer_rensa, True),
+    "near duplicates, datatrove": (peer_datatrove, True),
     "everything": (ours_everything, False),
 }
 
@@ -222,7 +263,9 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument("--words", type=int, default=80)
     parser.add_argument("--rows", nargs="*", default=list(RUNS), choices=list(RUNS))
-    parser.add_argument("--peers", default=sys.executable, help="python that has datasketch and rensa")
+    parser.add_argument(
+        "--peers", default=sys.executable, help="python that has datasketch, rensa and datatrove[processing]"
+    )
     parser.add_argument("--folder", type=Path, default=None, help="where to work (the disk needs about 3 kB a record)")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
