@@ -1,13 +1,17 @@
 """The base model is the pinned one or none: a missing file and a wrong hash stop the stage."""
 
+import json
+import threading
 import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import huggingface_hub
 import msgspec
 import pytest
 from finished_project import PARAMS
+from huggingface_hub import constants
 
 from pipeline.files import ProjectError, sha256_bytes
 from pipeline.model import _hub_snapshot, building, extract
@@ -70,35 +74,66 @@ def of_hub(folder: Path, revision: str | None = REVISION, *, smoke: bool = False
     return msgspec.structs.replace(load(folder / "params.yaml"), model=model, smoke=smoke)
 
 
-@pytest.mark.parametrize(("smoke", "weights"), [(False, True), (True, False)])
-def test_the_pinned_revision_is_fetched_without_pickles(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, smoke: bool, weights: bool
-) -> None:
-    asked: dict[str, Any] = {}
+class Hub(BaseHTTPRequestHandler):
+    """The two addresses of a model hub that a download asks: the list of a revision's files, and each file."""
 
-    def download(repository: str, **wanted: Any) -> str:
-        asked.update(wanted, repository=repository)
-        return str(tmp_path)
+    files: ClassVar = {
+        "config.json": b"{}",
+        "model.safetensors": b"weights",
+        "pytorch_model.bin": b"a pickle",
+        "tokenizer.json": b"[]",
+    }
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    assert _hub_snapshot(of_hub(tmp_path, smoke=smoke)) == tmp_path
-    assert (asked["repository"], asked["revision"]) == ("owner/small", REVISION)
-    assert ("*.safetensors" in asked["allow_patterns"]) == weights
-    assert not [pattern for pattern in asked["allow_patterns"] if pattern.endswith((".bin", ".pt", ".pkl", "*"))]
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        listed = [{"type": "file", "path": one, "size": len(data), "oid": one} for one, data in self.files.items()]
+        known = {f"/api/models/owner/small/tree/{REVISION}": json.dumps(listed).encode()}
+        known |= {f"/owner/small/resolve/{REVISION}/{one}": data for one, data in self.files.items()}
+        body = known.get(path)
+        self.send_response(404 if body is None else 200)
+        self.send_header("Content-Length", str(len(body or b"")))
+        self.send_header("ETag", f'"{path}"')
+        self.send_header("X-Repo-Commit", REVISION)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body or b"")
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_: Any) -> None:
+        """Tests are quiet."""
 
 
-@pytest.mark.parametrize(("error", "said"), [(OSError("no such repository\nat all"), "no such"), (TimeoutError(), "")])
-def test_a_download_that_fails_is_one_message(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
-) -> None:
-    def download(*_: Any, **__: Any) -> str:
-        raise error
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A hub on this machine, asked by the real client."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, address)
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    yield
+    server.shutdown()
+    server.server_close()
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+
+@pytest.mark.parametrize("smoke", [False, True])
+def test_the_pinned_revision_is_fetched_without_pickles(tmp_path: Path, hub: None, smoke: bool) -> None:
+    folder = _hub_snapshot(of_hub(tmp_path, smoke=smoke))
+    weights = set() if smoke else {"model.safetensors"}
+    assert {path.name for path in folder.iterdir()} == {"config.json", "tokenizer.json"} | weights
+    assert folder.name == REVISION and (folder / "config.json").read_bytes() == b"{}"
+
+
+def test_a_download_that_fails_is_one_message(tmp_path: Path, hub: None) -> None:
     with pytest.raises(ProjectError) as caught:
-        _hub_snapshot(of_hub(tmp_path))
-    assert f"cannot download owner/small: {type(error).__name__}" in str(caught.value) and said in str(caught.value)
-    assert "HF_TOKEN" in caught.value.mend and "at all" not in str(caught.value)
+        _hub_snapshot(of_hub(tmp_path, "b" * 40))
+    assert "cannot download owner/small: " in str(caught.value) and "404" in str(caught.value)
+    assert "HF_TOKEN" in caught.value.mend
+    assert len(str(caught.value).splitlines()) <= 3
 
 
 def test_a_hub_model_without_a_revision_is_refused_before_the_network(tmp_path: Path) -> None:
