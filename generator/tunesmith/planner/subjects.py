@@ -68,11 +68,13 @@ def _from_params(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
         "model_id": model["id"],
         "lora_targets": _targets(train["target_modules"]),
         "evaluation_batch_size": int(params["evaluate"]["batch_size"]),
+        "sharding": train.get("sharding", "none"),
         **{key: train[key] for key in _TRAIN_KNOBS},
     }
     answers = {
         "model": model["name"] if model["name"] in catalog.models() else "custom",
         "method": train["method"],
+        "devices": train.get("devices", 1),
         "hardware": params["cost"]["hardware"],
         "max_new_tokens": int(params["evaluate"]["max_new_tokens"]),
         "shots": max(params["evaluate"]["shots"]),
