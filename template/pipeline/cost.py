@@ -80,7 +80,7 @@ def main() -> None:
     with readable_prices():
         own = best if best in local else best_local(scores)
         report["ownership"] = total_cost(read_prices(), settings.cost, local, own, tuned, training)
-    report["plan"] = beside_the_plan(local, tuned, training)
+    report["plan"] = beside_the_plan(local, tuned, training, machine["usd_per_hour"], settings.cost.utilisation)
     write_json(COST, report)
     write_json(USAGE, {"arms": {arm: tokens_per_request(measure) for arm, measure in arms.items()}})
     for warning in report["warnings"]:
