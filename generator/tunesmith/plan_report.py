@@ -46,14 +46,17 @@ def _made(options: argparse.Namespace) -> tuple[Plan, Mapping[str, Any], Mapping
         measured = measured or (None if scenario else found.measured)
         pins = {key: value for key, value in found.pins.items() if key != "sharding" or "devices" not in scenario}
         made = plan(answers, pins, counted=found.counted, measured=measured, prices=prices.machines(listed))
-        return made, answers, listed, (*found.notes, *beyond)
+        return made, answers, listed, (*_untrained(made, answers), *found.notes, *beyond)
     spec = intake.estimated(options)
     listed, answers = prices.load(options.prices), {**spec.answers, **scenario}
     made = plan(answers, spec.pins, measured=measured, prices=prices.machines(listed))
     if not made.machine.installable:
         beyond.append(f"{made.machine.title}: the locks of generated projects hold no build of torch for it")
-    notes = () if made.trains else (f"the approach {spec.answers['approach']} trains nothing",)
-    return made, answers, listed, (*notes, *beyond)
+    return made, answers, listed, (*_untrained(made, answers), *beyond)
+
+
+def _untrained(made: Plan, answers: Mapping[str, Any]) -> tuple[str, ...]:
+    return () if made.trains else (f"the approach {answers['approach']} trains nothing",)
 
 
 def _words(scenario: Mapping[str, Any]) -> str:

@@ -327,6 +327,8 @@ def measured(project: Path) -> dict[str, Any]:
         "max_length": params["format"]["max_length"],
         "method": train["method"],
         "micro_batch_size": train["micro_batch_size"],
+        "devices": 1,
+        "sharding": "none",
     }
     return {"setup": setup, "device": "a processor", "device_kind": "cpu", "tokens_per_second": 40.0}
 
@@ -402,6 +404,30 @@ def test_a_project_that_cannot_be_read_is_refused(copy: Path, tunesmith: Run, ol
     params.write_text(params.read_text().replace(old, new, 1))
     done = tunesmith("plan", copy)
     assert done.returncode == 2 and "params.yaml" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("approach", ["prompting", "rag"])
+def test_a_project_without_training_is_planned_as_its_spec_was(tmp_path: Path, tunesmith: Run, approach: str) -> None:
+    spec = ("--defaults", "--set", f"approach={approach}", "--set", "request_tokens=900", "--set", "hardware=l4")
+    tunesmith("new", tmp_path / "p", *spec)
+    shutil.rmtree(tmp_path / "p" / "prompts")  # which would be counted as they are
+    ours, theirs = (json.loads(tunesmith("plan", *of, "--json").stdout) for of in ((tmp_path / "p",), spec))
+    assert ours["training"] is None and f"the approach {approach} trains nothing" in ours["notes"]
+    assert ours["evaluation_gib"] == theirs["evaluation_gib"] and ours["inference_gib"] == theirs["inference_gib"]
+    assert ours["cost_to_own"] == theirs["cost_to_own"] and ours["cost_to_own"]
+    said = tunesmith("plan", tmp_path / "p").stdout
+    assert "$ for 1,000 requests" in said and "$ over 3 years" in said and "Memory of training" not in said
+
+
+def test_a_project_is_planned_with_its_prompts_and_what_its_answers_say(copy: Path, tunesmith: Run) -> None:
+    before = json.loads(tunesmith("plan", copy, "--json").stdout)
+    answers = copy / ".copier-answers.yml"
+    answers.write_text(answers.read_text().replace("data_may_leave: true", "data_may_leave: false"))
+    (copy / "prompts" / "prompted.txt").write_text("Answer at length. " * 400)
+    after = json.loads(tunesmith("plan", copy, "--json").stdout)
+    assert after["evaluation_gib"]["typical"] > before["evaluation_gib"]["typical"]
+    assert any("hosted" in row["title"] for row in before["cost_to_own"])
+    assert not any("hosted" in row["title"] for row in after["cost_to_own"])
 
 
 def test_a_folder_without_a_project_is_refused(tmp_path: Path, tunesmith: Run) -> None:
