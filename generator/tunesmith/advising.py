@@ -174,8 +174,8 @@ def owned(answers: Mapping[str, Any], made: Plan, listed: Mapping[str, Any]) -> 
 def print_owned(rows: list[Estimate], answers: Mapping[str, Any]) -> None:
     """By month and over three years."""
     volume = f"$ a month at {answers['monthly_requests']:,}"
-    bands = [(row.title, *map(_short, (row.once_usd, row.monthly_usd, row.three_years_usd))) for row in rows]
-    console.table(("cost to own", "$ once", volume, "$ over 3 years"), bands)
+    bands = [_row(row)[:5] for row in rows]
+    console.table(("cost to own", "$ once", volume, "$ over 3 years", "$ for 1,000 requests"), bands)
     for row in rows:
         pays = f"; {_break_even(row)}" if row.break_even else ""
         console.line(f"  {row.title}: {moved(row)}{pays}")

@@ -20,8 +20,11 @@ def published_schema() -> dict[str, Any]:
 
 
 def _rule(refusal: catalog.Refusal, when: Mapping[str, list[Any]]) -> dict[str, Any]:
-    """Refuses a combination at the first of its keys that a spec has to write, for the default is not in it."""
-    written = [key for key, values in when.items() if defaults()[key] not in values]
+    """Refuses a combination at the first of its keys that a spec has to write, for the default is not in it.
+
+    A knob has no default: the planner chooses it.
+    """
+    written = [key for key, values in when.items() if defaults().get(key) not in values]
     refused = {"not": {"enum": when[written[0]]}, "errorMessage": str(refusal)}  # VS Code's keyword for a message
     return {
         "$comment": str(refusal),

@@ -103,7 +103,7 @@ def _support() -> None:
     for state, title in (("impossible", "Impossible"), ("planned", "Planned, not built yet")):
         console.line(title)
         for rule in catalogue.support_rules()[state]:
-            when = ", ".join(f"{key}: {' | '.join(values)}" for key, values in rule["when"].items())
+            when = ", ".join(f"{key}: {' | '.join(map(str, values))}" for key, values in rule["when"].items())
             instead = ", ".join(f"{key}: {value}" for key, value in rule["instead"].items())
             console.line(f"  {when}\n    {rule['reason']}; instead {instead}")
     console.line("Everything else that the schema lists is built.")

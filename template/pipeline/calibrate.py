@@ -1,7 +1,8 @@
 """Trains twenty steps in a throw-away folder and records the speed: `python -m pipeline.calibrate` in the environment.
 
 No stage: nothing that DVC tracks changes. `tunesmith plan` on this project then plans with the measured speed, and says
-by how much its own estimate is off, as long as what was measured is what params.yaml says.
+by how much its own estimate is off, as long as what was measured is what params.yaml says. Where several devices train,
+start it as dvc.yaml starts the stage `train`.
 """
 
 import shutil
@@ -16,7 +17,7 @@ import msgspec
 from pipeline.files import ProjectError, run_stage, write_json
 from pipeline.model import base_model
 from pipeline.run_record import setup_of
-from pipeline.runtime import peak_memory_gib, prepare
+from pipeline.runtime import peak_memory_gib, place, prepare
 from pipeline.settings import Settings, load
 from pipeline.train import DEV, TRAIN, build_trainer
 
@@ -29,6 +30,7 @@ def main() -> None:
     settings = load()
     if missing := [path for path in (TRAIN, DEV) if not path.exists()]:
         raise ProjectError("nothing to train on yet", str(missing[0]), "run `dvc repro format` first")
+    own = place(settings.train.devices)
     device = prepare(settings.seed, settings.train.compute_dtype)
     folder = Path(tempfile.mkdtemp(prefix="tunesmith-calibrate-"))
     try:
@@ -40,6 +42,8 @@ def main() -> None:
         trainer.train()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    if own != 0:
+        return  # one process writes
     measured = speed(clock.seen)
     record = {
         "setup": setup_of(settings),

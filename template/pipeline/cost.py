@@ -30,7 +30,7 @@ from pipeline.planned import beside_the_plan
 from pipeline.price_list import OLD_PRICE_DAYS, PriceError
 from pipeline.runtime import cpu_name
 from pipeline.settings import CostSettings, Settings, load
-from pipeline.total_cost import TIMING_ERROR, total_cost
+from pipeline.total_cost import TIMING_ERROR, device_seconds, total_cost
 from pipeline.wording import ENDPOINT, best_local, in_order, usd_band
 
 PRICES = Path("prices.yaml")
@@ -80,7 +80,7 @@ def main() -> None:
     with readable_prices():
         own = best if best in local else best_local(scores)
         report["ownership"] = total_cost(read_prices(), settings.cost, local, own, tuned, training)
-    report["plan"] = beside_the_plan(local, tuned, training)
+    report["plan"] = beside_the_plan(local, tuned, training, machine["usd_per_hour"], settings.cost.utilisation)
     write_json(COST, report)
     write_json(USAGE, {"arms": {arm: tokens_per_request(measure) for arm, measure in arms.items()}})
     for warning in report["warnings"]:
@@ -187,7 +187,7 @@ def hosted_usd(measure: dict[str, Any], into: Band, out: Band) -> Band | None:
 
 def training_cost(training: dict[str, Any], price: Band | None) -> dict[str, Any]:
     """Seconds and dollars of the training run."""
-    usd = price and training_usd(measured(training["seconds"], TIMING_ERROR), price)
+    usd = price and training_usd(measured(device_seconds(training), TIMING_ERROR), price)
     return {"seconds": training["seconds"], "steps": training.get("steps"), "usd": as_dict(usd)}
 
 
@@ -205,7 +205,7 @@ def break_even(
     """
     best, tuned = verdict["best_baseline"], verdict["challenger"]
     result: dict[str, Any] = {"against": best}
-    fixed = measured(training["seconds"], TIMING_ERROR).times(1 / 3600)
+    fixed = measured(device_seconds(training), TIMING_ERROR).times(1 / 3600)
     if best.startswith(ENDPOINT):
         dollars = {arm: usd_per_1000(arm, arms[arm], price, cost) for arm in (best, tuned)}
         known = dollars[best], dollars[tuned]

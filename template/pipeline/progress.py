@@ -40,7 +40,7 @@ def step_printer() -> Any:
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
             shown = [f"{name} {logs[name]:.4f}" for name in ("loss", "eval_loss") if name in logs]
             done = state.global_step - self.first
-            if shown and done:
+            if shown and done and state.is_world_process_zero:
                 left = (time.monotonic() - self.start) / done * (state.max_steps - state.global_step)
                 print(
                     f"step {state.global_step}/{state.max_steps}  {'  '.join(shown)}  about {left:.0f} s left",

@@ -22,6 +22,8 @@ SHAPING = (
     "activation_checkpointing",
     "attention_implementation",
     "optimizer",
+    "devices",
+    "sharding",
 )  # knobs of training that change its speed or its memory
 
 
@@ -35,6 +37,7 @@ def describe(
         price: the row of ``prices.yaml`` for ``cost.hardware``: dollars are estimated from it, energy is not metered.
     """
     seconds, tokens = spent.seconds, trainer.state.num_input_tokens_seen
+    run = {"seconds": round(seconds, 2), "devices": settings.train.devices}
     return {
         "method": settings.train.method,
         "setup": setup_of(settings),
@@ -42,13 +45,13 @@ def describe(
         "device_kind": device.kind,
         "threads": device.threads,
         "compute_dtype": device.dtype_name,
-        "seconds": round(seconds, 2),
+        **run,
         "steps": trainer.state.global_step,
         "resumed": spent.resumed,
         "tokens": tokens,
         "tokens_per_second": round(tokens / seconds, 2),
         "peak_memory_gib": round(spent.peak_memory_gib, 3),
-        "estimated_usd": training_cost({"seconds": seconds}, price["usd_per_hour"])["usd"],
+        "estimated_usd": training_cost(run, price["usd_per_hour"])["usd"],
         "price": [price | {"key": settings.cost.hardware, "usd_per_hour": as_dict(price["usd_per_hour"])}],
         "best_eval_loss": trainer.state.best_metric,
         "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),

@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline.files import ProjectError
+
 # No dependency reports usage, and the terminal belongs to the stages' own progress.
 QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -46,6 +48,11 @@ class Device:
     dtype: Any  # torch.dtype
 
     @property
+    def place(self) -> str:
+        """The device of this process, as torch calls it; of several that train together each has one."""
+        return self.kind if self.kind == "cpu" else f"{self.kind}:{os.environ.get('LOCAL_RANK', '0')}"
+
+    @property
     def dtype_name(self) -> str:
         return str(self.dtype).removeprefix("torch.")
 
@@ -62,6 +69,27 @@ def cpu_has_bf16() -> bool:
 def available_cores() -> int:
     """Cores this process may use; containers and job schedulers often grant fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def place(devices: int) -> int:
+    """Which of the processes that train together this one is; the launcher starts one for each device.
+
+    Raises:
+        ProjectError: another number was started than params.yaml names, or the machine has fewer graphics cards.
+    """
+    started, own = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
+    where = "params.yaml: train.devices"
+    if started != devices:
+        mend = "start it by `dvc repro train`; `tunesmith update --set devices=N` writes dvc.yaml for another number"
+        raise ProjectError(f"{devices} devices are to train, and {started} processes were started", where, mend)
+    import torch
+
+    if torch.cuda.is_available():
+        if (cards := torch.cuda.device_count()) < devices:
+            mend = "train on a machine that has them, or set train.devices (and so dvc.yaml) to what is there"
+            raise ProjectError(f"{devices} devices are to train, and this machine has {cards}", where, mend)
+        torch.cuda.set_device(own)
+    return own
 
 
 def prepare(seed: int, compute_dtype: str = "auto") -> Device:

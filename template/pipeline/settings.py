@@ -166,6 +166,8 @@ class TrainSettings(Strict, frozen=True):
     activation_checkpointing: bool
     attention_implementation: Literal["sdpa", "eager"]
     optimizer: str
+    devices: PositiveInt = 1  # equal graphics cards of one machine, a process for each
+    sharding: Literal["none", "ddp", "fsdp"] = "none"  # ddp: each holds the model; fsdp: each holds its part of it
 
 
 class CostSettings(Strict, frozen=True):

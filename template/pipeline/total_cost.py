@@ -68,6 +68,11 @@ def total_cost(
     }
 
 
+def device_seconds(training: Mapping[str, Any]) -> float:
+    """Seconds of training that are paid for: devices that train together are paid each."""
+    return float(training["seconds"] * training.get("devices", 1))
+
+
 def _shared(prices: Mapping[str, Any], cost: CostSettings, training: Mapping[str, Any] | None) -> Priced:
     exact = {
         "retrainings_per_year": cost.retrainings_per_year if training else 0.0,
@@ -76,7 +81,7 @@ def _shared(prices: Mapping[str, Any], cost: CostSettings, training: Mapping[str
     bands = {name: Band(value, value, value) for name, value in exact.items()}
     bands["requests"] = VOLUME.times(cost.monthly_requests)
     bands["utilisation"] = Band(*(min(1.0, cost.utilisation * share) for share in UTILISATION))
-    bands["training_hours"] = measured(training["seconds"] / 3600 if training else 0.0, TIMING_ERROR)
+    bands["training_hours"] = measured(device_seconds(training) / 3600 if training else 0.0, TIMING_ERROR)
     bands["storage_gb"] = KEPT.times(_gigabytes(MODELS))
     found = Priced(bands, {})
     for name in ("usd_per_gb_month", "egress_usd_per_gb"):

@@ -12,7 +12,7 @@ from pipeline.files import run_stage, write_json
 from pipeline.model import base_model, building
 from pipeline.progress import step_printer, stopwatch
 from pipeline.run_record import TUNED
-from pipeline.runtime import Device, prepare
+from pipeline.runtime import Device, place, prepare
 from pipeline.settings import Settings, TrainSettings, load
 
 TRAIN = Path("data/formatted/train.jsonl")
@@ -26,6 +26,7 @@ SMOKE_STEPS = 8
 def main() -> None:
     settings = load()
     price = read_price(settings.cost.hardware)
+    own = place(settings.train.devices)
     device = prepare(settings.seed, settings.train.compute_dtype)
     base = base_model(settings)
     folder = checkpoints.folder_of(settings, [TRAIN, DEV])
@@ -33,14 +34,18 @@ def main() -> None:
     checkpoints.refuse_full_disk(folder, weights, settings.train.method)
     trainer = build_trainer(settings, device, base, folder)
 
-    resumed = checkpoints.latest(folder)
-    if resumed:
+    with trainer.accelerator.main_process_first():  # it removes what a kill left half-written
+        resumed = checkpoints.latest(folder)
+    if resumed and own == 0:
         print(f"resuming from {resumed}", flush=True)
     spent = stopwatch(device, resumed)
     trainer.add_callback(spent)
     trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
 
-    save(trainer, settings)
+    weights_of_all = whole(trainer)
+    if own != 0:
+        return  # one process writes
+    save(trainer, settings, weights_of_all)
     write_json(CURVES, curves(trainer.state.log_history))
     write_json(RECORD, run_record.describe(trainer, settings, device, spent, price, TRAIN))
     shutil.rmtree(folder)
@@ -53,9 +58,10 @@ def build_trainer(settings: Settings, device: Device, base: Path, folder: Path) 
     from trl import SFTTrainer
 
     data = load_dataset("json", data_files={"train": str(TRAIN), "dev": str(DEV)}, cache_dir=str(folder / "dataset"))
+    arguments = build_arguments(settings, device, folder)  # joins the other processes, so it comes first
     trainer = SFTTrainer(
-        model=load_base(base, settings.train, device),
-        args=build_arguments(settings, device, folder),
+        model=load_base(base, settings.train, device, sharded=bool(arguments.fsdp)),
+        args=arguments,
         train_dataset=data["train"],
         eval_dataset=data["dev"],
         processing_class=AutoTokenizer.from_pretrained(base),
@@ -67,7 +73,7 @@ def build_trainer(settings: Settings, device: Device, base: Path, folder: Path) 
     return trainer
 
 
-def build_quantization(train: TrainSettings, device: Device) -> Any:
+def build_quantization(train: TrainSettings, device: Device, *, sharded: bool = False) -> Any:
     """NF4 with double quantisation (QLoRA, arXiv:2305.14314), or None for the methods that keep 16-bit weights."""
     if train.method != "qlora":
         return None
@@ -78,11 +84,16 @@ def build_quantization(train: TrainSettings, device: Device) -> Any:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=device.dtype,
+        # FSDP shards floating-point numbers only, and would cast any that are not of the type it computes in.
+        bnb_4bit_quant_storage=device.dtype if sharded else None,
     )
 
 
-def load_base(folder: Path, train: TrainSettings, device: Device) -> Any:
-    """The base model in the device's dtype, quantised when the method asks for it."""
+def load_base(folder: Path, train: TrainSettings, device: Device, *, sharded: bool = False) -> Any:
+    """The base model in the device's dtype, quantised when the method asks for it.
+
+    To be sharded, it waits in the host's memory: no card ever holds the whole.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -92,8 +103,8 @@ def load_base(folder: Path, train: TrainSettings, device: Device) -> Any:
         folder,
         dtype=dtype,
         attn_implementation=train.attention_implementation,
-        quantization_config=build_quantization(train, device),
-        device_map={"": device.kind},
+        quantization_config=build_quantization(train, device, sharded=sharded),
+        device_map={"": "cpu" if sharded else device.place},
     )
 
 
@@ -142,7 +153,6 @@ def build_arguments(settings: Settings, device: Device, folder: Path) -> Any:
         bf16=device.dtype is torch.bfloat16,
         fp16=device.dtype is torch.float16,
         use_cpu=device.kind == "cpu",
-        activation_checkpointing=train.activation_checkpointing,
         eval_strategy="steps",
         eval_steps=every,
         save_strategy="steps",
@@ -155,8 +165,25 @@ def build_arguments(settings: Settings, device: Device, folder: Path) -> Any:
         include_num_input_tokens_seen="non_padding",
         disable_tqdm=True,
         dataloader_pin_memory=device.kind == "cuda",
+        ddp_find_unused_parameters=False,
+        **build_sharding(train, device),
         report_to="none",
     )
+
+
+def build_sharding(train: TrainSettings, device: Device) -> dict[str, Any]:
+    """FSDP2 block by block, with its own recomputation. On processors nothing is sharded: each process has it all."""
+    if train.sharding != "fsdp" or device.kind == "cpu":
+        return {"activation_checkpointing": train.activation_checkpointing}
+    config = {"version": 2, "reshard_after_forward": True, "activation_checkpointing": train.activation_checkpointing}
+    return {"fsdp": True, "fsdp_config": config}
+
+
+def whole(trainer: Any) -> Any:
+    """The weights, gathered from every process's part of them, which each has to do; None where nothing is sharded."""
+    if not trainer.is_fsdp_enabled:
+        return None
+    return trainer.accelerator.get_state_dict(trainer.model)
 
 
 def keep_adapters_in_fp32(model: Any) -> None:
@@ -171,10 +198,10 @@ def keep_adapters_in_fp32(model: Any) -> None:
             parameter.data = parameter.data.to(torch.float32)
 
 
-def save(trainer: Any, settings: Settings) -> None:
+def save(trainer: Any, settings: Settings, weights: Any = None) -> None:
     """Write the best weights to ``models/tuned``: safetensors only, naming the pinned base and not this machine."""
     with building(TUNED) as folder:
-        trainer.model.save_pretrained(folder, safe_serialization=True)
+        trainer.model.save_pretrained(folder, state_dict=weights, safe_serialization=True)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card; the report writes a real one
         config_path = folder / "adapter_config.json"
         if config_path.exists():

@@ -11,6 +11,8 @@ from finished_project import PARAMS, PRICES, TRAINING, finish_project, measure
 from pipeline import cost
 from pipeline import report as report_stage
 from pipeline.files import ProjectError, read_json, write_json
+from pipeline.money import Band
+from pipeline.planned import beside_the_plan
 
 
 @pytest.fixture
@@ -198,10 +200,25 @@ def test_the_plan_stands_beside_what_was_measured(project: Path) -> None:
     band = {"low": 300.0, "typical": 400.0, "high": 600.0}
     figures = {"training_seconds": band, "prompt_tokens/tuned": band, "never_measured": band}
     write_json(project / "plan.json", {"hardware": "cpu", "figures": figures})
-    tokens, seconds = run()["plan"]
+    tokens, seconds, dollars = run()["plan"]
     assert (seconds["measured"], seconds["within"]) == (372.4, True)
     assert seconds["off"] == pytest.approx(372.4 / 400)
     assert (tokens["figure"], tokens["measured"], tokens["within"]) == ("prompt_tokens/tuned", 60, False)
+    assert dollars["figure"] == "training_usd" and dollars["within"]
+    assert dollars["measured"] == pytest.approx(372.4 * 0.09 / 3600) and dollars["off"] == pytest.approx(372.4 / 400)
+    assert dollars["planned"]["high"] == pytest.approx(600 * 0.10 / 3600)
+
+
+def test_planned_dollars_are_those_of_every_device_and_need_a_price(project: Path) -> None:
+    finish_project(project)
+    write_json(project / "plan.json", {"figures": {"seconds_per_request": {"low": 1.0, "typical": 2.0, "high": 4.0}}})
+    (_, per_1000) = run()["plan"]
+    assert per_1000["figure"] == "usd_per_1000_requests" and per_1000["measured"] > 0
+    training = {"seconds": 3600.0, "peak_memory_gib": 1.0, "tokens_per_second": 1.0, "devices": 4}
+    write_json(project / "plan.json", {"figures": {"training_seconds": {"low": 1800, "typical": 1800, "high": 3600}}})
+    names = {row["figure"]: row for row in beside_the_plan({}, None, training, Band(1, 2, 3))}
+    assert names["training_usd"]["measured"] == 8 and names["training_usd"]["planned"]["typical"] == 4
+    assert [row["figure"] for row in beside_the_plan({}, None, training)] == ["training_seconds"]
 
 
 def test_a_project_without_a_plan_says_nothing_and_a_broken_one_is_refused(project: Path) -> None:

@@ -38,7 +38,7 @@ def test_the_report_says_how_far_off_the_plan_was(project: Path) -> None:
     near, far = {"low": 200, "typical": 372.4, "high": 600}, {"low": 1, "typical": 2, "high": 3}
     write_json(project / "plan.json", {"figures": {"training_seconds": near, "prompt_tokens/tuned": far}})
     section = page().partition("The plan and what came of it</h2>")[2].partition("</section>")[0]
-    assert "1 of 2 figures came out inside" in section
+    assert "2 of 3 figures came out inside" in section and "training usd" in section
     assert "prompt tokens, tuned" in section and "30.0 times" in section and "+0%" in section
 
 

@@ -15,7 +15,7 @@ PRINTED = {
     "tuned": {"item_metrics", "metrics", "statistics"},
 }
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"]
-STAGES = {name for name, stage in GRAPH.items() if stage["cmd"].startswith("python -m pipeline.")}
+STAGES = {name for name, stage in GRAPH.items() if f"-m pipeline.{name}" in stage["cmd"]}
 
 
 def imported(module: str) -> set[str]:

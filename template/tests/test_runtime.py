@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline import runtime
+from pipeline.files import ProjectError
 from pipeline.generation import Generator
-from pipeline.runtime import Device, made_by
+from pipeline.runtime import Device, made_by, place
 
 
 def test_edited_code_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,6 +18,30 @@ def test_edited_code_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (tmp_path / "generation.py").write_text(code)
         keys.append(made_by("generation.py"))
     assert keys[0] == keys[2] != keys[1]
+
+
+@pytest.mark.parametrize(("started", "devices"), [("1", 2), ("2", 1), ("4", 2)])
+def test_a_run_that_was_started_for_another_number_of_devices_stops(
+    monkeypatch: pytest.MonkeyPatch, started: str, devices: int
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", started)
+    with pytest.raises(ProjectError, match=f"{devices} devices are to train, and {started} processes") as stopped:
+        place(devices)
+    assert stopped.value.where == "params.yaml: train.devices" and "dvc.yaml" in stopped.value.mend
+
+
+def test_each_process_has_a_card_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    taken: list[int] = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.set_device", taken.append)
+    assert place(2) == 1 and taken == [1]
+    assert Device("cuda", "a card", 1, "torch.bfloat16").place == "cuda:1"
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(ProjectError, match="this machine has 1"):
+        place(2)
 
 
 def test_another_package_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,10 +71,9 @@ def test_every_change_that_is_named_fits_when_it_is_made() -> None:
     made = plan(answers(model="llama-3.3-70b-instruct", hardware="a10g"), {})
     assert not made.fits and made.changes
     for change in made.changes:
-        if change.generated:
-            settings = dict(change.settings)
-            pins = {"max_length": settings.pop("max_length")} if "max_length" in settings else {}
-            assert plan(answers(model="llama-3.3-70b-instruct", hardware="a10g") | settings, pins).fits, change
+        settings = dict(change.settings)
+        pins = {"max_length": settings.pop("max_length")} if "max_length" in settings else {}
+        assert plan(answers(model="llama-3.3-70b-instruct", hardware="a10g") | settings, pins).fits, change
 
 
 @pytest.mark.parametrize("hardware", [key for key, row in catalog.hardware().items() if not row.cpu])
@@ -87,6 +86,40 @@ def test_what_the_planner_chooses_fits_or_is_said_not_to(hardware: str, method: 
     assert knobs["micro_batch_size"] * knobs["gradient_accumulation_steps"] == 16
 
 
+@pytest.mark.parametrize("devices", [2, 4, 8])
+@pytest.mark.parametrize(
+    ("model", "hardware", "method"), [("qwen3-8b", "l4", "qlora"), ("qwen3-8b", "a100_80gb", "full")]
+)
+def test_several_devices_share_the_batch_that_one_would_take(
+    model: str, hardware: str, method: str, devices: int
+) -> None:
+    made = plan(answers(model=model, hardware=hardware, method=method, devices=devices), {})
+    knobs = made.knobs
+    assert knobs["micro_batch_size"] * knobs["gradient_accumulation_steps"] * devices == 16
+    assert knobs["sharding"] == made.setup.sharding == {"qlora": "ddp", "full": "fsdp"}[method]
+    assert f"{devices} devices" in made.choices["sharding"].reason
+    alone = plan(answers(model="qwen3-8b", hardware=hardware, method=method), {})
+    assert made.time.typical < alone.time.typical and alone.knobs["sharding"] == "none"
+
+
+def test_more_devices_are_named_where_their_shards_fit_and_fit_then() -> None:
+    asked = answers(model="qwen3-8b", hardware="a100_80gb", method="full")
+    made = plan(asked, {})
+    (change,) = [change for change in made.changes if "devices" in change.settings]
+    assert not made.training_fits and "fsdp" in change.what
+    shared = plan(asked | change.settings, {})
+    assert shared.fits and shared.setup.sharding == "fsdp"
+    whole = plan(asked | change.settings, {"sharding": "ddp"})
+    assert not whole.fits and whole.memory.high > made.memory.high, "ddp holds what one device holds, and buckets"
+
+
+def test_what_fsdp_cannot_do_is_not_planned() -> None:
+    on_t4 = plan(answers(model="qwen3-4b", hardware="t4", method="full", devices=4), {})
+    assert on_t4.knobs["compute_dtype"] == "fp16" and on_t4.setup.sharding == "ddp"
+    sharded = plan(answers(model="qwen3-8b", hardware="a100_80gb", method="full", devices=8), {"sharding": "fsdp"})
+    assert "8bit" not in sharded.knobs["optimizer"]
+
+
 def test_what_trains_and_cannot_answer_its_benchmark_does_not_fit(tunesmith: Run) -> None:
     made = plan(answers(model="qwen3-14b", hardware="l4"), {})
     assert made.training_fits and not made.evaluation_fits and not made.fits  # 16-bit weights take 27.5 GiB of 24
@@ -94,8 +127,7 @@ def test_what_trains_and_cannot_answer_its_benchmark_does_not_fit(tunesmith: Run
     for change in made.changes:
         settings = dict(change.settings)
         assert "method" not in settings and "max_length" not in settings, "lighter training answers no lighter"
-        if change.generated:
-            assert plan(answers(model="qwen3-14b", hardware="l4") | settings, {}).fits, change
+        assert plan(answers(model="qwen3-14b", hardware="l4") | settings, {}).fits, change
     done = tunesmith("plan", "--defaults", "--set", "model=qwen3-14b", "--set", "hardware=l4")
     assert done.returncode == 4 and "does not fit: 22.8 GiB can be used" in done.stdout
 
@@ -295,6 +327,8 @@ def measured(project: Path) -> dict[str, Any]:
         "max_length": params["format"]["max_length"],
         "method": train["method"],
         "micro_batch_size": train["micro_batch_size"],
+        "devices": 1,
+        "sharding": "none",
     }
     return {"setup": setup, "device": "a processor", "device_kind": "cpu", "tokens_per_second": 40.0}
 
@@ -370,6 +404,30 @@ def test_a_project_that_cannot_be_read_is_refused(copy: Path, tunesmith: Run, ol
     params.write_text(params.read_text().replace(old, new, 1))
     done = tunesmith("plan", copy)
     assert done.returncode == 2 and "params.yaml" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("approach", ["prompting", "rag"])
+def test_a_project_without_training_is_planned_as_its_spec_was(tmp_path: Path, tunesmith: Run, approach: str) -> None:
+    spec = ("--defaults", "--set", f"approach={approach}", "--set", "request_tokens=900", "--set", "hardware=l4")
+    tunesmith("new", tmp_path / "p", *spec)
+    shutil.rmtree(tmp_path / "p" / "prompts")  # which would be counted as they are
+    ours, theirs = (json.loads(tunesmith("plan", *of, "--json").stdout) for of in ((tmp_path / "p",), spec))
+    assert ours["training"] is None and f"the approach {approach} trains nothing" in ours["notes"]
+    assert ours["evaluation_gib"] == theirs["evaluation_gib"] and ours["inference_gib"] == theirs["inference_gib"]
+    assert ours["cost_to_own"] == theirs["cost_to_own"] and ours["cost_to_own"]
+    said = tunesmith("plan", tmp_path / "p").stdout
+    assert "$ for 1,000 requests" in said and "$ over 3 years" in said and "Memory of training" not in said
+
+
+def test_a_project_is_planned_with_its_prompts_and_what_its_answers_say(copy: Path, tunesmith: Run) -> None:
+    before = json.loads(tunesmith("plan", copy, "--json").stdout)
+    answers = copy / ".copier-answers.yml"
+    answers.write_text(answers.read_text().replace("data_may_leave: true", "data_may_leave: false"))
+    (copy / "prompts" / "prompted.txt").write_text("Answer at length. " * 400)
+    after = json.loads(tunesmith("plan", copy, "--json").stdout)
+    assert after["evaluation_gib"]["typical"] > before["evaluation_gib"]["typical"]
+    assert any("hosted" in row["title"] for row in before["cost_to_own"])
+    assert not any("hosted" in row["title"] for row in after["cost_to_own"])
 
 
 def test_a_folder_without_a_project_is_refused(tmp_path: Path, tunesmith: Run) -> None:

@@ -63,6 +63,8 @@ def test_a_question_explains_itself(question: Question) -> None:
 def test_models_and_hardware_are_those_of_the_catalogues() -> None:
     assert list(questions()["model"].enum) == [*catalog.models(), "custom"]
     assert list(questions()["hardware"].enum) == list(catalog.hardware())
+    several = [row.key for row in catalog.hardware().values() if not row.cpu]
+    assert questions()["devices"].when["hardware"] == several, "processors do not train together"
 
 
 def test_the_knobs_are_known() -> None:
@@ -70,6 +72,7 @@ def test_the_knobs_are_known() -> None:
         "learning_rate", "max_steps", "max_length", "micro_batch_size", "gradient_accumulation_steps", "compute_dtype",
         "evaluation_batch_size",
         "activation_checkpointing", "attention_implementation", "optimizer", "lora_rank", "lora_targets",
+        "sharding",
     }  # fmt: skip
 
 

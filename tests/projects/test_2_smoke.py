@@ -112,6 +112,52 @@ def test_a_killed_training_resumes_to_the_same_weights(finished: Project) -> Non
     finished.git("checkout", "-q", ".")
 
 
+def test_two_processes_train_what_one_trains(finished: Project) -> None:
+    """Over gloo, on two processors: half the rows in each, the same records in a step."""
+    before = finished.read("reports/curves.json")
+    finished.edit("params.yaml", "micro_batch_size: 8", "micro_batch_size: 4\n  devices: 2\n  sharding: ddp")
+    refused = finished.run("python", "-m", "pipeline.train", check=False)
+    assert refused.returncode == 1 and "2 devices are to train, and 1 processes were started" in refused.stdout
+    finished.run(
+        "python", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "pipeline.train"
+    )
+    for ours, theirs in zip(finished.read("reports/curves.json"), before, strict=True):
+        assert ours == pytest.approx(theirs, abs=0.02)
+    record = finished.read("reports/measured/train.json")
+    assert record["devices"] == 2 and record["setup"]["sharding"] == "ddp"
+    usd = 2 * record["seconds"] * record["price"][0]["usd_per_hour"]["typical"] / 3600
+    assert record["estimated_usd"]["typical"] == pytest.approx(usd, rel=0.01)
+    assert not list((finished.path / "checkpoints").glob("*"))
+    finished.git("checkout", "-q", ".")
+    finished.run("dvc", "checkout", "--force")
+
+
+def test_the_installed_libraries_take_the_sharding(finished: Project) -> None:
+    script = finished.path / "try_sharding.py"
+    script.write_text(SHARDING, "utf-8")
+    printed = finished.run("python", "try_sharding.py").stdout
+    script.unlink()
+    assert printed.splitlines()[-1] == "2 True True torch.bfloat16 False"
+
+
+SHARDING = """
+import msgspec, torch
+from accelerate import FullyShardedDataParallelPlugin
+from trl import SFTConfig
+from pipeline.runtime import Device
+from pipeline.settings import load
+from pipeline.train import build_quantization, build_sharding
+
+card = Device("cuda", "a card", 1, torch.bfloat16)
+train = msgspec.structs.replace(load().train, devices=2, sharding="fsdp", activation_checkpointing=True)
+arguments = SFTConfig(output_dir="unused", use_cpu=True, **build_sharding(train, card))
+plugin = FullyShardedDataParallelPlugin(**arguments.fsdp_plugin_args)
+stored = build_quantization(train, card, sharded=True).bnb_4bit_quant_storage
+print(plugin.fsdp_version, plugin.reshard_after_forward, plugin.activation_checkpointing, stored, end=" ")
+print(arguments.activation_checkpointing)  # FSDP recomputes by itself; both at once is an error
+"""
+
+
 def without_models(folder: Path) -> Path:
     """The shared environment as a machine has it that has built no model yet."""
     folder.mkdir()

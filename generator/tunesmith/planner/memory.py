@@ -93,12 +93,13 @@ def _held(shape: Architecture, setup: Setup, profile: Profile, trainable: int) -
     if setup.optimizer_in_backward or "8bit" in setup.optimizer:
         temporary = 0
     shard = _shards(setup)
+    buckets = 2 if setup.sharding == "ddp" else 1  # DDP copies gradients into the buckets that it sends
     gathered = _gathered(shape, profile, weights, width=profile.full_weight_bytes if full else frozen)
     return {
         "weights": weights / shard["weights"] + (gathered if shard["weights"] > 1 else 0.0),
         "upcasts": upcast / shard["weights"],
         "adapters": 0.0 if full else trainable * profile.adapter_weight_bytes / shard["weights"],
-        "gradients": trainable * gradient / shard["gradients"],
+        "gradients": trainable * gradient * buckets / shard["gradients"],
         "optimizer": trainable * (state + temporary) / shard["optimizer"],
     }
 

@@ -14,6 +14,7 @@ from tunesmith.planner.resolve import Choice, planned, resolve
 from tunesmith.planner.setup import ImpossibleSetup, Profile, Setup
 from tunesmith.planner.time import TimeEstimate
 from tunesmith.planner.workload import Subject, Tokens, evaluation, profile_of, setup_for, subject, tokens_of
+from tunesmith.questions import questions
 
 TRAINED = ("finetune", "rag_finetune")
 HOUR = 3600
@@ -46,7 +47,6 @@ class Change:
     high_gib: float
     memory_gib: float
     usd: float
-    generated: bool = True  # False: this version's projects cannot be generated so
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ def changes(answers: Mapping[str, Any], pins: Mapping[str, Any], prices: Mapping
             (_try(answers, pins, {"method": method}, prices) for method in _lighter_methods(answers["method"])),
             (_try(answers, pins, {"max_length": length}, prices) for length in _shorter(answers, pins)),
             (_try(answers, pins, {"model": key}, prices) for key in _smaller_models(answers, pins)),
-            (_more_devices(answers, pins, count, prices) for count in (2, 4, 8)),
+            (_try(answers, pins, {"devices": count}, prices) for count in _more_devices(answers)),
         )
     ]
     machines_tried = (_try(answers, pins, {"hardware": key}, prices) for key in _larger_machines(answers, prices))
@@ -226,13 +226,21 @@ def _larger_machines(answers: Mapping[str, Any], prices: Mapping[str, Price]) ->
     return [row.key for row in rows if row.memory_gib > here.memory_gib and (here.cpu or not row.cpu)]
 
 
+def _more_devices(answers: Mapping[str, Any]) -> tuple[int, ...]:
+    """More of the same; processors do not train together."""
+    if catalog.hardware()[answers["hardware"]].cpu:
+        return ()
+    counts = questions()["devices"].enum
+    return tuple(count for count in counts if count > int(answers.get("devices", 1)))
+
+
 def _try(
     answers: Mapping[str, Any], pins: Mapping[str, Any], change: Mapping[str, Any], prices: Mapping[str, Price]
 ) -> Change | None:
     """The plan with this change, if it fits. Pins of what the change touches give way."""
     touched = {"max_length"} if "max_length" in change else set()
     loose = {"micro_batch_size", "gradient_accumulation_steps", "activation_checkpointing", "optimizer"} | touched
-    loose |= {"evaluation_batch_size"}
+    loose |= {"evaluation_batch_size", "sharding"}
     model_knobs = {"model_source", "model_id", "model_file", "model_sha256", "model_revision"}
     kept = {key: value for key, value in pins.items() if key not in loose}
     if "model" in change:
@@ -248,7 +256,16 @@ def _try(
     model, machine = subject({**changed, **kept}), catalog.hardware()[changed["hardware"]]
     setup = setup_for(changed, knobs, machine)
     answering = evaluation(changed, knobs, model, machine)
-    return _judged(change, model, machine, setup, answering, tokens_of(knobs), prices.get(machine.key), changed)
+    return _judged(
+        change,
+        model,
+        machine,
+        setup,
+        answering,
+        tokens_of(knobs, devices=setup.devices),
+        prices.get(machine.key),
+        changed,
+    )
 
 
 def _judged(
@@ -267,23 +284,6 @@ def _judged(
     duration = _duration(answers, model, setup, machine, tokens, None)
     usd = duration.typical * setup.devices / HOUR * price.usd_per_hour["typical"] if price else float("inf")
     what = ", ".join(f"{key}: {value}" for key, value in change.items())
+    what += f" ({machine.title}, {setup.sharding})" if "devices" in change else ""
     high = max(memory.high if trains else 0.0, answering.high)
-    return Change(change, what, high, machine.memory_gib, usd, setup.devices == 1)
-
-
-def _more_devices(
-    answers: Mapping[str, Any], pins: Mapping[str, Any], count: int, prices: Mapping[str, Price]
-) -> Change | None:
-    """Several of the same device under FSDP, each with a micro-batch of one and recomputed activations."""
-    machine = catalog.hardware()[answers["hardware"]]
-    if machine.cpu or count <= int(answers.get("devices", 1)):
-        return None
-    several = {**answers, "devices": count, "sharding": "fsdp"}
-    loose = {**pins, "micro_batch_size": 1, "activation_checkpointing": answers["method"] != "prefix"}
-    loose["evaluation_batch_size"] = 1
-    knobs = {key: choice.value for key, choice in resolve(several, loose).items()} | loose
-    model = subject({**answers, **pins})
-    setup, answering = setup_for(several, knobs, machine), evaluation(several, knobs, model, machine)
-    what = {"devices": f"{count} x {machine.title} with FSDP"}
-    tokens = tokens_of(knobs, devices=count)
-    return _judged(what, model, machine, setup, answering, tokens, prices.get(machine.key), several)
+    return Change(change, what, high, machine.memory_gib, usd)

@@ -1,15 +1,14 @@
 """Chooses the knobs that a spec leaves open, each with its reason, so that the project runs as generated."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tunesmith import catalog
 from tunesmith.catalog import Hardware, Model
-from tunesmith.planner import time
-from tunesmith.planner.memory import MemoryEstimate, estimate
-from tunesmith.planner.setup import ImpossibleSetup, Setup
-from tunesmith.planner.workload import Subject, evaluation, profile_of, setup_for, subject
+from tunesmith.planner.fitting import Fit, fastest, fits_of
+from tunesmith.planner.setup import ImpossibleSetup
+from tunesmith.planner.workload import Subject, evaluation, subject
 from tunesmith.questions import knobs
 
 SMALL = 500_000_000  # parameters
@@ -26,16 +25,6 @@ class Choice:
 
     value: Any
     reason: str
-
-
-@dataclass(frozen=True)
-class Fit:
-    """One way to run a step, and whether its P90 fits."""
-
-    setup: Setup
-    memory: MemoryEstimate
-    tokens_per_second: float
-    fits: bool
 
 
 def resolve(answers: Mapping[str, Any], pins: Mapping[str, Any] | None = None) -> dict[str, Choice]:
@@ -108,59 +97,23 @@ def _training(
     return fixed | _memory_choices(best, fits, batch, machine, taken)
 
 
-def fits_of(
-    answers: Mapping[str, Any], taken: Mapping[str, Any], model: Subject, machine: Hardware, batch: int
-) -> Iterator[Fit]:
-    """Every micro-batch, optimiser and checkpointing that the pins leave open, judged by memory and speed."""
-    sizes = [size for size in (16, 8, 4, 2, 1) if size <= batch]
-    for optimizer in _open(taken, "optimizer", _optimizers(answers["method"], machine)):
-        for recompute in _open(taken, "activation_checkpointing", (False, True)):
-            for size in _open(taken, "micro_batch_size", sizes):
-                knob = {"micro_batch_size": size, "activation_checkpointing": recompute, "optimizer": optimizer}
-                yield judge(answers, {**taken, **knob}, model, machine)
-
-
-def judge(answers: Mapping[str, Any], values: Mapping[str, Any], model: Subject, machine: Hardware) -> Fit:
-    """Memory and speed of one complete set of knobs."""
-    planned = setup_for(answers, values, machine)
-    memory = estimate(model.shape, planned, profile_of(answers))
-    speed = time.tokens_per_second(model.shape, planned, machine, time.throughput())
-    return Fit(planned, memory, speed, memory.fits(machine.memory_gib))
-
-
-def fastest(fits: list[Fit]) -> Fit:
-    """The fastest that fits; if none does, the one that needs least. Earlier ones win a tie."""
-    fitting = [fit for fit in fits if fit.fits]
-    if fitting:
-        return max(fitting, key=lambda fit: fit.tokens_per_second)
-    return min(fits, key=lambda fit: fit.memory.high)
-
-
-def _open(taken: Mapping[str, Any], key: str, values: Any) -> Any:
-    return (taken[key],) if key in taken else values
-
-
-def _optimizers(method: str, machine: Hardware) -> tuple[str, ...]:
-    if machine.cpu:
-        return ("adamw_torch",)
-    return ("adamw_torch_fused", "paged_adamw_8bit") if method == "full" else ("adamw_torch_fused",)
-
-
 def _memory_choices(
     best: Fit, fits: list[Fit], batch: int, machine: Hardware, taken: Mapping[str, Any]
 ) -> dict[str, Choice]:
     need = f"{best.memory.high:.1f} GiB at the P90 of {machine.memory_gib:g} GiB"
     why = f"the fastest that fits: {need}" if best.fits else f"the least that can be asked for, and yet {need}"
-    size = best.setup.micro_batch
-    together = size * best.setup.devices
-    accumulation = max(1, batch // together)
+    size, devices = best.setup.micro_batch, best.setup.devices
+    accumulation = max(1, batch // (size * devices))
+    parts = f"{size} x {devices} devices x {accumulation} passes: " if devices > 1 else ""
+    step = f"{parts}{size * devices * accumulation} records in one optimiser step"
     optimizer = "adamw" if best.setup.optimizer == "adamw" else best.setup.optimizer
     name = {"adamw": "adamw_torch" if machine.cpu else "adamw_torch_fused"}.get(optimizer, optimizer)
     return {
         "micro_batch_size": Choice(size, why),
-        "gradient_accumulation_steps": Choice(accumulation, f"{together * accumulation} records in one optimiser step"),
+        "gradient_accumulation_steps": Choice(accumulation, step),
         "activation_checkpointing": Choice(best.setup.checkpointing, _recompute_reason(best, fits)),
         "optimizer": Choice(taken.get("optimizer", name), _optimizer_reason(best)),
+        "sharding": Choice(best.setup.sharding, _sharding_reason(best, fits)),
     }
 
 
@@ -189,6 +142,23 @@ def _recompute_reason(best: Fit, fits: list[Fit]) -> str:
         return f"without it this micro-batch needs {other[0].memory.high:.1f} GiB"
     saved = best.memory.high - other[0].memory.high
     return f"it would save {max(saved, 0):.1f} GiB, which are not needed, and cost about a quarter of the speed"
+
+
+def _sharding_reason(best: Fit, fits: list[Fit]) -> str:
+    kind, devices = best.setup.sharding, best.setup.devices
+    if devices == 1:
+        return "one device holds everything"
+    start = f"a process for each of {devices} devices (torchrun)"
+    if kind == "ddp":
+        sharded = "" if best.fits or any(fit.setup.sharding == "fsdp" for fit in fits) else "; fp16 is not sharded"
+        return f"{start}: each holds the whole model, and only gradients travel{sharded}"
+    whole = [fit for fit in fits if fit.setup.sharding == "ddp"]
+    if not whole:
+        return f"{start}: as pinned"
+    if any(fit.fits for fit in whole):
+        return f"{start}: each holds its part of the model, which leaves room for a faster step"
+    need = min(fit.memory.high for fit in whole)
+    return f"{start}: each holds its part of the model, which whole needs {need:.1f} GiB at least"
 
 
 def _optimizer_reason(best: Fit) -> str:

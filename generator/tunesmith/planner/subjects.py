@@ -13,6 +13,7 @@ from tunesmith import catalog
 from tunesmith.errors import FileProblem, nearest
 from tunesmith.planner.plan import Measured
 from tunesmith.questions import defaults
+from tunesmith.spec import value_problems
 
 PARAMS = Path("params.yaml")
 ANSWERS = Path(".copier-answers.yml")
@@ -42,10 +43,10 @@ def project(folder: Path) -> Project:
     path = folder / PARAMS
     params = _mapping(path)
     try:
-        answers, pins = _from_params(params)
+        answers, pins = _from_params(folder, params)
     except (KeyError, TypeError, ValueError) as error:
         raise FileProblem(
-            path, f"{error} is missing or is no such value", "plan needs a project with training"
+            path, f"{error} is missing or is no such value", "plan needs the params.yaml of a generated project"
         ) from None
     if answers["hardware"] not in catalog.hardware():
         close = nearest(str(answers["hardware"]), catalog.hardware())
@@ -53,36 +54,59 @@ def project(folder: Path) -> Project:
             path, f"cost.hardware: {answers['hardware']!r} is not known", f"did you mean {close or 'cpu'}?"
         )
     smoke = bool(params.get("smoke"))
-    measured, notes = (None, ()) if smoke else _measured(folder, params)
+    measured, notes = (None, ()) if smoke or "train" not in params else _measured(folder, params)
     counted = None if smoke else (_json(folder / COUNTED) or {}).get("train")
     own = folder / PRICES
     return Project(answers, pins, counted, measured, notes, own if own.is_file() else None)
 
 
-def _from_params(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Answers and pins that params.yaml stands for."""
-    train, model = params["train"], params["model"]
+def _from_params(folder: Path, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Answers and pins that params.yaml stands for; what it does not hold is as recorded when it was generated."""
+    model, evaluate, retrieval = params["model"], params["evaluate"], params.get("retrieval")
     pins = {
-        "max_length": int(params["format"]["max_length"]),
         "model_source": model["source"],
         "model_id": model["id"],
-        "lora_targets": _targets(train["target_modules"]),
-        "evaluation_batch_size": int(params["evaluate"]["batch_size"]),
-        **{key: train[key] for key in _TRAIN_KNOBS},
+        "evaluation_batch_size": int(evaluate["batch_size"]),
     }
     answers = {
+        "approach": "rag" if retrieval else "prompting",
         "model": model["name"] if model["name"] in catalog.models() else "custom",
-        "method": train["method"],
         "hardware": params["cost"]["hardware"],
-        "max_new_tokens": int(params["evaluate"]["max_new_tokens"]),
-        "shots": max(params["evaluate"]["shots"]),
+        "max_new_tokens": int(evaluate["max_new_tokens"]),
+        "shots": max(evaluate["shots"]),
         **{key: params["cost"][key] for key in _COST_ANSWERS if key in params["cost"]},
+        **_prompts(folder, str(evaluate["prompt"])),
     }
-    if retrieval := params.get("retrieval"):
+    if retrieval:
         answers |= {"with_knowledge": True, **{key: retrieval[key] for key in ("passages", "chunk_words")}}
-    if params["format"].get("with_passages"):
-        answers["approach"] = "rag_finetune"
-    return defaults() | answers, pins
+    if "train" in params or "format" in params:
+        train, form = params["train"], params["format"]
+        answers |= {
+            "approach": "rag_finetune" if form.get("with_passages") else "finetune",
+            "method": train["method"],
+            "devices": train.get("devices", 1),
+        }
+        pins |= {
+            "max_length": int(form["max_length"]),
+            "lora_targets": _targets(train["target_modules"]),
+            "sharding": train.get("sharding", "none"),
+            **{key: train[key] for key in _TRAIN_KNOBS},
+        }
+    return defaults() | _recorded(folder) | answers, pins
+
+
+def _recorded(folder: Path) -> dict[str, Any]:
+    """Answers that no line of params.yaml holds: tokens of a request, whether data may leave."""
+    path = folder / ANSWERS
+    answers = _mapping(path) if path.is_file() else {}
+    return {key: value for key, value in answers.items() if key in defaults() and not value_problems(key, value, None)}
+
+
+def _prompts(folder: Path, prompted: str) -> dict[str, str]:
+    """The instructions that every request carries, as the project has them now."""
+    files = {"prompted_system_prompt": prompted, "system_prompt": "system"}
+    paths = {key: folder / "prompts" / f"{name}.txt" for key, name in files.items()}
+    return {key: path.read_text("utf-8") for key, path in paths.items() if path.is_file()}
 
 
 _COST_ANSWERS = ("monthly_requests", "hosted_model", "retrainings_per_year", "staff_usd_per_month")
@@ -137,6 +161,8 @@ def _differs(record: Mapping[str, Any], params: Mapping[str, Any]) -> str:
         return "does not say what setup it measured"
     model = params["model"]
     planned = {
+        "devices": 1,
+        "sharding": "none",
         **params["train"],
         "smoke": bool(params.get("smoke")),
         "hardware": params["cost"]["hardware"],

@@ -125,7 +125,7 @@ def setup_for(answers: Mapping[str, Any], knobs: Mapping[str, Any], machine: Har
         scales_outputs=method == "dora",  # by the learnt magnitudes
         virtual_tokens=PREFIX_TOKENS if method == "prefix" else 0,
         devices=devices,
-        sharding=str(answers.get("sharding", "fsdp" if devices > 1 else "none")),
+        sharding=str(answers.get("sharding") or knobs["sharding"]),
         loss=str(answers.get("loss", "")),
         cpu=machine.cpu,
         # `auto` on a processor may come to 32 bits, so that is what the plan allows for.
@@ -160,7 +160,7 @@ def answered_tokens(answers: Mapping[str, Any], knobs: Mapping[str, Any]) -> int
 def evaluation(
     answers: Mapping[str, Any], knobs: Mapping[str, Any], model: Subject, machine: Hardware
 ) -> InferenceMemory:
-    """Memory of the stages `baseline` and `tuned`: 16-bit weights, whatever the method trains in."""
+    """Memory of the stages `baseline` and `tuned`: 16-bit weights on one device, whatever the method trains in."""
     return inference_memory(
         model.shape,
         profiles()[FRAMEWORK],
@@ -170,7 +170,6 @@ def evaluation(
         cpu=machine.cpu,
         wide=machine.cpu and knobs["compute_dtype"] in ("auto", "fp32"),
         eager=bool(model.eager),
-        devices=int(answers.get("devices", 1)),
     )
 
 
