@@ -64,6 +64,7 @@ class QualitySettings(Strict, frozen=True):
     echo: Finding
     cut_answer: Finding
     repetition: Finding
+    boilerplate: Finding = "report"
 
 
 class PrivateSettings(Strict, frozen=True):
@@ -97,6 +98,7 @@ class CurateSettings(Strict, frozen=True):
     max_reject_fraction: Fraction
     benchmark_version: PositiveInt
     engine: Literal["embedded", "datatrove-local", "datatrove-slurm", "datatrove-ray"] = "embedded"
+    boilerplate_share: PositiveFloat = 0.1  # of the different answers; a sentence that more share is boilerplate
 
 
 class FormatSettings(Strict, frozen=True):

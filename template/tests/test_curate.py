@@ -83,6 +83,44 @@ class TestDuplicates:
         assert report["near_duplicate_clusters"]["largest"] == 2
 
 
+class TestBoilerplate:
+    """Every fourth answer closes with the same sentence; every third is of one class, in two sentences."""
+
+    def data(self) -> list[dict[str, str]]:
+        data = rows(120)
+        for number, row in enumerate(data):
+            if number % 4 == 0:
+                row["completion"] += ". I hope this helps ann@example.org!"
+            elif number % 3 == 0:
+                row["completion"] = "Escalate this ticket. The customer is waiting."
+        return data
+
+    def test_is_counted_and_the_sentence_shown(self) -> None:
+        report = run(self.data())
+        assert report["boilerplate"] == {"closes with 'i hope this helps <EMAIL_1>!'": 30}
+        assert report["findings"] == {"boilerplate": 30} and report["kept"] == 120
+        assert "i hope this helps &lt;EMAIL_1&gt;!" in Path("reports/data.html").read_text()
+
+    def test_is_left_out_where_its_policy_says_so_and_never_from_a_frozen_benchmark(self) -> None:
+        run(self.data())
+        before, held = TEST.read_bytes(), TEST.read_text().count("hope") + DEV.read_text().count("hope")
+        drop = QualitySettings("report", "report", "report", "report", "drop")
+        report = run(self.data() + self.data(), quality=drop)
+        assert held > 0 and TEST.read_bytes() == before
+        assert report["rejected"]["boilerplate"] == 2 * (30 - held)
+        assert "hope" not in TRAIN.read_text()
+        notes = [row for row in read_jsonl(REJECTED) if row["reason"] == "boilerplate"]
+        assert notes[0]["detail"] == "the answer closes with 'i hope this helps <EMAIL_1>!'"
+
+    def test_only_from_the_share_on_that_is_set(self) -> None:
+        assert run(self.data(), boilerplate_share=0.4)["boilerplate"] == {}
+
+    def test_in_every_answer_leaves_too_little(self) -> None:
+        data = [{**row, "completion": f"It is {n}. I hope this helps!"} for n, row in enumerate(rows(100))]
+        with pytest.raises(ProjectError, match="0 good examples are too few"):
+            run(data, quality=QualitySettings(*["drop"] * 5), minimum_records=1)
+
+
 class TestAccounting:
     def test_each_line_is_kept_or_rejected_with_its_reason(self) -> None:
         good = "".join(json.dumps(row) + "\n" for row in rows(100)).encode()

@@ -163,6 +163,9 @@ def _private(report: dict[str, Any], settings: CurateSettings) -> Element | None
     if report["findings"]:
         rows = [[code, f"{count:,}", getattr(settings.quality, code)] for code, count in report["findings"].items()]
         tables.append(table(["finding", "answers", "policy"], rows, "What a look at the answers found"))
+    if report["boilerplate"]:
+        rows = [[sentence, f"{count:,}"] for sentence, count in report["boilerplate"].items()]
+        tables.append(table(["the answer", "different answers"], rows, "Sentences that many different answers share"))
     if report["languages"]:
         tables.append(bars(report["languages"], "Records by language"))
     return _section("Content", *tables) if tables else None

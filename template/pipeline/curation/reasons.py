@@ -18,6 +18,7 @@ REASONS = {
     "echo": "the answer repeats the prompt",
     "cut_answer": "the answer stops in the middle",
     "repetition": "the answer says the same line again and again",
+    "boilerplate": "the answer opens or closes with a sentence that many different answers share",
     "private": "the text holds personal data of a kind that curate.private drops",
     "secret": "the text holds a key, a token or a password",
     "preference": "the chosen and the rejected answer cannot be compared",
