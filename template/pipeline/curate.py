@@ -20,7 +20,9 @@ from pipeline.curation.deduplicate import (
     CONTAMINATED,
     FEEDBACK,
     FIXED,
+    KEPT,
     LEAK,
+    LIMIT,
     RAW,
     Deduplicated,
     boilerplate,
@@ -31,6 +33,7 @@ from pipeline.curation.engine import WORK, Parts, compare_parts, read_parts
 from pipeline.curation.outputs import first_rejects, write_rejected, write_repaired, write_train
 from pipeline.curation.parts import frozen_part
 from pipeline.curation.preferences import MANY_ANSWERS
+from pipeline.curation.sample import beyond_limit
 from pipeline.curation.split import Split, draw, keep_frozen, leaks
 from pipeline.curation.store import Compared, Store, comparison_unit
 from pipeline.files import ProjectError, run_stage, write_json
@@ -118,6 +121,11 @@ def _decide(store: Store, parts: Parts, frozen: Frozen | None, settings: CurateS
         for index, detail in found.records.items():
             unique.fates.drop(index, CONTAMINATED, -1)
             details[index] = detail
+    for index, detail in beyond_limit(store, split.train, priority, settings).items():
+        unique.fates.drop(index, LIMIT, -1)
+        details[index] = detail
+        found.records.pop(index, None)
+    split.train = split.train[unique.fates.reason[split.train] == KEPT]
     if not len(split.train):
         raise ProjectError("no record is left to train on", settings.path, "provide more records")
     return Curated(unique, split, found, stock, details, unit, frozen is not None)

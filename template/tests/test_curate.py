@@ -121,6 +121,50 @@ class TestBoilerplate:
             run(data, quality=QualitySettings(*["drop"] * 5), minimum_records=1)
 
 
+class TestLabelLimit:
+    """Of three labels 120, 40 and 20 records."""
+
+    def data(self) -> list[dict[str, str]]:
+        return [{**row, "kind": "a" if n < 120 else "b" if n < 160 else "c"} for n, row in enumerate(rows(180))]
+
+    def trained(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for row in read_jsonl(TRAIN):
+            found.setdefault(row["label"], []).append(row["id"])
+        return found
+
+    def test_thins_the_training_records_alone_and_in_the_order_of_their_hashes(self) -> None:
+        run(self.data(), label_key="kind")
+        whole, held = self.trained(), TEST.read_bytes() + DEV.read_bytes()
+        for path in (TEST, DEV, BENCHMARK):  # drawn again, and the same
+            path.unlink()
+        report = run(self.data(), label_key="kind", max_per_label=30)
+        assert self.trained() == {label: sorted(ids)[:30] for label, ids in whole.items()}
+        assert TEST.read_bytes() + DEV.read_bytes() == held
+        out = sum(max(0, len(ids) - 30) for ids in whole.values())
+        assert report["rejected"] == {"label_limit": out} and report["kept"] + out == 180
+        details = {row["detail"] for row in read_jsonl(REJECTED)}
+        assert f"30 of the {len(whole['a'])} training records of label 'a' stay" in details
+
+    def test_as_a_multiple_of_the_smallest_label(self) -> None:
+        run(self.data(), label_key="kind", max_label_ratio=1.5)
+        sizes = {label: len(ids) for label, ids in self.trained().items()}
+        assert sizes["a"] == sizes["b"] == int(1.5 * sizes["c"]) and sizes["c"] > 10
+
+    def test_a_correction_is_not_thinned_out(self) -> None:
+        data = self.data()
+        fixed = [{**row, "completion": "corrected"} for row in data[:20]]
+        write_raw(fixed, "data/feedback/a.jsonl")
+        run(data, label_key="kind", max_per_label=20)
+        kept = [row for path in (TRAIN, DEV, TEST) for row in read_jsonl(path)]
+        assert sum(row["messages"][-1]["content"] == "corrected" for row in kept) == 20
+
+    def test_without_labels_is_refused(self) -> None:
+        with pytest.raises(ProjectError, match="no record has one") as error:
+            run(self.data(), max_per_label=30)
+        assert "curate.label_key" in str(error.value)
+
+
 class TestAccounting:
     def test_each_line_is_kept_or_rejected_with_its_reason(self) -> None:
         good = "".join(json.dumps(row) + "\n" for row in rows(100)).encode()

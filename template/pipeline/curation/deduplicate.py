@@ -13,9 +13,9 @@ from pipeline.settings import CurateSettings
 # Who stays when two records say the same: a frozen benchmark item before all, then the newest feedback, then the first.
 FIXED, FEEDBACK, RAW = 0, 1, 2
 
-KEPT, EXACT, CONFLICT, SUPERSEDED, NEAR, LEAK, CONTAMINATED, BOILERPLATE = range(8)
+KEPT, EXACT, CONFLICT, SUPERSEDED, NEAR, LEAK, CONTAMINATED, BOILERPLATE, LIMIT = range(9)
 CODES = ["", "exact_duplicate", "conflicting_label", "superseded", "near_duplicate", "benchmark_leak", "contaminated"]
-CODES += ["boilerplate"]
+CODES += ["boilerplate", "label_limit"]
 _FEWEST_ANSWERS = 10  # different ones that share a sentence; fewer may be chance
 _QUOTED = 80  # characters of a sentence
 

@@ -27,6 +27,7 @@ REASONS = {
     "conflicting_label": "another record answers the same prompt differently",
     "superseded": "a record of data/feedback corrects this one",
     "contaminated": "the text contains an item of a benchmark",
+    "label_limit": "its label has enough training records (curate.max_per_label, curate.max_label_ratio)",
     "benchmark_leak": "the record is near a frozen benchmark item, or in its group",
 }
 
