@@ -102,7 +102,8 @@ def _decide(store: Store, parts: Parts, frozen: Frozen | None, settings: CurateS
     priority = _priority(store, parts, frozen)
     stock = boilerplate(store, compared, settings)
     dropped = stock.said >= 0 if settings.quality.boilerplate == "drop" else None
-    unique = deduplicate(store, compared, priority, threshold, settings.test_items, dropped)
+    semantic = (settings.embedder, settings.semantic_threshold) if settings.semantic_threshold is not None else None
+    unique = deduplicate(store, compared, priority, threshold, settings.test_items, dropped, semantic)
     for index in np.flatnonzero(unique.fates.by >= 0).tolist():
         if priority[unique.fates.by[index]] == FEEDBACK:
             store.inherit(int(unique.fates.by[index]), index)

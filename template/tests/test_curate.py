@@ -18,8 +18,10 @@ from pipeline.curation import engine
 from pipeline.curation.shingles import Shingles, normalise
 from pipeline.curation.split import leaks
 from pipeline.files import ProjectError, read_json, read_jsonl
+from pipeline.model import STORE
 from pipeline.settings import AnomalySettings, PrivateSettings, QualitySettings
 
+EMBEDDER = curate_settings().embedder
 TRAIN, REJECTED = Path("data/curated/train.jsonl"), Path("data/curated/rejected.jsonl")
 TEST, DEV, BENCHMARK = Path("data/eval/test.jsonl"), Path("data/eval/dev.jsonl"), Path("data/eval/benchmark.json")
 
@@ -52,7 +54,7 @@ class TestDuplicates:
         data.insert(50, {"prompt": data[3]["prompt"].upper(), "completion": f"  {data[3]['completion']}"})
         report = run(data)
         assert reasons() == [(51, "exact_duplicate")]
-        assert report["duplicates"] == {"exact": 1, "near": 0}
+        assert report["duplicates"] == {"exact": 1, "near": 0, "semantic": 0}
         assert read_jsonl(REJECTED)[0]["detail"] == "same as line 4"
 
     def test_a_prompt_with_two_answers_keeps_the_first(self) -> None:
@@ -81,6 +83,30 @@ class TestDuplicates:
         report = run(data)
         assert reasons() == [(102, "near_duplicate")]
         assert report["near_duplicate_clusters"]["largest"] == 2
+
+
+class TestSemanticDuplicates:
+    def data(self) -> list[dict[str, str]]:
+        data = rows(100)
+        data[5] = {"prompt": "How do I reset my password?", "completion": "Press forgot."}
+        data[7] = {"prompt": "I forgot my password, how can I change it?", "completion": "Press forgot."}
+        data[9] = {"prompt": "What are the steps to reset a password?", "completion": "Ask the admin."}
+        return data
+
+    @pytest.mark.skipif(not (STORE / EMBEDDER.replace("==", "-")).exists(), reason="the embedding model is not here")
+    def test_go_if_their_answers_are_the_same_and_stay_together_if_not(self) -> None:
+        assert run(self.data())["rejected"] == {}
+        for path in (TEST, DEV, BENCHMARK):
+            path.unlink()
+        long = [
+            {"prompt": " ".join(WORDS * 9) + f" {end} please", "completion": "x"}  # differs where it is cut
+            for end in ("open it for me now and do not close it again", "shut that thing, it lets all of the rain in")
+        ]
+        report = run([*self.data(), *long], semantic_threshold=0.85, max_chars=9999, near_duplicate_threshold=1.0)
+        assert reasons() == [(8, "semantic_duplicate")]
+        assert read_jsonl(REJECTED)[0]["detail"] == "line 6 asks the same in other words, same answer"
+        assert report["duplicates"]["semantic"] == 1
+        assert report["near_duplicate_clusters"]["largest"] == 2  # of the two answers
 
 
 class TestBoilerplate:
@@ -213,7 +239,8 @@ class TestAccounting:
         write_raw([{**row, "kind": f"k{number % 4}"} for number, row in enumerate(rows(120))])
         script = (
             "from raw_data import curate_settings; from pipeline.curate import curate; "
-            "curate(curate_settings(label_key='kind'), smoke=False)"
+            "curate(curate_settings(label_key='kind'), smoke=False); "
+            "import sys; assert not sys.modules.keys() & {'pipeline.embedder', 'torch'}"  # nothing is embedded
         )
         seen = []
         for seed in ("1", "2"):

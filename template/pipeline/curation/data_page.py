@@ -124,6 +124,8 @@ def _near(store: Store, curated: Curated, report: dict[str, Any]) -> Element:
         f"each near one was confirmed by its exact Jaccard similarity ({unit}). Near records with different answers "
         "stay, and stay together."
     )
+    if alike := report["duplicates"]["semantic"]:
+        text += f" {alike:,} more ask the same as another record in other words, judged by an embedding model."
     return _section("Near duplicates", h("p", text), bars(counts, "Clusters by how many records they hold"))
 
 

@@ -56,7 +56,7 @@ def data_report(store: Store, curated: Curated, settings: CurateSettings, sha256
         "labels": label_counts(store, everything),
         "test_labels": label_counts(store, np.array(split.test, np.int64)),
         "label_balance": _balance(store, everything),
-        "duplicates": {name: reasons.get(f"{name}_duplicate", 0) for name in ("exact", "near")},
+        "duplicates": {name: reasons.get(f"{name}_duplicate", 0) for name in ("exact", "near", "semantic")},
         "near_duplicate_clusters": {"count": len(sizes), "largest": int(sizes.max(initial=0))},
         "shingles": curated.unit,
         "leakage": {"test_near_train": 0, "random_split_would_leak": round(curated.unique.random_leak, 4)},

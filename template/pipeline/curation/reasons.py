@@ -24,6 +24,7 @@ REASONS = {
     "preference": "the chosen and the rejected answer cannot be compared",
     "exact_duplicate": "another record says the same",
     "near_duplicate": "another record says almost the same, with the same answer",
+    "semantic_duplicate": "another record asks the same in other words, with the same answer",
     "conflicting_label": "another record answers the same prompt differently",
     "superseded": "a record of data/feedback corrects this one",
     "contaminated": "the text contains an item of a benchmark",
