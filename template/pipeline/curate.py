@@ -14,12 +14,26 @@ from pipeline.curation.contamination import contaminated
 from pipeline.curation.data_card import write_card
 from pipeline.curation.data_page import write_page
 from pipeline.curation.data_report import Curated, data_report
-from pipeline.curation.deduplicate import CONFLICT, CONTAMINATED, FEEDBACK, FIXED, LEAK, RAW, Deduplicated, deduplicate
+from pipeline.curation.deduplicate import (
+    BOILERPLATE,
+    CONFLICT,
+    CONTAMINATED,
+    FEEDBACK,
+    FIXED,
+    KEPT,
+    LEAK,
+    LIMIT,
+    RAW,
+    Deduplicated,
+    boilerplate,
+    deduplicate,
+)
 from pipeline.curation.detect import detect
 from pipeline.curation.engine import WORK, Parts, compare_parts, read_parts
 from pipeline.curation.outputs import first_rejects, write_rejected, write_repaired, write_train
 from pipeline.curation.parts import frozen_part
 from pipeline.curation.preferences import MANY_ANSWERS
+from pipeline.curation.sample import beyond_limit
 from pipeline.curation.split import Split, draw, keep_frozen, leaks
 from pipeline.curation.store import Compared, Store, comparison_unit
 from pipeline.files import ProjectError, run_stage, write_json
@@ -86,14 +100,18 @@ def _decide(store: Store, parts: Parts, frozen: Frozen | None, settings: CurateS
     long = unit == "word3"
     threshold = settings.near_duplicate_threshold_long if long else settings.near_duplicate_threshold
     priority = _priority(store, parts, frozen)
-    unique = deduplicate(store, compared, priority, threshold, settings.test_items)
+    stock = boilerplate(store, compared, settings)
+    dropped = stock.said >= 0 if settings.quality.boilerplate == "drop" else None
+    semantic = (settings.embedder, settings.semantic_threshold) if settings.semantic_threshold is not None else None
+    unique = deduplicate(store, compared, priority, threshold, settings.test_items, dropped, semantic)
     for index in np.flatnonzero(unique.fates.by >= 0).tolist():
         if priority[unique.fates.by[index]] == FEEDBACK:
             store.inherit(int(unique.fates.by[index]), index)
     _refuse_bad_data(store, settings, int((unique.fates.reason == CONFLICT).sum()))
     _refuse_little_data(int((unique.fates.reason == 0).sum()), settings)
     split = _split(store, compared, unique, settings, frozen, threshold)
-    details = {}
+    phrased = np.flatnonzero(unique.fates.reason == BOILERPLATE).tolist()
+    details = {index: f"the answer {stock.sentences[stock.said[index]][0]}" for index in phrased}
     for index, item in split.purged.items():
         unique.fates.drop(index, LEAK, item)
         torn = store.group[index] and store.group[index] == store.group[item]
@@ -104,9 +122,14 @@ def _decide(store: Store, parts: Parts, frozen: Frozen | None, settings: CurateS
         for index, detail in found.records.items():
             unique.fates.drop(index, CONTAMINATED, -1)
             details[index] = detail
+    for index, detail in beyond_limit(store, split.train, priority, settings).items():
+        unique.fates.drop(index, LIMIT, -1)
+        details[index] = detail
+        found.records.pop(index, None)
+    split.train = split.train[unique.fates.reason[split.train] == KEPT]
     if not len(split.train):
         raise ProjectError("no record is left to train on", settings.path, "provide more records")
-    return Curated(unique, split, found, details, unit, frozen is not None)
+    return Curated(unique, split, found, stock, details, unit, frozen is not None)
 
 
 def _priority(store: Store, parts: Parts, frozen: Frozen | None) -> NDArray[np.uint8]:

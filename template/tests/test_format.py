@@ -13,9 +13,11 @@ from pipeline.format import (
     packed,
     refuse_truncation,
     refuse_untrainable,
+    statistics,
     to_prompt_completion,
     token_lengths,
 )
+from pipeline.format_page import marked, write_page
 
 OPEN, END = chr(123) + chr(123), chr(125) + chr(125)  # no template braces in emitted Python
 LOOP, DONE = chr(123) + "%", "%" + chr(125)
@@ -73,6 +75,29 @@ def test_the_trainer_masks_exactly_what_this_stage_says(tmp_path: Path) -> None:
         assert labels[:total] == [-100] * (total - trained) + whole[total - trained :]
         assert set(labels[total:]) <= {-100}
         assert made.eos_token_id in labels
+
+
+def test_the_page_marks_what_is_trained_on_and_the_end_of_the_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = tokenizer()
+    turns = [{"role": "user", "content": "<i>turn</i>\non"}, {"role": "assistant", "content": "it is on"}]
+    records = [RECORD | {"line": n, "id": str(n), "messages": turns * (1 + n)} for n in range(9)]
+    rows = [to_prompt_completion(record, "") for record in records]
+    lengths = [token_lengths(row, made) for row in rows]
+    tokens = marked(rows[0], lengths[0][1], made)
+    assert len(tokens) == lengths[0][0]
+    assert "".join(text for text, _, _ in tokens) == made.apply_chat_template(turns, tokenize=False)
+    assert "".join(text for text, learnt, _ in tokens if learnt) == "it is on<e>\n"
+    assert [text for text, _, ends in tokens if ends] == ["<e>"]
+    report = {"train": statistics(lengths, 999) | {"left_out": 7}}
+    write_page(list(zip(records, rows, lengths, strict=True)), report, 999, made)
+    page = Path("reports/format.html").read_text()
+    assert [f"Input line {n}:" in page for n in range(9)] == [n in (0, 4, 8) for n in range(9)]
+    assert page.count('<mark class="end">&lt;e&gt;</mark>') == 3
+    assert "<i>" not in page and "<script" not in page and "http:" not in page
+    assert "<td>7</td>" in page
 
 
 def test_a_template_that_never_ends_the_answer_is_refused() -> None:

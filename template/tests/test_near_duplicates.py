@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from raw_data import WORDS
 
 from pipeline.curation import near_duplicates
-from pipeline.curation.near_duplicates import Pairs, band_keys, clusters, neighbours
+from pipeline.curation.near_duplicates import Pairs, band_keys, clusters, neighbours, semantic_pairs
 from pipeline.curation.shingles import Shingles, normalise
 
 
@@ -131,3 +131,13 @@ def test_no_texts_at_all() -> None:
     shingles = shingled([])
     assert len(shingles) == 0
     assert near_pairs(shingles, 0.7).tolist() == []
+
+
+def test_no_pair_of_vectors_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near_duplicates, "VECTOR_BLOCK", 7)
+    vectors = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    expected = [pair for pair in itertools.combinations(range(50), 2) if vectors[pair[0]] @ vectors[pair[1]] >= 0.8]
+    assert len(expected) > 9
+    assert sorted(map(tuple, semantic_pairs(vectors, 0.8).tolist())) == expected
+    assert semantic_pairs(vectors[:0], 0.8).shape == (0, 2)

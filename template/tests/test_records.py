@@ -48,6 +48,26 @@ def refused(fields: dict[str, Any], format: str) -> tuple[str, str]:
     return bad.value.reason, bad.value.detail
 
 
+@pytest.mark.parametrize(
+    ("before", "fault", "after"),
+    [
+        pytest.param('{"a":"NaN, \\"NaN","b":[1,', "NaN", "]}", id="NaN"),
+        pytest.param('{"a":"1e999","b":', "-1e999", "}", id="too large"),
+        pytest.param('{"a":"' + "1" * 5000 + '","b":', "1" * 5000, "}", id="digits"),
+        pytest.param('{"a":{"b":1,"c":"b","d":[{"b":1}]},"b":{"b":1,', r'"\u0062" :', "2} }", id="key"),
+        pytest.param(r'{"a":"\ud83d\ude00 \\ud83d","b":"', r"\ud83d", 'x"}', id="first half"),
+        pytest.param(r'{"a":"\ud83d\ude00', r"\ude00", '"}', id="second half"),
+        pytest.param('{"caf\u00e9":1,\n\n "b":1,', '"b":', "2}", id="lines"),
+    ],
+)
+def test_what_is_no_strict_json_has_its_column(before: str, fault: str, after: str) -> None:
+    with pytest.raises(BadRecordError) as bad:
+        parse_object(f"{before}{fault}{after}".encode())
+    lines = before.split("\n")
+    line = f"line {len(lines)} of the record, " if len(lines) > 1 else ""
+    assert bad.value.detail.startswith(f"{line}column {len(lines[-1]) + 1}: ")
+
+
 class TestFaultyLines:
     """One bad line never spoils its neighbours, and is never read as something that it does not say."""
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.embedder import Embedder
 from pipeline.files import ProjectError
 from pipeline.index import measure, relevant_passages, told_in_full
 from pipeline.retrieval.chunks import chunks, documents, read_passages
-from pipeline.retrieval.embedder import Embedder
 from pipeline.retrieval.ranking import fuse, ndcg_at, recall_at, reciprocal_rank
 from pipeline.retrieval.search import Search
 from pipeline.served_prompt import citations

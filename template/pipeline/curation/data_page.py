@@ -124,6 +124,8 @@ def _near(store: Store, curated: Curated, report: dict[str, Any]) -> Element:
         f"each near one was confirmed by its exact Jaccard similarity ({unit}). Near records with different answers "
         "stay, and stay together."
     )
+    if alike := report["duplicates"]["semantic"]:
+        text += f" {alike:,} more ask the same as another record in other words, judged by an embedding model."
     return _section("Near duplicates", h("p", text), bars(counts, "Clusters by how many records they hold"))
 
 
@@ -163,6 +165,9 @@ def _private(report: dict[str, Any], settings: CurateSettings) -> Element | None
     if report["findings"]:
         rows = [[code, f"{count:,}", getattr(settings.quality, code)] for code, count in report["findings"].items()]
         tables.append(table(["finding", "answers", "policy"], rows, "What a look at the answers found"))
+    if report["boilerplate"]:
+        rows = [[sentence, f"{count:,}"] for sentence, count in report["boilerplate"].items()]
+        tables.append(table(["the answer", "different answers"], rows, "Sentences that many different answers share"))
     if report["languages"]:
         tables.append(bars(report["languages"], "Records by language"))
     return _section("Content", *tables) if tables else None

@@ -6,7 +6,7 @@ import numpy as np
 from msgspec import Struct
 
 from pipeline.curation.contamination import Found
-from pipeline.curation.deduplicate import CODES, KEPT, Deduplicated
+from pipeline.curation.deduplicate import CODES, KEPT, Boilerplate, Deduplicated
 from pipeline.curation.sample import sampled
 from pipeline.curation.split import Split
 from pipeline.curation.store import Store
@@ -19,6 +19,7 @@ class Curated(Struct):
     unique: Deduplicated
     split: Split
     contamination: Found
+    boilerplate: Boilerplate
     details: dict[int, str]  # why some records are left out, in words
     unit: str
     was_frozen: bool
@@ -40,6 +41,7 @@ def data_report(store: Store, curated: Curated, settings: CurateSettings, sha256
     everything = np.union1d(split.train, np.array(split.test + split.dev, np.int64))
     _, sizes = np.unique(curated.unique.clusters[alive], return_counts=True)
     sample = sampled(store, split.train)
+    stock = {"boilerplate": int((curated.boilerplate.said >= 0).sum())} if curated.boilerplate.sentences else {}
     return {
         "read": read,
         "kept": kept,
@@ -54,7 +56,7 @@ def data_report(store: Store, curated: Curated, settings: CurateSettings, sha256
         "labels": label_counts(store, everything),
         "test_labels": label_counts(store, np.array(split.test, np.int64)),
         "label_balance": _balance(store, everything),
-        "duplicates": {name: reasons.get(f"{name}_duplicate", 0) for name in ("exact", "near")},
+        "duplicates": {name: reasons.get(f"{name}_duplicate", 0) for name in ("exact", "near", "semantic")},
         "near_duplicate_clusters": {"count": len(sizes), "largest": int(sizes.max(initial=0))},
         "shingles": curated.unit,
         "leakage": {"test_near_train": 0, "random_split_would_leak": round(curated.unique.random_leak, 4)},
@@ -64,7 +66,8 @@ def data_report(store: Store, curated: Curated, settings: CurateSettings, sha256
             "benchmarks": curated.contamination.benchmarks,
         },
         "private_data": store.counts("private"),
-        "findings": store.counts("findings"),
+        "findings": store.counts("findings") | stock,
+        "boilerplate": dict(curated.boilerplate.sentences),
         "languages": store.counts("languages") or sample["languages"],
         "diversity": sample["diversity"],
         "preference": _length_bias(store.counts("pairs")),

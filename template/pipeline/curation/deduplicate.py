@@ -1,17 +1,25 @@
-"""Drop what says the same thing twice: equal records, contradictions, and near duplicates with the same answer."""
+"""Drop what says the same thing twice: equal records, contradictions, near duplicates with the same answer; find
+sentences that many answers share."""
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from pipeline.curation.near_duplicates import Pairs, clusters, near_pairs
-from pipeline.curation.store import Compared, Store
+from pipeline.curation.near_duplicates import Pairs, clusters, near_pairs, semantic_pairs
+from pipeline.curation.private import hidden
+from pipeline.curation.store import Compared, Store, sentences_of
+from pipeline.files import ProjectError
+from pipeline.settings import CurateSettings
 
 # Who stays when two records say the same: a frozen benchmark item before all, then the newest feedback, then the first.
 FIXED, FEEDBACK, RAW = 0, 1, 2
 
-KEPT, EXACT, CONFLICT, SUPERSEDED, NEAR, LEAK, CONTAMINATED = range(7)
-CODES = ("", "exact_duplicate", "conflicting_label", "superseded", "near_duplicate", "benchmark_leak", "contaminated")
+KEPT, EXACT, CONFLICT, SUPERSEDED, NEAR, LEAK, CONTAMINATED, BOILERPLATE, LIMIT, SEMANTIC = range(10)
+CODES = ["", "exact_duplicate", "conflicting_label", "superseded", "near_duplicate", "benchmark_leak", "contaminated"]
+CODES += ["boilerplate", "label_limit", "semantic_duplicate"]
+_FEWEST_ANSWERS = 10  # different ones that share a sentence; fewer may be chance
+_QUOTED = 80  # characters of a sentence
+_MOST_EMBEDDED = 200_000  # records; every two of them are compared
 
 
 class Fates(Struct):
@@ -29,6 +37,18 @@ class Fates(Struct):
         self.reason[index], self.by[index] = reason, by
 
 
+class Boilerplate(Struct):
+    """Sentences that many different answers open or close with.
+
+    Attributes:
+        sentences: each of them in words, with how many different answers share it.
+        said: for each record the place of its sentence among them, or -1.
+    """
+
+    sentences: list[tuple[str, int]]
+    said: NDArray[np.int32]
+
+
 class Deduplicated(Struct):
     """Which records are distinct, and which of them are near each other.
 
@@ -42,8 +62,31 @@ class Deduplicated(Struct):
     random_leak: float
 
 
+def boilerplate(store: Store, compared: Compared, settings: CurateSettings) -> Boilerplate:
+    """Find the sentences. Equal answers count once: a class that many records have is no boilerplate."""
+    _, first = np.unique(compared.keys["answer"], return_index=True)
+    sentences = compared.sentences()
+    shared: list[tuple[str, int]] = []
+    said = np.full(len(store), -1, np.int32)
+    for side, verb in enumerate(("opens", "closes")):
+        hashes, counts = np.unique(sentences[first, side], return_counts=True)
+        many = (counts >= max(_FEWEST_ANSWERS, settings.boilerplate_share * len(first))) & (hashes != 0)
+        for value, count in zip(hashes[many], counts[many].tolist(), strict=True):
+            holders = sentences[:, side] == value
+            (record,) = store.records([int(holders.argmax())])
+            said[holders] = len(shared)
+            shared.append((f"{verb} with {hidden(sentences_of(record)[side], _QUOTED)!r}", count))
+    return Boilerplate(shared, said)
+
+
 def deduplicate(
-    store: Store, compared: Compared, priority: NDArray[np.uint8], threshold: float, test_items: int
+    store: Store,
+    compared: Compared,
+    priority: NDArray[np.uint8],
+    threshold: float,
+    test_items: int,
+    dropped: NDArray[np.bool_] | None = None,
+    semantic: tuple[str, float] | None = None,
 ) -> Deduplicated:
     """Decide which records stay.
 
@@ -51,15 +94,23 @@ def deduplicate(
 
     Args:
         priority: for each record `FIXED`, `FEEDBACK` or `RAW`.
+        dropped: records with boilerplate that are left out before all others; a frozen item never is.
+        semantic: the embedding model's package and the cosine from which on two prompts mean the same.
     """
     count = len(store)
     fates = Fates(np.zeros(count, np.uint8), np.full(count, -1, np.int64))
+    if dropped is not None:
+        fates.reason[dropped & (priority != FIXED)] = BOILERPLATE
     rank = _ranks(priority)
     _equal_prompts(compared, priority, rank, fates)
     unique = np.flatnonzero(fates.reason == KEPT)
     pairs = near_pairs(compared.shingles, compared.bands(), unique, threshold)
     leak = _random_split_leak(store, unique, pairs, test_items)
-    _near_with_same_answer(compared, priority, rank, pairs, fates)
+    _near_with_same_answer(compared, priority, rank, pairs, fates, NEAR)
+    if semantic:
+        alike = _alike(store, np.flatnonzero(fates.reason == KEPT), *semantic)
+        _near_with_same_answer(compared, priority, rank, alike, fates, SEMANTIC)
+        pairs = np.concatenate([pairs, alike])
     kept = fates.reason == KEPT
     links = pairs[kept[pairs].all(axis=1)] if len(pairs) else pairs
     return Deduplicated(fates, clusters(count, links), leak)
@@ -77,8 +128,10 @@ def _equal_prompts(compared: Compared, priority: NDArray[np.uint8], rank: NDArra
     """The same prompt again is a duplicate or, with another answer, a contradiction."""
     keys = compared.keys
     order = np.lexsort((rank, keys["prompt_low"], keys["prompt_high"]))
+    order = order[fates.reason[order] == KEPT]
     high, low = keys["prompt_high"][order], keys["prompt_low"][order]
-    again = np.concatenate([[False], (high[1:] == high[:-1]) & (low[1:] == low[:-1])])
+    again = np.zeros(len(order), bool)
+    again[1:] = (high[1:] == high[:-1]) & (low[1:] == low[:-1])
     first = np.maximum.accumulate(np.where(again, 0, np.arange(len(order))))
     later, kept = order[again], order[first[again]]
     same = keys["answer"][later] == keys["answer"][kept]
@@ -88,7 +141,12 @@ def _equal_prompts(compared: Compared, priority: NDArray[np.uint8], rank: NDArra
 
 
 def _near_with_same_answer(
-    compared: Compared, priority: NDArray[np.uint8], rank: NDArray[np.int64], pairs: Pairs, fates: Fates
+    compared: Compared,
+    priority: NDArray[np.uint8],
+    rank: NDArray[np.int64],
+    pairs: Pairs,
+    fates: Fates,
+    reason: int,
 ) -> None:
     swapped = rank[pairs[:, 0]] > rank[pairs[:, 1]]
     left = np.where(swapped, pairs[:, 1], pairs[:, 0])
@@ -100,7 +158,25 @@ def _near_with_same_answer(
     order = np.lexsort((rank[right], rank[left]))
     for kept, other in zip(left[order].tolist(), right[order].tolist(), strict=True):
         if fates.reason[kept] == KEPT and fates.reason[other] == KEPT:
-            fates.drop(other, NEAR, kept)
+            fates.drop(other, reason, kept)
+
+
+def _alike(store: Store, rows: NDArray[np.int64], package: str, threshold: float) -> Pairs:
+    """Pairs of records that ask the same in other words. A prompt too long for the model has no pair."""
+    from pipeline.embedder import Embedder
+
+    if len(rows) > _MOST_EMBEDDED:
+        what = f"{len(rows)} records are too many to compare every two of them by meaning"
+        raise ProjectError(what, "curate.semantic_threshold", f"set it to null; {_MOST_EMBEDDED} are the most")
+    embedder = Embedder(package)
+    prompts = [record.prompt for record in store.records(rows.tolist())]
+    whole = embedder.fits(prompts)
+    print(f"curate: embedding {int(whole.sum())} of {len(rows)} prompts; the others are too long", flush=True)
+    if not whole.any():
+        return np.zeros((0, 2), np.int64)
+    vectors = embedder.embed([prompt for prompt, fits in zip(prompts, whole, strict=True) if fits])
+    pairs: Pairs = rows[whole][semantic_pairs(vectors, threshold)]
+    return pairs
 
 
 def _random_split_leak(store: Store, unique: NDArray[np.int64], pairs: Pairs, test_items: int) -> float:

@@ -16,6 +16,7 @@ from pipeline.curation.shingles import Hashes, Shingles, mix, ranges
 PERMUTATIONS = 128
 BANDS = 32
 ROWS = PERMUTATIONS // BANDS
+VECTOR_BLOCK = 512  # vectors compared with all others at a time
 PAIR_CHUNK = 50_000  # candidate pairs verified at a time
 BLOCK_HASHES = 8_000_000  # shingles compared with the queries at a time
 CONTAINED = 0.8  # share of a benchmark item's shingles that are found in one text: the text contains the item
@@ -157,6 +158,16 @@ def _block_neighbours(
             near |= shared >= contained * len(query)
         others = np.flatnonzero(near)
         found.append(np.stack([np.full(len(others), number), others], axis=1))
+    return np.concatenate(found)
+
+
+def semantic_pairs(vectors: NDArray[np.float32], threshold: float) -> Pairs:
+    """Pairs (i, j), i < j, of unit vectors whose cosine is at least ``threshold``, none missed; shape (n, 2)."""
+    found = [np.zeros((0, 2), np.int64)]
+    for begin in range(0, len(vectors), VECTOR_BLOCK):
+        alike = vectors[begin : begin + VECTOR_BLOCK] @ vectors[begin:].T >= threshold
+        left, right = np.nonzero(np.triu(alike, 1))
+        found.append(np.stack([left, right], axis=1) + begin)
     return np.concatenate(found)
 
 

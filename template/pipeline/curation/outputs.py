@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from pipeline.curation.deduplicate import CODES, KEPT, NEAR, SUPERSEDED, Fates
+from pipeline.curation.deduplicate import CODES, KEPT, NEAR, SEMANTIC, SUPERSEDED, Fates
 from pipeline.curation.records import Rejected
 from pipeline.curation.store import Store
 from pipeline.files import writing
@@ -75,6 +75,7 @@ def _detail(store: Store, reason: int, kept: int) -> str:
     place = store.place(kept)
     said = {"exact_duplicate": f"same as {place}", "conflicting_label": f"{place} answers the same prompt differently"}
     said |= {CODES[NEAR]: f"near {place}, same answer", CODES[SUPERSEDED]: f"corrected by {place}"}
+    said |= {CODES[SEMANTIC]: f"{place} asks the same in other words, same answer"}
     return said[CODES[reason]]
 
 

@@ -1,4 +1,4 @@
-"""What a look at an answer tells: a refusal, an echo of the prompt, a cut or a repetitive text, a foreign language."""
+"""What a look at an answer tells: a refusal, an echo, cut or repetitive texts, stock phrases, languages."""
 
 import re
 from collections import Counter
@@ -19,6 +19,12 @@ _CUT_AFTER = 200  # characters; shorter answers often need no full stop
 _LAST_WORDS = {"the", "a", "an", "and", "or", "of", "to", "in", "for", "with", "that", "which", "is", "are", "by"}
 _LAST_WORDS |= {"because", "but", "from", "as", "at", "on"}
 _REPEATED_LINES = 4
+# A sentence of 15 to 200 characters, or several short ones ("Sure! Here it is:"), with which a line begins or ends. It
+# begins with a letter and has a full stop, so that the first and last lines of code, JSON and YAML are none.
+_OPENING = re.compile(r"[^\W\d_][^\n]{13,198}?(?:[.!?\u2026](?=\s)|:(?=\s*\n)|[\u3002\uff01\uff1f])(?=\s*\S)")
+_BOUNDARY = re.compile(r"(?<=[.!?\u2026:])\s+|(?<=[\u3002\uff01\uff1f])|\n\s*")
+_FEWEST, _MOST = 15, 200
+_STOPS = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f")
 _JUDGED_CHARACTERS = 20  # a shorter text has too little to tell its language by
 
 
@@ -54,6 +60,18 @@ def _repeated(answer: str) -> str:
         return ""
     line, count = Counter(lines).most_common(1)[0]
     return f"{count} of {len(lines)} lines are {hidden(line, 40)!r}" if count * 2 > len(lines) and count > 2 else ""
+
+
+def edges(answer: str) -> tuple[str, str]:
+    """The sentence that an answer opens with and the one that it closes with, beside more text; nothing for none."""
+    text = answer.strip()
+    opening = _OPENING.match(text)
+    closing, start = "", max(0, len(text) - _MOST)
+    if text.endswith(_STOPS):
+        for boundary in _BOUNDARY.finditer(text, start):
+            rest = text[boundary.end() :]
+            closing = rest if len(rest) >= _FEWEST and rest[0].isalpha() and "\n" not in rest else closing
+    return normalise(opening.group()) if opening else "", normalise(closing)
 
 
 def language(text: str) -> str | None:

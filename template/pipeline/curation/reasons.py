@@ -18,14 +18,17 @@ REASONS = {
     "echo": "the answer repeats the prompt",
     "cut_answer": "the answer stops in the middle",
     "repetition": "the answer says the same line again and again",
+    "boilerplate": "the answer opens or closes with a sentence that many different answers share",
     "private": "the text holds personal data of a kind that curate.private drops",
     "secret": "the text holds a key, a token or a password",
     "preference": "the chosen and the rejected answer cannot be compared",
     "exact_duplicate": "another record says the same",
     "near_duplicate": "another record says almost the same, with the same answer",
+    "semantic_duplicate": "another record asks the same in other words, with the same answer",
     "conflicting_label": "another record answers the same prompt differently",
     "superseded": "a record of data/feedback corrects this one",
     "contaminated": "the text contains an item of a benchmark",
+    "label_limit": "its label has enough training records (curate.max_per_label, curate.max_label_ratio)",
     "benchmark_leak": "the record is near a frozen benchmark item, or in its group",
 }
 

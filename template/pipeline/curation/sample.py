@@ -1,4 +1,5 @@
-"""What a fixed sample of the training records tells about all: their languages, and how varied the prompts are."""
+"""Fixed samples of the training records, those with the smallest ids, which are hashes: as many of each label as the
+settings allow, and a few that tell about all, their languages and how varied the prompts are."""
 
 from collections import Counter
 from itertools import pairwise
@@ -10,9 +11,42 @@ from numpy.typing import NDArray
 from pipeline.curation.quality import language
 from pipeline.curation.shingles import normalise
 from pipeline.curation.store import Store
+from pipeline.files import ProjectError
+from pipeline.settings import CurateSettings
 
-SIZE = 1000  # records: those with the smallest ids, which are hashes
+SIZE = 1000  # records
 LANGUAGES = 200  # of them
+_SHOWN = 60  # characters of a label
+
+
+def beyond_limit(
+    store: Store, train: NDArray[np.int64], priority: NDArray[np.uint8], settings: CurateSettings
+) -> dict[int, str]:
+    """The training records whose label has more than the settings allow, each with the reason in words.
+
+    Of a label the records with the smallest priority stay, corrections before raw data, then those with the smallest
+    ids. Records without a label are not limited.
+
+    Raises:
+        ProjectError: there is a limit, and no record has a label.
+    """
+    if settings.max_per_label is None and settings.max_label_ratio is None:
+        return {}
+    labelled = train[store.label[train] >= 0]
+    if not len(labelled):
+        where = "curate.max_per_label, curate.max_label_ratio"
+        raise ProjectError("a limit for each label, and no record has one", where, "set curate.label_key, or no limit")
+    order = labelled[np.lexsort((store.id[labelled], priority[labelled], store.label[labelled]))]
+    _, first, counts = np.unique(store.label[order], return_index=True, return_counts=True)
+    smallest = float(counts.min())
+    limit = int(min(settings.max_per_label or np.inf, smallest * (settings.max_label_ratio or np.inf)))
+    place = np.arange(len(order)) - np.repeat(first, counts)
+    beyond = order[place >= limit]
+    size = np.repeat(counts, counts)[place >= limit]
+    return {
+        index: f"{limit} of the {count} training records of label {store.labels[store.label[index]][:_SHOWN]!r} stay"
+        for index, count in zip(beyond.tolist(), size.tolist(), strict=True)
+    }
 
 
 def sampled(store: Store, train: NDArray[np.int64]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from pipeline.curation.near_duplicates import BANDS, band_keys
+from pipeline.curation.quality import edges
 from pipeline.curation.records import Record
 from pipeline.curation.shingles import Shingles, normalise, shingled, unit_for
 from pipeline.files import read_json
@@ -136,6 +137,7 @@ def compare_part(folder: Path, unit: str, with_answer: bool) -> None:
     """
     decoder = msgspec.json.Decoder(Record)
     keys, counts, bands = [np.zeros(0, _KEYS)], [np.zeros(0, np.int64)], [np.zeros((BANDS, 0), np.uint64)]
+    sentences = [np.zeros((0, 2), np.uint64)]
     with (folder / "records.jsonl").open("rb") as file, (folder / "shingles.u32").open("wb") as shingles:
         for lines in batches(file):
             records = [decoder.decode(line) for line in lines]
@@ -145,8 +147,10 @@ def compare_part(folder: Path, unit: str, with_answer: bool) -> None:
             shingles.write(hashes.tobytes())
             counts.append(sizes)
             bands.append(band_keys(hashes, sizes))
+            sentences.append(np.frombuffer(b"".join(map(_edge_key, records)), "<u8").reshape(-1, 2))
     np.save(folder / "keys.npy", np.concatenate(keys))
     np.save(folder / "counts.npy", np.concatenate(counts))
+    np.save(folder / "sentences.npy", np.concatenate(sentences))
     np.save(folder / "bands.npy", np.concatenate(bands, axis=1))
 
 
@@ -176,6 +180,20 @@ def _key(record: Record, prompt: str, with_answer: bool) -> bytes:
     )
 
 
+def sentences_of(record: Record) -> tuple[str, str]:
+    """How the record's answer opens and closes; nothing where it answers nobody."""
+    answers = len(record.messages) > 1 and record.messages[-1].role == "assistant"
+    return edges(record.messages[-1].content) if answers else ("", "")
+
+
+def _edge_key(record: Record) -> bytes:
+    """64 bits each of the opening and the closing sentence, 0 for none."""
+    return b"".join(
+        hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest() if text else bytes(8)
+        for text in sentences_of(record)
+    )
+
+
 class Compared:
     """What `compare_part` wrote for all parts: the keys in memory, shingles and band keys in mapped files."""
 
@@ -197,6 +215,10 @@ class Compared:
                         whole.write(block)
                 part.unlink()
         return np.memmap(path, np.uint32, "r") if path.stat().st_size else np.zeros(0, np.uint32)
+
+    def sentences(self) -> NDArray[np.uint64]:
+        """For each record the hashes of its answer's opening and closing sentence; shape (records, 2)."""
+        return np.concatenate([np.load(folder / "sentences.npy") for folder in self.folders])
 
     def bands(self) -> Iterator[NDArray[np.uint64]]:
         """For each band the keys of all records."""

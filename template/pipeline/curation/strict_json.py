@@ -7,6 +7,8 @@ returned are counted against the colons in the bytes, and whatever does not add 
 
 import json
 import math
+import re
+import sys
 from typing import Any
 
 import msgspec
@@ -14,6 +16,8 @@ import msgspec
 from pipeline.curation.reasons import BadRecordError, kind
 
 _FAST = msgspec.json.Decoder()
+_TEXT = r'"[^"\\]*(?:\\.[^"\\]*)*"'
+_LONE = r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)|\\."  # two halves, one half, any other escape
 
 
 def parse_object(data: bytes) -> dict[str, Any]:
@@ -60,24 +64,67 @@ def _text_colons(value: Any) -> int:
     return count
 
 
+class _FaultError(Exception):
+    """Something that is no strict JSON. The group of ``found`` matches it."""
+
+    def __init__(self, what: str, found: str) -> None:
+        super().__init__(what)
+        self.what, self.found = what, found
+
+
+class _TwiceError(Exception):
+    """An object has a key twice."""
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise BadRecordError("json", f"key `{twice}` occurs twice")
+        raise _TwiceError
     return found
 
 
 def _not_a_number(text: str) -> None:
-    raise BadRecordError("json", f"{text} is not JSON")
+    raise _FaultError(f"{text} is not JSON", _outside(re.escape(text)))
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise BadRecordError("json", f"{text} is larger than any number")
+        raise _FaultError(f"{text} is larger than any number", _outside(re.escape(text)))
     return number
+
+
+def _outside(pattern: str) -> str:
+    """The pattern as a group, and texts as no group."""
+    return f"{_TEXT}|({pattern})"
+
+
+def _place(text: str, at: int) -> str:
+    """Where a character stands, in words."""
+    line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+    return f"line {line} of the record, column {column}" if line > 1 else f"column {column}"
+
+
+def _first(text: str, pattern: str) -> str:
+    """The place of the first match of the pattern's group."""
+    return next((_place(text, found.start(1)) for found in re.finditer(pattern, text) if found[1]), "somewhere")
+
+
+def _first_again(text: str) -> tuple[str, str]:
+    """The first key that its object already has, and where it stands."""
+    objects: list[set[str]] = []
+    for found in re.finditer(_TEXT + r"(\s*:)?|[{}]", text):
+        mark = found.group()
+        if mark == "{":
+            objects.append(set())
+        elif mark == "}":
+            objects.pop()
+        elif found[1]:
+            key = json.loads(mark.rstrip(": \t\r\n"))
+            if key in objects[-1]:
+                return key, _place(text, found.start())
+            objects[-1].add(key)
+    raise AssertionError("the parser found a key twice")
 
 
 _STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_not_a_number, parse_float=_finite)
@@ -95,14 +142,20 @@ def _slow(data: bytes) -> dict[str, Any]:
             "encoding", f"column {column}: byte 0x{data[error.start]:02x} is not UTF-8; {hint}"
         ) from None
     except UnicodeEncodeError:
-        raise BadRecordError("encoding", "a lone surrogate (half of an escaped emoji) is not a character") from None
+        what = "a lone surrogate (half of an escaped emoji) is not a character"
+        raise BadRecordError("encoding", f"{_first(data.decode(), _LONE)}: {what}") from None
+    except _TwiceError:
+        key, place = _first_again(data.decode())
+        raise BadRecordError("json", f"{place}: key `{key}` occurs twice") from None
+    except _FaultError as fault:
+        raise BadRecordError("json", f"{_first(data.decode(), fault.found)}: {fault.what}") from None
     except json.JSONDecodeError as error:
-        place = f"line {error.lineno} of the record, column {error.colno}" if error.lineno > 1 else ""
-        raise BadRecordError("json", f"{place or f'column {error.colno}'}: {error.msg}") from None
+        raise BadRecordError("json", f"{_place(error.doc, error.pos)}: {error.msg}") from None
     except RecursionError:
         raise BadRecordError("json", "nested too deeply") from None
     except ValueError as error:  # an integer of thousands of digits
-        raise BadRecordError("json", str(error)) from None
+        digits = r"\d{" + str(sys.get_int_max_str_digits() + 1) + ",}"
+        raise BadRecordError("json", f"{_first(data.decode(), _outside(digits))}: {error}") from None
     if not isinstance(value, dict):
         raise BadRecordError("schema", f"the line is {kind(value)}, not an object")
     return value

