@@ -56,7 +56,8 @@ def check_templates(arms: Mapping[str, list[Row]]) -> None:
 def score(arms: Mapping[str, list[Row]], settings: Settings) -> dict[str, Any]:
     """Every metric of every arm with its interval, the verdict, and every pair of arms."""
     primary = settings.evaluate.primary_metric
-    judged = {arm: score_items(rows, settings)[primary] for arm, rows in arms.items()}
+    scores = {arm: score_items(rows, settings) for arm, rows in arms.items()}
+    judged = {arm: found[primary] for arm, found in scores.items()}
     verdict = decide({arm: {"items": rows, "scores": judged[arm]} for arm, rows in arms.items()}, settings)
     groups = [row["group"] for row in next(iter(arms.values()))]
     deciding = compare(judged[verdict["challenger"]], judged[verdict["best_baseline"]], groups, settings)
@@ -65,7 +66,7 @@ def score(arms: Mapping[str, list[Row]], settings: Settings) -> dict[str, Any]:
         "items": len(groups),
         "benchmark_sha256": read_json(BENCHMARK)["sha256"],
         "primary_metric": primary,
-        "arms": {arm: summarise(rows, settings) for arm, rows in arms.items()},
+        "arms": {arm: summarise(rows, settings, scores[arm]) for arm, rows in arms.items()},
         "verdict": verdict,
         "pairs": pairs(judged, groups, settings),
         "power": power_table(deciding.disagreement, alpha=settings.evaluate.alpha),
