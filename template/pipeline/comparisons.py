@@ -7,6 +7,16 @@ from pipeline.facts import Facts
 from pipeline.markup import Node, h, table
 from pipeline.wording import in_order, p_value, points, tokens
 
+TITLES = {  # of the secondary measures
+    "refusals": "Refusals of what the reference answers",
+    "misshapen": "Answers without the references' JSON shape",
+    "length": "Words an answer",
+    "length_ratio": "Words of answers over those of references",
+    "similarity": "Cosine similarity to the reference (MiniLM)",
+    "reference_perplexity": "Perplexity of the reference, by token",
+}
+SHARES = {"refusals", "misshapen"}
+
 
 def why_not(facts: Facts) -> Element:
     """One line for every arm that is not the one to ship."""
@@ -59,6 +69,25 @@ def graded(rubric: dict[str, Any]) -> list[Element]:
         rows.append([arm, told, str(found["unparsable"])])
     caption = f"Mean grade by prompts/rubric.txt; {rubric['bias']:+.2f} of a grade kinder than people"
     return [h("p", agreement), table(["Arm", "Grade, 1 to 5", "Replies that were no grade"], rows, caption)]
+
+
+def secondary(facts: Facts) -> Element:
+    """What the answers are like beside right or wrong."""
+    found = facts.scores["secondary"]
+
+    def cell(name: str, value: dict[str, float] | None) -> str:
+        if value is None:
+            return ""
+        scale, digits, unit = (100, 1, "%") if name in SHARES else (1, 2, "")
+        mean, low, high = (f"{scale * value[side]:.{digits}f}" for side in ("mean", "low", "high"))
+        return f"{mean}{unit} [{low}, {high}]"
+
+    names = [name for name in TITLES if any(name in measures for measures in found.values())]
+    rows: list[list[Node]] = [
+        [TITLES[name], *(cell(name, measures.get(name)) for measures in found.values())] for name in names
+    ]
+    caption = f"{facts.scores['primary_metric']} decides, none of these"
+    return h("section", h("h2", "What the answers are like"), table(["Measure", *found], rows, caption))
 
 
 def pairs(facts: Facts) -> Element:

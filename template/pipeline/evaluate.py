@@ -11,6 +11,7 @@ from pipeline.baseline import BENCHMARK, MARKER, RESULTS
 from pipeline.contest import compare
 from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write_json
 from pipeline.metrics import score_items, summarise
+from pipeline.secondary import secondary_of
 from pipeline.settings import Settings, load
 from pipeline.statistics import holm, power_table
 from pipeline.verdict import decide
@@ -67,6 +68,7 @@ def score(arms: Mapping[str, list[Row]], settings: Settings) -> dict[str, Any]:
         "benchmark_sha256": read_json(BENCHMARK)["sha256"],
         "primary_metric": primary,
         "arms": {arm: summarise(rows, settings, scores[arm]) for arm, rows in arms.items()},
+        "secondary": secondary_of(arms, settings),
         "verdict": verdict,
         "pairs": pairs(judged, groups, settings),
         "power": power_table(deciding.disagreement, alpha=settings.evaluate.alpha),

@@ -54,12 +54,12 @@ def summarise(items: Sequence[Item], settings: Settings, scores: Scores | None =
             interval = proportion_interval(values, alpha, groups)
         else:
             interval = bootstrap_mean(values, samples=samples, seed=seed, alpha=alpha, groups=groups)
-        summary[name] = _rounded(interval)
+        summary[name] = rounded(interval)
     if expects_prose(items):
         summary |= corpus_metrics(items)
     label_key = settings.curate.label_key
     if has_labels(items, label_key):
-        summary["macro_f1"] = _rounded(macro_f1(items, label_key, seed, alpha))
+        summary["macro_f1"] = rounded(macro_f1(items, label_key, seed, alpha))
     return summary
 
 
@@ -137,10 +137,10 @@ def corpus_metrics(items: Sequence[Item]) -> dict[str, dict[str, float]]:
     for name, metric in (("bleu", BLEU()), ("chrf", CHRF())):
         score = metric.corpus_score(answers, references, n_bootstrap=CORPUS_SAMPLES)
         mean, half = score.score / 100, score._ci / 100  # sacrebleu offers the interval only there
-        summary[name] = _rounded(Interval(mean, max(0.0, mean - half), min(1.0, mean + half)))
+        summary[name] = rounded(Interval(mean, max(0.0, mean - half), min(1.0, mean + half)))
     return summary
 
 
-def _rounded(interval: Interval) -> dict[str, float]:
+def rounded(interval: Interval) -> dict[str, float]:
     """Six digits: further ones would differ between processors and mean nothing."""
     return {name: round(float(value), 6) for name, value in interval._asdict().items()}

@@ -285,6 +285,8 @@ def fetch_ahead() -> None:
         fetch(settings.model.id)
     if settings.retrieves:
         fetch(settings.retrieval.embedder)
+    if settings.evaluate.embedder:
+        fetch(settings.evaluate.embedder)
 
 
 if __name__ == "__main__":

@@ -121,6 +121,24 @@ def bootstrap_mean(
     return Interval(float(array.mean()), float(low), float(high))
 
 
+def bootstrap_ratio(
+    top: ArrayLike,
+    bottom: ArrayLike,
+    *,
+    samples: int = 10_000,
+    seed: int = 0,
+    alpha: float = 0.05,
+    groups: Groups = None,
+) -> Interval:
+    """Percentile bootstrap interval of sum(top) / sum(bottom), both of the same items; whole groups are resampled."""
+    above, below = np.asarray(top, dtype=float), np.asarray(bottom, dtype=float)
+    if not below.sum():
+        return Interval(0.0, 0.0, 0.0)
+    ratios = _resampled_means(above, groups, samples, seed, below)
+    low, high = np.quantile(ratios, [alpha / 2, 1 - alpha / 2])
+    return Interval(float(above.sum() / below.sum()), float(low), float(high))
+
+
 def paired_bootstrap(
     first: ArrayLike,
     second: ArrayLike,
@@ -247,8 +265,13 @@ def _numbered(groups: tuple[str | None, ...]) -> tuple[NDArray[np.int64], NDArra
     return np.array(index, dtype=np.int64), np.bincount(index).astype(np.float64)
 
 
-def _resampled_means(values: NDArray[np.float64], groups: Groups, samples: int, seed: int) -> NDArray[np.float64]:
+def _resampled_means(
+    values: NDArray[np.float64], groups: Groups, samples: int, seed: int, weights: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Means by item; with ``weights``, by unit of weight."""
     sums, sizes = _by_group(values, groups)
+    if weights is not None:
+        sizes, _ = _by_group(weights, groups)
     generator = np.random.default_rng(seed)
     blocks = []
     for start in range(0, samples, _BLOCK):
