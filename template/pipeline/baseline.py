@@ -14,6 +14,7 @@ from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write
 from pipeline.generation import Generator
 from pipeline.metrics import score_items, summarise
 from pipeline.model import base_model, base_sha256
+from pipeline.perplexity import add_reference_nll
 from pipeline.prompting import (
     Passages,
     Policy,
@@ -53,6 +54,8 @@ def main() -> None:
             arm = prefix + name
             rows, measured[arm] = answer_items(arm, backend, items, policy, settings.evaluate, RESULTS)
             check_shots(arm, rows, counts.get(name, 0))
+            if settings.evaluate.perplexity and isinstance(backend, Generator):
+                rows = add_reference_nll(rows, backend, items, policy)
             write_jsonl(RESULTS / f"{arm}.jsonl", rows)
             print(f"{arm}: {headline(rows, settings)}")
     write_json(MEASURED, measured)

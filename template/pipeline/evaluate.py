@@ -11,6 +11,7 @@ from pipeline.baseline import BENCHMARK, MARKER, RESULTS
 from pipeline.contest import compare
 from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write_json
 from pipeline.metrics import score_items, summarise
+from pipeline.secondary import secondary_of
 from pipeline.settings import Settings, load
 from pipeline.statistics import holm, power_table
 from pipeline.verdict import decide
@@ -56,7 +57,8 @@ def check_templates(arms: Mapping[str, list[Row]]) -> None:
 def score(arms: Mapping[str, list[Row]], settings: Settings) -> dict[str, Any]:
     """Every metric of every arm with its interval, the verdict, and every pair of arms."""
     primary = settings.evaluate.primary_metric
-    judged = {arm: score_items(rows, settings)[primary] for arm, rows in arms.items()}
+    scores = {arm: score_items(rows, settings) for arm, rows in arms.items()}
+    judged = {arm: found[primary] for arm, found in scores.items()}
     verdict = decide({arm: {"items": rows, "scores": judged[arm]} for arm, rows in arms.items()}, settings)
     groups = [row["group"] for row in next(iter(arms.values()))]
     deciding = compare(judged[verdict["challenger"]], judged[verdict["best_baseline"]], groups, settings)
@@ -65,7 +67,8 @@ def score(arms: Mapping[str, list[Row]], settings: Settings) -> dict[str, Any]:
         "items": len(groups),
         "benchmark_sha256": read_json(BENCHMARK)["sha256"],
         "primary_metric": primary,
-        "arms": {arm: summarise(rows, settings) for arm, rows in arms.items()},
+        "arms": {arm: summarise(rows, settings, scores[arm]) for arm, rows in arms.items()},
+        "secondary": secondary_of(arms, settings),
         "verdict": verdict,
         "pairs": pairs(judged, groups, settings),
         "power": power_table(deciding.disagreement, alpha=settings.evaluate.alpha),

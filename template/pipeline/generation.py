@@ -69,10 +69,10 @@ class Generator:
         import torch
 
         start = time.perf_counter()
-        prefix = shared_prefix(prompts) if self._sees_all(max(map(len, prompts), default=0) + max_new_tokens) else []
+        prefix = shared_prefix(prompts) if self.sees_all(max(map(len, prompts), default=0) + max_new_tokens) else []
         order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), index))
         with torch.inference_mode():
-            cache = self._prefill(prefix) if prefix else None
+            cache = self.prefill(prefix) if prefix else None
             for first in range(0, len(order), batch_size):
                 batch = order[first : first + batch_size]
                 generated = self._answer_batch([prompts[index] for index in batch], prefix, cache, max_new_tokens)
@@ -82,12 +82,13 @@ class Generator:
                 pairs = zip(generated, batch, strict=True)
                 yield batch, [self._decode(row, len(prompts[index]), share) for row, index in pairs]
 
-    def _sees_all(self, tokens: int) -> bool:
+    def sees_all(self, tokens: int) -> bool:
         """Whether every token attends to so many: padding behind a shared prefix would use up a sliding window."""
         window = getattr(self.model.config.get_text_config(), "sliding_window", None)
         return window is None or tokens <= window
 
-    def _prefill(self, prefix: list[int]) -> Any:
+    def prefill(self, prefix: list[int]) -> Any:
+        """The model's memory of a prefix; continue on a copy of it."""
         import torch
         from transformers import DynamicCache
 

@@ -6,6 +6,7 @@ import string
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 Metric: TypeAlias = Callable[[str, str], float]
@@ -58,8 +59,12 @@ def rouge_l(expected: str, answer: str) -> float:
     return float(RougeScorer(["rougeL"], tokenizer=Words()).score(expected, answer)["rougeL"].fmeasure)
 
 
+@lru_cache(maxsize=1 << 16)  # every metric of every arm asks for the same texts
 def parse_json(text: str) -> Any:
-    """The JSON value of ``text`` (a Markdown fence around it is taken off, as any client would), or `MISSING`."""
+    """The JSON value of ``text`` (a Markdown fence around it is taken off, as any client would), or `MISSING`.
+
+    Callers share the value: change a copy.
+    """
     stripped = text.strip()
     fenced = _FENCE.match(stripped)
     try:

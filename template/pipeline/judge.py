@@ -1,9 +1,10 @@
-"""Stage `judge`: a model judges the challenger's answers against the incumbent's, if it agrees with people."""
+"""Stage `judge`: a model compares the two deciding arms' answers and grades every arm's, if it agrees with people."""
 
 import sys
 from pathlib import Path
 from typing import Any
 
+from pipeline.arms import Row
 from pipeline.backends import Backend, Endpoint
 from pipeline.baseline import RESULTS, TEST
 from pipeline.cost import as_dict, read_price, usd_per_1000
@@ -13,9 +14,10 @@ from pipeline.generation import Generator
 from pipeline.judging import CALIBRATION, Effort, Pair, judge, kinship, preference, qualify, read_calibration
 from pipeline.model import base_model
 from pipeline.prompting import read_prompt
+from pipeline.rubric import LABELS, Graded, grade, mean_grades, qualify_grades, read_labels
 from pipeline.runtime import prepare
 from pipeline.settings import Settings, load
-from pipeline.wording import ENDPOINT, family
+from pipeline.wording import ENDPOINT, family, in_order
 
 REPORT = Path("reports/judge.json")
 MEASURED = Path("reports/measured/judge.json")
@@ -23,27 +25,56 @@ MEASURED = Path("reports/measured/judge.json")
 
 def main() -> None:
     settings = load()
-    backend, prompt = judging_model(settings), read_prompt("judge")
-    rows = read_calibration()[: settings.curate.dev_items if settings.smoke else None]
-    pairs = [Pair(row["question"], row["first"], row["second"]) for row in rows]
-    judgements, effort = judge(backend, prompt, pairs, settings.evaluate.batch_size)
+    backend = judging_model(settings)
     model = backend.identity.get("model", settings.model.name)
-    report: dict[str, Any] = {
-        "model": model,
-        "warning": kinship(model, settings.model.name),
-        "calibration": str(CALIBRATION),
-        **qualify(judgements, [row["human"] for row in rows], alpha=settings.evaluate.alpha, seed=settings.seed),
-    }
-    if report["qualified"]:
-        verdict = read_json(SCORES)["verdict"]
-        pairs = answered_pairs(verdict["challenger"], verdict["best_baseline"])
-        judgements, more = judge(backend, prompt, pairs, settings.evaluate.batch_size)
-        report["preference"], effort = preference(judgements, pairs), effort.plus(more)
+    compared, effort = compare_answers(backend, settings)
+    rubric, more = grade_answers(backend, settings)
+    report = {"model": model, "warning": kinship(model, settings.model.name), **compared, "rubric": rubric}
+    effort = effort.plus(more)
     used = effort._asdict()
     seconds = used.pop("seconds")
     write_json(REPORT, report | {"effort": used})
     write_json(MEASURED, {"seconds": round(seconds, 3), "usd": dollars(effort, settings)})
-    print("qualified" if report["qualified"] else "withheld: " + "; ".join(report["reasons"]))
+    for name, part in (("comparing", compared), ("grading", rubric)):
+        print(f"{name}: " + ("qualified" if part["qualified"] else "withheld: " + "; ".join(part["reasons"])))
+
+
+def compare_answers(backend: Backend, settings: Settings) -> tuple[dict[str, Any], Effort]:
+    """Agreement with people about pairs; if it qualifies, also which of the deciding arms it prefers."""
+    prompt, batch = read_prompt("judge"), settings.evaluate.batch_size
+    rows = read_calibration()[: settings.curate.dev_items if settings.smoke else None]
+    pairs = [Pair(row["question"], row["first"], row["second"]) for row in rows]
+    judgements, effort = judge(backend, prompt, pairs, batch)
+    human = [row["human"] for row in rows]
+    found = qualify(judgements, human, alpha=settings.evaluate.alpha, seed=settings.seed)
+    report: dict[str, Any] = {"calibration": str(CALIBRATION), **found}
+    if report["qualified"]:
+        verdict = read_json(SCORES)["verdict"]
+        pairs = answered_pairs(verdict["challenger"], verdict["best_baseline"])
+        judgements, more = judge(backend, prompt, pairs, batch)
+        report["preference"], effort = preference(judgements, pairs), effort.plus(more)
+    return report, effort
+
+
+def grade_answers(backend: Backend, settings: Settings) -> tuple[dict[str, Any], Effort]:
+    """Agreement with people about grades; if it qualifies, also the mean grade of every arm."""
+    prompt, knobs = read_prompt("rubric"), settings.evaluate
+    rows = read_labels()[: settings.curate.dev_items if settings.smoke else None]
+    given, effort = grade(
+        backend, prompt, [Graded(r["question"], r["expected"], r["answer"]) for r in rows], knobs.batch_size
+    )
+    found = qualify_grades(given, [row["human"] for row in rows], alpha=knobs.alpha, seed=settings.seed)
+    report: dict[str, Any] = {"calibration": str(LABELS), **found}
+    if report["qualified"]:
+        grades: dict[str, list[int | None]] = {}
+        for arm in in_order(read_json(SCORES)["arms"]):
+            grades[arm], more = grade(backend, prompt, answered_items(arm), knobs.batch_size)
+            effort = effort.plus(more)
+        groups = [row["group"] for row in answered(next(iter(grades)))]
+        report["arms"] = mean_grades(
+            grades, groups, samples=knobs.bootstrap_samples, seed=settings.seed, alpha=knobs.alpha
+        )
+    return report, effort
 
 
 def dollars(effort: Effort, settings: Settings) -> dict[str, float | None] | None:
@@ -65,9 +96,19 @@ def judging_model(settings: Settings) -> Backend:
 
 def answered_pairs(first: str, second: str) -> list[Pair]:
     """Both arms' answers to every test item."""
+    both = zip(answered_items(first), answered_items(second), strict=True)
+    return [Pair(a.question, a.answer, b.answer) for a, b in both]
+
+
+def answered_items(arm: str) -> list[Graded]:
+    """An arm's answer to every test item, beside the expected one."""
     asked = {row["id"]: row["messages"][-2]["content"] for row in read_jsonl(TEST)}
-    rows = (read_jsonl((TUNED if family(arm) == "tuned" else RESULTS) / f"{arm}.jsonl") for arm in (first, second))
-    return [Pair(asked[a["id"]], a["answer"], b["answer"]) for a, b in zip(*rows, strict=True)]
+    return [Graded(asked[row["id"]], row["expected"], row["answer"]) for row in answered(arm)]
+
+
+def answered(arm: str) -> list[Row]:
+    """The rows of an arm."""
+    return read_jsonl((TUNED if family(arm) == "tuned" else RESULTS) / f"{arm}.jsonl")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ Zheng et al. 2023, arXiv:2306.05685 (both orders); Dubois et al. 2024, arXiv:240
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,7 +83,7 @@ class Effort(NamedTuple):
 def judge(backend: Backend, prompt: str, pairs: Sequence[Pair], batch_size: int) -> tuple[list[Judgement], Effort]:
     """Ask about every pair in both orders. ``prompt`` has the places $question, $a and $b."""
     orders = [*pairs, *(Pair(p.question, p.second, p.first) for p in pairs)]
-    filled = (_fill(prompt, pair) for pair in orders)
+    filled = (fill(prompt, {"$question": p.question, "$a": p.first, "$b": p.second}) for p in orders)
     prompts = [backend.render([{"role": "user", "content": text}]) for text in filled]
     answers = answer_all(backend, prompts, ANSWER_TOKENS, batch_size)
     replies = [parse(answer.text) for answer in answers]
@@ -91,9 +91,10 @@ def judge(backend: Backend, prompt: str, pairs: Sequence[Pair], batch_size: int)
     return [Judgement(*both) for both in zip(replies[: len(pairs)], turned, strict=True)], Effort.of(answers)
 
 
-def _fill(prompt: str, pair: Pair) -> str:
-    values = {"$question": pair.question, "$a": pair.first, "$b": pair.second}
-    return re.sub(r"\$(?:question|a|b)\b", lambda found: values[found.group()], prompt)
+def fill(prompt: str, values: Mapping[str, str]) -> str:
+    """The prompt with its places filled, all at once: a value may hold the name of another place."""
+    places = "|".join(re.escape(name) for name in values)
+    return re.sub(rf"(?:{places})\b", lambda found: values[found.group()], prompt)
 
 
 def parse(reply: str) -> str | None:

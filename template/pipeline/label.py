@@ -1,49 +1,86 @@
-"""Label pairs of answers for the judge's qualification: ``python -m pipeline.label``.
+"""Label answers for the judge's qualification: ``python -m pipeline.label`` for pairs, ``... label grades`` for grades.
 
-Shows both arms' answers to one question at a time, in an order that hides which is which, and adds what you say to
-``evals/judge_calibration.jsonl``. It goes on where it stopped; Ctrl-D ends it.
+Shows answers to one question at a time, in an order that hides which arm gave them, and adds what you say to
+``evals/judge_calibration.jsonl`` or ``evals/rubric_calibration.jsonl``. It goes on where it stopped; Ctrl-D ends it.
 """
 
 import hashlib
 import json
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
 from pipeline.evaluate import SCORES
-from pipeline.files import read_json, run_stage
-from pipeline.judge import answered_pairs
+from pipeline.files import ProjectError, read_json, run_stage
+from pipeline.judge import answered_items, answered_pairs
 from pipeline.judging import CALIBRATION, FEWEST_LABELS, Pair, read_calibration
+from pipeline.rubric import GRADES, LABELS, Graded, read_labels
 
 REPLIES = {"1": "first", "2": "second", "0": "tie"}
+One = TypeVar("One", Pair, Graded)
 
 
 def main() -> None:
-    verdict = read_json(SCORES)["verdict"]
-    done = {(row["question"], row["first"], row["second"]) for row in read_calibration()}
-    shown = (blind(pair) for pair in answered_pairs(verdict["challenger"], verdict["best_baseline"]))
-    left = [pair for pair in shown if tuple(pair) not in done and pair.first != pair.second]
-    print(f"{len(done)} labelled, {len(left)} left; the judge needs {FEWEST_LABELS}. 1, 2, or 0 for a tie.")
-    for pair in left:
-        print(f"\n{pair.question}\n  1: {pair.first}\n  2: {pair.second}")
+    scores = read_json(SCORES)
+    if sys.argv[1:] == ["grades"]:
+        done = {tuple(row[name] for name in Graded._fields) for row in read_labels()}
+        shown = sorted({one for arm in scores["arms"] for one in answered_items(arm)}, key=digest)
+        left = [one for one in shown if tuple(one) not in done]
+        print(f"{len(done)} graded, {len(left)} left; the judge needs {FEWEST_LABELS}. 5: right (prompts/rubric.txt).")
+        collect(left, LABELS, "grade: ", {str(value): value for value in GRADES}, told_graded)
+    elif not sys.argv[1:]:
+        verdict = scores["verdict"]
+        known = {(row["question"], row["first"], row["second"]) for row in read_calibration()}
+        pairs = (blind(pair) for pair in answered_pairs(verdict["challenger"], verdict["best_baseline"]))
+        open_pairs = [pair for pair in pairs if tuple(pair) not in known and pair.first != pair.second]
+        print(f"{len(known)} labelled, {len(open_pairs)} left; the judge needs {FEWEST_LABELS}. 1, 2, or 0 for a tie.")
+        collect(open_pairs, CALIBRATION, "better: ", REPLIES, told_pair)
+    else:
+        raise ProjectError("nothing to label", " ".join(sys.argv[1:]), "`python -m pipeline.label [grades]`")
+
+
+def collect(
+    left: Sequence[One], path: Path, question: str, replies: Mapping[str, Any], told: Callable[[One], str]
+) -> None:
+    """Ask about one after the other until the keyboard ends, and keep each answer at once."""
+    for one in left:
+        print(told(one))
         try:
-            said = ask()
+            said = ask(question, replies)
         except EOFError:
             break
-        with CALIBRATION.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({**pair._asdict(), "human": said}, ensure_ascii=False) + "\n")
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({**one._asdict(), "human": said}, ensure_ascii=False) + "\n")
+
+
+def told_pair(pair: Pair) -> str:
+    """A pair as it is shown."""
+    return f"\n{pair.question}\n  1: {pair.first}\n  2: {pair.second}"
+
+
+def told_graded(one: Graded) -> str:
+    """An answer as it is shown for grading."""
+    return f"\n{one.question}\n  expected: {one.expected}\n  answer:   {one.answer}"
 
 
 def blind(pair: Pair) -> Pair:
     """The pair in an order that only its content decides."""
-    turned = hashlib.sha256("\0".join(sorted(pair)).encode()).digest()[0] % 2
+    turned = digest(sorted(pair))[0] % 2
     first, second = sorted((pair.first, pair.second), reverse=bool(turned))
     return Pair(pair.question, first, second)
 
 
-def ask() -> str:
+def digest(texts: Sequence[str]) -> bytes:
+    """An order that nobody can see through."""
+    return hashlib.sha256("\0".join(texts).encode()).digest()
+
+
+def ask(question: str, replies: Mapping[str, Any]) -> Any:
     """A choice from the keyboard. Raises EOFError at its end."""
-    while (reply := input("better: ").strip()) not in REPLIES:
-        print("1, 2 or 0")
-    return REPLIES[reply]
+    while (reply := input(question).strip()) not in replies:
+        print(", ".join(replies))
+    return replies[reply]
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ Scores: TypeAlias = dict[str, list[float]]  # metric -> one score an item
 JSON_METRICS = ("json_match", "json_field_accuracy", "json_valid", "exact_match")
 TEXT_METRICS = ("exact_match", "contains", "token_f1")
 CORPUS_SAMPLES = 1000  # resamples of the metrics that are slow to recompute: BLEU, chrF, macro F1
+BLOCK = 100  # of them held in memory at once
 OTHER = "(other)"  # a predicted label that the benchmark does not know
 
 
@@ -53,12 +54,12 @@ def summarise(items: Sequence[Item], settings: Settings, scores: Scores | None =
             interval = proportion_interval(values, alpha, groups)
         else:
             interval = bootstrap_mean(values, samples=samples, seed=seed, alpha=alpha, groups=groups)
-        summary[name] = _rounded(interval)
+        summary[name] = rounded(interval)
     if expects_prose(items):
         summary |= corpus_metrics(items)
     label_key = settings.curate.label_key
     if has_labels(items, label_key):
-        summary["macro_f1"] = _rounded(macro_f1(items, label_key, seed, alpha))
+        summary["macro_f1"] = rounded(macro_f1(items, label_key, seed, alpha))
     return summary
 
 
@@ -102,19 +103,28 @@ def macro_f1(items: Sequence[Item], label_key: str | None, seed: int, alpha: flo
     actual = np.array([number[row["actual"]] for row in rows])
     predicted = np.array([number.get(row["predicted"], len(number)) for row in rows])
     generator = np.random.default_rng(seed)
-    draws = (generator.integers(0, len(rows), len(rows)) for _ in range(CORPUS_SAMPLES))
-    resampled = [_mean_f1(actual[draw], predicted[draw], len(number)) for draw in draws]
-    low, high = np.quantile(resampled, [alpha / 2, 1 - alpha / 2])
-    return Interval(_mean_f1(actual, predicted, len(number)), float(low), float(high))
+    resampled = []
+    for _ in range(0, CORPUS_SAMPLES, BLOCK):
+        drawn = generator.integers(0, len(rows), (BLOCK, len(rows)))
+        resampled.append(_mean_f1(actual[drawn], predicted[drawn], len(number)))
+    low, high = np.quantile(np.concatenate(resampled), [alpha / 2, 1 - alpha / 2])
+    return Interval(float(_mean_f1(actual[None], predicted[None], len(number))[0]), float(low), float(high))
 
 
-def _mean_f1(actual: NDArray[np.int64], predicted: NDArray[np.int64], labels: int) -> float:
-    """2·TP / (expected + predicted) of each label that occurs, averaged."""
-    expected = np.bincount(actual, minlength=labels + 1)[:labels]
-    given = np.bincount(predicted, minlength=labels + 1)[:labels]
-    right = np.bincount(actual[actual == predicted], minlength=labels + 1)[:labels]
+def _mean_f1(actual: NDArray[np.int64], predicted: NDArray[np.int64], labels: int) -> NDArray[np.float64]:
+    """2·TP / (expected + predicted) of each label that occurs, averaged; of every row, a resample."""
+    places = np.arange(len(actual))[:, None] * (labels + 1)
+
+    def counts(found: NDArray[np.int64]) -> NDArray[np.int64]:
+        flat = np.bincount((places + found).ravel(), minlength=len(actual) * (labels + 1))
+        return flat.reshape(len(actual), labels + 1)[:, :labels]
+
+    expected = counts(actual)
+    right = counts(np.where(actual == predicted, actual, labels))
+    f1 = 2 * right / np.maximum(expected + counts(predicted), 1)
     occurs = expected > 0
-    return float(np.mean(2 * right[occurs] / (expected + given)[occurs]))
+    mean: NDArray[np.float64] = (f1 * occurs).sum(axis=1) / occurs.sum(axis=1)
+    return mean
 
 
 def corpus_metrics(items: Sequence[Item]) -> dict[str, dict[str, float]]:
@@ -127,10 +137,10 @@ def corpus_metrics(items: Sequence[Item]) -> dict[str, dict[str, float]]:
     for name, metric in (("bleu", BLEU()), ("chrf", CHRF())):
         score = metric.corpus_score(answers, references, n_bootstrap=CORPUS_SAMPLES)
         mean, half = score.score / 100, score._ci / 100  # sacrebleu offers the interval only there
-        summary[name] = _rounded(Interval(mean, max(0.0, mean - half), min(1.0, mean + half)))
+        summary[name] = rounded(Interval(mean, max(0.0, mean - half), min(1.0, mean + half)))
     return summary
 
 
-def _rounded(interval: Interval) -> dict[str, float]:
+def rounded(interval: Interval) -> dict[str, float]:
     """Six digits: further ones would differ between processors and mean nothing."""
     return {name: round(float(value), 6) for name, value in interval._asdict().items()}

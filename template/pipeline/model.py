@@ -287,6 +287,8 @@ def fetch_ahead() -> None:
         fetch(settings.retrieval.embedder)
     if settings.curate.semantic_threshold is not None:
         fetch(settings.curate.embedder)
+    if settings.evaluate.embedder:
+        fetch(settings.evaluate.embedder)
 
 
 if __name__ == "__main__":

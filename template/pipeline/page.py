@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 
 from pipeline.appendix import banded, cost, data, reproducibility, retrieval, trace, training
 from pipeline.charts import Bar, interval_chart
-from pipeline.comparisons import judged, pairs, slices, why_not
+from pipeline.comparisons import judged, pairs, secondary, slices, why_not
 from pipeline.cost_section import against_the_plan, ownership, quantisation
 from pipeline.facts import Facts
 from pipeline.harness_section import forgotten
@@ -40,6 +40,7 @@ def page(facts: Facts) -> str:
         forgotten(facts),
         retrieval(facts),
         examples(facts),
+        secondary(facts),
         slices(facts),
         confusions(facts),
         pairs(facts),

@@ -133,6 +133,8 @@ class EvaluateSettings(Strict, frozen=True):
     batch_size: PositiveInt
     bootstrap_samples: PositiveInt
     endpoint: EndpointSettings | None
+    perplexity: bool = False  # true: every model of this machine also scores the references
+    embedder: str | None = None  # "name==version" of a package that ships one: adds the similarity to references
 
 
 class RetrievalSettings(Strict, frozen=True):

@@ -6,12 +6,14 @@ that is resampled. ``groups`` gives each item's group; None, for all or for one 
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.stats import binom, norm
+from scipy.special import ndtr, ndtri  # what scipy.stats.norm calls, without its checks
+from scipy.stats import binom
 
 Groups: TypeAlias = Sequence[str | None] | None
 
@@ -100,7 +102,7 @@ def non_inferior(
     error = clustered_standard_error(difference, groups)
     if error < 1e-12:
         return distance > 0, 0.0 if distance > 0 else 1.0
-    p_value = float(norm.sf(distance / error))
+    p_value = float(ndtr(-distance / error))
     return p_value < alpha, p_value
 
 
@@ -117,6 +119,24 @@ def bootstrap_mean(
     means = _resampled_means(array, groups, samples, seed)
     low, high = np.quantile(means, [alpha / 2, 1 - alpha / 2])
     return Interval(float(array.mean()), float(low), float(high))
+
+
+def bootstrap_ratio(
+    top: ArrayLike,
+    bottom: ArrayLike,
+    *,
+    samples: int = 10_000,
+    seed: int = 0,
+    alpha: float = 0.05,
+    groups: Groups = None,
+) -> Interval:
+    """Percentile bootstrap interval of sum(top) / sum(bottom), both of the same items; whole groups are resampled."""
+    above, below = np.asarray(top, dtype=float), np.asarray(bottom, dtype=float)
+    if not below.sum():
+        return Interval(0.0, 0.0, 0.0)
+    ratios = _resampled_means(above, groups, samples, seed, below)
+    low, high = np.quantile(ratios, [alpha / 2, 1 - alpha / 2])
+    return Interval(float(above.sum() / below.sum()), float(low), float(high))
 
 
 def paired_bootstrap(
@@ -218,12 +238,12 @@ def power_table(disagreement: float, *, alpha: float = 0.05) -> list[dict[str, f
 
 def _items_needed(effect: float, disagreement: float, alpha: float, power: float) -> float:
     m = max(disagreement, effect)  # arms that differ by `effect` disagree on at least that share
-    root = _z(alpha) * math.sqrt(m) + float(norm.ppf(power)) * math.sqrt(max(0.0, m - effect * effect))
+    root = _z(alpha) * math.sqrt(m) + float(ndtri(power)) * math.sqrt(max(0.0, m - effect * effect))
     return (root / effect) ** 2
 
 
 def _z(alpha: float) -> float:
-    return float(norm.ppf(1 - alpha / 2))
+    return float(ndtri(1 - alpha / 2))
 
 
 def _by_group(values: NDArray[np.float64], groups: Groups) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -232,14 +252,26 @@ def _by_group(values: NDArray[np.float64], groups: Groups) -> tuple[NDArray[np.f
         return values, np.ones(len(values))
     if len(groups) != len(values):
         raise ValueError(f"{len(values)} values but {len(groups)} groups")
+    index, sizes = _numbered(tuple(groups))
+    sums: NDArray[np.float64] = np.bincount(index, weights=values).astype(np.float64)
+    return sums, sizes
+
+
+@lru_cache(maxsize=8)  # a study asks again and again for the same groups
+def _numbered(groups: tuple[str | None, ...]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Each item's group as a number, and the sizes of the groups."""
     numbers: dict[str | tuple[int], int] = {}
     index = [numbers.setdefault((i,) if name is None else name, len(numbers)) for i, name in enumerate(groups)]
-    sums: NDArray[np.float64] = np.bincount(index, weights=values).astype(np.float64)
-    return sums, np.bincount(index).astype(np.float64)
+    return np.array(index, dtype=np.int64), np.bincount(index).astype(np.float64)
 
 
-def _resampled_means(values: NDArray[np.float64], groups: Groups, samples: int, seed: int) -> NDArray[np.float64]:
+def _resampled_means(
+    values: NDArray[np.float64], groups: Groups, samples: int, seed: int, weights: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Means by item; with ``weights``, by unit of weight."""
     sums, sizes = _by_group(values, groups)
+    if weights is not None:
+        sizes, _ = _by_group(weights, groups)
     generator = np.random.default_rng(seed)
     blocks = []
     for start in range(0, samples, _BLOCK):

@@ -8,6 +8,7 @@ from pipeline.baseline import TEST, headline
 from pipeline.export import describe, served_model
 from pipeline.files import read_jsonl, run_stage, write_json, write_jsonl
 from pipeline.generation import Generator
+from pipeline.perplexity import add_reference_nll
 from pipeline.prompting import Policy, read_passages, read_prompt
 from pipeline.runtime import prepare
 from pipeline.settings import Settings, load
@@ -26,6 +27,8 @@ def main() -> None:
     measured = {}
     for arm, policy in policies(settings).items():
         rows, measured[arm] = answer_items(arm, generator, items, policy, settings.evaluate, RESULTS)
+        if settings.evaluate.perplexity:
+            rows = add_reference_nll(rows, generator, items, policy)
         write_jsonl(RESULTS / f"{arm}.jsonl", rows)
         print(f"{arm}: {headline(rows, settings)}")
     write_json(MEASURED, measured)

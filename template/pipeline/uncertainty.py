@@ -7,6 +7,7 @@ distribution over (low, typical, high), the usual choice where nothing but these
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from .money import Band
@@ -37,11 +38,12 @@ def draws(figures: Mapping[str, Band], count: int = DRAWS, seed: int = SEED) -> 
     return [{name: column[index] for name, column in columns.items()} for index in range(count)]
 
 
-def _column(band: Band, seed: str, count: int) -> list[float]:
+@lru_cache(maxsize=256)  # the routes share most figures
+def _column(band: Band, seed: str, count: int) -> tuple[float, ...]:
     if band.low == band.high:
-        return [band.typical] * count
+        return (band.typical,) * count
     stream = random.Random(seed)
-    return [stream.triangular(band.low, band.high, band.typical) for _ in range(count)]
+    return tuple(stream.triangular(band.low, band.high, band.typical) for _ in range(count))
 
 
 def typical(figures: Mapping[str, Band]) -> dict[str, float]:

@@ -6,10 +6,11 @@ Picking the cheaper side's best by its score only makes the challenger's case ha
 picked among k arms is held to alpha / k. So the chance of shipping an arm that is no better stays below alpha / 2.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple, TypeAlias
 
-from pipeline.contest import Arms, Contest, Rule, compare
+from pipeline.contest import Arms, Comparison, Contest, Rule, compare
 from pipeline.files import ProjectError
 from pipeline.metrics import is_binary
 from pipeline.settings import Settings
@@ -22,6 +23,9 @@ WINS = {"tuned": SHIP, "rag": RAG, "prompt": PROMPT}  # approach -> the decision
 
 FEWEST_ITEMS = 30  # below this no interval is narrow enough to decide anything
 USABLE_SCORE = 0.2  # an arm that is not shown to reach this is not worth shipping, whatever it beats
+
+
+Paired: TypeAlias = Callable[[str, str], Comparison]  # one arm minus another
 
 
 class Study(NamedTuple):
@@ -51,7 +55,12 @@ def decide(arms: Arms, settings: Settings) -> dict[str, Any]:
     scores = {arm: list(value["scores"]) for arm, value in arms.items()}
     intervals = {arm: _interval(values, groups, settings) for arm, values in scores.items()}
     ranked = sorted(arms, key=lambda arm: (-intervals[arm].mean, _tokens(arms[arm]), arm))
-    contests, best_prompt = draw_up(ranked, scores, groups, settings)
+
+    @cache
+    def paired(first: str, second: str) -> Comparison:
+        return compare(scores[first], scores[second], groups, settings)
+
+    contests, best_prompt = draw_up(ranked, paired, settings)
     study = Study(settings.smoke, len(rows), intervals, contests, best_prompt)
     rules = examine(study)
     decision = conclude(study, rules)
@@ -63,8 +72,7 @@ def decide(arms: Arms, settings: Settings) -> dict[str, Any]:
         if not rules[-1].holds:
             decision, reason, ship = COLLECT, too_small_a_gain(study, ship, reason), None
     first, alpha = contests[0].comparison, contests[0].alpha
-    against = {arm: compare(scores[contests[0].challenger], scores[arm], groups, settings) for arm in ranked}
-    del against[contests[0].challenger]
+    against = {arm: paired(contests[0].challenger, arm) for arm in ranked if arm != contests[0].challenger}
     adjusted = holm({arm: c.p_value for arm, c in against.items()})
     return {
         "decision": decision,
@@ -90,14 +98,12 @@ def decide(arms: Arms, settings: Settings) -> dict[str, Any]:
             }
             for arm, c in against.items()
         },
-        "why_not": why_not(ship or study.top, scores, groups, settings),
+        "why_not": why_not(ship or study.top, ranked, paired, settings),
         "trace": [rule._asdict() for rule in rules],
     }
 
 
-def draw_up(
-    ranked: Sequence[str], scores: Mapping[str, list[float]], groups: Groups, settings: Settings
-) -> tuple[list[Contest], str]:
+def draw_up(ranked: Sequence[str], paired: Paired, settings: Settings) -> tuple[list[Contest], str]:
     """Who challenges whom, and the best prompt. ``ranked`` has the best arm first, of equals the cheaper one.
 
     Without tuning and retrieval the best prompt with examples challenges the bare one; either is a prompt to use.
@@ -107,8 +113,7 @@ def draw_up(
 
     def contest(challengers: Sequence[str], incumbent: str) -> Contest:
         one = challengers[0]
-        paired = compare(scores[one], scores[incumbent], groups, settings)
-        return Contest(one, incumbent, paired, alpha / len(challengers), effect)
+        return Contest(one, incumbent, paired(one, incumbent), alpha / len(challengers), effect)
 
     cheaper = [arm for arm in ranked if family(arm) != "tuned"]
     contests = []
@@ -232,9 +237,9 @@ def too_small_a_gain(study: Study, kept: str, reason: str) -> str:
     )
 
 
-def why_not(kept: str, scores: Mapping[str, list[float]], groups: Groups, settings: Settings) -> dict[str, str]:
+def why_not(kept: str, arms: Sequence[str], paired: Paired, settings: Settings) -> dict[str, str]:
     """For every other arm, how it compares with the one that is kept (or that scores best, if none is)."""
-    others = {arm: compare(scores[kept], scores[arm], groups, settings) for arm in sorted(scores) if arm != kept}
+    others = {arm: paired(kept, arm) for arm in sorted(arms) if arm != kept}
     adjusted = holm({arm: c.p for arm, c in others.items()})
     reasons = {}
     for arm, c in others.items():

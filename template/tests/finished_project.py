@@ -1,6 +1,7 @@
 """A project whose stages up to `serve` have run, as files: what `cost`, `report` and `gate` read."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,14 @@ hosted:
 """
 INTENTS = ("HassTurnOn", "HassTurnOff", "HassLightSet", "HassGetState", "HassSetPosition", "HassClimateSetTemperature")
 HASH = "0123456789abcdef" * 4
+TOKENS = {
+    "zero_shot": 180,
+    "few_shot": 520,
+    "rag": 700,
+    "rag_few_shot": 1500,
+    "tuned": 60,
+    "endpoint_few_shot": 500,
+}
 
 
 def item(number: int, intent: str) -> tuple[str, str]:
@@ -135,14 +144,6 @@ def finish_project(
 ) -> Settings:
     """Write the files of every stage before `cost` under ``root``. The current folder must be ``root``."""
     shares = shares or {"zero_shot": 0.0, "few_shot": 0.05, "tuned": 0.65}
-    tokens = {
-        "zero_shot": 180,
-        "few_shot": 520,
-        "rag": 700,
-        "rag_few_shot": 1500,
-        "tuned": 60,
-        "endpoint_few_shot": 500,
-    }
     write_text(root / "params.yaml", params)
     write_text(root / "prices.yaml", prices)
     write_text(
@@ -152,7 +153,7 @@ def finish_project(
     )
     load.cache_clear()
     settings = load(root / "params.yaml")
-    arms = {arm: rows(number, n, share, tokens[arm]) for number, (arm, share) in enumerate(shares.items())}
+    arms = answers(n, tuple(shares.items()))
     for arm, answered in arms.items():
         write_jsonl(root / "results" / ("tuned" if family(arm) == "tuned" else "baseline") / f"{arm}.jsonl", answered)
     seconds = {
@@ -163,7 +164,7 @@ def finish_project(
         "tuned": 0.15,
         "endpoint_few_shot": 0.8,
     }
-    measured = {arm: measure(n, n * seconds[arm], tokens[arm]) for arm in arms}
+    measured = {arm: measure(n, n * seconds[arm], TOKENS[arm]) for arm in arms}
     reports = root / "reports"
     write_json(reports / "measured/baseline.json", {arm: m for arm, m in measured.items() if arm != "tuned"})
     write_json(reports / "serve.json", SERVING)
@@ -180,10 +181,22 @@ def finish_project(
     write_json(root / "results/baseline.json", marker)
     write_json(root / "data/eval/benchmark.json", {"sha256": HASH})
     write_jsonl(root / "data/eval/test.jsonl", requests(n))
-    scores = score(arms, settings)
+    scores = scored(params, n, tuple(shares.items()))
     write_json(reports / "scores.json", scores)
     write_json(reports / "arms.json", plot_rows(scores))
     return settings
+
+
+@cache
+def answers(n: int, shares: tuple[tuple[str, float], ...]) -> dict[str, list[dict[str, Any]]]:
+    """The rows of every arm."""
+    return {arm: rows(number, n, share, TOKENS[arm]) for number, (arm, share) in enumerate(shares)}
+
+
+@cache  # most tests share a study
+def scored(params: str, n: int, shares: tuple[tuple[str, float], ...]) -> dict[str, Any]:
+    """What the stage `evaluate` makes of these answers in the current folder, whose ``params.yaml`` is ``params``."""
+    return score(answers(n, shares), load())
 
 
 def requests(n: int) -> list[dict[str, Any]]:

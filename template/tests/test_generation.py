@@ -7,6 +7,8 @@ import pytest
 
 from pipeline.backends import Message
 from pipeline.generation import MINIMUM_SHARED_PREFIX, Generator, shared_prefix
+from pipeline.perplexity import add_reference_nll
+from pipeline.prompting import Policy
 from pipeline.quantise import WIDTHS
 from pipeline.runtime import Device
 
@@ -64,6 +66,26 @@ def test_a_model_of_any_attention_answers_in_a_batch_as_it_does_alone(folder: Pa
     }
     assert [together[place] for place in range(len(prompts))] == alone
     assert len(set(alone)) > 1
+
+
+def test_a_reference_is_as_likely_as_a_plain_pass_over_its_tokens_says(folder: Path) -> None:
+    import torch
+
+    generator = Generator(folder, Device("cpu", "a test", 1, torch.float32))
+    answers = {"w40": "w1 w2", "w41 w42": "w3", "w43": "w4 w5 w6"}
+    items = [
+        {"id": asked, "messages": [*ask(asked), {"role": "assistant", "content": answer}]}
+        for asked, answer in answers.items()
+    ]
+    rows = [{"id": asked, "expected": answer} for asked, answer in answers.items()]
+    for row, item in zip(add_reference_nll(rows, generator, items, Policy("")), items, strict=True):
+        prompt = generator.render(item["messages"][:-1])
+        own = generator.tokenizer(row["expected"])["input_ids"]
+        with torch.inference_mode():
+            chances = generator.model(torch.tensor([prompt + own])).logits[0].log_softmax(-1)
+        wanted = -sum(float(chances[len(prompt) - 1 + place, token]) for place, token in enumerate(own))
+        assert row["reference_nll"] == pytest.approx(wanted, abs=1e-3) and row["reference_tokens"] == len(own)
+    assert len(shared_prefix([generator.render(item["messages"][:-1]) for item in items])) >= MINIMUM_SHARED_PREFIX
 
 
 @pytest.mark.parametrize("folder", ["llama"], indirect=True)

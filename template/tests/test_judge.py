@@ -6,15 +6,18 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from xml.etree.ElementTree import tostring
 
 import pytest
 from finished_project import PARAMS, finish_project
 
-from pipeline import backends, label
+from pipeline import backends, label, rubric
+from pipeline import judge as judge_stage
 from pipeline.backends import Answer, Prompt
+from pipeline.comparisons import graded as graded_section
 from pipeline.comparisons import judged as judged_section
-from pipeline.files import ProjectError, read_jsonl
+from pipeline.files import ProjectError, read_json, read_jsonl, write_jsonl
 from pipeline.judging import (
     Judgement,
     Pair,
@@ -27,6 +30,8 @@ from pipeline.judging import (
     qualify,
     read_calibration,
 )
+from pipeline.rubric import Graded, grade, parse_grade, qualify_grades, read_labels, weighted_kappa
+from pipeline.settings import load
 
 PROMPT = "Question: $question\nA: $a\nB: $b"
 
@@ -186,6 +191,7 @@ def test_a_line_that_is_no_judgement_is_named(tmp_path: Path) -> None:
 
 def test_labels_are_asked_blind_kept_and_never_asked_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["label"])
     finish_project(tmp_path, params=PARAMS)
     (tmp_path / "evals").mkdir()
     monkeypatch.setattr("sys.stdin", io.StringIO("1\nwhat\n0\n"))
@@ -205,9 +211,124 @@ def test_the_report_tells_the_win_rate_beside_the_one_of_equal_lengths_and_whose
         "warning": kinship("smollm3-3b", "smollm2-135m-instruct"),
         "preference": preference(judgements, PAIRS),
         "effort": effort._asdict(),
+        "rubric": qualify_grades([None] * 60, [1] * 60),
     }
     told = tostring(judged_section(SimpleNamespace(judge=report, challenger="tuned", incumbent="few_shot")), "unicode")
     rates = {name: f"{report['preference'][name]:.0%}" for name in ("win_rate", "length_adjusted_win_rate")}
     assert f"It wins {rates['win_rate']}; were all answers equally long, it would win" in told
     assert rates["length_adjusted_win_rate"] in told
     assert "models prefer their own" in told and "120 requests: 120 prompt tokens, 120 completion tokens" in told
+    assert "Its grades are withheld: every human grade is 1" in told and "60 of 60 replies are no grade" in told
+
+
+class Grader(Judge):
+    """A backend that grades by a rule over expected and answer."""
+
+    def answer(
+        self, prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int
+    ) -> Iterator[tuple[Sequence[int], list[Answer]]]:
+        for place, prompt in enumerate(prompts):
+            expected, given = re.findall(r"^(?:Reference answer|Answer to grade): (.*)$", prompt, re.MULTILINE)
+            yield [place], [Answer(self.rule(expected, given), 1, 1, "stop", 0.1)]
+
+
+RUBRIC = (Path(__file__).resolve().parents[1] / "prompts/rubric.txt").read_text("utf-8")
+GRADED = [Graded("how many?", "50", str(30 + n % 21)) for n in range(60)]
+
+
+def by_distance(expected: str, answer: str) -> str:
+    return str(5 - min(4, abs(int(expected) - int(answer)) // 5)) if answer.isdigit() else "1"
+
+
+def always_three(expected: str, answer: str) -> str:
+    return "3"
+
+
+def of_five(expected: str, answer: str) -> str:
+    return by_distance(expected, answer) + "/5"
+
+
+HUMAN_GRADES = [int(by_distance(one.expected, one.answer)) for one in GRADED]
+
+
+def graded_by(rule: Callable[[str, str], str], human: list[int] = HUMAN_GRADES) -> dict[str, Any]:
+    return qualify_grades(grade(Grader(rule), RUBRIC, GRADED, 8)[0], human)
+
+
+def test_a_grader_that_agrees_with_people_qualifies() -> None:
+    assert len(set(HUMAN_GRADES)) == 5
+    found = graded_by(by_distance)
+    assert found["qualified"] and found["weighted_kappa"]["mean"] == 1.0 and found["bias"] == 0.0
+    off_by_one = graded_by(by_distance, [max(1, value - 1) for value in HUMAN_GRADES])
+    assert off_by_one["qualified"] and off_by_one["agreement"] < 0.3 and off_by_one["bias"] > 0.7
+
+
+def test_a_grader_that_sits_in_the_middle_or_says_more_than_a_grade_is_withheld() -> None:
+    found = graded_by(always_three)
+    assert not found["qualified"] and found["weighted_kappa"]["mean"] == 0.0
+    wordy = graded_by(of_five)
+    assert not wordy["qualified"] and wordy["unparsable"] == 60 and wordy["grades"] == {}
+    assert any("60 of 60 replies are no grade" in reason for reason in wordy["reasons"])
+    few = qualify_grades(HUMAN_GRADES[:20], HUMAN_GRADES[:20])
+    assert not few["qualified"] and "50 are needed" in few["reasons"][0]
+
+
+@pytest.mark.parametrize(
+    ("reply", "wanted"),
+    [("4", 4), (" **5**.\n", 5), ("(1)", 1), *((odd, None) for odd in ("4/5", "-1", "6", "3.5", "45", "Grade: 4", ""))],
+)
+def test_grades_are_read_strictly(reply: str, wanted: int | None) -> None:
+    assert parse_grade(reply) == wanted
+
+
+def test_weighted_kappa_is_that_of_its_definition() -> None:
+    pairs = [(1, 1), (2, 1), (2, 2), (3, 3), (3, 5), (4, 4), (5, 4), (5, 5), (5, 1), (1, 2)]
+    weights = [[(i - j) ** 2 for j in range(1, 6)] for i in range(1, 6)]
+    table = [[pairs.count((i, j)) for j in range(1, 6)] for i in range(1, 6)]
+    left, right = [sum(row) for row in table], [sum(column) for column in zip(*table, strict=True)]
+    places = [(i, j) for i in range(5) for j in range(5)]
+    observed = sum(weights[i][j] * table[i][j] for i, j in places)
+    expected = sum(weights[i][j] * left[i] * right[j] / len(pairs) for i, j in places)
+    assert weighted_kappa(pairs) == pytest.approx(1 - observed / expected)
+    assert weighted_kappa([]) == weighted_kappa([(3, 3), (3, 3)]) == 0.0
+
+
+def test_a_line_that_is_no_grade_is_named(tmp_path: Path) -> None:
+    good = {"question": "?", "expected": "a", "answer": "b", "human": 1}
+    for wrong in (0, 2.5, "4", True, None):
+        write_jsonl(tmp_path / "labels.jsonl", [good, good | {"human": wrong}])
+        with pytest.raises(ProjectError) as caught:
+            read_labels(tmp_path / "labels.jsonl")
+        assert caught.value.where.endswith("line 2")
+
+
+def right_or_wrong(expected: str, answer: str) -> str:
+    if expected == answer:
+        return "5"
+    return "no idea" if "Turn" in expected or "Light" in expected else "1"
+
+
+def test_grades_are_labelled_and_a_judge_that_qualifies_shows_one_for_every_arm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["label", "grades"])
+    finish_project(tmp_path, params=PARAMS, shares={"zero_shot": 0.0, "few_shot": 0.6, "tuned": 0.9})
+    for folder in ("evals", "prompts"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "prompts/rubric.txt").write_text(RUBRIC)
+    monkeypatch.setattr("sys.stdin", io.StringIO("nine\n5\n"))
+    label.main()
+    assert [row["human"] for row in read_labels(rubric.LABELS)] == [5]
+    rows = [one._asdict() for one in judge_stage.answered_items("few_shot")[:60]]
+    people = ({**row, "human": 5 if row["expected"] == row["answer"] else 1} for row in rows)
+    write_jsonl(rubric.LABELS, people)
+    found, effort = judge_stage.grade_answers(Grader(right_or_wrong), load())
+    assert found["qualified"], found["reasons"]
+    means = {arm: one["mean"] for arm, one in found["arms"].items()}
+    assert list(means) == ["zero_shot", "few_shot", "tuned"] and means["zero_shot"] is None, "too many were no grade"
+    assert found["arms"]["few_shot"]["unparsable"] > 0 and effort.requests == 60 + 3 * 240
+    assert means["few_shot"] < means["tuned"] <= 5 and found["arms"]["tuned"]["low"] < means["tuned"]
+    told = "".join(tostring(part, "unicode") for part in graded_section(found))
+    assert f"{means['tuned']:.2f} [" in told and "withheld" in told
+    assert read_json(Path("reports/scores.json"))["primary_metric"] == "json_match", "grades decide nothing"

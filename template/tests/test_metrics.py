@@ -1,6 +1,8 @@
 """What counts as a right answer, and the summary of an arm."""
 
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from finished_project import PARAMS
 
 from pipeline.item_metrics import METRICS, label_of
 from pipeline.metrics import confusion, score_items, summarise
+from pipeline.secondary import secondary
 from pipeline.settings import Settings, load
 
 
@@ -111,6 +114,58 @@ def test_macro_f1_weighs_each_label_the_same(settings: Settings) -> None:
     by_hand = (2 * 8 / 17 + 2 * 1 / 3 + 2 * 1 / 3) / 3
     assert summary["macro_f1"]["mean"] == pytest.approx(by_hand, abs=1e-6)
     assert {"actual": "c", "predicted": "(other)"} in confusion(rows)
+
+
+def test_refusals_and_lengths_are_counted_beside_the_scores(settings: Settings) -> None:
+    no = "I'm sorry, but I cannot help with that."
+    rows = items(("Paris is it", "Paris"), ("one two three", no), (no, no), ("four", "four five six seven"))
+    found = secondary(rows, settings)
+    assert found["refusals"]["mean"] == 0.25, "a refusal that the reference gives too is right"
+    assert found["length"]["mean"] == (1 + 8 + 8 + 4) / 4
+    assert found["length_ratio"]["mean"] == pytest.approx((1 + 8 + 8 + 4) / (3 + 3 + 8 + 1))
+    assert found["length_ratio"]["low"] < found["length_ratio"]["mean"] < found["length_ratio"]["high"]
+    assert not {"misshapen", "similarity", "reference_perplexity"} & found.keys()
+    assert "length_ratio" not in secondary(items(("", "a"), ("b", "b")), settings)
+
+
+@pytest.mark.parametrize(
+    ("answer", "wrong"),
+    [
+        ('{"intent": "off", "slots": {"name": "door"}}', 0),
+        ('{"intent": "off", "slots": {}}', 0),
+        ('{"intent": "off", "slots": {"level": 7.5}, "tags": ["a", "b"]}', 0),
+        ('{"intent": "off"}', 1),
+        ('{"intent": "off", "slots": {"colour": "red"}}', 1),
+        ('{"intent": "off", "slots": {"level": "7"}}', 1),
+        ('{"intent": "off", "slots": {"level": true}}', 1),
+        ('{"intent": "off", "slots": {}, "tags": [1]}', 1),
+        ('["intent"]', 1),
+        ("intent: off", 1),
+    ],
+)
+def test_an_answer_has_the_shape_of_the_references_or_not(settings: Settings, answer: str, wrong: int) -> None:
+    references = (
+        '{"intent": "on", "slots": {"name": "lamp"}}',
+        '{"intent": "on", "slots": {"level": 3}, "tags": ["x"]}',
+        '{"intent": "on", "slots": {}}',
+    )
+    rows = items(*((reference, answer) for reference in references))
+    assert secondary(rows, settings)["misshapen"]["mean"] == wrong
+
+
+def test_similarity_and_perplexity_are_there_where_they_were_asked_for(settings: Settings) -> None:
+    rows = items(("a b", "a b"), ("c d", "e"))
+    for row, nll in zip(rows, (2.0, 4.0), strict=True):
+        row |= {"reference_nll": nll, "reference_tokens": 3}
+
+    def same_words(expected: Sequence[str], answers: Sequence[str]) -> list[float]:
+        return [float(e == a) for e, a in zip(expected, answers, strict=True)]
+
+    found = secondary(rows, settings, same_words)
+    assert found["similarity"]["mean"] == 0.5
+    assert found["reference_perplexity"]["mean"] == pytest.approx(math.exp(6 / 6), abs=1e-5)
+    del rows[1]["reference_nll"]
+    assert "reference_perplexity" not in secondary(rows, settings), "an arm whose model gives no likelihoods"
 
 
 def test_equal_answers_give_equal_bytes(settings: Settings) -> None:

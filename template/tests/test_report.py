@@ -57,6 +57,8 @@ def test_the_page_says_everything_a_reader_needs(project: Path) -> None:
         "Against few_shot it pays for itself",
         "Fixed by tuning",
         "Broken by tuning",
+        "Refusals of what the reference answers",
+        "Answers without the references' JSON shape",
         "HassGetState",
         "left out: near duplicate",
         "random split would have leaked 19.4%",

@@ -24,7 +24,8 @@ def test_an_approach_runs_to_its_verdict(generate: Generate, project: Project, a
     assert verdict["arms"].keys() == arms and verdict["decision"] == "INSUFFICIENT EVIDENCE"
     assert made.read("reports/serve.json")["parity"] == {"items": 8, "equal": 8}
     if approach == "prompting":
-        assert not made.read("reports/judge.json")["qualified"]
+        judged = made.read("reports/judge.json")
+        assert not judged["qualified"] and not judged["rubric"]["qualified"], "nobody labelled"
     if approach == "rag_finetune":
         opinions = made.read("reports/harness.json")["domain"]
         assert opinions.keys() == arms and all(one["same_prompts"] == 8 for one in opinions.values())

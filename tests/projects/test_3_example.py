@@ -91,7 +91,7 @@ def test_the_adapter_holds_no_pickle_and_no_path_of_this_machine(demo: tuple[Pro
 def test_a_small_model_behind_the_projects_server_does_not_qualify_as_judge(demo: tuple[Project, str]) -> None:
     """Sixty labels by a rule: the rule itself qualifies, the real small model, asked over HTTP, does not."""
     project = demo[0]
-    lacking = ("pipeline/judging.py", "prompts/judge.txt")  # this example has no judge
+    lacking = ("pipeline/judging.py", "pipeline/rubric.py", "prompts/judge.txt", "prompts/rubric.txt")
     for name in lacking:
         shutil.copy(TEMPLATE / name, project.path / name)
     project.run("python", "-c", JUDGED_OVER_HTTP)
@@ -101,7 +101,9 @@ def test_a_small_model_behind_the_projects_server_does_not_qualify_as_judge(demo
     assert found["rule"]["qualified"] and found["rule"]["kappa"]["low"] > 0.9
     small = found["model"]
     assert small["items"] == 60 and not small["qualified"] and small["reasons"]
-    assert found["effort"][0] == 120 and found["effort"][1] > 120 * 20
+    assert found["effort"][0] == 180 and found["effort"][1] > 180 * 20
+    assert found["grading_rule"]["qualified"] and not found["grading_model"]["qualified"]
+    assert found["grading_model"]["items"] == 60 and found["grading_model"]["weighted_kappa"]["low"] < 0.4
 
 
 JUDGED_OVER_HTTP = """
@@ -110,6 +112,7 @@ from pipeline.files import write_json
 from pipeline.judging import Judgement, Pair, judge, qualify
 from pipeline.model import base_model
 from pipeline.prompting import read_prompt
+from pipeline.rubric import Graded, grade, qualify_grades
 from pipeline.serve import running_server
 from pipeline.settings import EndpointSettings, load
 from pathlib import Path
@@ -120,10 +123,14 @@ def nearer(first, second):
 
 pairs = [Pair("Which number is nearer to fifty?", str(7 * n % 101), str(31 * n % 101)) for n in range(1, 61)]
 human = [nearer(pair.first, pair.second) for pair in pairs]
+answers = [Graded("Which number do I think of?", "50", str(30 + 7 * n % 41)) for n in range(60)]
+grades = [5 - min(4, abs(int(one.answer) - 50) // 5) for one in answers]
 with running_server(base_model(load()), "judge") as (url, key):
     endpoint = Endpoint(EndpointSettings(f"{url}/v1", "judge", 2), api_key=key)
     judgements, effort = judge(endpoint, read_prompt("judge"), pairs, 8)
+    given, more = grade(endpoint, read_prompt("rubric"), answers, 8)
 rule = [Judgement(label, label) for label in human]
-report = {"model": qualify(judgements, human), "rule": qualify(rule, human), "effort": list(effort)}
+report = {"model": qualify(judgements, human), "rule": qualify(rule, human), "effort": list(effort.plus(more))}
+report |= {"grading_model": qualify_grades(given, grades), "grading_rule": qualify_grades(grades, grades)}
 write_json(Path("judged.json"), report)
 """

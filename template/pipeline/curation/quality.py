@@ -31,8 +31,7 @@ _JUDGED_CHARACTERS = 20  # a shorter text has too little to tell its language by
 def findings(prompt: str, answer: str) -> list[tuple[str, str]]:
     """Codes of what is wrong with an answer, each with its detail."""
     found = []
-    start = answer[:200].lstrip()
-    if start[:1].lower() in _REFUSAL_STARTS and _REFUSALS.match(start):
+    if refuses(answer):
         found.append(("refusal", f"the answer begins {hidden(answer.lstrip(), 40)!r}"))
     alike = len(answer) > _JUDGED_CHARACTERS and answer[:8].casefold() == prompt[:8].casefold()
     if alike and normalise(answer) == normalise(prompt):
@@ -42,6 +41,12 @@ def findings(prompt: str, answer: str) -> list[tuple[str, str]]:
     if answer.count("\n") >= _REPEATED_LINES and (detail := _repeated(answer)):
         found.append(("repetition", detail))
     return found
+
+
+def refuses(answer: str) -> bool:
+    """Whether an answer begins by declining."""
+    start = answer[:200].lstrip()
+    return start[:1].lower() in _REFUSAL_STARTS and _REFUSALS.match(start) is not None
 
 
 def _cut(answer: str) -> str:
