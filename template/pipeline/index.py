@@ -13,6 +13,7 @@ from pipeline.retrieval.chunks import KNOWLEDGE, documents, read_passages
 from pipeline.retrieval.embedder import Embedder
 from pipeline.retrieval.ranking import ndcg_at, recall_at, reciprocal_rank
 from pipeline.retrieval.search import Search
+from pipeline.retrieval.store import check_installed
 from pipeline.runtime import prepare
 from pipeline.settings import load
 
@@ -32,6 +33,7 @@ _LABEL = re.compile(r"\A\W*(?:(?:q|question|prompt|user)\s*\d*\s*[:.])?\s*", re.
 def main() -> None:
     settings = load()
     knobs = settings.retrieval
+    check_installed(knobs.store)  # before the hours that embedding a large collection takes
     prepare(settings.seed)
     passages = read_passages(KNOWLEDGE, knobs.chunk_words, knobs.overlap_words)
     embedder = Embedder(knobs.embedder)

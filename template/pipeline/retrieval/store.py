@@ -50,11 +50,9 @@ class Lance:
     """A lancedb table on disk, built if this machine does not have it. Exact up to `EXACT` passages."""
 
     def __init__(self, vectors: NDArray[Any]) -> None:
-        try:
-            import lancedb
-        except ImportError as error:
-            mend = "`python3 environment.py pip install lancedb`, or set it to memory"
-            raise ProjectError(f"lancedb is not installed: {error}", "params.yaml: retrieval.store", mend) from None
+        check_installed("lancedb")
+        import lancedb
+
         digest = hashlib.sha256(np.ascontiguousarray(vectors).data).hexdigest()
         folder = TABLES / f"{digest[:16]}-lancedb-{lancedb.__version__}"
         if not folder.exists():
@@ -94,6 +92,17 @@ class Lance:
 
 
 STORES: dict[str, type[Memory] | type[Lance]] = {"memory": Memory, "lancedb": Lance}
+
+
+def check_installed(store: str) -> None:
+    """Raise `ProjectError` if the store needs a package that is not installed."""
+    if store == "memory":
+        return
+    try:
+        import lancedb  # noqa: F401
+    except ImportError as error:
+        mend = "`python3 environment.py pip install lancedb`, or set it to memory"
+        raise ProjectError(f"lancedb is not installed: {error}", "params.yaml: retrieval.store", mend) from None
 
 
 def _parts(passages: int) -> int:
