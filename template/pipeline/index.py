@@ -13,6 +13,7 @@ from pipeline.prompting import RETRIEVED, Passage, Record
 from pipeline.retrieval.chunks import KNOWLEDGE, documents, read_passages
 from pipeline.retrieval.ranking import ndcg_at, recall_at, reciprocal_rank
 from pipeline.retrieval.search import Search
+from pipeline.retrieval.store import check_installed
 from pipeline.runtime import prepare
 from pipeline.settings import load
 
@@ -22,6 +23,7 @@ SPLITS = {
     "test": Path("data/eval/test.jsonl"),
 }
 REPORT = Path("reports/retrieval.json")
+MEASURED = Path("reports/measured/retrieval.json")  # an index is not the same twice
 RANKINGS = ("bm25", "dense", "fused")
 NDCG_DEPTH = 10
 SMOKE_PASSAGES = 200
@@ -31,6 +33,7 @@ _LABEL = re.compile(r"\A\W*(?:(?:q|question|prompt|user)\s*\d*\s*[:.])?\s*", re.
 def main() -> None:
     settings = load()
     knobs = settings.retrieval
+    check_installed(knobs.store)  # before the hours that embedding a large collection takes
     prepare(settings.seed)
     passages = read_passages(KNOWLEDGE, knobs.chunk_words, knobs.overlap_words)
     embedder = Embedder(knobs.embedder)
@@ -42,6 +45,8 @@ def main() -> None:
         rows = zip(records, found, strict=True)
         write_jsonl(RETRIEVED / f"{split}.jsonl", ({"id": r["id"], "passages": best} for r, best in rows))
     test = read_jsonl(SPLITS["test"])
+    if knobs.store != "memory":
+        write_json(MEASURED, compare_stores(search, Search.load(knobs), test, knobs.passages))
     relevant = [relevant_passages(record, search.passages) for record in test]
     report: dict[str, Any] = {
         "documents": len({passage["source"] for passage in search.passages}),
@@ -79,6 +84,15 @@ def measure(search: Search, records: Sequence[Record], relevant: Sequence[set[in
             f"ndcg_at_{NDCG_DEPTH}": _mean([ndcg_at(places, wanted, NDCG_DEPTH) for places, wanted in pairs]),
         }
     return report
+
+
+def compare_stores(exact: Search, served: Search, records: Sequence[Record], depth: int) -> dict[str, Any]:
+    """How many of the passages that are nearest in meaning the server will find too."""
+    asked = [question(record) for record in records]
+    pairs = zip(exact.rank(asked, "dense", depth), served.rank(asked, "dense", depth), strict=True)
+    found = {"items": len(asked), f"recall_at_{depth}": _mean([len({*a} & {*b}) / len(a) for a, b in pairs])}
+    print(f"  the server finds {found[f'recall_at_{depth}']:.1%} of the {depth} nearest passages of the test items")
+    return found
 
 
 def relevant_passages(record: Record, passages: Sequence[Passage]) -> set[int]:

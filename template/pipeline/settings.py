@@ -143,6 +143,7 @@ class RetrievalSettings(Strict, frozen=True):
     overlap_words: NonNegativeInt  # words that a passage repeats of the one before
     ranking: Literal["bm25", "dense", "fused"]
     embedder: str  # "name==version" of the package that ships the embedding model
+    store: Literal["memory", "lancedb"] = "memory"  # where the server looks up the passages' vectors
 
 
 class JudgeSettings(Strict, frozen=True):

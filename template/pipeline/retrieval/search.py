@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.embedder import Embedder, Vectors
 from pipeline.files import read_jsonl, write_jsonl
 from pipeline.prompting import Passage
 from pipeline.retrieval.ranking import fuse
+from pipeline.retrieval.store import STORES, Store
 from pipeline.settings import RetrievalSettings
 
 INDEX = Path("data/index")
@@ -17,31 +19,29 @@ DEPTH = 50  # candidates that each ranking brings to the fusion
 
 
 class Search:
-    """Passages and the means to rank them. The BM25 index takes moments to build and is not stored.
+    """Passages and the means to rank them. The BM25 index takes moments to build and is not stored."""
 
-    Brute force over unit vectors is exact, and fast enough to about 100,000 passages; beyond that, put a vector store
-    behind `dense`.
-    """
-
-    def __init__(self, passages: Sequence[Passage], vectors: Vectors, embedder: Embedder) -> None:
+    def __init__(
+        self, passages: Sequence[Passage], vectors: NDArray[Any], embedder: Embedder, store: str = "memory"
+    ) -> None:
         import bm25s
 
         self.passages, self.vectors, self.embedder = passages, vectors, embedder
+        self.store: Store = STORES[store](vectors)
         self.lexical = bm25s.BM25()
         self.lexical.index(_words([passage["text"] for passage in passages]), show_progress=False)
 
     @classmethod
     def build(cls, passages: Sequence[Passage], embedder: Embedder) -> "Search":
         """Embed the passages."""
-        vectors = embedder.embed([passage["text"] for passage in passages]).astype(np.float16)
-        return cls(passages, vectors.astype(np.float32), embedder)
+        return cls(passages, embedder.embed([passage["text"] for passage in passages]).astype(np.float16), embedder)
 
     @classmethod
     def load(cls, settings: RetrievalSettings, folder: Path = INDEX) -> "Search":
         """What `save` wrote."""
-        vectors = np.load(folder / "vectors.npy", allow_pickle=False).astype(np.float32)
+        vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
         passages: list[Any] = read_jsonl(folder / "passages.jsonl")
-        return cls(passages, vectors, Embedder(settings.embedder))
+        return cls(passages, vectors, Embedder(settings.embedder), settings.store)
 
     def save(self, folder: Path = INDEX) -> None:
         """Passages, and their vectors as half floats: cosines stay equal to three digits."""
@@ -71,9 +71,7 @@ class Search:
         ]
 
     def _by_meaning(self, questions: Sequence[str], depth: int) -> list[list[int]]:
-        cosines = self.embedder.embed(questions) @ self.vectors.T
-        ranked: list[list[int]] = np.argsort(-cosines, axis=1, kind="stable")[:, :depth].tolist()
-        return ranked
+        return self.store.nearest(self.embedder.embed(questions), depth)
 
 
 def _words(texts: Sequence[str]) -> Any:
