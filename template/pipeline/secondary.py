@@ -79,7 +79,7 @@ def outline(value: Any, path: Path = ()) -> Iterator[tuple[Path, str, frozenset[
 
 def cosine(embedder: str) -> Similarity:
     """Similarity by an embedding model, a package ``name==version``; an empty text resembles nothing."""
-    from pipeline.retrieval.embedder import Embedder
+    from pipeline.embedder import Embedder
 
     model = Embedder(embedder)
 

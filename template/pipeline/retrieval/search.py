@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.embedder import Embedder, Vectors
+from pipeline.embedder import Embedder
 from pipeline.files import read_jsonl, write_jsonl
 from pipeline.prompting import Passage
 from pipeline.retrieval.ranking import fuse

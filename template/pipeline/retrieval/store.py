@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.embedder import Vectors
 from pipeline.files import ProjectError
 from pipeline.model import STORE, building
-from pipeline.retrieval.embedder import Vectors
 
 TABLES = STORE.parent / "vectors"
 EXACT = 100_000  # passages; up to here a table's vectors are all compared, above lancedb builds an index
