@@ -10,7 +10,7 @@ from pipeline.arms import Row
 from pipeline.baseline import BENCHMARK, MARKER, RESULTS
 from pipeline.contest import compare
 from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write_json
-from pipeline.metrics import score_items, summarise
+from pipeline.metrics import confusion, has_labels, score_items, summarise
 from pipeline.secondary import secondary_of
 from pipeline.settings import Settings, load
 from pipeline.statistics import holm, power_table
@@ -19,12 +19,16 @@ from pipeline.verdict import decide
 TUNED = Path("results/tuned")
 SCORES = Path("reports/scores.json")
 ARMS_PLOT = Path("reports/arms.json")
+CONFUSION = Path("reports/confusion.json")
 
 
 def main() -> None:
     settings = load()
-    scores = score(read_arms(settings), settings)
+    arms = read_arms(settings)
+    scores = score(arms, settings)
     write_json(SCORES, scores)
+    if settings.curate.label_key:
+        write_json(CONFUSION, confusion_rows(arms[scores["verdict"]["challenger"]], settings.curate.label_key))
     write_json(ARMS_PLOT, plot_rows(scores))
     print(f"{scores['verdict']['decision']}: {scores['verdict']['reason']}")
 
@@ -113,6 +117,13 @@ def plot_rows(scores: dict[str, Any]) -> list[dict[str, Any]]:
     primary = scores["primary_metric"]
     means = {arm: metrics[primary] for arm, metrics in scores["arms"].items()}
     return [{"arm": arm, "score": m["mean"], "low": m["low"], "high": m["high"]} for arm, m in means.items()]
+
+
+def confusion_rows(rows: Sequence[Row], label_key: str) -> list[dict[str, str]]:
+    """The labels that are given and those that are right, as DVC's template `confusion` counts them; none if the label
+    only describes an item.
+    """
+    return confusion(rows, label_key) if has_labels(rows, label_key) else []
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from finished_project import PARAMS
 
+from pipeline.evaluate import confusion_rows
 from pipeline.item_metrics import METRICS, label_of
 from pipeline.metrics import confusion, score_items, summarise
 from pipeline.secondary import secondary
@@ -114,6 +115,9 @@ def test_macro_f1_weighs_each_label_the_same(settings: Settings) -> None:
     by_hand = (2 * 8 / 17 + 2 * 1 / 3 + 2 * 1 / 3) / 3
     assert summary["macro_f1"]["mean"] == pytest.approx(by_hand, abs=1e-6)
     assert {"actual": "c", "predicted": "(other)"} in confusion(rows)
+    assert confusion_rows(rows, "intent") == confusion(rows, "intent")
+    described = items(("Paris", "Paris"), labels=["geography"])
+    assert confusion_rows(described, "intent") == [], "a label that no answer gives has no confusion"
 
 
 def test_refusals_and_lengths_are_counted_beside_the_scores(settings: Settings) -> None:
