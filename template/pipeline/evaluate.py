@@ -1,16 +1,19 @@
 """Stage `evaluate`: every arm's scores with intervals, the verdict, slices and worst regressions."""
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from pipeline.arms import Row
-from pipeline.baseline import BENCHMARK, MARKER, RESULTS
+from pipeline.baseline import BENCHMARK, MARKER, RESULTS, TEST
 from pipeline.contest import compare
+from pipeline.curation.quality import language
 from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write_json
-from pipeline.metrics import score_items, summarise
+from pipeline.metrics import confusion, has_labels, score_items, summarise
+from pipeline.prompting import Record
 from pipeline.secondary import secondary_of
 from pipeline.settings import Settings, load
 from pipeline.statistics import holm, power_table
@@ -19,12 +22,17 @@ from pipeline.verdict import decide
 TUNED = Path("results/tuned")
 SCORES = Path("reports/scores.json")
 ARMS_PLOT = Path("reports/arms.json")
+CONFUSION = Path("reports/confusion.json")
+LANGUAGE_SHARE = 0.05  # of the items; a rarer language is mostly a short text that was taken for one
 
 
 def main() -> None:
     settings = load()
-    scores = score(read_arms(settings), settings)
+    arms = read_arms(settings)
+    scores = score(arms, settings)
     write_json(SCORES, scores)
+    if settings.curate.label_key:
+        write_json(CONFUSION, confusion_rows(arms[scores["verdict"]["challenger"]], settings.curate.label_key))
     write_json(ARMS_PLOT, plot_rows(scores))
     print(f"{scores['verdict']['decision']}: {scores['verdict']['reason']}")
 
@@ -72,7 +80,7 @@ def score(arms: Mapping[str, list[Row]], settings: Settings) -> dict[str, Any]:
         "verdict": verdict,
         "pairs": pairs(judged, groups, settings),
         "power": power_table(deciding.disagreement, alpha=settings.evaluate.alpha),
-        "slices": slices(judged, next(iter(arms.values()))),
+        "slices": slices(judged, next(iter(arms.values())), languages(read_jsonl(TEST))),
     }
 
 
@@ -91,16 +99,31 @@ def pairs(scores: Mapping[str, list[float]], groups: Sequence[str | None], setti
     ]
 
 
-def slices(scores: Mapping[str, list[float]], rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Mean primary score of every arm in each slice of the benchmark: by label and by length of the answer.
+def languages(records: Sequence[Record]) -> dict[str, str]:
+    """{item: the language it is asked in}, of the frequent ones; empty unless there are two."""
+    told = {record["id"]: language(record["messages"][-2]["content"]) for record in records}
+    counts = Counter(code for code in told.values() if code)
+    frequent = {code for code, count in counts.items() if count >= LANGUAGE_SHARE * len(records)}
+    return {item: code for item, code in told.items() if code in frequent} if len(frequent) > 1 else {}
+
+
+def slices(scores: Mapping[str, list[float]], rows: Sequence[Row], spoken: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Mean primary score of every arm in each slice of the benchmark: by label, length of the answer, and language.
 
     Slices are for reading, not for deciding: a slice holds few items and there are many of them.
     """
     ordered = sorted(len(row["expected"]) for row in rows)
     median = ordered[len(ordered) // 2]
-    names = [{"label": row["label"], "answer": "short" if len(row["expected"]) < median else "long"} for row in rows]
+    names = [
+        {
+            "label": row["label"],
+            "answer": "short" if len(row["expected"]) < median else "long",
+            "language": spoken.get(row["id"]),
+        }
+        for row in rows
+    ]
     found = []
-    for by in ("label", "answer"):
+    for by in ("label", "answer", "language"):
         for value in sorted({name[by] for name in names if name[by] is not None}):
             places = [place for place, name in enumerate(names) if name[by] == value]
             means = {arm: round(sum(given[p] for p in places) / len(places), 6) for arm, given in scores.items()}
@@ -113,6 +136,13 @@ def plot_rows(scores: dict[str, Any]) -> list[dict[str, Any]]:
     primary = scores["primary_metric"]
     means = {arm: metrics[primary] for arm, metrics in scores["arms"].items()}
     return [{"arm": arm, "score": m["mean"], "low": m["low"], "high": m["high"]} for arm, m in means.items()]
+
+
+def confusion_rows(rows: Sequence[Row], label_key: str) -> list[dict[str, str]]:
+    """The labels that are given and those that are right, as DVC's template `confusion` counts them; none if the label
+    only describes an item.
+    """
+    return confusion(rows, label_key) if has_labels(rows, label_key) else []
 
 
 if __name__ == "__main__":

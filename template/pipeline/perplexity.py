@@ -9,7 +9,7 @@ from pipeline.prompting import Policy, Record
 
 
 def add_reference_nll(rows: Sequence[Row], model: Generator, items: Sequence[Record], policy: Policy) -> list[Row]:
-    """The rows with ``reference_nll`` (nats, over the reference's tokens, without the end of the turn) and their number.
+    """The rows with ``reference_nll``: nats over the reference's tokens, without the end of the turn; and their number.
 
     One item at a time, so that no number depends on a batch; the prefix that all prompts share is computed once.
     """

@@ -5,12 +5,13 @@ the same plots as pictures, of the workspace and of any commits, branches and ex
 """
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 from xml.etree.ElementTree import Element
 
-from pipeline.charts import Bar, interval_chart, line_chart
+from pipeline.charts import Bar, interval_chart, line_chart, matrix_chart
 from pipeline.files import ProjectError, run_stage, write_text
 from pipeline.markup import document, h
 from pipeline.revisions import WORKSPACE, read_at
@@ -19,7 +20,7 @@ from pipeline.wording import in_order
 
 Rows: TypeAlias = list[dict[str, Any]]  # the data of a plot
 
-ARMS, CURVES = "reports/arms.json", "reports/curves.json"
+ARMS, CURVES, CONFUSION = "reports/arms.json", "reports/curves.json", "reports/confusion.json"
 PAGE = Path("reports/plots.html")
 STYLE = Path(__file__).with_name("report.css")
 LONGEST_NAME = 22  # characters beside a bar
@@ -31,11 +32,12 @@ def main() -> None:
     for revision in [revision for revision, rows in arms.items() if rows is None]:
         raise ProjectError(f"{revision} has no {ARMS}", revision, "run `dvc repro evaluate` there, and commit")
     curves = {revision: rows for revision in revisions if (rows := read_at(CURVES, revision))}
-    write_text(PAGE, plots_page(arms, curves))
+    confused = {revision: rows for revision in revisions if (rows := read_at(CONFUSION, revision))}
+    write_text(PAGE, plots_page(arms, curves, confused))
     print(f"wrote {PAGE}: {', '.join(revisions)}")
 
 
-def plots_page(arms: dict[str, Rows], curves: dict[str, Rows]) -> str:
+def plots_page(arms: dict[str, Rows], curves: dict[str, Rows], confused: dict[str, Rows]) -> str:
     """The whole page, self-contained."""
     found = {row["arm"] for rows in arms.values() for row in rows}
     sections = [h("section", h("h2", arm), h("figure", arm_chart(arm, arms))) for arm in in_order(found)]
@@ -44,7 +46,16 @@ def plots_page(arms: dict[str, Rows], curves: dict[str, Rows]) -> str:
         for key, title in (("loss", "Loss"), ("eval_loss", "Loss on dev"))
         if curves
     ]
-    return document("Plots", STYLE.read_text("utf-8"), h("h1", ", ".join(arms)), *sections, *losses)
+    matrices = [
+        h("section", h("h2", f"Labels, {revision}"), h("figure", matrix_chart(pairs(rows), revision)))
+        for revision, rows in confused.items()
+    ]
+    return document("Plots", STYLE.read_text("utf-8"), h("h1", ", ".join(arms)), *sections, *losses, *matrices)
+
+
+def pairs(rows: Rows) -> Counter[tuple[str, str]]:
+    """How often each label was taken for each."""
+    return Counter((row["actual"], row["predicted"]) for row in rows)
 
 
 def arm_chart(arm: str, arms: dict[str, Rows]) -> Element:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from finished_project import PARAMS
 
+from pipeline.evaluate import confusion_rows, languages, slices
 from pipeline.item_metrics import METRICS, label_of
 from pipeline.metrics import confusion, score_items, summarise
 from pipeline.secondary import secondary
@@ -114,6 +115,9 @@ def test_macro_f1_weighs_each_label_the_same(settings: Settings) -> None:
     by_hand = (2 * 8 / 17 + 2 * 1 / 3 + 2 * 1 / 3) / 3
     assert summary["macro_f1"]["mean"] == pytest.approx(by_hand, abs=1e-6)
     assert {"actual": "c", "predicted": "(other)"} in confusion(rows)
+    assert confusion_rows(rows, "intent") == confusion(rows, "intent")
+    described = items(("Paris", "Paris"), labels=["geography"])
+    assert confusion_rows(described, "intent") == [], "a label that no answer gives has no confusion"
 
 
 def test_refusals_and_lengths_are_counted_beside_the_scores(settings: Settings) -> None:
@@ -166,6 +170,27 @@ def test_similarity_and_perplexity_are_there_where_they_were_asked_for(settings:
     assert found["reference_perplexity"]["mean"] == pytest.approx(math.exp(6 / 6), abs=1e-5)
     del rows[1]["reference_nll"]
     assert "reference_perplexity" not in secondary(rows, settings), "an arm whose model gives no likelihoods"
+
+
+def asked(*texts: str) -> list[dict[str, Any]]:
+    turns = ([{"role": "user", "content": text}, {"role": "assistant", "content": "x"}] for text in texts)
+    return [{"id": str(number), "messages": messages} for number, messages in enumerate(turns)]
+
+
+def test_scores_are_sliced_by_the_language_of_the_question() -> None:
+    english = "Please turn on the light in the kitchen and close the window"
+    german = "Bitte schalte das Licht in der Küche ein und schließe das Fenster"
+    spoken = languages(asked(english, german, german, "on"))
+    assert spoken == {"0": "en", "1": "de", "2": "de"}
+    found = slices({"few_shot": [1.0, 0.0, 1.0, 1.0]}, items(*[("x", "x")] * 4), spoken)
+    told = [(one["slice"], one["items"], one["scores"]["few_shot"]) for one in found if one["by"] == "language"]
+    assert told == [("de", 2, 0.5), ("en", 1, 1.0)]
+
+
+def test_one_stray_language_among_many_items_is_no_slice() -> None:
+    english = "Please turn on the light in the kitchen and close the window"
+    assert languages(asked(*[english] * 30, "Bitte schalte das Licht in der Küche ein")) == {}
+    assert languages([]) == {}
 
 
 def test_equal_answers_give_equal_bytes(settings: Settings) -> None:

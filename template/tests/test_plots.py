@@ -39,6 +39,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ):
         subprocess.run(command, check=True)
     write_json(Path(plots.ARMS), [row("zero_shot", 0.2), row("tuned", 0.7)])
+    pairs = [("on", "on"), ("on", "off"), ("off", "off"), ("off", "(other)")]
+    write_json(Path(plots.CONFUSION), [{"actual": actual, "predicted": predicted} for actual, predicted in pairs])
     return tmp_path
 
 
@@ -51,6 +53,9 @@ def draw(monkeypatch: pytest.MonkeyPatch, *revisions: str) -> str:
 def test_the_workspace_beside_a_commit(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = draw(monkeypatch, "HEAD")
     assert "70.0%  [65.0, 75.0]" in page and "40.0%  [35.0, 45.0]" in page and "Loss on dev" in page
+    assert "Labels, workspace" in page and "Labels, HEAD" not in page, "the commit has no labels"
+    assert "on taken for off: 1 of 2" in page and "off taken for (other): 1 of 2" in page
+    assert "2 of 4 labels are right" in page and "off taken for on" not in page
     assert "<script" not in page and "http" not in page.split("</head>")[1]
 
 
