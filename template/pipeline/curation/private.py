@@ -1,16 +1,19 @@
 """Personal data and secrets by pattern, each confirmed by its check digits or its shape where it has any.
 
-Names and addresses need a language model to be found and are not looked for.  A placeholder stands for the same value
-throughout a record, in prompt and answer, so that what the record teaches stays consistent.
+Names and addresses need a language model to be found and are not looked for, by Presidio neither: it runs here without
+one, by its patterns alone, and knows more kinds of numbers and of ways to write them.  A placeholder stands for the
+same value throughout a record, in prompt and answer, so that what the record teaches stays consistent.
 """
 
 import hashlib
 import ipaddress
 import re
 from collections.abc import Callable
-from typing import TypeAlias
+from functools import cache
+from typing import Any, TypeAlias
 
 from pipeline.curation.reasons import BadRecordError
+from pipeline.files import ProjectError
 from pipeline.settings import PrivateSettings
 
 _LOOKED_BEYOND = 200  # characters: what is private may begin before a cut and end after it
@@ -91,13 +94,27 @@ _KINDS: list[tuple[str, re.Pattern[str], Check]] = [
 ]
 
 
+# Presidio's names of our kinds; what else it finds is an identifier, but for what is nobody's.
+_ENTITIES = {"EMAIL_ADDRESS": "email", "PHONE_NUMBER": "phone", "IP_ADDRESS": "ip", "CREDIT_CARD": "card"}
+_ENTITIES |= {"IBAN_CODE": "iban", "US_SSN": "us_ssn"}
+_NOT_PRIVATE = {"DATE_TIME", "URL", "UUID"}
+_SURE_ENOUGH = 0.4  # of Presidio's scores: a phone number has that, a bare run of digits less
+_MILDNESS = ("drop", "hash", "redact", "report")
+_HELD_BY_ALL = re.compile(r"[\d@:]")  # what everything that Presidio finds has one of
+
+
 class PrivateData:
     """Finds private data in a record's texts and treats each kind as the settings say."""
 
-    def __init__(self, settings: PrivateSettings) -> None:
-        self.actions = {kind: getattr(settings, kind) for kind, _, _ in _KINDS}
+    def __init__(self, settings: PrivateSettings, engine: str = "regex") -> None:
+        self.actions = {kind: getattr(settings, kind) for kind in PrivateSettings.__struct_fields__}
         self.counts = dict.fromkeys(self.actions, 0)
         self.known: dict[tuple[str, str], str] = {}  # the placeholders of the record at hand
+        self.recognizers = _presidio() if engine == "presidio" else []
+
+    def possible(self, text: str) -> bool:
+        """Whether a text that is unremarkable to the patterns may yet hold something private."""
+        return bool(self.recognizers) and _HELD_BY_ALL.search(text) is not None
 
     def treated(self, text: str) -> str:
         """A text of the record at hand, redacted where it was asked for.
@@ -105,23 +122,63 @@ class PrivateData:
         Raises:
             BadRecordError: a kind is found whose records are to be dropped.
         """
-        for kind, pattern, confirmed in _KINDS:
-            action = self.actions[kind]
+        for kind, pattern, confirmed in _KINDS[:1] if self.recognizers else _KINDS:
 
-            def replace(
-                match: re.Match[str], kind: str = kind, action: str = action, confirmed: Check = confirmed
-            ) -> str:
+            def replace(match: re.Match[str], kind: str = kind, confirmed: Check = confirmed) -> str:
                 found = match.group()
-                if not confirmed(found):
-                    return found
-                self.counts[kind] += 1
-                if action == "drop":
-                    what = "secret" if kind == "secret" else "private"
-                    raise BadRecordError(what, f"column {match.start() + 1} of a text: {kind}")
-                return found if action == "report" else _placeholder(kind, action, found, self.known)
+                return self._replacement(kind, found, match.start()) if confirmed(found) else found
 
             text = pattern.sub(replace, text)
-        return text
+        return self._by_presidio(text) if self.recognizers else text
+
+    def _replacement(self, kind: str, found: str, start: int) -> str:
+        action = self.actions[kind]
+        self.counts[kind] += 1
+        if action == "drop":
+            what = "secret" if kind == "secret" else "private"
+            raise BadRecordError(what, f"column {start + 1} of a text: {kind}")
+        return found if action == "report" else _placeholder(kind, action, found, self.known)
+
+    def _by_presidio(self, text: str) -> str:
+        spans = []
+        for recognizer in self.recognizers:
+            for span in recognizer.analyze(text, recognizer.supported_entities, None):
+                if span.score >= _SURE_ENOUGH and span.entity_type not in _NOT_PRIVATE:
+                    kind = _ENTITIES.get(span.entity_type, "identifier")
+                    rank = _MILDNESS.index(self.actions[kind]), -span.score, span.start - span.end
+                    spans.append((rank, span.start, span.end, kind))
+        taken: list[tuple[int, int, str]] = []
+        for _, start, end, kind in sorted(spans):  # where two overlap the stricter policy, the surer, the longer one
+            if all(end <= other or start >= stop for other, stop, _ in taken):
+                taken.append((start, end, kind))
+        done, parts = 0, []
+        for start, end, kind in sorted(taken):
+            found = text[start:end]
+            new = found if kind == "ip" and not _public_ip(found) else self._replacement(kind, found, start)
+            parts += [text[done:start], new]
+            done = end
+        return "".join([*parts, text[done:]])
+
+
+@cache
+def _presidio() -> list[Any]:
+    """Presidio's recognizers by pattern, for texts of any language.
+
+    Raises:
+        ProjectError: it is not installed.
+    """
+    try:
+        import tldextract
+        from presidio_analyzer import PatternRecognizer, RecognizerRegistry
+        from presidio_analyzer.predefined_recognizers import PhoneRecognizer
+    except ImportError:
+        mend = 'python3 environment.py pip install "presidio-analyzer==2.2.366"'
+        raise ProjectError("Presidio is not installed", "curate.pii_engine: presidio", mend) from None
+    # Presidio checks the domain of an address by a list that tldextract downloads; its own copy will do.
+    tldextract.extract = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
+    registry = RecognizerRegistry()
+    registry.load_predefined_recognizers(languages=["en"])
+    return [known for known in registry.recognizers if isinstance(known, PatternRecognizer | PhoneRecognizer)]
 
 
 def _placeholder(kind: str, action: str, value: str, known: dict[tuple[str, str], str]) -> str:

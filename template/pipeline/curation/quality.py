@@ -21,8 +21,7 @@ _LAST_WORDS |= {"because", "but", "from", "as", "at", "on"}
 _REPEATED_LINES = 4
 # A sentence of 15 to 200 characters, or several short ones ("Sure! Here it is:"), with which a line begins or ends. It
 # begins with a letter and has a full stop, so that the first and last lines of code, JSON and YAML are none.
-_OPENING = re.compile(r"[^\W\d_][^\n]{13,198}?(?:[.!?\u2026](?=\s)|:(?=\s*\n)|[\u3002\uff01\uff1f])(?=\s*\S)")
-_BOUNDARY = re.compile(r"(?<=[.!?\u2026:])\s+|(?<=[\u3002\uff01\uff1f])|\n\s*")
+_BOUNDARY = re.compile(r"[.!?\u2026:\u3002\uff01\uff1f\n](?:(?<=[\u3002\uff01\uff1f\n])|(?=\s))\s*")
 _FEWEST, _MOST = 15, 200
 _STOPS = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f")
 _JUDGED_CHARACTERS = 20  # a shorter text has too little to tell its language by
@@ -70,13 +69,27 @@ def _repeated(answer: str) -> str:
 def edges(answer: str) -> tuple[str, str]:
     """The sentence that an answer opens with and the one that it closes with, beside more text; nothing for none."""
     text = answer.strip()
-    opening = _OPENING.match(text)
-    closing, start = "", max(0, len(text) - _MOST)
-    if text.endswith(_STOPS):
-        for boundary in _BOUNDARY.finditer(text, start):
-            rest = text[boundary.end() :]
-            closing = rest if len(rest) >= _FEWEST and rest[0].isalpha() and "\n" not in rest else closing
-    return normalise(opening.group()) if opening else "", normalise(closing)
+    return normalise(_opening(text)), normalise(_closing(text))
+
+
+def _opening(text: str) -> str:
+    for boundary in _BOUNDARY.finditer(text, 0, _MOST) if text[:1].isalpha() else ():
+        mark, end = boundary.group(), boundary.start() + 1
+        if mark[0] == "\n":
+            break
+        if (mark[0] != ":" or "\n" in mark) and end >= _FEWEST:  # a colon within a line ends no sentence
+            return text[:end] if boundary.end() < len(text) else ""
+        if "\n" in mark:
+            break
+    return ""
+
+
+def _closing(text: str) -> str:
+    closing = ""
+    for boundary in _BOUNDARY.finditer(text, max(0, len(text) - _MOST)) if text.endswith(_STOPS) else ():
+        rest = text[boundary.end() :]
+        closing = rest if len(rest) >= _FEWEST and rest[0].isalpha() and "\n" not in rest else closing
+    return closing
 
 
 def language(text: str) -> str | None:

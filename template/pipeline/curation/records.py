@@ -80,7 +80,7 @@ class RecordReader:
         self.settings = settings
         self.reader = FORMATS[settings.format]
         self.anomalies = Anomalies(settings.anomalies)
-        self.private = PrivateData(settings.private)
+        self.private = PrivateData(settings.private, settings.pii_engine)
         self.cleaner = Cleaner(self.anomalies, self.private)
         self.dropped_findings = {code for code, policy in structs.asdict(settings.quality).items() if policy == "drop"}
         self.findings: Counter[str] = Counter()

@@ -1,0 +1,79 @@
+"""What the data report says, and what it must not say."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from raw_data import REJECTED, rows, run
+
+from pipeline.files import ProjectError, read_jsonl
+from pipeline.settings import QualitySettings
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+class TestReports:
+    def test_the_page_shows_reasons_and_no_private_text(self) -> None:
+        data = rows(100)
+        data[3] = {"prompt": "my address is someone@example.org, please note", "completion": "noted"}
+        run(b"".join(json.dumps(row).encode() + b"\n" for row in data) + b'{"x": <script>\n')
+        page, card = Path("reports/data.html").read_text(), Path("reports/DATA_CARD.md").read_text()
+        assert "someone@example.org" not in page + card
+        assert "<script" not in page and "http://" not in page.replace("http://www.w3.org", "")
+        assert "json" in page and "100 kept + 1 left out = 101 read" in page
+        assert "email 1" in card
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            {"prompt": "list", "completion": "\n".join(["bob.private@example.org"] * 6)},
+            {"prompt": "ask", "completion": "As an AI assistant I ask b.o.b.private@example.org, not you"},
+            b'{"prompt":"x","bob.private@example.org":1,"bob.private@example.org":2}',
+            {"prompt": [{"role": "bob.private@example.org " + "x" * 9999, "content": "Q"}], "completion": "A"},
+        ],
+    )
+    def test_what_is_said_of_a_record_quotes_nothing_private(self, line: Any) -> None:
+        quality = QualitySettings("drop", "drop", "drop", "drop")
+        raw = line if isinstance(line, bytes) else json.dumps(line).encode()
+        run("".join(json.dumps(row) + "\n" for row in rows(100)).encode() + raw + b"\n", quality=quality)
+        (note,) = read_jsonl(REJECTED)
+        assert len(note["detail"]) <= 200 and "EMAIL" in note["detail"]
+        for path in (*Path("reports").iterdir(), REJECTED):
+            assert "private@" not in path.read_text() and "@example" not in path.read_text()
+
+    def test_the_length_bias_of_pairs_is_reported(self) -> None:
+        data = [
+            {"prompt": row["prompt"], "chosen": "a long good answer" if n < 75 else "good", "rejected": "bad one"}
+            for n, row in enumerate(rows(100))
+        ]
+        found = run(data, format="preference")["preference"]
+        assert (found["pairs"], found["chosen_longer"], found["rejected_longer"]) == (100, 0.75, 0.25)
+        assert (found["chosen_mean_characters"], found["rejected_mean_characters"]) == (14.5, 7.0)
+        assert "the longer one in 75.0%" in Path("reports/data.html").read_text()
+
+    def test_languages_and_diversity_are_always_reported(self, capsys: pytest.CaptureFixture[str]) -> None:
+        words = ["the", "weather", "is", "nice", "and", "we", "go", "for", "a", "walk", "in", "the", "park"]
+        data = [{"prompt": " ".join([*words, str(n), str(n * 7)]), "completion": str(n)} for n in range(100)]
+        report = run(data, near_duplicate_threshold_long=1.0, contamination="keep")
+        assert report["languages"] == {"en": report["train"]}
+        assert report["diversity"]["distinct_1"] < 0.2 and report["diversity"]["prompts"] == report["train"]
+        assert "100 of the first 100 records are `jsonl` (`prompt` in 100" in capsys.readouterr().out
+
+    def test_source_and_licence_are_on_the_page(self) -> None:
+        Path(".copier-answers.yml").write_text("data_source: our tickets\nlicence: internal\n")
+        run(rows(100))
+        assert "Source: our tickets. Licence: internal." in Path("reports/data.html").read_text()
+
+    def test_too_few_examples_are_refused_with_the_reason(self) -> None:
+        with pytest.raises(ProjectError, match="100 good examples are too few") as error:
+            run(rows(100), minimum_records=200)
+        assert "collect more examples first" in str(error.value)
+
+    def test_data_in_another_format_are_recognised_in_the_error(self) -> None:
+        with pytest.raises(ProjectError) as error:
+            run([{"instruction": row["prompt"], "input": "now", "output": "x"} for row in rows(60)], format="messages")
+        assert "60 of the first 60 records are `alpaca`" in str(error.value)
