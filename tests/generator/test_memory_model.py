@@ -1,9 +1,11 @@
 """Memory and time of training: properties that hold for every shape and setup, and the published yardsticks."""
 
 import csv
+import itertools
 import json
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 from dataclasses import replace
@@ -118,6 +120,13 @@ def test_padding_is_counted_and_never_below_one(lengths: list[int], batch: int) 
     assert time.padding(batch, lengths) >= 1
     assert time.padding(1, lengths) == 1
     assert time.padding(batch) >= 1
+    assert time.padding(batch, lengths) == pytest.approx(time.padding(batch, sorted(lengths) * 2))
+
+
+@given(lengths=st.lists(st.integers(1, 500), min_size=1, max_size=5), batch=st.integers(2, 4))
+def test_padding_is_the_mean_over_every_micro_batch_that_can_come(lengths: list[int], batch: int) -> None:
+    longest = statistics.fmean(max(rows) for rows in itertools.product(lengths, repeat=batch))
+    assert time.padding(batch, lengths) == pytest.approx(longest / statistics.fmean(lengths))
 
 
 def test_adapters_have_the_published_sizes() -> None:
