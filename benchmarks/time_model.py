@@ -7,9 +7,7 @@ model. ``--write`` renews schemas/catalog/throughput.yaml instead of judging.
 """
 
 import argparse
-import csv
 import math
-import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,10 +19,11 @@ from statistics import median
 import yaml
 from anchor_rows import DATA, NoEstimate, anchor, assumed, mixture, read, setup, states_checkpointing
 from fit_memory import quantile
+from judged_rows import Judged, Table, judge_file, stated, with_figure
 
 from tunesmith import catalog, resources
 from tunesmith.planner.architecture import Architecture
-from tunesmith.planner.setup import ImpossibleSetup, Setup
+from tunesmith.planner.setup import Setup
 from tunesmith.planner.time import Throughput, throughput, tokens_per_second
 
 # Constant: (start, lowest, highest, width of the prior).
@@ -53,36 +52,6 @@ class Run:
     assumed: str = ""
 
 
-@dataclass(frozen=True)
-class Judged:
-    """A row with its estimate in tokens a second, or the reason why there is none."""
-
-    row: Mapping[str, str]
-    estimate: float = 0.0
-    p10: float = 0.0
-    p90: float = 0.0
-    reason: str = ""
-    note: str = ""
-
-    @property
-    def speed(self) -> float:
-        """The published figure; 0 where there is none."""
-        return _speed(self.row)
-
-    @property
-    def error(self) -> float:
-        """Percent, signed: above zero is too fast."""
-        return 100 * (self.estimate / self.speed - 1)
-
-
-def _speed(row: Mapping[str, str]) -> float:
-    try:
-        value = float(row.get("tokens_per_s", "").replace(",", ""))
-    except ValueError:
-        return 0.0
-    return value if 0 < value < 1e12 else 0.0
-
-
 def run_of(row: Mapping[str, str]) -> Run:
     """The row, read.
 
@@ -102,7 +71,7 @@ def run_of(row: Mapping[str, str]) -> Run:
         planned = replace(planned, sharding="fsdp")
     machine = _machine(row["gpu"])
     framework = re.sub(r"[^a-z]", "", row["framework"].lower())
-    speed = _speed(row)
+    speed = stated(row, "tokens_per_s", 1e12)
     if row.get("tokens_per_s_scope") == "per_gpu":
         speed *= planned.devices
     said = "; ".join(note for note in assumed(found, planned) if "framework" not in note)
@@ -198,59 +167,38 @@ def constants_without(model: str) -> Throughput:
 
 
 def judge(row: Mapping[str, str]) -> Judged:
-    """Estimate one row."""
-    try:
-        run = run_of(row)
-        run.setup.checked()
-        constants = constants_without(run.model)
-        values = [predicted(run, constants)] * 2
-        if states_checkpointing(dict(row)) is None and run.setup.method != "prefix":  # the band covers both
-            other = replace(run, setup=replace(run.setup, checkpointing=not run.setup.checkpointing))
-            values.append(predicted(other, constants))
-    except (NoEstimate, ImpossibleSetup) as error:
-        return Judged(row, reason=str(error).splitlines()[0])
-    except Exception as error:  # a stranger's row must not end the run
-        return Judged(row, reason=f"cannot be read: {type(error).__name__}: {error}".splitlines()[0])
+    """Estimate one row, in tokens a second.
+
+    Raises:
+        NoEstimate, ImpossibleSetup: it cannot be estimated.
+    """
+    found = run_of(row)
+    found.setup.checked()
+    constants = constants_without(found.model)
+    values = [predicted(found, constants)] * 2
+    if states_checkpointing(dict(row)) is None and found.setup.method != "prefix":  # the band covers both
+        other = replace(found, setup=replace(found.setup, checkpointing=not found.setup.checkpointing))
+        values.append(predicted(other, constants))
     if row.get("tokens_per_s_scope") == "per_gpu":
-        values = [value / run.setup.devices for value in values]
+        values = [value / found.setup.devices for value in values]
     low, high = min(values) * constants.low, max(values) * constants.high
-    return Judged(row, values[0], low, high, note=run.assumed)
+    measured = stated(row, "tokens_per_s", 1e12)
+    return Judged(row, values[0], low, high, note=found.assumed, measured=measured)
 
 
-def write_estimates(path: Path, judged: Sequence[Judged]) -> Path:
-    """The rows with their estimates, beside the file that was judged."""
-    target = path.with_suffix(".estimates.csv")
-    scratch = target.with_suffix(".partial")
-    with scratch.open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.DictWriter(handle, [*judged[0].row, "estimate", "p10", "p90", "reason", "note"])
-        writer.writeheader()
-        for item in judged:
-            numbers = {} if item.reason else {k: f"{getattr(item, k):.1f}" for k in ("estimate", "p10", "p90")}
-            writer.writerow({**item.row, **numbers, "reason": item.reason, "note": item.note})
-    os.replace(scratch, target)
-    return target
+TABLE = Table("outside P10-P90", lambda item: not item.p10 <= item.measured <= item.p90)
 
 
 def report(judged: Sequence[Judged]) -> None:
     """Errors by method and framework."""
-    for reason in sorted({item.reason for item in judged if item.reason}):
-        print(f"  {sum(item.reason == reason for item in judged)} x {reason}")
-    estimated = [item for item in judged if not item.reason]
-    for note in sorted({note for item in estimated for note in item.note.split("; ") if note}):
-        print(f"  {sum(note in item.note for item in estimated)} x {note}")
-    usable = [item for item in estimated if item.speed]
+    usable = with_figure(judged)
     if not usable:
         print("overall median error: n/a % (no row that could be estimated states a speed)")
         return
     for column in ("method", "framework"):
-        print(f"\n{'by ' + column:22} rows  median error   p90 error   bias   outside P10-P90")
-        for name in sorted({item.row[column] for item in usable}):
-            _line(name, [item for item in usable if item.row[column] == name])
-    print()
-    _line("all", usable)
-    naive = _naive_errors()
-    print(f"peer, the rule 6N at 40 % of the peak, on the yardstick: {median(naive):.1f} %")
-    print(f"overall median error: {median(abs(item.error) for item in usable):.1f} %")
+        TABLE.show(f"by {column}", usable, column)
+    print(f"\npeer, the rule 6N at 40 % of the peak, on the yardstick: {median(_naive_errors()):.1f} %\n")
+    TABLE.overall("all", usable)
 
 
 def _naive_errors() -> list[float]:
@@ -261,15 +209,6 @@ def _naive_errors() -> list[float]:
         )
         for run in anchors()
     ]
-
-
-def _line(name: str, rows: Sequence[Judged]) -> None:
-    errors = sorted(abs(item.error) for item in rows)
-    outside = sum(not item.p10 <= item.speed <= item.p90 for item in rows)
-    print(
-        f"{name[:22]:22} {len(rows):4} {median(errors):10.1f} % {quantile(errors, 0.9):10.1f} % "
-        f"{median(item.error for item in rows):+6.1f} % {100 * outside / len(rows):10.0f} %"
-    )
 
 
 def write_constants() -> None:
@@ -289,23 +228,7 @@ def main() -> int:
     if options.write:
         write_constants()
         return 0
-    try:
-        rows = read(options.rows)
-    except (OSError, UnicodeDecodeError) as error:
-        print(f"{options.rows}: {error}\nname a CSV file that can be read", file=sys.stderr)
-        return 2
-    missing = [name for name in NEEDED if not rows or name not in rows[0]]
-    if missing:
-        print(f"{options.rows}: no rows, or no column {', '.join(missing)}; see --help", file=sys.stderr)
-        return 2
-    judged = [judge(row) for row in rows]
-    usable = sum(not item.reason for item in judged)
-    print(f"{write_estimates(options.rows, judged)}: {usable} of {len(rows)} rows estimated")
-    report(judged)
-    if not usable:
-        print("no row could be estimated; the column `reason` says why", file=sys.stderr)
-        return 2
-    return 0
+    return judge_file(options.rows, NEEDED, judge, report)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,10 @@ import yaml
 from tunesmith import own_figures, resources
 from tunesmith.errors import FileProblem, nearest
 
-OWN = "only rows that `tunesmith catalog` lists, and of them only what differs; a model of your own is `model: custom`"
+OWN = (
+    "of rows that `tunesmith catalog` lists only what differs; a machine of your own with all its figures; "
+    "a model of your own is `model: custom`"
+)
 FIXED = ("source", "id", "file", "sha256")  # which model it is
 
 
@@ -120,9 +123,9 @@ def _with_own(name: str) -> dict[str, Any]:
         return rows
     own = own_figures.read(path, {name: rows}, OWN).get(name, {})
     for key, row in own.items():
-        if key not in rows:
+        if key not in rows and (lacking := _lacking(name, rows, row)):
             close = nearest(str(key), rows)
-            raise FileProblem(path, f"{key}: no such row{f'; did you mean {close}?' if close else ''}", OWN)
+            raise FileProblem(path, f"{key}: {lacking}{f'; did you mean {close}?' if close else ''}", OWN)
         if fixed := sorted(set(FIXED) & set(row)) if isinstance(row, dict) else []:
             raise FileProblem(path, f"{key}.{fixed[0]}: says which model it is and cannot be overruled", OWN)
     signed = {
@@ -133,6 +136,15 @@ def _with_own(name: str) -> dict[str, Any]:
     own_figures.check(name, listed, path, OWN)
     merged: dict[str, Any] = listed[name]
     return merged
+
+
+def _lacking(name: str, rows: Mapping[str, Any], row: Any) -> str:
+    """Why a row that the catalogue has not cannot be added; empty where it can."""
+    if name != "hardware":
+        return "no such row"
+    needed = next(iter(rows.values())).keys() - {"figures"}
+    missing = needed - row.keys() if isinstance(row, dict) else needed
+    return f"no such row, and a new one lacks {', '.join(sorted(missing))}" if missing else ""
 
 
 def frameworks() -> dict[str, dict[str, Any]]:

@@ -27,8 +27,8 @@ def target(options: argparse.Namespace) -> Target:
     return wanted
 
 
-def obtain(options: argparse.Namespace, only_group: str = "") -> Spec:
-    """The spec that the options describe. ``only_group`` limits what is asked to one group.
+def obtain(options: argparse.Namespace, only_group: str = "", *, own: bool = False) -> Spec:
+    """The spec that the options describe. ``only_group`` limits what is asked to one group; ``own``: see `validate`.
 
     Raises:
         SpecError: with every problem of the file and of --set.
@@ -37,21 +37,21 @@ def obtain(options: argparse.Namespace, only_group: str = "") -> Spec:
     document = specs.from_file(options.spec) if options.spec else Document("--set" if options.set else "defaults")
     document = specs.with_settings(document, options.set)
     if options.spec or options.defaults:
-        return specs.validate(document)
+        return specs.validate(document, own=own)
     if not console.interactive():
-        known = specs.validate(document).combined()
+        known = specs.validate(document, own=own).combined()
         raise MissingAnswers([key for key in asked(known, only_group) if key not in document.values])
     from tunesmith import wizard
 
-    given = specs.validate(document)
+    given = specs.validate(document, own=own)
     preset = {key: value for key, value in given.combined().items() if key in given.given}
-    return specs.validate(Document("answers", wizard.ask(options, preset, only_group)))
+    return specs.validate(Document("answers", wizard.ask(options, preset, only_group)), own=own)
 
 
 def estimated(options: argparse.Namespace, only_group: str = "") -> Spec:
-    """`obtain` for what is only estimated: no commit of a hub model is needed, as for what is generated."""
+    """`obtain` for what is only estimated: no commit of a hub model is needed, and the machine may be one's own."""
     options.set = [*options.set, f"model_revision={'0' * 40}"]
-    return obtain(options, only_group)
+    return obtain(options, only_group, own=True)
 
 
 def asked(answers: Mapping[str, Any], only_group: str = "") -> list[str]:

@@ -51,7 +51,7 @@ def signed(row: Mapping[str, Any], path: Path) -> dict[str, Any]:
 def merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
     """The catalogue with a user's own figures: a list is replaced as a whole, a mapping key by key.
 
-    A price given directly replaces the offers of the same row.
+    A price given directly replaces the offers of the same row; ``more_offers`` join them.
     """
     result = dict(base)
     for key, value in override.items():
@@ -59,6 +59,9 @@ def merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, An
         result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     if "offers" in base and "offers" not in override and "usd_per_hour" in override:
         del result["offers"]
+    if isinstance(more := override.get("more_offers"), list):
+        result["offers"] = [*result.get("offers", []), *more]
+        del result["more_offers"]
     return result
 
 

@@ -58,8 +58,8 @@ def with_settings(document: Document, settings: Sequence[str]) -> Document:
     return merged
 
 
-def validate(document: Document) -> Spec:
-    """Check everything.
+def validate(document: Document, *, own: bool = False) -> Spec:
+    """Check everything. ``own``: the machine may be one of the user's own, which is planned and not generated.
 
     Raises:
         SpecError: with all problems, in the order of their lines.
@@ -67,7 +67,10 @@ def validate(document: Document) -> Spec:
     problems = list(document.problems)
     values = _known(document, problems)
     problems += [
-        problem for key, value in values.items() for problem in value_problems(key, value, document.lines.get(key))
+        problem
+        for key, value in values.items()
+        if not (own and key == "hardware" and isinstance(value, str) and value in catalog.hardware())
+        for problem in value_problems(key, value, document.lines.get(key))
     ]
     # A key at fault has no value to judge others by; everything else is judged all the same.
     faulty = {problem.key for problem in problems}
@@ -102,11 +105,12 @@ def value_problems(key: str, value: Any, line: int | None) -> list[Problem]:
     if question.enum:
         if value in question.enum:
             return []
-        shown = _shown(value)
+        own = key == "hardware" and value in catalog.hardware()
+        why = "is a machine of your own: it can be planned, not generated yet" if own else "is not one of its values"
         return [
             Problem(
                 key,
-                f"{shown} is not one of its values",
+                f"{_shown(value)} {why}",
                 line,
                 _allowed(question),
                 nearest(str(value), map(str, question.enum)),

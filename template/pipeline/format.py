@@ -18,6 +18,7 @@ SOURCES = {"train": Path("data/curated/train.jsonl"), "dev": Path("data/eval/dev
 FORMATTED = Path("data/formatted")
 REPORT = Path("reports/format.json")
 SHOWN = 5  # records named in an error
+STEPS = 50  # lengths that stand for all, from which `tunesmith plan` reckons the padding
 CHECKED = 20  # rows of each split whose token ids are compared
 
 
@@ -176,6 +177,7 @@ def statistics(lengths: Sequence[tuple[int, int]], limit: int) -> dict[str, Any]
         "median": int(quantile(totals, 0.5)),
         "p95": int(quantile(totals, 0.95)),
         "longest": max(totals),
+        "lengths": [int(quantile(totals, (step + 0.5) / STEPS)) for step in range(STEPS)],  # evenly spaced by rank
         "packed_sequences": packed(totals, limit),
         "packed_fill": round(sum(totals) / (packed(totals, limit) * limit), 4),
     }

@@ -176,7 +176,7 @@ def build_sharding(train: TrainSettings, device: Device) -> dict[str, Any]:
     if train.sharding != "fsdp" or device.kind == "cpu":
         return {"activation_checkpointing": train.activation_checkpointing}
     config = {"version": 2, "reshard_after_forward": True, "activation_checkpointing": train.activation_checkpointing}
-    return {"fsdp": True, "fsdp_config": config}
+    return {"activation_checkpointing": False, "fsdp": True, "fsdp_config": config}  # not both; TRL's default is True
 
 
 def whole(trainer: Any) -> Any:

@@ -148,3 +148,10 @@ def test_what_would_be_left_out_of_the_row_is_refused(more: dict[str, Any], what
 )
 def test_packing_is_best_fit_decreasing(totals: list[int], sequences: int) -> None:
     assert packed(totals, 10) == sequences
+
+
+def test_the_recorded_lengths_stand_for_all_rows() -> None:
+    found = statistics([(tokens, 1) for tokens in range(1, 201)], 512)
+    lengths = found["lengths"]
+    assert len(lengths) == 50 and lengths == sorted(lengths) and 1 <= lengths[0] < 5 and 196 < lengths[-1] <= 200
+    assert sum(lengths) / 50 == pytest.approx(found["tokens"] / 200, rel=0.02)

@@ -67,10 +67,36 @@ def test_a_users_own_figures_of_models_and_machines_win(tunesmith: Run, tmp_path
     assert made["training"]["choices"]["max_length"]["value"] <= 1000
 
 
+OWN_MACHINE = """hardware:
+  house_card:
+    {title: House card, memory_gib: 64, bf16: true, generation: hopper, tflops: 500, bandwidth_gb_s: 2000, watts: 400}
+"""
+
+
+def test_a_machine_of_ones_own_is_planned_and_priced_and_not_generated(tunesmith: Run, tmp_path: Path) -> None:
+    own = tmp_path / "tunesmith"
+    own.mkdir()
+    (own / "hardware.yaml").write_text(OWN_MACHINE)
+    (own / "prices.yaml").write_text(
+        "hardware: {house_card: 0.7}\non_prem: {devices: {house_card: {purchase_usd: 9000}}}\n"
+    )
+    home, options = {"XDG_CONFIG_HOME": str(tmp_path)}, ("--defaults", "--set", "hardware=house_card")
+    made = json.loads(tunesmith("plan", *options, "--json", **home).stdout)
+    assert (made["machine"]["title"], made["machine"]["memory_gib"]) == ("House card", 64)
+    assert made["training"]["usd"]["typical"] == pytest.approx(0.7 * made["training"]["device_hours"]["typical"])
+    assert any("own House card" in row["title"] for row in made["cost_to_own"])
+    assert "House card" in tunesmith("advise", *options, **home).stdout
+    refused = tunesmith("new", tmp_path / "p", *options, **home)
+    assert refused.returncode == 2 and "can be planned, not generated yet" in refused.stderr
+    assert tunesmith("plan", *options).returncode == 2, "without the file there is no such machine"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
         ("hardware", "hardware: {l40: {memory_gib: 22}}", "did you mean l4"),
+        ("hardware", "hardware: {mine: {memory_gib: 22}}", "a new one lacks bandwidth_gb_s, bf16"),
+        ("models", "models: {mine: {context_length: 22}}", "`model: custom`"),
         ("hardware", "hardware: {l4: {memory_gib: much}}", "hardware.l4.memory_gib"),
         ("hardware", "hardware: {l4: 22}", "hardware.l4"),
         ("hardware", "machines: {l4: {memory_gib: 22}}", "unknown section"),

@@ -1,9 +1,11 @@
 """Memory and time of training: properties that hold for every shape and setup, and the published yardsticks."""
 
 import csv
+import itertools
 import json
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 from dataclasses import replace
@@ -118,6 +120,13 @@ def test_padding_is_counted_and_never_below_one(lengths: list[int], batch: int) 
     assert time.padding(batch, lengths) >= 1
     assert time.padding(1, lengths) == 1
     assert time.padding(batch) >= 1
+    assert time.padding(batch, lengths) == pytest.approx(time.padding(batch, sorted(lengths) * 2))
+
+
+@given(lengths=st.lists(st.integers(1, 500), min_size=1, max_size=5), batch=st.integers(2, 4))
+def test_padding_is_the_mean_over_every_micro_batch_that_can_come(lengths: list[int], batch: int) -> None:
+    longest = statistics.fmean(max(rows) for rows in itertools.product(lengths, repeat=batch))
+    assert time.padding(batch, lengths) == pytest.approx(longest / statistics.fmean(lengths))
 
 
 def test_adapters_have_the_published_sizes() -> None:
@@ -336,15 +345,16 @@ def test_models_that_nobody_knows_are_estimated_by_config_or_by_size(tmp_path: P
     ]
     sys.path.insert(0, str(REPOSITORY / "benchmarks"))
     try:
+        import judged_rows
         import memory_model
 
-        unknown, by_size, by_config, unstated = map(memory_model.judge, rows)
+        unknown, by_size, by_config, unstated = (judged_rows.judged(row, memory_model.judge) for row in rows)
     finally:
         sys.path.pop(0)
     assert "Nobody-8B" in unknown.reason and "seq_len" in unstated.reason
     assert by_config.p10 < by_config.estimate < by_config.p90
     assert by_size.estimate == pytest.approx(by_config.estimate, rel=0.15)
     assert by_size.p90 / by_size.estimate > by_config.p90 / by_config.estimate  # a guessed shape widens the band
-    written = memory_model.write_estimates(tmp_path / "rows.csv", [unknown, by_size])
+    written = judged_rows.write_estimates(tmp_path / "rows.csv", [unknown, by_size])
     back = list(csv.DictReader(written.open(encoding="utf-8")))
     assert back[0]["reason"] and not back[0]["estimate"] and float(back[1]["p90"]) > float(back[1]["estimate"])

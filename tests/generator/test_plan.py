@@ -312,6 +312,9 @@ def test_a_project_is_planned_from_its_params_its_counts_and_its_run(copy: Path,
     assert after["seconds"]["high"] / after["seconds"]["low"] == pytest.approx(1.1 / 0.9)
     assert after["seconds"]["calibrated"] > 0
     assert 1 < after["seconds"]["padding"] < fresh["seconds"]["padding"]  # rows of nearly equal length pad little
+    (copy / "reports" / "format.json").write_text(json.dumps({"train": counts | {"lengths": [40] * 9 + [140]}}))
+    uneven = json.loads(tunesmith("plan", copy, "--json").stdout)["training"]["seconds"]["padding"]
+    assert uneven == pytest.approx((40 * 0.9**4 + 140 * (1 - 0.9**4)) / 50)  # four rows, one in ten of them long
     assert after["measured"]["peak_gib"] == 3.0
     assert "measured 3.00 GiB" in tunesmith("plan", copy).stdout
 

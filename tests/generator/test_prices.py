@@ -106,6 +106,19 @@ def test_a_short_price_of_ones_own_is_read_as_undated_and_yours(
     assert prices.machines(listed)["l4"].usd_per_hour["typical"] > 0
 
 
+def test_an_offer_of_ones_own_joins_the_listed_ones(tmp_path: Path) -> None:
+    path = tmp_path / "prices.yaml"
+    path.write_text("hardware:\n  l4:\n    more_offers: [{provider: Us, offer: rack 3, usd_per_hour: 0.01}]\n")
+    listed, before = prices.load(path), prices.load()
+    offers = listed["hardware"]["l4"]["offers"]
+    assert offers[:-1] == before["hardware"]["l4"]["offers"] and offers[-1]["source"] == "yours, prices.yaml"
+    cheap = prices.machines(listed)["l4"].usd_per_hour
+    assert cheap["low"] == 0.01 and cheap["high"] == prices.machines(before)["l4"].usd_per_hour["high"]
+    path.write_text("hardware: {l4: {more_offers: [{provider: Us}]}}")
+    with pytest.raises(FileProblem, match=r"hardware\.l4"):
+        prices.load(path)
+
+
 @pytest.mark.parametrize(
     ("text", "place"),
     [

@@ -11,7 +11,7 @@ from .test_0_in_place import RENDERED_ONLY
 
 VARIANTS = {
     "the main example": (),
-    "all intents, LoRA on a large GPU": ("intents=42", "method=lora", "hardware=h100_sxm"),
+    "all intents, LoRA on four large GPUs": ("intents=42", "method=lora", "hardware=h100_sxm", "devices=4"),
     "own data in Alpaca form, trained in full, no CI": (
         "example=none",
         "dataset_format=alpaca",

@@ -87,7 +87,11 @@ def _row(section: str, key: str, row: Any, path: Path) -> Any:
         row = {"title": key, "provider": "own", **row}
     elif section == "hardware" and key not in catalog.table("prices.yaml")["hardware"]:
         row = {"title": key, **row}
-    return row if "offers" in row else own_figures.signed(row, path)
+    if isinstance(more := row.get("more_offers"), list):
+        named = [{"provider": "own", **offer} if isinstance(offer, Mapping) else offer for offer in more]
+        more = [own_figures.signed(offer, path) if isinstance(offer, Mapping) else offer for offer in named]
+        row = {**row, "more_offers": more}
+    return row if {"offers", "more_offers"} & set(row) else own_figures.signed(row, path)
 
 
 def _device(key: str, row: Any, path: Path) -> Any:

@@ -166,7 +166,7 @@ def _duration(
 ) -> TimeEstimate:
     """The band is that of the speed, at the typical number of tokens, widened by the band of the tokens."""
     speed = measured.tokens_per_second if measured else 0.0
-    padded = 1.0 if answers.get("packing") else time.padding(setup.micro_batch, spread=tokens.spread)
+    padded = 1.0 if answers.get("packing") else time.padding(setup.micro_batch, tokens.lengths, tokens.spread)
     framework = str(answers.get("framework", ""))
     typical = time.estimate(
         model.shape, setup, machine, tokens.typical, framework=framework, padded=padded, measured=speed

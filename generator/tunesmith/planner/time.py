@@ -98,14 +98,16 @@ def tokens_per_second(
 def padding(micro_batch: int, lengths: Sequence[int] = (), spread: float = LENGTH_SPREAD) -> float:
     """Tokens computed for each token of the data when a micro-batch is padded to its longest row.
 
-    With ``lengths`` it is counted over micro-batches in their order; without, lengths are taken as log-normal with a
-    standard deviation of ``spread``, and the expected longest of a micro-batch is set against the mean.
+    The expected longest of a random micro-batch is set against the mean. ``lengths``: of rows, all or evenly spaced in
+    their order; without them, lengths are taken as log-normal with a standard deviation of ``spread``.
     """
     if micro_batch == 1:
         return 1.0
-    if lengths:
-        pieces = [lengths[start : start + micro_batch] for start in range(0, len(lengths), micro_batch)]
-        return sum(max(piece) * len(piece) for piece in pieces) / max(1, sum(lengths))
+    if sum(lengths):
+        count = len(lengths)  # the longest is the one in place i with probability (i/n)^batch - ((i-1)/n)^batch
+        shares = [(place / count) ** micro_batch for place in range(count + 1)]
+        longest_row = sum(size * (shares[i + 1] - shares[i]) for i, size in enumerate(sorted(lengths)))
+        return max(1.0, longest_row * count / sum(lengths))
     longest = NormalDist().inv_cdf(micro_batch / (micro_batch + 1))
     return max(1.0, math.exp(spread * longest - spread**2 / 2))
 

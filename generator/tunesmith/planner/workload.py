@@ -189,6 +189,7 @@ class Tokens:
     longest: int
     source: str
     spread: float = LENGTH_SPREAD  # of the logarithm of row lengths
+    lengths: tuple[int, ...] = ()  # of rows, evenly spaced in their order, where they were counted
 
 
 def tokens_of(knobs: Mapping[str, Any], counted: Mapping[str, Any] | None = None, devices: int = 1) -> Tokens:
@@ -204,6 +205,7 @@ def tokens_of(knobs: Mapping[str, Any], counted: Mapping[str, Any] | None = None
         mean = counted["tokens"] / max(1, counted["rows"])
         source = f"counted by the model's tokenizer over {counted['rows']} training rows"
         spread = math.log(max(counted["p95"], counted["median"], 1) / max(counted["median"], 1)) / P95
-        return Tokens(rows * mean, rows * mean, rows * mean, int(counted["longest"]), source, spread)
+        lengths = tuple(counted.get("lengths", ()))
+        return Tokens(rows * mean, rows * mean, rows * mean, int(counted["longest"]), source, spread, lengths)
     source = f"no data counted yet: rows of {MEAN_SHARE:.0%} of max_length, from a fifth to all of it"
     return Tokens(rows * longest * 0.2, rows * longest * MEAN_SHARE, rows * longest, longest, source)
