@@ -14,8 +14,10 @@ TITLES = {  # of the secondary measures
     "length_ratio": "Words of answers over those of references",
     "similarity": "Cosine similarity to the reference (MiniLM)",
     "reference_perplexity": "Perplexity of the reference, by token",
+    "citation_precision": "Cited passages that are of the item's own document",
+    "citation_recall": "Items whose own document is cited",
 }
-SHARES = {"refusals", "misshapen"}
+SHARES = {"refusals", "misshapen", "citation_precision", "citation_recall"}
 
 
 def why_not(facts: Facts) -> Element:

@@ -42,8 +42,9 @@ def main() -> None:
     for split, path in SPLITS.items():
         records = read_jsonl(path)
         found = search.find([question(record) for record in records], knobs)
+        named = {document_name(passage["source"]) for passage in search.passages}
         rows = zip(records, found, strict=True)
-        write_jsonl(RETRIEVED / f"{split}.jsonl", ({"id": r["id"], "passages": best} for r, best in rows))
+        write_jsonl(RETRIEVED / f"{split}.jsonl", (retrieved(r, best, named) for r, best in rows))
     test = read_jsonl(SPLITS["test"])
     if knobs.store != "memory":
         write_json(MEASURED, compare_stores(search, Search.load(knobs), test, knobs.passages))
@@ -64,6 +65,12 @@ def main() -> None:
     print(f"  {report['answerable']} of {report['items']} test items are answered word for word in some passage")
     for name, scores in report["rankings"].items():
         print(f"  {name}: " + ", ".join(f"{metric} {value:.3f}" for metric, value in scores.items()))
+
+
+def retrieved(record: Record, best: Sequence[Passage], named: set[str]) -> dict[str, Any]:
+    """A record's passages, and which of them are of its ``own`` document; null if its group names none."""
+    own = [passage["id"] for passage in best if document_name(passage["source"]) == record["group"]]
+    return {"id": record["id"], "passages": best, "own": own if record["group"] in named else None}
 
 
 def question(record: Record) -> str:

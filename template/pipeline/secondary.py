@@ -6,11 +6,15 @@ over all references', ``similarity`` a cosine and ``reference_perplexity`` how f
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from pipeline.curation.quality import refuses
+from pipeline.files import read_jsonl
 from pipeline.item_metrics import MISSING, parse_json
 from pipeline.metrics import Item, expects_json, rounded
+from pipeline.prompting import RETRIEVED
+from pipeline.served_prompt import citations
 from pipeline.settings import Settings
 from pipeline.statistics import Interval, bootstrap_mean, bootstrap_ratio, proportion_interval
 
@@ -19,7 +23,10 @@ Path: TypeAlias = tuple[str, ...]
 
 
 def secondary(
-    items: Sequence[Item], settings: Settings, similarity: Similarity | None = None
+    items: Sequence[Item],
+    settings: Settings,
+    similarity: Similarity | None = None,
+    retrieved: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> dict[str, dict[str, float]]:
     """{measure: {mean, low, high}} of one arm; items of a group count as one draw."""
     groups = [item["group"] for item in items]
@@ -48,7 +55,30 @@ def secondary(
     if all(item.get("reference_nll") is not None for item in items):
         nll = ratio([i["reference_nll"] for i in items], [float(i["reference_tokens"]) for i in items])
         found["reference_perplexity"] = Interval(*(math.exp(value) for value in nll))
+    if any(item.get("passages") for item in items) and (cited := citing(items, retrieved)):
+        owners = [group for item, group in zip(items, groups, strict=True) if item["id"] in cited]
+        named, right, hit = zip(*cited.values(), strict=True)
+        found["citation_recall"] = proportion_interval(hit, knobs.alpha, owners)
+        if sum(named):
+            found["citation_precision"] = bootstrap_ratio(
+                right, named, samples=knobs.bootstrap_samples, seed=settings.seed, alpha=knobs.alpha, groups=owners
+            )
     return {name: rounded(interval) for name, interval in found.items()}
+
+
+def citing(items: Sequence[Item], retrieved: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float, float, float]]:
+    """Of each item whose own document is known: passages that the answer cites (they state it word for word), those of
+    them that are of that document, and whether there is any.
+    """
+    found = {}
+    for item in items:
+        row = retrieved.get(item["id"], {})
+        if row.get("own") is None:
+            continue
+        cited = [one["id"] for one in citations(item["answer"], row["passages"]) if one["says_it"]]
+        right = sum(place in row["own"] for place in cited)
+        found[item["id"]] = float(len(cited)), float(right), float(right > 0)
+    return found
 
 
 def misshapen(items: Sequence[Item]) -> list[float]:
@@ -93,4 +123,6 @@ def cosine(embedder: str) -> Similarity:
 def secondary_of(arms: Mapping[str, Sequence[Item]], settings: Settings) -> dict[str, dict[str, dict[str, float]]]:
     """The secondary measures of every arm; similarity only where ``evaluate.embedder`` names a model."""
     similarity = cosine(settings.evaluate.embedder) if settings.evaluate.embedder else None
-    return {arm: secondary(items, settings, similarity) for arm, items in arms.items()}
+    rows = read_jsonl(RETRIEVED / "test.jsonl") if settings.retrieves else []
+    retrieved = {row["id"]: row for row in rows}
+    return {arm: secondary(items, settings, similarity, retrieved) for arm, items in arms.items()}

@@ -130,12 +130,16 @@ def bootstrap_ratio(
     alpha: float = 0.05,
     groups: Groups = None,
 ) -> Interval:
-    """Percentile bootstrap interval of sum(top) / sum(bottom), both of the same items; whole groups are resampled."""
+    """Percentile bootstrap interval of sum(top) / sum(bottom), both of the same items; whole groups are resampled.
+
+    A resample whose ``bottom`` is all zeros has no ratio and is left out.
+    """
     above, below = np.asarray(top, dtype=float), np.asarray(bottom, dtype=float)
     if not below.sum():
         return Interval(0.0, 0.0, 0.0)
-    ratios = _resampled_means(above, groups, samples, seed, below)
-    low, high = np.quantile(ratios, [alpha / 2, 1 - alpha / 2])
+    with np.errstate(invalid="ignore"):
+        ratios = _resampled_means(above, groups, samples, seed, below)
+    low, high = np.quantile(ratios[np.isfinite(ratios)], [alpha / 2, 1 - alpha / 2])
     return Interval(float(above.sum() / below.sum()), float(low), float(high))
 
 

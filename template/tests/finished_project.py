@@ -174,6 +174,8 @@ def finish_project(
         write_json(reports / "curves.json", CURVES)
     if settings.retrieves:
         write_json(reports / "retrieval.json", RETRIEVAL)
+        found = ({"id": row["id"], "passages": [], "own": None} for row in requests(n))
+        write_jsonl(root / "data/retrieved/test.jsonl", found)
     write_json(reports / "data.json", DATA | {"test": n})
     write_json(root / "models/base.json", BASE_MODEL)
     baselines = sorted(arms.keys() - {"tuned"})

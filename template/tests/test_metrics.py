@@ -172,6 +172,29 @@ def test_similarity_and_perplexity_are_there_where_they_were_asked_for(settings:
     assert "reference_perplexity" not in secondary(rows, settings), "an arm whose model gives no likelihoods"
 
 
+def test_citations_are_held_against_the_documents_that_items_are_known_to_be_of(settings: Settings) -> None:
+    rows = items(("6", "6"), ("6", "6"), ("8", "six"), ("9", "9"))
+    for row in rows:
+        row["passages"] = ["ant#0", "bee#0"]
+    ant = {"id": "ant#0", "source": "ant.md", "text": "An ant has 6 legs."}
+    bee = {"id": "bee#0", "source": "bee.md", "text": "So does a bee: 6."}
+    wasp = {"id": "wasp#0", "source": "wasp.md", "text": "A wasp has 7."}
+    retrieved = {
+        "0": {"passages": [ant, bee], "own": ["ant#0"]},  # cites both, one of them right
+        "1": {"passages": [wasp, bee], "own": []},  # its own document was not found, another one states the answer
+        "2": {"passages": [ant, bee], "own": ["bee#0"]},  # cites nothing
+        "3": {"passages": [ant], "own": None},  # nobody knows its document
+    }
+    found = secondary(rows, settings, retrieved=retrieved)
+    assert found["citation_precision"]["mean"] == pytest.approx(1 / 3, abs=1e-6)
+    assert found["citation_recall"]["mean"] == pytest.approx(1 / 3, abs=1e-6)
+    assert 0 <= found["citation_precision"]["low"] < 1 / 3 < found["citation_precision"]["high"] <= 1
+    unknown = {name: row | {"own": None} for name, row in retrieved.items()}
+    assert "citation_recall" not in secondary(rows, settings, retrieved=unknown)
+    without = [row | {"passages": []} for row in rows]
+    assert "citation_recall" not in secondary(without, settings, retrieved=retrieved), "an arm that retrieves nothing"
+
+
 def asked(*texts: str) -> list[dict[str, Any]]:
     turns = ([{"role": "user", "content": text}, {"role": "assistant", "content": "x"}] for text in texts)
     return [{"id": str(number), "messages": messages} for number, messages in enumerate(turns)]

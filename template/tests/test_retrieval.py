@@ -13,7 +13,7 @@ from finished_project import PARAMS
 from pipeline import index
 from pipeline.embedder import Embedder, Vectors
 from pipeline.files import ProjectError
-from pipeline.index import compare_stores, measure, relevant_passages, told_in_full
+from pipeline.index import compare_stores, measure, relevant_passages, retrieved, told_in_full
 from pipeline.retrieval.chunks import chunks, documents, read_passages
 from pipeline.retrieval.ranking import fuse, ndcg_at, recall_at, reciprocal_rank
 from pipeline.retrieval.search import Search
@@ -126,6 +126,14 @@ def test_a_part_of_a_word_states_nothing() -> None:
     ]
     assert relevant_passages(record("How many legs?", "6"), passages) == {1}
     assert [c["says_it"] for c in citations("6", passages)] == [False, True]
+
+
+def test_passages_of_a_records_own_document_are_marked() -> None:
+    passages = [{"id": f"{name}.md#0", "source": f"{name}.md", "text": ""} for name in ("ant", "bee")]
+    assert retrieved(record("?", "6", "ant"), passages, {"ant", "bee"})["own"] == ["ant.md#0"]
+    assert retrieved(record("?", "6", "cat"), passages, {"ant", "bee", "cat"})["own"] == []
+    assert retrieved(record("?", "6", "template 7"), passages, {"ant", "bee"})["own"] is None
+    assert retrieved(record("?", "6"), passages, {"ant", "bee"})["own"] is None
 
 
 def test_a_document_that_holds_the_benchmark_is_found() -> None:

@@ -6,6 +6,7 @@ from scipy import stats
 
 from pipeline.statistics import (
     bootstrap_mean,
+    bootstrap_ratio,
     clustered_standard_error,
     design_effect,
     holm,
@@ -101,6 +102,24 @@ def test_bootstrap_agrees_with_scipy() -> None:
     theirs = stats.bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=1).confidence_interval
     ours = bootstrap_mean(values, samples=20_000)
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.002)
+
+
+def test_the_bootstrap_of_a_ratio_agrees_with_scipy_and_leaves_out_what_has_no_ratio() -> None:
+    top, bottom = np.random.default_rng(5).uniform(1, 9, size=(2, 150))
+    theirs = stats.bootstrap(
+        (top, bottom),
+        lambda a, b: a.sum() / b.sum(),
+        n_resamples=4000,
+        method="percentile",
+        paired=True,
+        rng=1,
+        vectorized=False,
+    ).confidence_interval
+    ours = bootstrap_ratio(top, bottom, samples=4000)
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.02)
+    assert ours.mean == pytest.approx(top.sum() / bottom.sum())
+    assert bootstrap_ratio([1, 0, 0], [2, 0, 0], samples=200) == (0.5, 0.5, 0.5)
+    assert bootstrap_ratio([0, 0], [0, 0]) == (0.0, 0.0, 0.0)
 
 
 def test_bootstrap_interval_covers_the_truth() -> None:

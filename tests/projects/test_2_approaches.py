@@ -1,5 +1,9 @@
 """The approaches beside fine-tuning: each runs every stage to its end, on a tiny random model, and nothing twice."""
 
+import re
+import shlex
+import time
+
 import pytest
 
 from .conftest import Generate, Project
@@ -33,3 +37,23 @@ def test_an_approach_runs_to_its_verdict(generate: Generate, project: Project, a
     made.git("commit", "-qm", "Run every stage")
     assert "Data and pipelines are up to date." in made.run("dvc", "repro").stdout
     assert made.git("status", "--porcelain") == ""
+    if approach == "prompting":
+        sweep_as_the_readme_says(made)
+
+
+def sweep_as_the_readme_says(made: Project) -> None:
+    """The README's sweep over the choice of examples is queued whole; one of its experiments runs and is shown."""
+    readme = (made.path / "README.md").read_text("utf-8")
+    (sweep,) = re.findall(r"`(dvc exp run --queue -S \"evaluate.shot_selection=[^`]*)`", readme)
+    made.run(*shlex.split(sweep))
+    tasks = re.findall(r"^([0-9a-f]{7,}) .*Queued", made.run("dvc", "queue", "status").stdout, re.MULTILINE)
+    assert len(tasks) == 3
+    made.run("dvc", "queue", "remove", *tasks[:2])
+    made.run("dvc", "queue", "start")
+    patience = time.monotonic() + 300
+    while re.search("Queued|Running", status := made.run("dvc", "queue", "status").stdout):
+        assert time.monotonic() < patience, status
+        time.sleep(2)
+    assert "Success" in status, status
+    shown = made.run("dvc", "exp", "show", "--only-changed", "--csv").stdout
+    assert "evaluate.shot_selection" in shown and "nearest" in shown and "Success" in shown
