@@ -1,5 +1,6 @@
 """The containers around the records, told by their bytes, and the formats in them."""
 
+import csv
 import gzip
 import json
 from collections.abc import Callable
@@ -229,8 +230,10 @@ class TestContainers:
     def test_a_line_of_a_table_that_is_too_long_is_one_reject(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(containers, "MAX_LINE_BYTES", 100)
         Path("t.csv").write_text(f"prompt,completion\na,b\n{'x' * 1000},y\nc,d\n")
+        before = csv.field_size_limit()
         items = list(read_items(Path("t.csv"), "csv"))
         assert [(line, type(payload)) for line, _, payload in items] == [(2, dict), (3, BadRecordError), (4, dict)]
+        assert csv.field_size_limit() == before, "the interpreter's own, which other readers of tables need"
 
 
 class TestDetection:

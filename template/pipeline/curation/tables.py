@@ -26,7 +26,16 @@ def delimited_rows(
     A cell is text, whatever it begins with: nothing is evaluated. A cell of a list or an object (JSON, or the way
     pandas writes Python lists) is decoded.
     """
-    csv.field_size_limit(limit)
+    former = csv.field_size_limit(limit)  # the interpreter's own, which others read tables with too
+    try:
+        yield from _delimited(stream, path, delimiter, limit)
+    finally:
+        csv.field_size_limit(former)
+
+
+def _delimited(
+    stream: IO[bytes], path: Path, delimiter: str | None, limit: int
+) -> Iterator[tuple[int, int, dict[str, Any] | BadRecordError]]:
     lines = _Lines(stream, limit)
     header = lines.header()
     if delimiter is None:
