@@ -1,6 +1,8 @@
 """How often the verdict prefers a dearer arm that is no better: simulated studies where all arms are equally good.
 
-    python benchmarks/false_ship_rate.py [--studies 2000] [--items 240]
+    python benchmarks/false_ship_rate.py [--studies 2000] [--items 240] [--first 1]
+
+A run that was cut goes on with --first, the number of a scenario; each run draws from the seed's beginning.
 
 Prints the rate of SHIP TUNED and of USE RAG, for independent items and for grouped ones (the items of a group share
 part of their fate), each with its Wilson interval. The verdict promises at most 5% together.
@@ -44,13 +46,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument("--items", type=int, default=240)
+    parser.add_argument("--first", type=int, default=1, choices=range(1, len(SCENARIOS) + 1))
     arguments = parser.parse_args()
     settings = msgspec.convert(yaml.safe_load(PARAMS), Settings)
     settings = msgspec.structs.replace(
         settings, evaluate=msgspec.structs.replace(settings.evaluate, bootstrap_samples=500, minimum_effect=0.0)
     )  # a minimum effect would only lower the rate
     generator = np.random.default_rng(20261122)
-    for name, (score, arms, shared) in SCENARIOS.items():
+    for name, (score, arms, shared) in list(SCENARIOS.items())[arguments.first - 1 :]:
         decisions = Counter(
             decide(study(generator, arguments.items, score, arms, shared), settings)["decision"]
             for _ in range(arguments.studies)

@@ -12,6 +12,7 @@ from pipeline.arms import Row, answer_items
 from pipeline.backends import Backend, Endpoint, answer_all
 from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write_json, write_jsonl
 from pipeline.generation import Generator
+from pipeline.gguf_model import GgufModel
 from pipeline.metrics import score_items, summarise
 from pipeline.model import base_model, base_sha256
 from pipeline.perplexity import add_reference_nll
@@ -27,6 +28,7 @@ from pipeline.prompting import (
 )
 from pipeline.runtime import prepare
 from pipeline.settings import Settings, load
+from pipeline.wording import ENDPOINT, GGUF
 
 TEST = Path("data/eval/test.jsonl")
 DEV = Path("data/eval/dev.jsonl")
@@ -41,7 +43,9 @@ def main() -> None:
     items = read_jsonl(TEST)
     backends: dict[str, Backend] = {"": Generator(base_model(settings), prepare(settings.seed))}
     if settings.evaluate.endpoint:
-        backends["endpoint_"] = Endpoint(settings.evaluate.endpoint)
+        backends[ENDPOINT] = Endpoint(settings.evaluate.endpoint)
+    if settings.evaluate.gguf:
+        backends[GGUF] = GgufModel(settings.evaluate.gguf)
     passages = read_passages("train", "dev", "test") if settings.retrieves else None
     measured: dict[str, Any] = {}
     shots: dict[str, int] = {}

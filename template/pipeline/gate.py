@@ -9,7 +9,18 @@ from pipeline.files import ProjectError, read_json, run_stage
 from pipeline.forgetting import HELD
 from pipeline.settings import Settings, load
 from pipeline.verdict import PROMPT, RAG, SHIP
-from pipeline.wording import ENDPOINT, confidence, in_order, p_value, points, requests_band, title, usd_band
+from pipeline.wording import (
+    ENDPOINT,
+    GGUF,
+    OTHERS,
+    confidence,
+    in_order,
+    p_value,
+    points,
+    requests_band,
+    title,
+    usd_band,
+)
 
 VERDICT = Path("reports/verdict.json")
 SERVING = Path("reports/serve.json")
@@ -94,9 +105,11 @@ def advice(verdict: dict[str, Any], settings: Settings) -> str:
     ship = verdict["ship"]
     if ship is None:
         return wrapped("Ship: nothing yet.")
-    endpoint = settings.evaluate.endpoint
+    endpoint, gguf = settings.evaluate.endpoint, settings.evaluate.gguf
+    prompt = f"prompts/{settings.evaluate.prompt}.txt"
+    if ship.startswith(GGUF) and gguf:
+        return wrapped(f"Ship: {title(ship)}: {gguf.path} (llama-server -m), asked with {prompt}")
     if ship.startswith(ENDPOINT) and endpoint:
-        prompt = f"prompts/{settings.evaluate.prompt}.txt"
         return wrapped(f"Ship: {title(ship)}: {endpoint.model} at {endpoint.base_url}, asked with {prompt}")
     where = "models/tuned" if verdict["decision"] == SHIP else "the untouched base model"
     return wrapped(f"Ship: {title(ship)} ({where}): python -m pipeline.server --arm {ship}")
@@ -119,7 +132,7 @@ def refused_measurement(
             f"the server gave the evaluated answer of {serving['arm']} to {parity['equal']} of {parity['items']} items "
             f"(gate.minimum_parity is {settings.gate.minimum_parity:.0%})"
         )
-    if ship and not ship.startswith(ENDPOINT) and serving["arm"] != ship:
+    if ship and not ship.startswith(tuple(OTHERS)) and serving["arm"] != ship:
         found.append(f"{serving['arm']} was tried on the server and the verdict ships {ship}; run `dvc repro`")
     return found
 

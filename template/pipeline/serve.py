@@ -20,7 +20,7 @@ from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write
 from pipeline.model import base_model
 from pipeline.runtime import prepare
 from pipeline.settings import Settings, load
-from pipeline.wording import ENDPOINT, best_local, family
+from pipeline.wording import OTHERS, best_local, family
 
 SERVED = Path("reports/serve.json")
 MEASURED = Path("reports/measured/serve.json")
@@ -72,10 +72,10 @@ def artefact(arm: str, settings: Settings) -> Path:
 def served_arm(scores: dict[str, Any]) -> str:
     """The arm to serve: the one that the verdict ships; if it ships none, the one that it was asked about.
 
-    An endpoint serves itself: beside it the best arm of this machine is tried.
+    An endpoint serves itself, and llama.cpp a GGUF file: beside them the best arm of this project's own is tried.
     """
     arm: str = scores["verdict"]["ship"] or scores["verdict"]["challenger"]
-    return best_local(scores) if arm.startswith(ENDPOINT) else arm
+    return best_local(scores) if arm.startswith(tuple(OTHERS)) else arm
 
 
 def ask(client: Any, model: str, messages: list[dict[str, str]], max_tokens: int) -> str:

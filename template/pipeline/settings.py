@@ -124,6 +124,14 @@ class EndpointSettings(Strict, frozen=True):
     )
 
 
+class GgufSettings(Strict, frozen=True):
+    """A model in a GGUF file, run by llama.cpp."""
+
+    path: str
+    sha256: str  # of the file, so that another one never goes unnoticed
+    context: PositiveInt = 4096  # tokens, prompt and answer together
+
+
 class EvaluateSettings(Strict, frozen=True):
     primary_metric: str  # of pipeline/item_metrics.py, or of the project's own evals/metrics.py
     minimum_effect: Fraction  # the smallest gain in the primary metric that is worth shipping
@@ -135,6 +143,7 @@ class EvaluateSettings(Strict, frozen=True):
     batch_size: PositiveInt
     bootstrap_samples: PositiveInt
     endpoint: EndpointSettings | None
+    gguf: GgufSettings | None = None
     perplexity: bool = False  # true: every model of this machine also scores the references
     embedder: str | None = None  # "name==version" of a package that ships one: adds the similarity to references
 

@@ -14,12 +14,15 @@ TITLES = {
     "tuned_rag": "the tuned model with retrieval",
 }
 ENDPOINT = "endpoint_"  # begins the name of an arm that a server answers
+GGUF = "gguf_"  # begins the name of an arm that llama.cpp answers from a file
+OTHERS = {ENDPOINT: "the endpoint's model", GGUF: "the GGUF file's model"}  # models that this project cannot serve
 
 
 def title(arm: str) -> str:
     """An arm in words."""
-    if arm.startswith(ENDPOINT):
-        return f"{title(arm.removeprefix(ENDPOINT))} on the endpoint's model"
+    for prefix, model in OTHERS.items():
+        if arm.startswith(prefix):
+            return f"{title(arm.removeprefix(prefix))} on {model}"
     return TITLES.get(arm, arm.replace("_", " "))
 
 
@@ -27,7 +30,7 @@ def family(arm: str) -> str:
     """The approach that an arm stands for: ``prompt``, ``rag`` or ``tuned``, in the order of what they cost."""
     if arm.startswith("tuned"):
         return "tuned"
-    return "rag" if arm.removeprefix(ENDPOINT).startswith("rag") else "prompt"
+    return "rag" if arm.removeprefix(ENDPOINT).removeprefix(GGUF).startswith("rag") else "prompt"
 
 
 def in_order(arms: Iterable[str]) -> list[str]:
@@ -40,7 +43,7 @@ def in_order(arms: Iterable[str]) -> list[str]:
 def best_local(scores: dict[str, Any]) -> str:
     """The arm with the highest primary score among those that this project can serve itself."""
     primary, arms = scores["primary_metric"], scores["arms"]
-    local = [arm for arm in in_order(arms) if not arm.startswith(ENDPOINT)]
+    local = [arm for arm in in_order(arms) if not arm.startswith(tuple(OTHERS))]
     return max(local, key=lambda arm: arms[arm][primary]["mean"])
 
 
