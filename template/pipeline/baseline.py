@@ -41,11 +41,12 @@ MEASURED = Path("reports/measured/baseline.json")
 def main() -> None:
     settings = load()
     items = read_jsonl(TEST)
-    backends: dict[str, Backend] = {"": Generator(base_model(settings), prepare(settings.seed))}
+    device = prepare(settings.seed)
+    backends: dict[str, Backend] = {"": Generator(base_model(settings), device)}
     if settings.evaluate.endpoint:
         backends[ENDPOINT] = Endpoint(settings.evaluate.endpoint)
     if settings.evaluate.gguf:
-        backends[GGUF] = GgufModel(settings.evaluate.gguf)
+        backends[GGUF] = GgufModel(settings.evaluate.gguf, device.threads)
     passages = read_passages("train", "dev", "test") if settings.retrieves else None
     measured: dict[str, Any] = {}
     shots: dict[str, int] = {}

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.backends import Answer, Message
 from pipeline.files import ProjectError, sha256_file
-from pipeline.runtime import available_cores, cpu_name, made_by
+from pipeline.runtime import cpu_name, made_by
 from pipeline.settings import GgufSettings
 
 WHERE = "params.yaml: evaluate.gguf"
@@ -22,7 +22,7 @@ WHERE = "params.yaml: evaluate.gguf"
 class GgufModel:
     """A GGUF file, checked to be the pinned one."""
 
-    def __init__(self, settings: GgufSettings, threads: int | None = None) -> None:
+    def __init__(self, settings: GgufSettings, threads: int) -> None:
         path = Path(settings.path)
         if not path.is_file():
             raise ProjectError(f"there is no GGUF file {path}", WHERE, "correct `path`, or put the file there")
@@ -37,9 +37,8 @@ class GgufModel:
             mend = "`python3 environment.py pip install llama-cpp-python` (it is compiled: cmake and a C++ compiler)"
             raise ProjectError(f"llama.cpp is not installed: {error}", WHERE, mend) from None
         self.settings = settings
-        self.threads = threads or available_cores()
         try:
-            cores: dict[str, int] = {"n_threads": self.threads, "n_threads_batch": self.threads}
+            cores: dict[str, int] = {"n_threads": threads, "n_threads_batch": threads}
             self.model: Any = llama_cpp.Llama(settings.path, n_ctx=settings.context, **cores, verbose=False)
         except ValueError as error:
             mend = "name a GGUF file of a chat model"

@@ -138,11 +138,11 @@ class TestFeedback:
         assert report["labels"] == dict.fromkeys(["k0", "k1", "k2", "k3"], 50)
 
     def test_hundreds_of_files_are_told_apart(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("os.cpu_count", lambda: 1)
         monkeypatch.setattr("pipeline.curation.store.OPEN_FILES", 3)
-        for n in range(300):
-            self.write(f"{n:04}.jsonl", {"prompt": rows(400)[n]["prompt"], "completion": "corrected"})
-        assert run(rows(400))["rejected"] == {"superseded": 300}
+        data = rows(400)
+        for number, row in enumerate(data[:300]):
+            self.write(f"{number:04}.jsonl", {"prompt": row["prompt"], "completion": "corrected"})
+        assert run(data)["rejected"] == {"superseded": 300}
         assert {row["source"] for row in read_jsonl(REJECTED)} == {"data/raw/requests.jsonl"}
         assert len({row.get("origin") for row in read_jsonl(TRAIN)}) > 256
 

@@ -219,6 +219,7 @@ class TestBadInput:
 class TestParts:
     def test_a_policy_that_stops_names_file_and_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("pipeline.curation.engine.PIECE_BYTES", 4000)
+        monkeypatch.setattr("pipeline.curation.engine.WORKER_BYTES", 4000)
         stop = AnomalySettings(*["error"] * 8)
         with pytest.raises(ProjectError, match="a record has an anomaly") as error:
             run([*rows(150), {"prompt": 1, "completion": "x"}], anomalies=stop)
@@ -229,17 +230,20 @@ class TestParts:
         data[5]["prompt"] += " cafÃ©"
         write_raw(b"".join(json.dumps(row).encode() + b"\n" for row in data) + b"{broken\n")
         seen = []
+        monkeypatch.setattr("pipeline.curation.engine.WORKER_BYTES", 4000)
+        pools = []
+        original = engine.ProcessPoolExecutor
+        monkeypatch.setattr(engine, "ProcessPoolExecutor", lambda *given: pools.append(given) or original(*given))
         for size in (1 << 20, 4000):
             for path in outputs():
                 Path(path).unlink()
             monkeypatch.setattr("pipeline.curation.engine.PIECE_BYTES", size)
             curate(curate_settings(), smoke=False)
             seen.append(outputs())
-        assert seen[0] == seen[1]
+        assert seen[0] == seen[1] and len(pools) == 2, "one to read and one to compare, in the second run"
 
     def test_a_stopped_run_goes_on_with_the_parts_that_are_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("pipeline.curation.engine.PIECE_BYTES", 4000)
-        monkeypatch.setattr("os.cpu_count", lambda: 1)
         write_raw(rows(300))
         parts = engine.read_parts(curate_settings())
         assert len(parts.folders) > 3

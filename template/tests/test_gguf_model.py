@@ -112,16 +112,16 @@ def record(number: int) -> dict[str, Any]:
 
 def test_a_file_that_is_missing_or_another_one_is_refused(path: Path) -> None:
     with pytest.raises(ProjectError, match=r"no GGUF file other\.gguf"):
-        GgufModel(GgufSettings("other.gguf", "0" * 64))
+        GgufModel(GgufSettings("other.gguf", "0" * 64), 1)
     with pytest.raises(ProjectError, match=sha256_file(path)) as caught:
-        GgufModel(GgufSettings(str(path), "0" * 64))
+        GgufModel(GgufSettings(str(path), "0" * 64), 1)
     assert caught.value.where == "params.yaml: evaluate.gguf" and "sha256" in caught.value.mend
 
 
 def test_without_llama_cpp_it_says_how_to_install_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "llama_cpp", None)
     with pytest.raises(ProjectError, match=r"llama\.cpp is not installed") as caught:
-        GgufModel(settings(path))
+        GgufModel(settings(path), 1)
     assert "pip install llama-cpp-python" in caught.value.mend
 
 
@@ -134,7 +134,7 @@ class TestWithLlamaCpp:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        model = GgufModel(settings(path), threads=1)
+        model = GgufModel(settings(path), 1)
         twin = Generator.__new__(Generator)
         twin.device, twin.folder = Device("cpu", "a test", 1, torch.float32), path.parent
         twin.tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
@@ -151,14 +151,18 @@ class TestWithLlamaCpp:
 
     def test_it_is_an_arm_like_any_other_and_answers_once(self, path: Path) -> None:
         items = [record(number) for number in range(4)]
-        rows, measured = answer_items("gguf_zero_shot", GgufModel(settings(path)), items, Policy("Hi."), KNOBS, Path())
+        rows, measured = answer_items(
+            "gguf_zero_shot", GgufModel(settings(path), 1), items, Policy("Hi."), KNOBS, Path()
+        )
         assert measured["items"] == 4 and measured["seconds"] > 0 and measured["completion_tokens"] > 0
         assert len(Path("reports/measured/latency/gguf_zero_shot.jsonl").read_text("utf-8").splitlines()) == 4
-        again, repeated = answer_items("gguf_zero_shot", GgufModel(settings(path)), items, Policy("Hi."), KNOBS, Path())
+        again, repeated = answer_items(
+            "gguf_zero_shot", GgufModel(settings(path), 1), items, Policy("Hi."), KNOBS, Path()
+        )
         assert again == rows and repeated == measured, "from the cache, seconds and all"
 
     def test_a_prompt_beyond_the_context_is_refused(self, path: Path) -> None:
-        model = GgufModel(settings(path, context=32))
+        model = GgufModel(settings(path, context=32), 1)
         with pytest.raises(ProjectError, match="the context has 32") as caught:
             list(model.answer([[5] * 30], 8, 1))
         assert caught.value.where == "params.yaml: evaluate.gguf.context"
@@ -166,4 +170,4 @@ class TestWithLlamaCpp:
     def test_what_is_no_gguf_file_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "x.gguf").write_bytes(b"not a model")
         with pytest.raises(ProjectError, match="cannot load"):
-            GgufModel(settings(tmp_path / "x.gguf"))
+            GgufModel(settings(tmp_path / "x.gguf"), 1)

@@ -28,6 +28,7 @@ from pipeline.settings import CurateSettings
 EMBEDDED = "embedded"
 WORK = Path("data/.curating")
 PIECE_BYTES = 8 << 20
+WORKER_BYTES = 1 << 20  # a process takes longer to start than to read so much
 VERSION = 2  # of the record stage: parts of another version are not taken over
 _QUIET_SECONDS = 2  # after that, say how far it is
 
@@ -85,8 +86,9 @@ def run_all(what: str, tasks: list[tuple[int, Callable[..., Any], tuple[Any, ...
     if engine != EMBEDDED and tasks:
         run_on(engine, [(function, arguments) for _, function, arguments in tasks])
         return
-    progress = _Progress(what, sum(size for size, _, _ in tasks))
-    workers = min(len(tasks), os.cpu_count() or 1)
+    total = sum(size for size, _, _ in tasks)
+    progress = _Progress(what, total)
+    workers = min(len(tasks), os.cpu_count() or 1, total // WORKER_BYTES)
     if workers < 2:
         for size, function, arguments in tasks:
             function(*arguments)
