@@ -5,7 +5,7 @@ that is resampled. ``groups`` gives each item's group; None, for all or for one 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
@@ -141,6 +141,15 @@ def bootstrap_ratio(
         ratios = _resampled_means(above, groups, samples, seed, below)
     low, high = np.quantile(ratios[np.isfinite(ratios)], [alpha / 2, 1 - alpha / 2])
     return Interval(float(above.sum() / below.sum()), float(low), float(high))
+
+
+def resamples(groups: Sequence[str | None], samples: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Blocks of resamples, a row each: how often each item is drawn when whole groups are."""
+    index, sizes = _numbered(tuple(groups))
+    generator = np.random.default_rng(seed)
+    for start in range(0, samples, _BLOCK):
+        drawn = generator.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), min(_BLOCK, samples - start))
+        yield drawn[:, index].astype(np.float64)
 
 
 def paired_bootstrap(
