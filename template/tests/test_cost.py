@@ -15,12 +15,6 @@ from pipeline.money import Band
 from pipeline.planned import beside_the_plan
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def run() -> dict[str, Any]:
     cost.main()
     result: dict[str, Any] = json.loads(cost.COST.read_text())

@@ -3,7 +3,7 @@
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,10 +11,11 @@ from xml.etree.ElementTree import tostring
 
 import pytest
 from finished_project import PARAMS, finish_project
+from scripted import Scripted
 
-from pipeline import backends, label, rubric
 from pipeline import judge as judge_stage
-from pipeline.backends import Answer, Prompt
+from pipeline import label, rubric
+from pipeline.backends import Prompt
 from pipeline.comparisons import graded as graded_section
 from pipeline.comparisons import judged as judged_section
 from pipeline.files import ProjectError, read_json, read_jsonl, write_jsonl
@@ -33,28 +34,22 @@ from pipeline.judging import (
 from pipeline.rubric import Graded, grade, parse_grade, qualify_grades, read_labels, weighted_kappa
 from pipeline.settings import load
 
+pytestmark = pytest.mark.usefixtures("project")
 PROMPT = "Question: $question\nA: $a\nB: $b"
 
 
-class Judge:
-    """A backend that follows a rule."""
+class Judge(Scripted):
+    """It follows a rule about the two texts that its prompt names."""
+
+    named = r"^[AB]: (.*)$"
 
     def __init__(self, rule: Callable[[str, str], str]) -> None:
+        super().__init__(rule.__name__)
         self.rule = rule
-        self.identity = {"model": rule.__name__}
 
-    def render(self, messages: Sequence[dict[str, str]]) -> Prompt:
-        return messages[-1]["content"]
-
-    def text(self, prompt: Prompt) -> str:
-        return str(prompt)
-
-    def answer(
-        self, prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int
-    ) -> Iterator[tuple[Sequence[int], list[Answer]]]:
-        for place, prompt in enumerate(prompts):
-            a, b = re.findall(r"^[AB]: (.*)$", prompt, re.MULTILINE)
-            yield [place], [Answer(self.rule(a, b), 1, 1, "stop", 0.1)]
+    def say(self, prompt: Prompt) -> str:
+        first, second = re.findall(self.named, prompt[-1]["content"], re.MULTILINE)
+        return self.rule(first, second)
 
 
 def nearest_to_fifty(a: str, b: str) -> str:
@@ -80,11 +75,6 @@ def babble(a: str, b: str) -> str:
 
 PAIRS = [Pair("which is nearer to fifty?", str(7 * n % 101), str(31 * n % 101)) for n in range(1, 61)]
 HUMAN = [{"A": "first", "B.": "second", "tie": "tie"}[nearest_to_fifty(p.first, p.second)] for p in PAIRS]
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "ANSWERS", tmp_path / "answers")
 
 
 def judged(rule: Callable[[str, str], str]) -> list[Judgement]:
@@ -222,14 +212,7 @@ def test_the_report_tells_the_win_rate_beside_the_one_of_equal_lengths_and_whose
 
 
 class Grader(Judge):
-    """A backend that grades by a rule over expected and answer."""
-
-    def answer(
-        self, prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int
-    ) -> Iterator[tuple[Sequence[int], list[Answer]]]:
-        for place, prompt in enumerate(prompts):
-            expected, given = re.findall(r"^(?:Reference answer|Answer to grade): (.*)$", prompt, re.MULTILINE)
-            yield [place], [Answer(self.rule(expected, given), 1, 1, "stop", 0.1)]
+    named = r"^(?:Reference answer|Answer to grade): (.*)$"
 
 
 RUBRIC = (Path(__file__).resolve().parents[1] / "prompts/rubric.txt").read_text("utf-8")

@@ -192,9 +192,8 @@ SCHEMA = """{"type": "object", "required": ["intent"], "additionalProperties": f
 
 
 @pytest.fixture
-def schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "evals/schema.json"
+def schema(project: Path) -> Path:
+    path = project / "evals/schema.json"
     path.parent.mkdir()
     path.write_text(SCHEMA)
     return path
