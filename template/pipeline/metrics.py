@@ -14,7 +14,7 @@ from evals.metrics import METRICS as PROJECT_METRICS
 from pipeline.files import ProjectError
 from pipeline.item_metrics import METRICS, label_accuracy, label_of, normalise, parse_json
 from pipeline.settings import Settings
-from pipeline.statistics import Interval, bootstrap_mean, proportion_interval, resamples
+from pipeline.statistics import Interval, bootstrap_mean, percentile_interval, proportion_interval, resamples
 
 Item: TypeAlias = Mapping[str, Any]
 Scores: TypeAlias = dict[str, list[float]]  # metric -> one score an item
@@ -144,8 +144,7 @@ def bootstrapped(
 ) -> Interval:
     """A score of the whole benchmark, a function of how often each item counts, with its interval."""
     scores = np.concatenate([score(weights) for weights in resamples(groups, CORPUS_SAMPLES, seed)])
-    low, high = np.quantile(scores, [alpha / 2, 1 - alpha / 2])
-    return Interval(float(score(np.ones((1, len(groups))))[0]), float(low), float(high))
+    return percentile_interval(float(score(np.ones((1, len(groups))))[0]), scores, alpha)
 
 
 def rounded(interval: Interval) -> dict[str, float]:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 from xml.etree.ElementTree import tostring
 
+import numpy as np
 import pytest
 from finished_project import PARAMS, finish_project
 from scripted import Scripted
@@ -22,8 +23,9 @@ from pipeline.files import ProjectError, read_json, read_jsonl, write_jsonl
 from pipeline.judging import (
     Judgement,
     Pair,
+    agreement_interval,
     judge,
-    kappa,
+    kappas,
     kinship,
     length_adjusted,
     parse,
@@ -31,7 +33,7 @@ from pipeline.judging import (
     qualify,
     read_calibration,
 )
-from pipeline.rubric import Graded, grade, parse_grade, qualify_grades, read_labels, weighted_kappa
+from pipeline.rubric import Graded, grade, parse_grade, qualify_grades, read_labels, weighted_kappas
 from pipeline.settings import load
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -135,8 +137,11 @@ def test_replies_are_read_strictly(reply: str, choice: str | None) -> None:
 def test_kappa_has_its_textbook_value() -> None:
     # 20 yes/yes, 5 yes/no, 10 no/yes, 15 no/no: p_o 0.7, p_e 0.5
     table = [("y", "y")] * 20 + [("y", "n")] * 5 + [("n", "y")] * 10 + [("n", "n")] * 15
-    assert kappa(table) == pytest.approx(0.4)
-    assert kappa([("y", "y")]) == 0.0 and kappa([]) == 0.0
+    assert kappas(np.array([table])) == pytest.approx([0.4])
+    assert kappas(np.array([[("y", "y")]])) == [0.0]
+    assert agreement_interval([], kappas, 0.05, 0) == (0.0, 0.0, 0.0)
+    found = agreement_interval(table, kappas, 0.05, 0)
+    assert found.mean == pytest.approx(0.4) and 0.1 < found.low < 0.2 and 0.6 < found.high < 0.7
 
 
 def test_a_preference_for_length_shows_and_is_taken_out_of_the_win_rate() -> None:
@@ -272,8 +277,8 @@ def test_weighted_kappa_is_that_of_its_definition() -> None:
     places = [(i, j) for i in range(5) for j in range(5)]
     observed = sum(weights[i][j] * table[i][j] for i, j in places)
     expected = sum(weights[i][j] * left[i] * right[j] / len(pairs) for i, j in places)
-    assert weighted_kappa(pairs) == pytest.approx(1 - observed / expected)
-    assert weighted_kappa([]) == weighted_kappa([(3, 3), (3, 3)]) == 0.0
+    assert weighted_kappas(np.array([pairs, pairs[::-1]])) == pytest.approx([1 - observed / expected] * 2)
+    assert weighted_kappas(np.array([[(3, 3), (3, 3)]])) == [0.0]
 
 
 def test_a_line_that_is_no_grade_is_named(tmp_path: Path) -> None:
