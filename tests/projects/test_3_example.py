@@ -1,46 +1,21 @@
-"""The examples with the real model, each from one command to its verdict."""
+"""The main example with the real model, from one command to its verdict."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from .conftest import SHARED, Project
+from .conftest import Project, run_demo
 
 TEMPLATE = Path(__file__).parents[2] / "template"
 ARMS = ("zero_shot", "few_shot", "tuned")
 
 
-def run_demo(path: Path, example: str) -> tuple[Project, str]:
-    """The project that `tunesmith demo` made of an example, and what it printed."""
-    command = [sys.executable, "-m", "tunesmith", "demo", str(path), "--example", example]
-    environment = {**os.environ, "PROJECT_VENV": str(SHARED)}
-    done = subprocess.run(
-        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
-    )
-    assert done.returncode == 0, done.stdout
-    print(done.stdout)
-    return Project(path), done.stdout
-
-
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
+def demo(tmp_path_factory: pytest.TempPathFactory, project: Project) -> tuple[Project, str]:
     return run_demo(tmp_path_factory.mktemp("example") / "demo", "home_assistant")
-
-
-def test_retrieval_beats_the_best_prompt_where_facts_are_looked_up(tmp_path: Path, project: Project) -> None:
-    made, printed = run_demo(tmp_path / "facts", "facts")
-    verdict = made.read("reports/verdict.json")
-    assert verdict["decision"] == "USE RAG" and verdict["ship"] in ("rag", "rag_few_shot") and "USE RAG" in printed
-    assert verdict["items"] == 120 and verdict["p_value"] < 0.05 and verdict["difference"]["low"] > 0.05
-    retrieval = made.read("reports/retrieval.json")
-    assert retrieval["rankings"]["fused"]["mrr"] >= max(retrieval["rankings"][one]["mrr"] for one in ("bm25", "dense"))
-    assert made.read("reports/serve.json")["arm"] == verdict["ship"]
 
 
 def test_tuning_beats_the_best_prompt_beyond_chance(demo: tuple[Project, str]) -> None:
