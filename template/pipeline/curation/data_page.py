@@ -98,6 +98,8 @@ def _split(store: Store, curated: Curated, report: dict[str, Any]) -> Element:
             f"Of a test set drawn at random, {leak:.1%} would have had one.",
         )
     ]
+    if reworded := report["leakage"]["reworded"]:
+        body.append(h("p", f"{reworded:,} records ask in other words what an item asks, and were left out."))
     if report["labels"]:
         rows: list[list[Node]] = [
             [label, *(f"{labels[part].get(label, 0):,}" for part in parts)]

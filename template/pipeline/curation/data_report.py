@@ -59,7 +59,11 @@ def data_report(store: Store, curated: Curated, settings: CurateSettings, sha256
         "duplicates": {name: reasons.get(f"{name}_duplicate", 0) for name in ("exact", "near", "semantic")},
         "near_duplicate_clusters": {"count": len(sizes), "largest": int(sizes.max(initial=0))},
         "shingles": curated.unit,
-        "leakage": {"test_near_train": 0, "random_split_would_leak": round(curated.unique.random_leak, 4)},
+        "leakage": {
+            "test_near_train": 0,
+            "reworded": len(split.reworded),
+            "random_split_would_leak": round(curated.unique.random_leak, 4),
+        },
         "contamination": {
             "policy": settings.contamination,
             "records": len(curated.contamination.records),
