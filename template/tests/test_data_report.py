@@ -1,5 +1,6 @@
 """What the data report says, and what it must not say."""
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from raw_data import REJECTED, rows, run
 
 from pipeline.files import ProjectError, read_jsonl
-from pipeline.settings import QualitySettings
+from pipeline.settings import PrivateSettings, QualitySettings
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +45,23 @@ class TestReports:
         assert len(note["detail"]) <= 200 and "EMAIL" in note["detail"]
         for path in (*Path("reports").iterdir(), REJECTED):
             assert "private@" not in path.read_text() and "@example" not in path.read_text()
+
+    @pytest.mark.skipif(importlib.util.find_spec("presidio_analyzer") is None, reason="Presidio is not installed")
+    def test_what_the_chosen_engine_finds_is_quoted_nowhere(self) -> None:
+        number, quality = "BB1388568", QualitySettings("drop", "report", "report", "drop", "report")
+        data = rows(100)
+        data[3]["completion"] = f"I'm sorry, but I cannot ask DEA {number} now."
+        data[5]["completion"] = f"ask DEA {number}\n" * 6
+        data += [{"prompt": f"DEA {number}"}, {"prompt": "x", "completion": "y", f"k {number}": 1}]
+        for row in data[10:40]:
+            row["completion"] += f". Ask the doctor, DEA {number}, first!"
+        raw = "".join(json.dumps(row) + "\n" for row in data).replace('"y", ', f'"y", "k {number}": 2, ')
+        for private in ("report", "redact"):
+            settings = PrivateSettings(*[private] * 8)  # type: ignore[arg-type]
+            run(raw.encode(), quality=quality, private=settings, pii_engine="presidio")
+            texts = {path: path.read_text() for path in (*Path("reports").iterdir(), REJECTED)}
+            assert "IDENTIFIER" in texts[REJECTED] and "identifier" in texts[Path("reports/data.html")]
+            assert not [path for path, text in texts.items() if number.lower() in text.lower()]
 
     def test_the_length_bias_of_pairs_is_reported(self) -> None:
         data = [

@@ -74,7 +74,8 @@ def boilerplate(store: Store, compared: Compared, settings: CurateSettings) -> B
             holders = sentences[:, side] == value
             (record,) = store.records([int(holders.argmax())])
             said[holders] = len(shared)
-            shared.append((f"{verb} with {hidden(sentences_of(record)[side], _QUOTED)!r}", count))
+            said_so = hidden(sentences_of(record)[side], _QUOTED, settings.pii_engine)
+            shared.append((f"{verb} with {said_so!r}", count))
     return Boilerplate(shared, said)
 
 

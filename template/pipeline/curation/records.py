@@ -170,7 +170,7 @@ class RecordReader:
                 raise BadRecordError("language", f"the text is in `{code}`")
         if last.role != "assistant" or len(messages) < 2:
             return
-        for code, detail in findings(messages[-2].content, last.content):
+        for code, detail in findings(messages[-2].content, last.content, self.settings.pii_engine):
             self.findings[code] += 1
             if code in self.dropped_findings:
                 raise BadRecordError(code, detail)
