@@ -154,6 +154,9 @@ class TestAnomalies:
     def test_a_number_is_written_out_only_if_asked_for(self) -> None:
         assert record({"prompt": 12, "completion": True}, "jsonl", anomalies=REPAIR).prompt == "12"
         assert reason({"prompt": 12, "completion": "A"}, "jsonl").startswith("schema: field `prompt` is a number")
+        made = {"prompt": "Q", "completion": {"intent": "café"}}
+        assert record(made, "jsonl", anomalies=REPAIR).answer == '{"intent": "café"}'
+        assert reason(made, "jsonl").startswith("schema: field `completion` is an object")
 
 
 class TestPreferences:

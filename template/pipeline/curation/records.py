@@ -212,7 +212,7 @@ def _tag(fields: dict[str, Any], key: str | None, setting: str) -> str | None:
         raise BadRecordError("schema", f"field `{key}` (curate.{setting}) is missing")
     value = fields[key]
     if value is None or type(value) is str:
-        return value
+        return value or None  # an empty cell is no group that all such records are in
     if not isinstance(value, bool | int | float):
         raise BadRecordError("schema", f"field `{key}` (curate.{setting}) is {kind(value)}, not text")
     return json.dumps(value)
