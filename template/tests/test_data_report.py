@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ from raw_data import REJECTED, rows, run
 
 from pipeline.files import ProjectError, read_jsonl
 from pipeline.settings import PrivateSettings, QualitySettings
+
+DVC = [sys.executable, "-m", "dvc"]
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +84,34 @@ class TestReports:
         assert report["languages"] == {"en": report["train"]}
         assert report["diversity"]["distinct_1"] < 0.2 and report["diversity"]["prompts"] == report["train"]
         assert "100 of the first 100 records are `jsonl` (`prompt` in 100" in capsys.readouterr().out
+
+    def test_lengths_and_clusters_are_in_page_card_and_metrics(self) -> None:
+        data = [{**row, "completion": " ".join(["word"] * (7 if n < 90 else 40))} for n, row in enumerate(rows(100))]
+        data += [{"prompt": f"{data[3]['prompt']} please", "completion": "other"}]
+        report = run(data)
+        assert report["prompt_words"]["median"] == 5 and report["prompt_words"]["longest"] in (5, 6)
+        assert report["answer_words"]["median"] == 7 and report["answer_words"]["p95"] == 40
+        page, card = Path("reports/data.html").read_text(), Path("reports/DATA_CARD.md").read_text()
+        assert "answers: median 7 words, P95 40" in page
+        assert "answers 7 and 40" in card and "100 clusters of near duplicates, the largest of 2 records" in card
+
+    def test_dvc_says_what_changed_between_two_versions_of_the_data(self) -> None:
+        metrics = {"stages": {"curate": {"cmd": "true", "metrics": [{"reports/data.json": {"cache": False}}]}}}
+        Path("dvc.yaml").write_text(json.dumps(metrics))
+        labelled = [{**row, "kind": f"k{n % 2}"} for n, row in enumerate(rows(100))]
+        run(labelled, label_key="kind")
+        me = ["git", "-c", "user.name=T", "-c", "user.email=t@e.invalid", "-c", "commit.gpgsign=false"]
+        for command in (["git", "init", "-q"], [*DVC, "init", "-q"], ["git", "add", "-A"], [*me, "commit", "-qm", "1"]):
+            subprocess.run(command, check=True)
+        more = [{**row, "kind": "k2"} for row in rows(110)[100:]]
+        run([*labelled, *labelled[:5], *more], label_key="kind")
+        said = subprocess.run([*DVC, "metrics", "diff", "--json"], check=True, capture_output=True, text=True).stdout
+        changed = {
+            name: (values["old"], values["new"]) for name, values in json.loads(said)["reports/data.json"].items()
+        }
+        assert changed["read"] == (100, 115) and changed["train"] == (85, 95)
+        assert changed["rejected.exact_duplicate"] == (None, 5) and changed["labels.k2"] == (None, 10)
+        assert "test" not in changed and "labels.k0" not in changed
 
     def test_source_and_licence_are_on_the_page(self) -> None:
         Path(".copier-answers.yml").write_text("data_source: our tickets\nlicence: internal\n")

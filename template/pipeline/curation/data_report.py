@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from pipeline.curation.contamination import Found
 from pipeline.curation.deduplicate import CODES, KEPT, Boilerplate, Deduplicated
-from pipeline.curation.sample import sampled
+from pipeline.curation.sample import sampled, spread
 from pipeline.curation.split import Split
 from pipeline.curation.store import Store
 from pipeline.settings import CurateSettings
@@ -59,6 +59,8 @@ def data_report(store: Store, curated: Curated, settings: CurateSettings, sha256
         "duplicates": {name: reasons.get(f"{name}_duplicate", 0) for name in ("exact", "near", "semantic")},
         "near_duplicate_clusters": {"count": len(sizes), "largest": int(sizes.max(initial=0))},
         "shingles": curated.unit,
+        "prompt_words": spread(store.words[split.train]),
+        "answer_words": sample["answer_words"],
         "leakage": {
             "test_near_train": 0,
             "reworded": len(split.reworded),
