@@ -237,6 +237,11 @@ class TestDetection:
         assert found.format == name
         assert f"5 of the first 5 records are `{name}`" in found.sentence()
 
+    def test_one_faulty_answer_makes_no_record_a_prompt_alone(self) -> None:
+        answers = ["fine", "also </s> fine", "good"]
+        Path("d.jsonl").write_text("".join(json.dumps({"prompt": "Q", "completion": said}) + "\n" for said in answers))
+        assert detect(Path("d.jsonl"), curate_settings()).sentence().startswith("2 of the first 3 records are `jsonl`")
+
     def test_nothing_known_is_said_so(self) -> None:
         Path("d.jsonl").write_text('{"colour": "red"}\n')
         found = detect(Path("d.jsonl"), curate_settings())
