@@ -104,7 +104,11 @@ def test_hosted_rows_have_an_id_at_every_call_and_result_and_nothing_else() -> N
     calls = json.dumps([{"name": "f", "arguments": {"a": 1}}, {"name": "g", "arguments": {}}])
     said = [("human", "Q"), ("function_call", calls), ("observation", "1"), ("observation", "2"), ("gpt", "A")]
     turns = [{"from": speaker, "value": text} for speaker, text in said]
-    fields = {"conversations": turns, "tools": '[{"type": "function", "function": {"name": "f"}}]', "id": 7}
+    fields = {
+        "conversations": turns,
+        "tools": '[{"type": "function", "function": {"name": "f"}}, {"name": "g"}]',
+        "id": 7,
+    }
     row = converted(fields, "sharegpt", "hosted")
     assert row.keys() == {"messages", "tools"}
     assert [call["id"] for call in row["messages"][1]["tool_calls"]] == ["call_1_0", "call_1_1"]

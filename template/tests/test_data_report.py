@@ -77,6 +77,11 @@ class TestReports:
         assert (found["chosen_mean_characters"], found["rejected_mean_characters"]) == (14.5, 7.0)
         assert "the longer one in 75.0%" in Path("reports/data.html").read_text()
 
+    def test_the_balance_of_judged_answers_is_reported(self) -> None:
+        report = run([{**row, "label": n % 4 > 0} for n, row in enumerate(rows(100))], format="kto")
+        assert report["desirable"] == {"good": 75, "bad": 25, "share": 0.75}
+        assert "75 answers are good ones, 75.0%, and 25 are not." in Path("reports/data.html").read_text()
+
     def test_languages_and_diversity_are_always_reported(self, capsys: pytest.CaptureFixture[str]) -> None:
         words = ["the", "weather", "is", "nice", "and", "we", "go", "for", "a", "walk", "in", "the", "park"]
         data = [{"prompt": " ".join([*words, str(n), str(n * 7)]), "completion": str(n)} for n in range(100)]

@@ -144,6 +144,9 @@ def _lengths(store: Store, curated: Curated, report: dict[str, Any]) -> Element:
 
 
 def _preference(report: dict[str, Any]) -> Element | None:
+    if judged := report["desirable"]:
+        text = f"{judged['good']:,} answers are good ones, {judged['share']:.1%}, and {judged['bad']:,} are not."
+        return _section("Preference", h("p", text))
     found = report["preference"]
     if not found:
         return None

@@ -77,6 +77,7 @@ def data_report(store: Store, curated: Curated, settings: CurateSettings, sha256
         "languages": store.counts("languages") or sample["languages"],
         "diversity": sample["diversity"],
         "preference": _length_bias(store.counts("pairs")),
+        "desirable": _desirable(store.counts("pairs")),
         "raw_sha256": sha256[settings.path],
         "feedback": {name: digest for name, digest in sorted(sha256.items()) if name != settings.path},
     }
@@ -93,6 +94,12 @@ def _length_bias(counts: dict[str, int]) -> dict[str, float] | None:
         "chosen_mean_characters": round(counts.get("chosen_characters", 0) / pairs, 1),
         "rejected_mean_characters": round(counts.get("rejected_characters", 0) / pairs, 1),
     }
+
+
+def _desirable(counts: dict[str, int]) -> dict[str, float] | None:
+    """How many answers of KTO data are good ones; where few are of one kind, the trainer has to weigh them up."""
+    good, bad = counts.get("desirable", 0), counts.get("undesirable", 0)
+    return {"good": good, "bad": bad, "share": round(good / (good + bad), 4)} if good + bad else None
 
 
 def _groups(store: Store, indices: Any) -> int:

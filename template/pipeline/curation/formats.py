@@ -66,7 +66,17 @@ def tools_of(fields: dict[str, Any]) -> str | None:
             raise BadRecordError("schema", "`tools` is text that is not JSON") from None
     if not isinstance(tools, list):
         raise BadRecordError("schema", f"`tools` is {kind(tools)}, not a list")
+    for place, tool in enumerate(tools, 1):
+        if not isinstance(tool, dict) or (tool.get("type", "function") == "function" and not tool_name(tool)):
+            raise BadRecordError("schema", f"tool {place} of `tools` has no name")
     return json.dumps(tools, ensure_ascii=False)
+
+
+def tool_name(tool: dict[str, Any]) -> str:
+    """The name that a call calls; nothing for what a service has built in."""
+    function = tool.get("function", tool)
+    name = function.get("name") if isinstance(function, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def _from_jsonl(fields: dict[str, Any], anomalies: Anomalies) -> Example:

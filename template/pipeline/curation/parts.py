@@ -71,7 +71,7 @@ class _Part:
         self.labels: dict[str, int] = {}
         self.reasons: Counter[str] = Counter()
         self.repairs: Counter[str] = Counter()
-        self.pairs: Counter[str] = Counter()  # preference data: which answer is the longer one
+        self.pairs: Counter[str] = Counter()  # preference data: which answer is the longer one, or which are good
         self.offset = 0
 
     def keep(self, record: Record, byte: int | None) -> None:
@@ -87,6 +87,8 @@ class _Part:
         columns["label"].append(-1 if label is None else self.labels.setdefault(label, len(self.labels)))
         columns["words"].append(record.prompt.count(" ") + 1)
         columns["raw"].append(int(record.raw_id or record.id, 16))
+        if record.desirable is not None:
+            self.pairs.update(desirable=record.desirable, undesirable=not record.desirable)
         if record.rejected:
             chosen, lost = (sum(len(turn.content) for turn in turns) for turns in (record.chosen, record.rejected))
             self.pairs.update(pairs=1, chosen_longer=chosen > lost, rejected_longer=chosen < lost)

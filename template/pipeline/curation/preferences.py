@@ -1,5 +1,6 @@
 """Data that compare answers or judge them: pairs, rankings and labels, and prompts without an answer."""
 
+import json
 import math
 from contextlib import suppress
 from typing import Any
@@ -63,6 +64,8 @@ def _compared(prompt: list[Message], chosen: list[Message], rejected: list[Messa
     for name, answer in (("chosen", chosen), ("rejected", rejected)):
         if not answer or answer[-1].role != "assistant":
             raise BadRecordError("preference", f"`{name}` does not end with an answer")
+        if any(turn.role == "assistant" and not turn.content.strip() and not turn.tool_calls for turn in answer):
+            raise BadRecordError("empty", f"`{name}` says nothing")
     if [turn.content.strip() for turn in chosen] == [turn.content.strip() for turn in rejected]:
         raise BadRecordError("preference", "chosen and rejected are the same: nothing can be learnt from them")
     scores = _scores(fields)
@@ -162,13 +165,13 @@ def _from_ranking(fields: dict[str, Any], anomalies: Anomalies) -> Example:
 def _numbered(fields: dict[str, Any], anomalies: Anomalies) -> list[tuple[float, str]]:
     """``responses`` with their ``scores``, or with their ``ranks``, of which 1 is the best."""
     key = one_key(fields, ("scores", "ranks"))
-    numbers, texts = fields[key], [text_of(text, "responses", anomalies) for text in fields["responses"]]
-    if not isinstance(numbers, list) or len(numbers) != len(texts):
+    texts = [text_of(text, "responses", anomalies) for text in fields["responses"]]
+    numbers = [_number(number, key) for number in fields[key]] if isinstance(fields[key], list) else []
+    found = [number for number in numbers if number is not None]
+    if not len(numbers) == len(found) == len(texts):
         raise BadRecordError("schema", f"`{key}` is not one number for each of `responses`")
-    if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
-        raise BadRecordError("schema", f"`{key}` is not a list of numbers")
     sign = -1.0 if key == "ranks" else 1.0
-    return [(sign * number, text) for number, text in zip(numbers, texts, strict=True)]
+    return [(sign * number, text) for number, text in zip(found, texts, strict=True)]
 
 
 def _best_and_worst(fields: dict[str, Any], scored: list[tuple[float, str]], anomalies: Anomalies) -> Example:
@@ -204,8 +207,9 @@ def _from_prompt_only(fields: dict[str, Any], anomalies: Anomalies) -> Example:
     present = [key for key in _REFERENCE_KEYS if fields.get(key) is not None]
     if not present:
         return Example(prompt, tools=tools_of(fields))
-    reference = text_of(fields[present[0]], present[0], anomalies)
-    return Example([*prompt, Message("assistant", reference)], tools=tools_of(fields))
+    reference = fields[present[0]]
+    said = reference if isinstance(reference, str) else json.dumps(reference, ensure_ascii=False)
+    return Example([*prompt, Message("assistant", said)], tools=tools_of(fields))
 
 
 PREFERENCE: dict[str, Reader] = {
