@@ -97,6 +97,8 @@ def _split(store: Store, curated: Curated, report: dict[str, Any]) -> Element:
             f"Of a test set drawn at random, {leak:.1%} would have had one.",
         )
     ]
+    if reworded := report["leakage"]["reworded"]:
+        body.append(h("p", f"{reworded:,} records ask in other words what an item asks, and were left out."))
     if report["labels"]:
         rows: list[list[Node]] = [
             [label, *(f"{labels[part].get(label, 0):,}" for part in parts)]
@@ -132,14 +134,18 @@ def _lengths(store: Store, curated: Curated, report: dict[str, Any]) -> Element:
     words = store.words[curated.split.train]
     edges = _doublings(int(words.max(initial=1)))
     counts = {f"{low} to {2 * low - 1}": int(((words >= low) & (words < 2 * low)).sum()) for low in edges}
-    spread = report["diversity"]
+    spread, asked, said = report["diversity"], report["prompt_words"], report["answer_words"]
     varied = f"Of their words {spread['distinct_1']:.1%} are different ones, of their pairs {spread['distinct_2']:.1%}"
-    note = f"Median {int(np.median(words))} words. {varied} (sample of {spread['prompts']:,}). "
-    note += "Tokens, as the model counts them, are in reports/format.json."
+    note = f"Median {asked['median']:,} words, P95 {asked['p95']:,}, longest {asked['longest']:,}. {varied}; answers: "
+    note += f"median {said['median']:,} words, P95 {said['p95']:,} (sample of {spread['prompts']:,}). "
+    note += "Tokens, as the model counts them, are in reports/format.json and format.html."
     return _section("Length of the prompts in words", bars(counts, "Prompts by words"), h("p", note, class_="note"))
 
 
 def _preference(report: dict[str, Any]) -> Element | None:
+    if judged := report["desirable"]:
+        text = f"{judged['good']:,} answers are good ones, {judged['share']:.1%}, and {judged['bad']:,} are not."
+        return _section("Preference", h("p", text))
     found = report["preference"]
     if not found:
         return None

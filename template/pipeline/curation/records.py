@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from pipeline.curation.anomalies import Anomalies
 from pipeline.curation.clean import Cleaner
-from pipeline.curation.formats import SUPERVISED, Example
+from pipeline.curation.formats import SUPERVISED, Example, tool_name
 from pipeline.curation.messages import Message, in_order, lower_keys
 from pipeline.curation.preferences import PREFERENCE
 from pipeline.curation.private import PrivateData
@@ -107,6 +107,8 @@ class RecordReader:
         settings = self.settings
         example = self.reader(lower_keys(fields), self.anomalies)
         checked, lost = self._checked(example), example.rejected
+        if example.tools:
+            _refuse_unknown_calls(checked + (lost or []), example.tools)
         self._lengths(checked, lost or [])
         self.cleaner.begin()
         messages = self.cleaner.messages(checked)
@@ -170,10 +172,21 @@ class RecordReader:
                 raise BadRecordError("language", f"the text is in `{code}`")
         if last.role != "assistant" or len(messages) < 2:
             return
-        for code, detail in findings(messages[-2].content, last.content):
+        for code, detail in findings(messages[-2].content, last.content, self.settings.pii_engine):
             self.findings[code] += 1
             if code in self.dropped_findings:
                 raise BadRecordError(code, detail)
+
+
+def _refuse_unknown_calls(messages: list[Message], tools: str) -> None:
+    """What is called is one of the tools that the record lists."""
+    known = {tool_name(tool) for tool in json.loads(tools)}
+    for place, turn in enumerate(messages, 1):
+        for call in turn.tool_calls or []:
+            if call["function"]["name"] not in known:
+                raise BadRecordError(
+                    "schema", f"turn {place} calls `{call['function']['name']}`, which `tools` has not"
+                )
 
 
 def _plainly_in_order(messages: list[Message]) -> bool:
@@ -212,7 +225,7 @@ def _tag(fields: dict[str, Any], key: str | None, setting: str) -> str | None:
         raise BadRecordError("schema", f"field `{key}` (curate.{setting}) is missing")
     value = fields[key]
     if value is None or type(value) is str:
-        return value
+        return value or None  # an empty cell is no group that all such records are in
     if not isinstance(value, bool | int | float):
         raise BadRecordError("schema", f"field `{key}` (curate.{setting}) is {kind(value)}, not text")
     return json.dumps(value)
