@@ -36,6 +36,8 @@ def obtain(options: argparse.Namespace, only_group: str = "", *, own: bool = Fal
     """
     document = specs.from_file(options.spec) if options.spec else Document("--set" if options.set else "defaults")
     document = specs.with_settings(document, options.set)
+    if own:
+        document.values.setdefault("model_revision", "0" * 40)
     if options.spec or options.defaults:
         return specs.validate(document, own=own)
     if not console.interactive():
@@ -50,8 +52,12 @@ def obtain(options: argparse.Namespace, only_group: str = "", *, own: bool = Fal
 
 def estimated(options: argparse.Namespace, only_group: str = "") -> Spec:
     """`obtain` for what is only estimated: no commit of a hub model is needed, and the machine may be one's own."""
-    options.set = [*options.set, f"model_revision={'0' * 40}"]
     return obtain(options, only_group, own=True)
+
+
+def data_folders(options: argparse.Namespace) -> list[Path]:
+    """Where the data path of a spec leads before there is a project: beside the spec, and here."""
+    return [options.spec.parent, Path()] if options.spec else [Path()]
 
 
 def asked(answers: Mapping[str, Any], only_group: str = "") -> list[str]:

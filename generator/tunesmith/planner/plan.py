@@ -13,7 +13,16 @@ from tunesmith.planner.memory import MemoryEstimate, estimate
 from tunesmith.planner.resolve import Choice, planned, resolve
 from tunesmith.planner.setup import ImpossibleSetup, Profile, Setup
 from tunesmith.planner.time import TimeEstimate
-from tunesmith.planner.workload import Subject, Tokens, evaluation, profile_of, setup_for, subject, tokens_of
+from tunesmith.planner.workload import (
+    RowLengths,
+    Subject,
+    Tokens,
+    evaluation,
+    profile_of,
+    setup_for,
+    subject,
+    tokens_of,
+)
 from tunesmith.questions import questions
 
 TRAINED = ("finetune", "rag_finetune")
@@ -104,12 +113,14 @@ def plan(
     pins: Mapping[str, Any],
     *,
     counted: Mapping[str, Any] | None = None,
+    rows_counted: RowLengths | None = None,
     measured: Measured | None = None,
     prices: Mapping[str, Price] | None = None,
 ) -> Plan:
     """Plan a spec (its answers and pins), or a project (its params.yaml as answers and pins).
 
-    ``prices`` are those of `tunesmith.costs.prices.machines`, the user's own list by default.
+    ``counted`` and ``rows_counted``: see `tokens_of`. ``prices`` are those of `tunesmith.costs.prices.machines`, by
+    default of the user's own list.
 
     Raises:
         FileProblem, UnsupportedConfig: the config.json of a custom model cannot be read or modelled.
@@ -119,9 +130,8 @@ def plan(
     knobs = {key: choice.value for key, choice in choices.items()} | dict(pins)
     model, machine = subject({**answers, **pins}), catalog.hardware()[answers["hardware"]]
     setup = setup_for(answers, knobs, machine)
-    tokens = tokens_of(knobs, counted, setup.devices)
-    if counted:
-        setup = replace(setup, length=min(setup.length, tokens.longest))
+    tokens = tokens_of(knobs, counted, setup.devices, rows_counted)
+    setup = replace(setup, length=min(setup.length, tokens.longest))
     profile = profile_of(answers)
     memory = estimate(model.shape, setup, profile)
     duration = _duration(answers, model, setup, machine, tokens, measured)

@@ -66,12 +66,16 @@ def _from_params(folder: Path, params: Mapping[str, Any]) -> tuple[dict[str, Any
     pins = {
         "model_source": model["source"],
         "model_id": model["id"],
+        "model_file": model.get("file") or "",
+        "model_revision": model.get("revision") or "",
         "evaluation_batch_size": int(evaluate["batch_size"]),
     }
     answers = {
         "approach": "rag" if retrieval else "prompting",
         "model": model["name"] if model["name"] in catalog.models() else "custom",
         "hardware": params["cost"]["hardware"],
+        "data_path": str(params["curate"]["path"]),
+        "dataset_format": str(params["curate"]["format"]),
         "max_new_tokens": int(evaluate["max_new_tokens"]),
         "shots": max(evaluate["shots"]),
         **{key: params["cost"][key] for key in _COST_ANSWERS if key in params["cost"]},
