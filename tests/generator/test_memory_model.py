@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import REPOSITORY
@@ -358,3 +359,23 @@ def test_models_that_nobody_knows_are_estimated_by_config_or_by_size(tmp_path: P
     written = judged_rows.write_estimates(tmp_path / "rows.csv", [unknown, by_size])
     back = list(csv.DictReader(written.open(encoding="utf-8")))
     assert back[0]["reason"] and not back[0]["estimate"] and float(back[1]["p90"]) > float(back[1]["estimate"])
+
+
+def test_a_peer_that_is_not_installed_is_named_and_the_others_are_judged(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    import memory_model
+    import memory_peers
+
+    ghost = SimpleNamespace(ghost=lambda **said: SimpleNamespace(estimation_failed=False, total_gb=said["param_count"]))
+    monkeypatch.setitem(sys.modules, "alloc", SimpleNamespace(ghost=ghost))
+    monkeypatch.setitem(sys.modules, "alloc.ghost", ghost)
+    for name in ("hf_vram_calc", "llm_analysis", "llmflops"):
+        monkeypatch.setitem(sys.modules, name, None)
+    found = memory_peers.peers()
+    assert [name for name in found if name in memory_peers.INSTALLABLE] == ["alloc"]
+    full, shape = Setup(method="full"), SHAPES["qwen3-0.6b"]
+    assert found["alloc"](shape, full) == shape.parameters and found["alloc"](shape, Setup()) is None
+    memory_model.compare_peers([])
+    assert "not installed here: hf-vram-calc, llm-analysis, llm-flops" in capsys.readouterr().out
