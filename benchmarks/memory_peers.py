@@ -1,7 +1,7 @@
 """What other estimators say about the same rows: those that can be imported, and two rules that need no package.
 
-Fairness: hf-vram-calc ignores batch and length in training by design; llm-analysis, llm-flops, alloc and the rules are for
-full training with Adam alone. llm-analysis pins transformers below 5, which hf-vram-calc does not start with: two
+Fairness: hf-vram-calc ignores batch and length in training by design; llm-analysis, llm-flops, alloc and the rules are
+for full training with Adam alone. llm-analysis pins transformers below 5, which hf-vram-calc does not start with: two
 environments. `accelerate estimate-memory` reads the hub, so its rule of four times the weights stands for it;
 gpu_poor is a web page, and `llmem` on PyPI is another package (a cache).
 """

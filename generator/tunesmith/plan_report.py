@@ -169,6 +169,9 @@ def _print_memory(made: Plan) -> None:
     console.line(
         f"  {verdict}: {usable:.1f} GiB of {made.machine.memory_gib:g} can be used; largest: {made.memory.dominant}"
     )
+    if made.host:
+        held = ", ".join(f"{name} {value:.1f}" for name, value in made.host.terms.items())
+        console.line(f"  of the host: {made.host.low:.1f} to {made.host.high:.1f} GiB ({held}); not in the verdict")
     if not made.framework.fitted_rows:
         console.line(f"  the band is that of frameworks left out: no published peaks of {made.framework.title}")
     if made.measured and made.measured.peak_gib:
@@ -232,6 +235,7 @@ def data(made: Plan, *, notes: tuple[str, ...] = ()) -> dict[str, Any]:
     """The plan for ``--json``: GiB, seconds, hours and US dollars, bands as low, typical and high."""
     training = {
         "memory_gib": asdict(made.memory) | {"usable": made.machine.memory_gib * USABLE},
+        "host_gib": asdict(made.host) if made.host else None,
         "fits": made.training_fits,
         "dominant": made.memory.dominant,
         "tokens": asdict(made.tokens),

@@ -8,6 +8,7 @@ from tunesmith import catalog
 from tunesmith.catalog import Hardware
 from tunesmith.costs.prices import Price, machines
 from tunesmith.planner import time
+from tunesmith.planner.host import HostMemory, host_memory
 from tunesmith.planner.inference import InferenceMemory, inference_memory
 from tunesmith.planner.memory import MemoryEstimate, estimate
 from tunesmith.planner.resolve import Choice, planned, resolve
@@ -83,6 +84,7 @@ class Plan:
     hours: Money  # device-hours, of the same shape
     money: Money | None
     inference: InferenceMemory
+    host: HostMemory | None  # beside graphics cards; a processor's memory is the host's
     changes: tuple[Change, ...]
     measured: Measured | None
     packed: bool = False
@@ -159,6 +161,7 @@ def plan(
         inference=inference_memory(
             model.shape, profile, tokens=answer_tokens, cpu=machine.cpu, wide=setup.wide and machine.cpu
         ),
+        host=None if machine.cpu else host_memory(model.shape, setup, profile, memory),
         changes=(),
         measured=measured,
         packed=bool(answers.get("packing")),
