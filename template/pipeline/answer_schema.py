@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.evaluation.item_metrics import MISSING, parse_json
+from pipeline.evaluation.metrics import Item
 from pipeline.files import ProjectError
-from pipeline.item_metrics import MISSING, parse_json
-from pipeline.metrics import Item
 
 SCHEMA = Path("evals/schema.json")
 
