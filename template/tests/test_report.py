@@ -46,6 +46,12 @@ def run() -> str:
     return report.PAGE.read_text("utf-8")
 
 
+def test_answers_that_break_the_projects_schema_have_their_row(project: Path) -> None:
+    write_json(project / "evals/schema.json", {"type": "object", "required": ["intent"]})
+    finish_project(project, n=61)
+    assert "Answers that break evals/schema.json" in Elements(run()).text
+
+
 def test_the_page_says_everything_a_reader_needs(project: Path) -> None:
     finish_project(project)
     text = Elements(run()).text

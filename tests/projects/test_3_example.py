@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Project, run_demo
+from .conftest import SHARED, Project, run_demo
 
 TEMPLATE = Path(__file__).parents[2] / "template"
 ARMS = ("zero_shot", "few_shot", "tuned")

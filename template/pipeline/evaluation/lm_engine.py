@@ -7,7 +7,9 @@ BOS, so the chat template writes the only one.
 
 import io
 import logging
-from contextlib import redirect_stderr
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +26,55 @@ class Run(NamedTuple):
     answers: list[str]  # what was generated, or the number of the likeliest choice
     scores: list[float]
     chance: float  # what guessing scores
+    shots: int  # examples that were shown with each item
+
+
+def check_suites(suites: Sequence[str], folder: Path) -> None:
+    """Load every suite's items. Asked before anything is answered: what is missing is told at once, not after hours.
+
+    Raises:
+        ProjectError: a suite is unknown, cannot be read, or its items are out of reach.
+    """
+    for name in suites:
+        with explained(name, folder):
+            tasks(name, folder).load([name])
+
+
+def tasks(name: str, folder: Path) -> Any:
+    """Where lm-eval finds a task: among those that ``folder`` describes, or its own, whose items are on the hub."""
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager(include_path=str(folder), include_defaults=False) if is_own(name, folder) else _all_tasks()
+
+
+@cache  # reading thousands of files takes seconds
+def _all_tasks() -> Any:
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager()
+
+
+def is_own(name: str, folder: Path) -> bool:
+    """Whether a task is this project's."""
+    return (folder / f"{name}.yaml").exists()
+
+
+@contextmanager
+def explained(name: str, folder: Path) -> Iterator[None]:
+    """Silence lm-eval's progress bars, which cannot be switched off, and say in one message why a task did not run."""
+    where = str(folder / f"{name}.yaml") if is_own(name, folder) else f"params.yaml: harness.suites, {name}"
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    except ConnectionError as error:
+        mend = f"run it once where the network is (the items are kept then), or name suites of {folder}"
+        raise ProjectError(f"the hub, which has the items of {name}, is out of reach: {error}", where, mend) from None
+    except Exception as error:  # a task is a program: what it raises is one fact to the user
+        if not is_own(name, folder) and name not in tasks(name, folder).all_tasks:
+            mend = f"correct it (`lm-eval ls tasks` lists lm-eval's own), or write {folder / name}.yaml"
+            raise ProjectError(f"there is no suite {name}", where, mend) from None
+        reason = (str(error) or "no reason given").splitlines()[0]
+        raise ProjectError(f"lm-eval cannot run it: {type(error).__name__}: {reason}", where, "mend the task") from None
 
 
 class Engine:
@@ -45,38 +96,33 @@ class Engine:
     def run(self, task: str, folder: Path, shots: int = 0, items: int | None = None) -> Run:
         """Answer a task that ``folder`` describes; any other name is one of lm-eval's own, with items from the hub.
 
+        ``shots`` are those of a task of ``folder``: lm-eval's own keep theirs, by which they are known.
+
         Raises:
             ProjectError: the task is unknown, cannot be read, or was not run as asked.
         """
         import lm_eval
-        from lm_eval.tasks import TaskManager
 
-        own = (folder / f"{task}.yaml").exists()
-        try:
-            with redirect_stderr(io.StringIO()):  # its progress bars cannot be switched off
-                result = lm_eval.simple_evaluate(
-                    model=self.lm,
-                    tasks=[task],
-                    task_manager=TaskManager(include_path=str(folder), include_defaults=not own),
-                    num_fewshot=shots,
-                    limit=items,
-                    batch_size=self.batch_size,
-                    apply_chat_template=True,
-                    fewshot_as_multiturn=True,
-                    use_cache=None,
-                    log_samples=True,
-                    bootstrap_iters=0,
-                )
-        except Exception as error:  # a task is a program: what it raises is one fact to the user
-            where = str(folder / f"{task}.yaml") if own else f"params.yaml: harness.suites, {task}"
-            mend = "mend the task" if own else f"put {task}.yaml into {folder}, or check the name and the network"
-            reason = (str(error) or "no reason given").splitlines()[0]
-            raise ProjectError(f"lm-eval cannot run it: {type(error).__name__}: {reason}", where, mend) from None
-        return self._read(task, result, shots)
+        wanted = shots if is_own(task, folder) else None
+        with explained(task, folder):
+            result = lm_eval.simple_evaluate(
+                model=self.lm,
+                tasks=[task],
+                task_manager=tasks(task, folder),
+                num_fewshot=wanted,
+                limit=items,
+                batch_size=self.batch_size,
+                apply_chat_template=True,
+                fewshot_as_multiturn=True,
+                use_cache=None,
+                log_samples=True,
+                bootstrap_iters=0,
+            )
+        return self._read(task, result, wanted)
 
-    def _read(self, task: str, result: dict[str, Any], shots: int) -> Run:
+    def _read(self, task: str, result: dict[str, Any], shots: int | None) -> Run:
         effective = {name: result["n-shot"][name] for name in result["samples"]}
-        if set(effective.values()) != {shots}:
+        if shots is not None and set(effective.values()) != {shots}:
             raise ProjectError(
                 f"{shots} examples were asked for, {effective} were shown", task, "remove num_fewshot from the task"
             )
@@ -103,6 +149,7 @@ class Engine:
             [_answer(sample, generates) for sample in samples],
             [float(score) for score in scores],
             0.0 if generates else sum(1 / len(given) for given in arguments) / len(arguments),
+            max(effective.values()),
         )
 
 

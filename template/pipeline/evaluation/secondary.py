@@ -1,7 +1,8 @@
 """What the answers of an arm are like beside right or wrong. Nothing here decides; one primary metric does.
 
-``refusals`` and ``misshapen`` are shares of the answers, ``length`` is in words, ``length_ratio`` is all answers' words
-over all references', ``similarity`` a cosine and ``reference_perplexity`` how far the reference surprises the model.
+``refusals``, ``misshapen`` and ``schema_failures`` are shares of the answers, ``length`` is in words, ``length_ratio``
+is all answers' words over all references', ``similarity`` a cosine and ``reference_perplexity`` how far the reference
+surprises the model.
 """
 
 import math
@@ -10,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from pipeline.curation.quality import refuses
+from pipeline.evaluation.answer_schema import read_schema, schema_failures
 from pipeline.evaluation.item_metrics import MISSING, parse_json
 from pipeline.evaluation.metrics import Item, expects_json, rounded
 from pipeline.evaluation.statistics import Interval, bootstrap_mean, bootstrap_ratio, proportion_interval
@@ -27,6 +29,7 @@ def secondary(
     settings: Settings,
     similarity: Similarity | None = None,
     retrieved: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    schema: Any | None = None,
 ) -> dict[str, dict[str, float]]:
     """{measure: {mean, low, high}} of one arm; items of a group count as one draw."""
     groups = [item["group"] for item in items]
@@ -46,6 +49,8 @@ def secondary(
     found = {"refusals": proportion_interval(declined, knobs.alpha, groups)}
     if expects_json(items):
         found["misshapen"] = proportion_interval(misshapen(items), knobs.alpha, groups)
+    if schema is not None:
+        found["schema_failures"] = proportion_interval(schema_failures(items, schema), knobs.alpha, groups)
     words, wanted = ([float(len(item[side].split())) for item in items] for side in ("answer", "expected"))
     found["length"] = mean(words)
     if all(wanted):
@@ -121,8 +126,10 @@ def cosine(embedder: str) -> Similarity:
 
 
 def secondary_of(arms: Mapping[str, Sequence[Item]], settings: Settings) -> dict[str, dict[str, dict[str, float]]]:
-    """The secondary measures of every arm; similarity only where ``evaluate.embedder`` names a model."""
+    """The secondary measures of every arm: similarity where ``evaluate.embedder`` names a model, schema failures where
+    the project has a schema.
+    """
     similarity = cosine(settings.evaluate.embedder) if settings.evaluate.embedder else None
     rows = read_jsonl(RETRIEVED / "test.jsonl") if settings.retrieves else []
-    retrieved = {row["id"]: row for row in rows}
-    return {arm: secondary(items, settings, similarity, retrieved) for arm, items in arms.items()}
+    retrieved, schema = {row["id"]: row for row in rows}, read_schema()
+    return {arm: secondary(items, settings, similarity, retrieved, schema) for arm, items in arms.items()}

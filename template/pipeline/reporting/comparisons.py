@@ -10,6 +10,7 @@ from pipeline.wording import in_order, p_value, points, tokens
 TITLES = {  # of the secondary measures
     "refusals": "Refusals of what the reference answers",
     "misshapen": "Answers without the references' JSON shape",
+    "schema_failures": "Answers that break evals/schema.json",
     "length": "Words an answer",
     "length_ratio": "Words of answers over those of references",
     "similarity": "Cosine similarity to the reference (MiniLM)",
@@ -17,7 +18,7 @@ TITLES = {  # of the secondary measures
     "citation_precision": "Cited passages that are of the item's own document",
     "citation_recall": "Items whose own document is cited",
 }
-SHARES = {"refusals", "misshapen", "citation_precision", "citation_recall"}
+SHARES = {"refusals", "misshapen", "schema_failures", "citation_precision", "citation_recall"}
 
 
 def why_not(facts: Facts) -> Element:

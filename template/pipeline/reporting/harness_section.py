@@ -25,7 +25,7 @@ def forgotten(facts: Facts) -> Element | None:
     suites = facts.harness["suites"]
     rows: list[list[Node]] = [
         [
-            f"{name}, {suite['items']} items",
+            f"{name}, {suite['items']} items" + (f", {suite['shots']} examples" if suite["shots"] else ""),
             percent(Interval(**suite["base"])),
             percent(Interval(**suite["tuned"])),
             f"{points(suite['difference']['mean'], sign=True)} {span(Interval(**suite['difference']))}",
