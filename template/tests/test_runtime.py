@@ -15,8 +15,8 @@ def test_edited_code_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     keys = []
     monkeypatch.setattr(runtime, "__file__", str(tmp_path / "runtime.py"))
     for code in ("greedy", "sampled", "greedy"):
-        (tmp_path / "generation.py").write_text(code)
-        keys.append(made_by("inference/generation.py"))
+        (tmp_path / "decoding.py").write_text(code)
+        keys.append(made_by("decoding.py"))
     assert keys[0] == keys[2] != keys[1]
 
 
