@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipeline.backends import Answer, Message, Prompt
+from pipeline.inference.backends import Answer, Message, Prompt
 from pipeline.settings import EvaluateSettings
 
 KNOBS = EvaluateSettings(

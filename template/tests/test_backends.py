@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from scripted import KNOBS, Scripted, record
 
-from pipeline.arms import answer_items
-from pipeline.backends import Endpoint, Prompt, answer_all
 from pipeline.files import ProjectError
-from pipeline.prompting import Policy
+from pipeline.inference.arms import answer_items
+from pipeline.inference.backends import Endpoint, Prompt, answer_all
+from pipeline.inference.prompting import Policy
 from pipeline.settings import EndpointSettings
 
 pytestmark = pytest.mark.usefixtures("project")

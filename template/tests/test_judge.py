@@ -15,12 +15,9 @@ from finished_project import PARAMS, finish_project
 from scripted import Scripted
 
 from pipeline import judge as judge_stage
-from pipeline import label, rubric
-from pipeline.backends import Prompt
-from pipeline.comparisons import graded as graded_section
-from pipeline.comparisons import judged as judged_section
-from pipeline.files import ProjectError, read_json, read_jsonl, write_jsonl
-from pipeline.judging import (
+from pipeline import label
+from pipeline.evaluation import rubric
+from pipeline.evaluation.judging import (
     Judgement,
     Pair,
     agreement_interval,
@@ -33,7 +30,11 @@ from pipeline.judging import (
     qualify,
     read_calibration,
 )
-from pipeline.rubric import Graded, grade, parse_grade, qualify_grades, read_labels, weighted_kappas
+from pipeline.evaluation.rubric import Graded, grade, parse_grade, qualify_grades, read_labels, weighted_kappas
+from pipeline.files import ProjectError, read_json, read_jsonl, write_jsonl
+from pipeline.inference.backends import Prompt
+from pipeline.reporting.comparisons import graded as graded_section
+from pipeline.reporting.comparisons import judged as judged_section
 from pipeline.settings import load
 
 pytestmark = pytest.mark.usefixtures("project")

@@ -10,10 +10,10 @@ import pytest
 from finished_project import PARAMS
 
 from pipeline.evaluate import confusion_rows, languages, slices
+from pipeline.evaluation.item_metrics import METRICS, label_of
+from pipeline.evaluation.metrics import confusion, score_items, summarise
+from pipeline.evaluation.secondary import secondary, secondary_of
 from pipeline.files import ProjectError
-from pipeline.item_metrics import METRICS, label_of
-from pipeline.metrics import confusion, score_items, summarise
-from pipeline.secondary import secondary, secondary_of
 from pipeline.settings import Settings, load
 
 
