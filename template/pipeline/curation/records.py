@@ -110,6 +110,10 @@ class RecordReader:
         if example.tools:
             _refuse_unknown_calls(checked + (lost or []), example.tools)
         self._lengths(checked, lost or [])
+        if example.tools and len(example.tools) > self.settings.max_chars:
+            raise BadRecordError(
+                "too_long", f"`tools` has {len(example.tools)} characters of {self.settings.max_chars}"
+            )
         self.cleaner.begin()
         messages = self.cleaner.messages(checked)
         example.rejected = self.cleaner.messages(lost) if lost else lost
@@ -149,6 +153,8 @@ class RecordReader:
         length = 0
         for turn in messages:
             length += len(turn.content)
+            if turn.thinking or turn.tool_calls:
+                length += len(turn.thinking or "") + sum(len(_said(call)) for call in turn.tool_calls or ())
         length = max(length, sum([len(turn.content) for turn in lost]))
         if length > self.settings.max_chars:
             raise BadRecordError("too_long", f"{length} characters of at most {self.settings.max_chars}")
@@ -176,6 +182,11 @@ class RecordReader:
             self.findings[code] += 1
             if code in self.dropped_findings:
                 raise BadRecordError(code, detail)
+
+
+def _said(call: dict[str, Any]) -> str:
+    arguments: str = call["function"]["arguments"]
+    return arguments
 
 
 def _refuse_unknown_calls(messages: list[Message], tools: str) -> None:
