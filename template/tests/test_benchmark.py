@@ -156,6 +156,13 @@ class TestFeedback:
         assert run(rows(100))["rejected"] == {"superseded": 3}
         with pytest.raises(ProjectError, match="one right answer each"):
             run([{"prompt": row["prompt"], "chosen": "a", "rejected": "b"} for row in rows(100)], format="preference")
+        (folder / "c.jsonl.gz.dvc").write_text("outs: []")  # as DVC leaves it beside what it tracks
+        assert run(rows(100))["rejected"] == {"superseded": 3}
+        Path("elsewhere").mkdir()
+        (folder / "d").symlink_to(Path("elsewhere").resolve())
+        with pytest.raises(ProjectError, match="a folder among the feedback is a link"):
+            run(rows(100))
+        (folder / "d").unlink()
         (folder / "d.xlsx").write_bytes(b"PK")
         with pytest.raises(ProjectError, match="of no known kind") as error:
             run(rows(100))

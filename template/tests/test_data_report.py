@@ -124,9 +124,12 @@ class TestReports:
         assert "Source: our tickets. Licence: internal." in Path("reports/data.html").read_text()
 
     def test_too_few_examples_are_refused_with_the_reason(self) -> None:
-        with pytest.raises(ProjectError, match="100 good examples are too few") as error:
-            run(rows(100), minimum_records=200)
+        data = [*rows(100), *rows(30), {**rows(1)[0], "completion": "other"}]
+        with pytest.raises(ProjectError, match="100 good examples of 131 are too few") as error:
+            run(data, minimum_records=200)
+        assert "left out: exact_duplicate 30, conflicting_label 1" in str(error.value)
         assert "collect more examples first" in str(error.value)
+        assert len(read_jsonl(REJECTED)) == 31
 
     def test_data_in_another_format_are_recognised_in_the_error(self) -> None:
         with pytest.raises(ProjectError) as error:

@@ -47,7 +47,9 @@ def files(folder: Path = FOLDER) -> list[Path]:
     """
     found = []
     for path in sorted(folder.rglob("*")):
-        if path.is_dir() or path.name == "README.md" or path.name.startswith("."):
+        if path.is_symlink() and path.is_dir():
+            raise ProjectError("a folder among the feedback is a link", str(path), "put the files themselves there")
+        if path.is_dir() or path.name == "README.md" or path.name.startswith(".") or path.suffix == ".dvc":
             continue
         named = Path(path.stem) if path.suffix.lower() in _PACKED else path
         if named.suffix.lower() not in _READ:
