@@ -51,6 +51,15 @@ class Record(Struct, frozen=True, omit_defaults=True):
         return self.messages[-self.answer_turns :]
 
     @property
+    def texts(self) -> list[str]:
+        """Everything that a model sees of it in training: what is asked, answered, thought, called and turned down."""
+        turns = [*self.messages, *(self.rejected or [])]
+        beside = [turn.thinking for turn in turns if turn.thinking]
+        beside += [json.dumps(turn.tool_calls, ensure_ascii=False) for turn in turns if turn.tool_calls]
+        lost = [turn.content for turn in self.rejected or []]
+        return [self.prompt, self.answer, self.system, *beside, *lost]
+
+    @property
     def system(self) -> str:
         """The record's own system prompt, or nothing."""
         return self.messages[0].content if self.messages[0].role == "system" else ""
