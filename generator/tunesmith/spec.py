@@ -11,7 +11,7 @@ from typing import Any
 from tunesmith import catalog, flat_yaml
 from tunesmith.errors import FileProblem, Problem, SpecError, nearest
 from tunesmith.flat_yaml import Document
-from tunesmith.questions import RECORDED, Question, defaults, knobs, questions, schema
+from tunesmith.questions import MACHINE, RECORDED, Question, defaults, knobs, questions, schema
 
 TYPE_NAMES = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
 
@@ -58,19 +58,17 @@ def with_settings(document: Document, settings: Sequence[str]) -> Document:
     return merged
 
 
-def validate(document: Document, *, own: bool = False) -> Spec:
-    """Check everything. ``own``: the machine may be one of the user's own, which is planned and not generated.
+def validate(document: Document) -> Spec:
+    """Check everything.
 
     Raises:
         SpecError: with all problems, in the order of their lines.
     """
+    catalog.take_recorded(document.values.get(MACHINE))
     problems = list(document.problems)
     values = _known(document, problems)
     problems += [
-        problem
-        for key, value in values.items()
-        if not (own and key == "hardware" and isinstance(value, str) and value in catalog.hardware())
-        for problem in value_problems(key, value, document.lines.get(key))
+        problem for key, value in values.items() for problem in value_problems(key, value, document.lines.get(key))
     ]
     # A key at fault has no value to judge others by; everything else is judged all the same.
     faulty = {problem.key for problem in problems}
@@ -91,7 +89,7 @@ def _known(document: Document, problems: list[Problem]) -> dict[str, Any]:
         name = key.removeprefix("pin_") if key.removeprefix("pin_") in knobs() else key
         if name in questions():
             values[name] = value
-        elif key not in ("_commit", "_src_path", RECORDED) and key.removeprefix("plan_") not in knobs():
+        elif key not in ("_commit", "_src_path", RECORDED, MACHINE) and key.removeprefix("plan_") not in knobs():
             line = document.lines.get(key)
             problems.append(Problem(key, "unknown key", line, nearest=nearest(key, questions())))
     return values
@@ -105,22 +103,25 @@ def value_problems(key: str, value: Any, line: int | None) -> list[Problem]:
     if question.enum:
         if value in question.enum:
             return []
-        own = key == "hardware" and value in catalog.hardware()
-        why = "is a machine of your own: it can be planned, not generated yet" if own else "is not one of its values"
-        return [
-            Problem(
-                key,
-                f"{_shown(value)} {why}",
-                line,
-                _allowed(question),
-                nearest(str(value), map(str, question.enum)),
-            )
-        ]
+        if key == "hardware" and catalog.is_own(str(value)):
+            return _own_machine_problems(str(value), line)
+        known = list(catalog.hardware()) if key == "hardware" else [str(allowed) for allowed in question.enum]
+        message = f"{_shown(value)} is not one of its values"
+        return [Problem(key, message, line, ", ".join(known), nearest(str(value), known))]
     if isinstance(value, str) and (message := _text_fault(question, value)):
         return [Problem(key, message, line)]
     if not _validator(key).is_valid(value):
         return [Problem(key, f"{_shown(value)} is not allowed", line, _allowed(question))]
     return []
+
+
+def _own_machine_problems(key: str, line: int | None) -> list[Problem]:
+    """What keeps a machine of the user's own from being the answer."""
+    machine = catalog.hardware()[key]
+    if machine.installable:
+        return []
+    reason = f"{key} is of the generation {machine.generation}, for which the locks of projects hold no build of torch"
+    return [Problem("hardware", reason, line)]
 
 
 def _has_type(question: Question, value: Any) -> bool:

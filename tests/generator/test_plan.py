@@ -46,6 +46,15 @@ def test_a_plan_says_memory_time_and_money_in_words_and_in_json(tunesmith: Run) 
     assert made["inference_gib"]["typical"] > 15  # 8 billion parameters in 16 bits
 
 
+def test_the_memory_of_the_host_is_said_beside_graphics_cards_alone(tunesmith: Run) -> None:
+    spec = ("--defaults", "--set", "model=qwen3-8b", "--set", "hardware=a100_80gb")
+    sharded = tunesmith("plan", *spec, "--devices", "4", "--sharding", "fsdp")
+    assert "of the host: " in sharded.stdout and "weights while loading" in sharded.stdout, sharded.stderr
+    alone = json.loads(tunesmith("plan", *spec, "--json").stdout)["training"]["host_gib"]
+    assert alone["high"] < 4 and "weights while loading" not in alone["terms"]
+    assert json.loads(tunesmith("plan", "--defaults", "--json").stdout)["training"]["host_gib"] is None
+
+
 def test_what_does_not_fit_is_said_with_the_changes_that_would_by_price(tunesmith: Run) -> None:
     spec = (
         "plan",

@@ -12,7 +12,7 @@ import yaml
 from tunesmith import catalog
 from tunesmith.errors import FileProblem, nearest
 from tunesmith.planner.plan import Measured
-from tunesmith.questions import defaults
+from tunesmith.questions import MACHINE, defaults
 from tunesmith.spec import value_problems
 
 PARAMS = Path("params.yaml")
@@ -42,6 +42,7 @@ def project(folder: Path) -> Project:
     """
     path = folder / PARAMS
     params = _mapping(path)
+    catalog.take_recorded(_read_answers(folder).get(MACHINE))
     try:
         answers, pins = _from_params(folder, params)
     except (KeyError, TypeError, ValueError) as error:
@@ -66,12 +67,16 @@ def _from_params(folder: Path, params: Mapping[str, Any]) -> tuple[dict[str, Any
     pins = {
         "model_source": model["source"],
         "model_id": model["id"],
+        "model_file": model.get("file") or "",
+        "model_revision": model.get("revision") or "",
         "evaluation_batch_size": int(evaluate["batch_size"]),
     }
     answers = {
         "approach": "rag" if retrieval else "prompting",
         "model": model["name"] if model["name"] in catalog.models() else "custom",
         "hardware": params["cost"]["hardware"],
+        "data_path": str(params["curate"]["path"]),
+        "dataset_format": str(params["curate"]["format"]),
         "max_new_tokens": int(evaluate["max_new_tokens"]),
         "shots": max(evaluate["shots"]),
         **{key: params["cost"][key] for key in _COST_ANSWERS if key in params["cost"]},
@@ -97,9 +102,16 @@ def _from_params(folder: Path, params: Mapping[str, Any]) -> tuple[dict[str, Any
 
 def _recorded(folder: Path) -> dict[str, Any]:
     """Answers that no line of params.yaml holds: tokens of a request, whether data may leave."""
+    return {
+        key: value
+        for key, value in _read_answers(folder).items()
+        if key in defaults() and not value_problems(key, value, None)
+    }
+
+
+def _read_answers(folder: Path) -> dict[str, Any]:
     path = folder / ANSWERS
-    answers = _mapping(path) if path.is_file() else {}
-    return {key: value for key, value in answers.items() if key in defaults() and not value_problems(key, value, None)}
+    return _mapping(path) if path.is_file() else {}
 
 
 def _prompts(folder: Path, prompted: str) -> dict[str, str]:

@@ -31,6 +31,7 @@ _SPEAKS = re.compile(rb'"(?:role|from|speaker|sender)"')
 _WRAPPED = re.compile(rb'"(%s)"\s*:\s*\[\s*[{\[]' % b"|".join(WRAPPERS))
 _ASKS = re.compile(b'"(?:messages|chosen|text|%s)"\\s*:' % "|".join(PROMPT_KEYS).encode())
 _PEEK = 1 << 16
+BUFFER = 1 << 16  # bytes read at once
 _GZIP, _ZSTD, _PARQUET, _ARROW = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"ARROW1"
 _FOREIGN = {
     b"PK\x03\x04": ("a zip archive (or a spreadsheet)", "unpack it, or save it as CSV"),
@@ -173,7 +174,7 @@ def json_lines(stream: IO[bytes], line: int = 1, offset: int = 0, end: int | Non
 
 def opened(path: Path) -> IO[bytes]:
     """The file's bytes, decompressed if its first bytes say so."""
-    file = path.open("rb")
+    file = io.BufferedReader(io.FileIO(path), BUFFER)
     magic = file.peek(4)[:4]
     if magic.startswith(_GZIP):
         return io.BufferedReader(_Expanded(gzip.GzipFile(fileobj=file), file, path), 1 << 20)

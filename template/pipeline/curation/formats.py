@@ -5,6 +5,7 @@ Only the spellings that are in real use are understood; anything else is a `BadR
 
 import json
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from msgspec import Struct
@@ -17,6 +18,7 @@ from pipeline.curation.reasons import BadRecordError, kind
 PROMPT_KEYS = ("prompt", "input", "question", "query", "instruction")
 COMPLETION_KEYS = ("completion", "output", "answer", "response")
 SYSTEM_KEYS = ("system", "system_prompt")
+_JSONL_KEYS = {*PROMPT_KEYS, *COMPLETION_KEYS, *SYSTEM_KEYS, "context", "tools", "functions"}
 CONVERSATION_KEYS = ("conversations", "conversation", "items", "dialog", "dialogue")
 
 
@@ -136,6 +138,20 @@ def _from_text(fields: dict[str, Any], anomalies: Anomalies) -> Example:
     """``text``: a conversation in one of the written forms, or plain text, all of which is to be learnt."""
     text = text_field(fields, one_key(fields, ("text", "content", "document")), anomalies)
     return Example(dialogue(text, anomalies) or [Message("assistant", text)])
+
+
+def two_texts(fields: dict[str, Any]) -> tuple[Any, Any] | None:
+    """Prompt and completion of a `jsonl` record that has nothing else to be read; no record's of another kind."""
+    names = _two_names(tuple(fields))
+    return (fields[names[0]], fields[names[1]]) if names else None
+
+
+@lru_cache(maxsize=256)  # the records of a file have few sets of names
+def _two_names(names: tuple[str, ...]) -> tuple[str, str] | None:
+    read = [name for name in names if name.strip().lower() in _JSONL_KEYS]
+    if len(read) == 2 and read[0] in COMPLETION_KEYS:
+        read.reverse()
+    return (read[0], read[1]) if len(read) == 2 and read[0] in PROMPT_KEYS and read[1] in COMPLETION_KEYS else None
 
 
 SUPERVISED: dict[str, Reader] = {

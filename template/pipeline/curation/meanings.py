@@ -16,7 +16,7 @@ class Meanings:
     """The vectors of a store's prompts. A prompt that is too long for the model has none, and so is like no other."""
 
     def __init__(self, store: Store, package: str, threshold: float) -> None:
-        from pipeline.embedder import Embedder  # loading it takes seconds
+        from pipeline.inference.embedder import Embedder  # loading it takes seconds
 
         self.store, self.threshold = store, threshold
         self.embedder = Embedder(package)

@@ -3,6 +3,7 @@
 import json
 import math
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct, structs
@@ -170,10 +171,15 @@ def _message(turn: dict[str, Any], anomalies: Anomalies) -> Message:
 
 def lower_keys(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields with their names in lower case, unless two names would become one."""
-    if "".join(fields).islower():
+    if _are_lower(tuple(fields)):
         return fields
     lower = {key.strip().lower(): value for key, value in fields.items()}
     return lower if len(lower) == len(fields) else fields
+
+
+@lru_cache(maxsize=256)  # the records of a file have few sets of names
+def _are_lower(names: tuple[str, ...]) -> bool:
+    return "".join(names).islower()
 
 
 def _optional(turn: dict[str, Any], key: str) -> str | None:
