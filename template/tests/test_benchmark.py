@@ -160,7 +160,7 @@ class TestFeedback:
         assert run(rows(100))["rejected"] == {"superseded": 3}
         Path("elsewhere").mkdir()
         (folder / "d").symlink_to(Path("elsewhere").resolve())
-        with pytest.raises(ProjectError, match="a folder among the feedback is a link"):
+        with pytest.raises(ProjectError, match="a folder among the data is a link"):
             run(rows(100))
         (folder / "d").unlink()
         (folder / "d.xlsx").write_bytes(b"PK")

@@ -29,7 +29,9 @@ def refuse_bad_data(store: Store, settings: CurateSettings, conflicts: int) -> N
     write_rejected(store, None, {})
     faults = FAULTS if faulty else list(reasons)
     first = first_rejects(store, faults, EXAMPLES_SHOWN)
-    examples = "\n".join(f"  line {bad.line}: {bad.reason}: {bad.detail}" for bad in first)
+    places = [f"line {bad.line}" if bad.source == settings.path else f"{bad.source}, line {bad.line}" for bad in first]
+    notes = zip(places, first, strict=True)
+    examples = "\n".join(f"  {place}: {bad.reason}: {bad.detail}" for place, bad in notes)
     looks = detect(Path(settings.path), settings)
     other = looks.format not in (None, settings.format, "prompt_only")  # which any record without an answer fits
     guess = f"; they look like another format: {looks.sentence()}" if other else ""
