@@ -30,6 +30,7 @@ class TestShards:
         write_raw(data[:40], str(folder / "part-0.jsonl"))
         write_raw(json.dumps(data[40:] + data[:3]).encode(), str(folder / "part-1/rest.json"))
         (folder / "README.md").write_text("From the warehouse.")
+        write_raw(data[:40], str(folder / ".ipynb_checkpoints/part-0-checkpoint.jsonl"))
         report = curate(curate_settings(path=str(folder)), smoke=False)
         assert (report["read"], report["kept"], report["rejected"]) == (103, 100, {"exact_duplicate": 3})
         details = [row["detail"] for row in read_jsonl(REJECTED)]
@@ -40,6 +41,14 @@ class TestShards:
         names = [row["prompt"] for row in data]
         shown = {row["messages"][0]["content"]: row["origin"] for row in kept}
         assert all(shown[name].endswith("part-0.jsonl") == (names.index(name) < 40) for name in names)
+
+    def test_may_be_what_the_library_datasets_saves(self) -> None:
+        from datasets import Dataset, disable_progress_bars
+
+        disable_progress_bars()
+        Dataset.from_list(rows(100)).save_to_disk("data/saved", num_shards=2)
+        report = curate(curate_settings(path="data/saved"), smoke=False)
+        assert report["kept"] == 100 and {row["origin"][-6:] for row in read_jsonl(TRAIN)} == {".arrow"}
 
     def test_that_are_broken_are_named(self) -> None:
         write_raw(rows(30), "data/shards/a.jsonl")

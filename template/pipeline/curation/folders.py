@@ -6,19 +6,22 @@ from pipeline.files import ProjectError
 
 _READ = {".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow"}
 _PACKED = {".gz", ".zst"}
+_BESIDE = {"README.md", "dataset_info.json", "state.json"}  # the latter two as `datasets` saves a folder
 
 
 def data_files(folder: Path) -> list[Path]:
-    """Its files, those in folders too, by name; but for README.md, hidden files and what DVC leaves beside its own.
+    """Its files, those in folders too, by name; but for what is hidden, describes the folder, or is left there by DVC.
 
     Raises:
         ProjectError: a file is none of data; records that are passed over in silence are worse than an error.
     """
     found = []
     for path in sorted(folder.rglob("*")):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
         if path.is_symlink() and path.is_dir():
             raise ProjectError("a folder among the data is a link", str(path), "put the files themselves there")
-        if path.is_dir() or path.name == "README.md" or path.name.startswith(".") or path.suffix == ".dvc":
+        if path.is_dir() or path.name in _BESIDE or path.suffix == ".dvc":
             continue
         named = Path(path.stem) if path.suffix.lower() in _PACKED else path
         if named.suffix.lower() not in _READ:
