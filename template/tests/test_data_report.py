@@ -32,6 +32,18 @@ class TestReports:
         assert "json" in page and "100 kept + 1 left out = 101 read" in page
         assert "email 1" in card
 
+    def test_a_quotation_shows_no_half_of_what_is_private(self) -> None:
+        """What is cut in two is found by no pattern."""
+        card = "4111111111111111"
+        data = rows(100)
+        data[3]["prompt"] += f" cafÃ©{card} and so on"
+        data[5]["completion"] = "word " * 60 + f"{card},"
+        run(data, quality=QualitySettings("report", "report", "drop", "report"))
+        assert [row["reason"] for row in read_jsonl(REJECTED)] == ["cut_answer"]
+        repaired = Path("data/curated/repaired.jsonl")
+        assert "'Ã©' was 'é'" in repaired.read_text()
+        assert not [path for path in (*Path("reports").iterdir(), REJECTED, repaired) if "1111" in path.read_text()]
+
     @pytest.mark.parametrize(
         "line",
         [
