@@ -104,7 +104,7 @@ def value_problems(key: str, value: Any, line: int | None) -> list[Problem]:
         if value in question.enum:
             return []
         if key == "hardware" and catalog.is_own(str(value)):
-            return _own_machine_problems(str(value), line)
+            return []
         known = list(catalog.hardware()) if key == "hardware" else [str(allowed) for allowed in question.enum]
         message = f"{_shown(value)} is not one of its values"
         return [Problem(key, message, line, ", ".join(known), nearest(str(value), known))]
@@ -113,15 +113,6 @@ def value_problems(key: str, value: Any, line: int | None) -> list[Problem]:
     if not _validator(key).is_valid(value):
         return [Problem(key, f"{_shown(value)} is not allowed", line, _allowed(question))]
     return []
-
-
-def _own_machine_problems(key: str, line: int | None) -> list[Problem]:
-    """What keeps a machine of the user's own from being the answer."""
-    machine = catalog.hardware()[key]
-    if machine.installable:
-        return []
-    reason = f"{key} is of the generation {machine.generation}, for which the locks of projects hold no build of torch"
-    return [Problem("hardware", reason, line)]
 
 
 def _has_type(question: Question, value: Any) -> bool:

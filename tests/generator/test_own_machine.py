@@ -104,6 +104,15 @@ def test_plain_copier_copies_and_recopies_it(
     assert yaml.safe_load((plain / "params.yaml").read_text())["cost"]["hardware"] == "house_card"
 
 
+def test_a_machine_that_the_locks_have_no_torch_for_is_generated_with_a_word(
+    tunesmith: Run, home: dict[str, str], tmp_path: Path
+) -> None:
+    for name in ("amd_card", "mi300x"):
+        for command in (("plan",), ("new", tmp_path / name)):
+            done = tunesmith(*command, *TUNED, f"hardware={name}", **home)
+            assert done.returncode == 0 and "hold no build of torch for it" in done.stderr, done.stderr
+
+
 def test_a_machine_without_a_price_is_generated_and_the_price_is_asked_for(
     tunesmith: Run, home: dict[str, str], tmp_path: Path
 ) -> None:
@@ -118,7 +127,6 @@ def test_a_machine_without_a_price_is_generated_and_the_price_is_asked_for(
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (["hardware=amd_card"], "hold no build of torch"),
         (["hardware=old_card", "--set", "devices=2", "--set", "sharding=fsdp"], "FSDP in fp16"),
         (["hardware=cpu_house", "--set", "devices=2"], "devices"),
         (["hardware=house_cart"], "did you mean house_card?"),

@@ -17,7 +17,7 @@ from tunesmith.errors import FileProblem
 from tunesmith.planner import subjects
 from tunesmith.planner.plan import Measured, plan
 from tunesmith.planner.resolve import resolve
-from tunesmith.planner.setup import ImpossibleSetup
+from tunesmith.planner.setup import METHODS, ImpossibleSetup
 from tunesmith.questions import defaults
 
 CONFIG = {
@@ -44,6 +44,16 @@ def test_a_plan_says_memory_time_and_money_in_words_and_in_json(tunesmith: Run) 
     assert training["usd"]["low"] < training["usd"]["typical"] < training["usd"]["high"]
     assert training["dominant"] in memory["terms"]
     assert made["inference_gib"]["typical"] > 15  # 8 billion parameters in 16 bits
+
+
+def test_every_method_that_plan_names_is_planned(tunesmith: Run) -> None:
+    spec = ("plan", "--defaults", "--set", "hardware=l4", "--json", "--method")
+    peaks = {}
+    for method in METHODS:
+        done = tunesmith(*spec, method)
+        assert done.returncode == 0, done.stderr
+        peaks[method] = json.loads(done.stdout)["training"]["memory_gib"]["typical"]
+    assert peaks["full"] > peaks["lora"] > peaks["prompt"]
 
 
 def test_the_memory_of_the_host_is_said_beside_graphics_cards_alone(tunesmith: Run) -> None:
@@ -239,6 +249,7 @@ def test_what_is_not_generated_yet_can_be_planned(tunesmith: Run) -> None:
     "options",
     [
         ("--framework", "none"),
+        ("--devices", "0"),
         ("--method", "magic"),
         ("--loss", "none"),
         ("--devices", "-1"),

@@ -33,7 +33,7 @@ MODULES = {
 }
 OPTIMIZERS = {"adamw_torch": "adamw", "adamw_torch_fused": "adamw"}
 MEAN_SHARE = 0.5  # mean length of a record as a share of the longest allowed, where no data was counted
-PREFIX_TOKENS = 20
+VIRTUAL_TOKENS = 20  # of prefix and prompt tuning, which are planned and not generated
 P95 = 1.645  # standard deviations from the median to the 95th percentile
 
 
@@ -131,7 +131,7 @@ def setup_for(answers: Mapping[str, Any], knobs: Mapping[str, Any], machine: Har
         optimizer=OPTIMIZERS.get(str(knobs["optimizer"]), str(knobs["optimizer"])),
         eager_attention=knobs["attention_implementation"] == "eager",
         scales_outputs=method == "dora",  # by the learnt magnitudes
-        virtual_tokens=PREFIX_TOKENS if method == "prefix" else 0,
+        virtual_tokens=VIRTUAL_TOKENS if method in ("prefix", "prompt") else 0,
         devices=devices,
         sharding=str(answers.get("sharding") or knobs["sharding"]),
         loss=str(answers.get("loss", "")),
