@@ -286,6 +286,16 @@ def test_gemma_2_gets_the_attention_that_it_needs_and_a_t4_the_precision_that_it
     assert (chosen["attention_implementation"].value, chosen["compute_dtype"].value) == ("eager", "fp16")
 
 
+@pytest.mark.parametrize("content", ["[1]", "null", '"x"', '{"text_config": 3}', "{}", "{", "max", "floats"])
+def test_a_config_that_describes_no_model_is_refused(content: str, tunesmith: Run, tmp_path: Path) -> None:
+    broken = {"max": {"max_position_embeddings": "many"}, "floats": {"hidden_size": 2048.5}}
+    written = json.dumps(CONFIG | broken[content]) if content in broken else content
+    (tmp_path / "config.json").write_text(written)
+    settings = ("model=custom", "model_source=path", f"model_id={tmp_path}")
+    done = tunesmith("plan", "--defaults", *(part for setting in settings for part in ("--set", setting)))
+    assert done.returncode == 2 and "config.json" in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
 def test_a_custom_model_is_described_by_its_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     custom = answers(model="custom", hardware="l4")
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))

@@ -66,12 +66,17 @@ def subject(answers: Mapping[str, Any]) -> Subject:
         stand_in = catalog.models()[STAND_IN]
         source = f"no config.json on this machine: planned as {stand_in.title}"
         return Subject("custom", Architecture(**stand_in.architecture), source, stand_in.context_length, False)
+    wanted = "a config.json as the model's publisher wrote it"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise FileProblem(path, f"cannot be read: {error}", "a config.json as the model's publisher wrote it") from None
-    text = config.get("text_config") or config
+        raise FileProblem(path, f"cannot be read: {error}", wanted) from None
+    text = (config.get("text_config") or config) if isinstance(config, dict) else None
+    if not isinstance(text, dict):
+        raise FileProblem(path, "holds no settings of a model", wanted)
     context = text.get("max_position_embeddings")
+    if context is not None and (isinstance(context, bool) or not isinstance(context, int) or context < 1):
+        raise FileProblem(path, f"max_position_embeddings: {context!r} is no number of tokens", wanted)
     eager = "Gemma 2 caps its attention scores, which sdpa leaves out" if text.get("model_type") == "gemma2" else ""
     return Subject("custom", from_config(config, str(path)), str(path), int(context or 0), True, eager)
 
