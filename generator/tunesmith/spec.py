@@ -75,6 +75,7 @@ def validate(document: Document) -> Spec:
     problems += _rule_problems(values, document.lines, faulty)
     problems += _support_problems(values, document.lines, faulty | {problem.key for problem in problems})
     problems += _length_problems(values, document.lines, faulty)
+    problems += _target_problems(values, document.lines, faulty)
     if problems:
         raise SpecError(document.source, sorted(problems, key=lambda problem: problem.line or 0))
     pinned = {key: values[key] for key in knobs() if key in values}
@@ -226,6 +227,26 @@ def _length_problems(values: Mapping[str, Any], lines: Mapping[str, int], faulty
         return []
     message = f"{length} is more than the {model.context_length} tokens that {model.key} attends to"
     return [Problem("max_length", message, lines.get("max_length"), f"at most {model.context_length}")]
+
+
+# Layers that can have an adapter in the architectures of the catalogue; `gate` is the router of a mixture of experts.
+LAYERS = (
+    *("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "qkv_proj", "gate_up_proj"),
+    *("gate", "lm_head", "embed_tokens"),
+)
+
+
+def _target_problems(values: Mapping[str, Any], lines: Mapping[str, int], faulty: Container[str]) -> list[Problem]:
+    """Layers that no model of the catalogue has, which training would refuse after everything before it has run."""
+    names = values.get("lora_targets", "all-linear")
+    if "lora_targets" in faulty or "model" in faulty or names == "all-linear" or values.get("model") == "custom":
+        return []
+    unknown = [name for name in map(str.strip, names.split(",")) if name.rpartition(".")[2] not in LAYERS]
+    return [
+        Problem("lora_targets", f"{name} is no linear layer", lines.get("lora_targets"), known, nearest(name, LAYERS))
+        for name in unknown
+        for known in [f"all-linear, or of {', '.join(LAYERS)}"]
+    ]
 
 
 def _support_problems(values: Mapping[str, Any], lines: Mapping[str, int], faulty: Container[str]) -> list[Problem]:

@@ -128,6 +128,7 @@ def test_a_machine_without_a_price_is_generated_and_the_price_is_asked_for(
     ("settings", "said"),
     [
         (["hardware=old_card", "--set", "devices=2", "--set", "sharding=fsdp"], "FSDP in fp16"),
+        (["hardware=old_card", "--set", "compute_dtype=bf16"], "no bf16 arithmetic"),
         (["hardware=cpu_house", "--set", "devices=2"], "devices"),
         (["hardware=house_cart"], "did you mean house_card?"),
     ],
