@@ -108,6 +108,12 @@ def test_a_machine_of_ones_own_is_planned_and_priced(tunesmith: Run, tmp_path: P
         ("hardware", "machines: {l4: {memory_gib: 22}}", "unknown section"),
         ("models", "models: {qwen3-8b: {id: other/model}}", "cannot be overruled"),
         ("models", "models: [", "cannot be read"),
+        ("hardware", "hardware: {5: {memory_gib: 22}}", "the key 5 is no text"),
+        ("hardware", "hardware: {true: {memory_gib: 22}}", "the key True is no text"),
+        ("hardware", "hardware: {l4: {memory_gib: .nan}}", "hardware.l4.memory_gib: nan is no figure"),
+        ("hardware", "hardware: {l4: {bandwidth_gb_s: .inf}}", "hardware.l4.bandwidth_gb_s: inf is no figure"),
+        ("hardware", OWN_MACHINE.replace("house_card", "'null'"), "does not match"),
+        ("hardware", OWN_MACHINE.replace("house_card", "'1e3'"), "does not match"),
     ],
 )
 def test_own_figures_that_are_none_are_refused(tunesmith: Run, tmp_path: Path, name: str, text: str, said: str) -> None:
