@@ -65,6 +65,9 @@ def _made(options: argparse.Namespace) -> tuple[Plan, Mapping[str, Any], Mapping
     )
     if not made.machine.installable:
         beyond.append(_no_torch(made))
+    if made.measured and made.time.utilisation > 1:
+        share = f"{made.time.utilisation:.0%} of what {made.machine.title} can do at most"
+        beyond.append(f"{made.measured.source}: {share}; that was another machine, model or setup")
     return made, answers, listed, (*_untrained(made, answers), *notes, *beyond)
 
 

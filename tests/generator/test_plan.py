@@ -286,6 +286,39 @@ def test_gemma_2_gets_the_attention_that_it_needs_and_a_t4_the_precision_that_it
     assert (chosen["attention_implementation"].value, chosen["compute_dtype"].value) == ("eager", "fp16")
 
 
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("micro_batch_size", "big"),
+        ("max_steps", "0"),
+        ("max_length", "-1"),
+        ("compute_dtype", "fp8"),
+        ("lora_rank", "[]"),
+    ],
+)
+def test_a_parameter_that_is_none_is_refused_by_its_name(
+    line: str, value: str, project: Path, tunesmith: Run, tmp_path: Path
+) -> None:
+    shutil.copytree(project, tmp_path / "p")
+    params = (project / "params.yaml").read_text()
+    changed, count = re.subn(rf"^  {line}: \S+", f"  {line}: {value}", params, flags=re.MULTILINE)
+    assert count == 1
+    (tmp_path / "p/params.yaml").write_text(changed)
+    done = tunesmith("plan", tmp_path / "p")
+    assert done.returncode == 2 and f"params.yaml: {line}" in done.stderr and "Traceback" not in done.stderr, (
+        done.stderr
+    )
+
+
+def test_a_calibration_beyond_what_the_device_can_do_is_pointed_out(tunesmith: Run, tmp_path: Path) -> None:
+    run = tmp_path / "train.json"
+    for speed, said in (("5000", "can do at most; that was another machine"), ("1e999", "says no tokens a second")):
+        run.write_text(f'{{"tokens_per_second": {speed}}}')
+        assert said in tunesmith("plan", "--defaults", "--calibration", run).stderr
+    run.write_text('{"tokens_per_second": 50}')
+    assert "can do at most" not in tunesmith("plan", "--defaults", "--calibration", run).stderr
+
+
 @pytest.mark.parametrize("content", ["[1]", "null", '"x"', '{"text_config": 3}', "{}", "{", "max", "floats"])
 def test_a_config_that_describes_no_model_is_refused(content: str, tunesmith: Run, tmp_path: Path) -> None:
     broken = {"max": {"max_position_embeddings": "many"}, "floats": {"hidden_size": 2048.5}}
