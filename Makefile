@@ -16,7 +16,7 @@ demo: .venv/installed
 test: .venv/installed lint
 	.venv/bin/pytest --numprocesses auto --dist loadfile tests/generator
 	.venv/bin/pytest --numprocesses auto --dist loadfile tests/projects/test_[01]_*.py
-	.venv/bin/pytest tests/projects/test_[23]_*.py
+	.venv/bin/pytest --numprocesses auto --dist loadfile tests/projects/test_[23]_*.py
 
 lint: .venv/installed
 	.venv/bin/ruff check .

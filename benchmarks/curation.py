@@ -1,6 +1,12 @@
 """Near-duplicate removal and the record stage beside their peers, in one run on one corpus.
 
-    PROJECT_VENV=... python benchmarks/curation.py --records 100000 --peers PYTHON_WITH_datasketch_rensa_AND_datatrove
+    PROJECT_VENV=... python benchmarks/curation.py --records 60000 --peers PYTHON
+
+PYTHON is one of Python 3.12 (which text-dedup needs) in an environment of its own. data-juicer imports aiohttp without
+declaring it, datatrove spaCy, and its hashing fails with xxhash 4:
+
+    pip install datasketch==2.0.0 rensa==0.5.0 "datatrove[io,processing]==0.10.1" spacy py-data-juicer==1.6.1 aiohttp \\
+        text-dedup==0.4.1 "xxhash<4"
 
 The corpus: pseudo-words (Zipf 0.95, 30,000 words), about 80 words a record, 200 shared headers; 10 % of the records are
 planted near duplicates (each word edited with probability 0.05), 5 % are hard negatives (same header, half of the
@@ -203,6 +209,54 @@ def halves(path: Path, folder: Path) -> int:
     return len(data)
 
 
+def peer_data_juicer(path: Path) -> dict[str, Any]:
+    """`document_minhash_deduplicator` on two processes, no verification."""
+    from data_juicer.config import init_configs
+    from data_juicer.core import DefaultExecutor
+
+    total = numbered_rows(path, Path("in.jsonl"))
+    minhash = {"tokenization": "space", "window_size": 3, "lowercase": False, "num_permutations": 128}
+    minhash |= {"jaccard_threshold": THRESHOLD, "num_bands": 32, "num_rows_per_band": 4}
+    recipe = {"dataset_path": "in.jsonl", "export_path": "out.jsonl", "np": 2, "text_keys": "prompt"}
+    Path("recipe.yaml").write_text(json.dumps(recipe | {"process": [{"document_minhash_deduplicator": minhash}]}))
+    begin = time.perf_counter()
+    DefaultExecutor(init_configs(["--config", "recipe.yaml"])).run()
+    seconds = time.perf_counter() - begin
+    kept = {row["number"] for row in rows(Path("out.jsonl"))}
+    return {"seconds": seconds, "removed": sorted(set(range(total)) - kept), "records": total}
+
+
+def peer_text_dedup(path: Path) -> dict[str, Any]:
+    """`text_dedup.minhash` on two processes; every pair within a cluster is verified."""
+    from datasets import load_from_disk
+    from text_dedup.config import Config
+    from text_dedup.minhash import main as deduplicate
+
+    total = numbered_rows(path, Path("in.jsonl"))
+    Path("config.toml").write_text(
+        '[input]\ninput_type = "local_files"\nfile_type = "json"\n'
+        'read_arguments = {path = "json", data_files = "in.jsonl", split = "train"}\n'
+        '[algorithm]\nalgorithm_name = "minhash"\ntext_column = "prompt"\nnum_perm = 128\nbands = 32\nrows = 4\n'
+        f"ngram_size = 3\nmin_length = 1\nthreshold = {THRESHOLD}\ncheck_false_positive = true\nnum_proc = 2\n"
+        '[output]\noutput_dir = "out"\n[debug]\n'
+    )
+    given = Config()
+    begin = time.perf_counter()
+    deduplicate(given)
+    seconds = time.perf_counter() - begin
+    kept = set(load_from_disk("out")["number"])
+    return {"seconds": seconds, "removed": sorted(set(range(total)) - kept), "records": total}
+
+
+def numbered_rows(path: Path, target: Path) -> int:
+    """The texts with each record's number, by which what was removed is told."""
+    data = rows(path)
+    with target.open("w") as file:
+        for number, row in enumerate(data):
+            file.write(json.dumps({"prompt": row["prompt"], "number": number}) + "\n")
+    return len(data)
+
+
 def peer_datasets(path: Path) -> dict[str, Any]:
     """`datasets`: load, check lengths, redact addresses, write; no reason, no strict JSON."""
     import re
@@ -226,6 +280,8 @@ RUNS = {
     "near duplicates, datasketch": (peer_datasketch, True),
     "near duplicates, rensa": (peer_rensa, True),
     "near duplicates, datatrove": (peer_datatrove, True),
+    "near duplicates, data-juicer": (peer_data_juicer, True),
+    "near duplicates, text-dedup": (peer_text_dedup, True),
     "everything": (ours_everything, False),
 }
 
@@ -263,9 +319,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument("--words", type=int, default=80)
     parser.add_argument("--rows", nargs="*", default=list(RUNS), choices=list(RUNS))
-    parser.add_argument(
-        "--peers", default=sys.executable, help="python that has datasketch, rensa and datatrove[processing]"
-    )
+    parser.add_argument("--peers", default=sys.executable, help="a python with the peers: see above")
     parser.add_argument("--folder", type=Path, default=None, help="where to work (the disk needs about 3 kB a record)")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
@@ -274,7 +328,8 @@ def main() -> None:
         result = RUNS[arguments.only][0](arguments.data)
         own, children = peak(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
         workers = (os.cpu_count() or 1) if children else 0
-        print(json.dumps(result | {"mebibytes": (own + workers * children) / 1024}))
+        line = json.dumps(result | {"mebibytes": (own + workers * children) / 1024})
+        print(line, file=sys.__stdout__)  # data-juicer turns the other one into its log
         return
     folder = Path(tempfile.mkdtemp(dir=arguments.folder))
     try:

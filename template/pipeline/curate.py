@@ -30,6 +30,7 @@ from pipeline.curation.deduplicate import (
 )
 from pipeline.curation.detect import detect
 from pipeline.curation.engine import WORK, Parts, compare_parts, read_parts
+from pipeline.curation.meanings import Meanings
 from pipeline.curation.outputs import first_rejects, write_rejected, write_repaired, write_train
 from pipeline.curation.parts import frozen_part
 from pipeline.curation.preferences import MANY_ANSWERS
@@ -102,21 +103,25 @@ def _decide(store: Store, parts: Parts, frozen: Frozen | None, settings: CurateS
     priority = _priority(store, parts, frozen)
     stock = boilerplate(store, compared, settings)
     dropped = stock.said >= 0 if settings.quality.boilerplate == "drop" else None
-    semantic = (settings.embedder, settings.semantic_threshold) if settings.semantic_threshold is not None else None
-    unique = deduplicate(store, compared, priority, threshold, settings.test_items, dropped, semantic)
+    alike = settings.semantic_threshold
+    meanings = Meanings(store, settings.embedder, alike) if alike is not None else None
+    unique = deduplicate(store, compared, priority, threshold, settings.test_items, dropped, meanings)
     for index in np.flatnonzero(unique.fates.by >= 0).tolist():
         if priority[unique.fates.by[index]] == FEEDBACK:
             store.inherit(int(unique.fates.by[index]), index)
     _refuse_bad_data(store, settings, int((unique.fates.reason == CONFLICT).sum()))
     _refuse_little_data(int((unique.fates.reason == 0).sum()), settings)
-    split = _split(store, compared, unique, settings, frozen, threshold)
+    split = _split(store, compared, unique, settings, frozen, threshold, meanings)
     phrased = np.flatnonzero(unique.fates.reason == BOILERPLATE).tolist()
     details = {index: f"the answer {stock.sentences[stock.said[index]][0]}" for index in phrased}
     for index, item in split.purged.items():
         unique.fates.drop(index, LEAK, item)
         torn = store.group[index] and store.group[index] == store.group[item]
         details[index] = "in the group of a benchmark item" if torn else "near a benchmark item"
-    found = contaminated(store, compared.shingles, split.test + split.dev, split.train, settings, threshold)
+        if index in split.reworded:
+            details[index] = "asks in other words what a benchmark item asks"
+    held, shingles = split.test + split.dev, compared.shingles
+    found = contaminated(store, shingles, held, split.train, settings, threshold, meanings)
     if settings.contamination == "drop":
         split.train = np.setdiff1d(split.train, np.fromiter(found.records, np.int64))
         for index, detail in found.records.items():
@@ -149,16 +154,17 @@ def _split(
     settings: CurateSettings,
     frozen: Frozen | None,
     threshold: float,
+    meanings: Meanings | None,
 ) -> Split:
     """The split, checked: no test or dev item has a near duplicate in train."""
     kept, shingles = unique.fates.reason == 0, compared.shingles
     if frozen:
         ids = {int(index): int(place) for place, index in zip(np.flatnonzero(kept), store.id[kept], strict=True)}
         test, dev = ([ids[int(item.id, 16)] for item in part] for part in (frozen.test, frozen.dev))
-        split = keep_frozen(store, shingles, kept, test, dev, threshold)
+        split = keep_frozen(store, shingles, kept, test, dev, threshold, meanings)
     else:
         sizes = settings.test_items, settings.dev_items
-        split = draw(store, shingles, kept, unique.clusters, *sizes, threshold)
+        split = draw(store, shingles, kept, unique.clusters, *sizes, threshold, meanings)
     leaked = leaks(shingles, split.test + split.dev, split.train, threshold)
     assert leaked == 0, f"{leaked} benchmark items have a near duplicate in train"
     return split

@@ -1,16 +1,17 @@
 """Stage `format`: curated records as the trainer reads them, checked against the model's own chat template."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.arms import quantile
-from pipeline.backends import Message
 from pipeline.files import ProjectError, read_jsonl, run_stage, write_json, write_jsonl
-from pipeline.format_page import write_page
+from pipeline.inference.arms import quantile
+from pipeline.inference.backends import Message
+from pipeline.inference.prompting import Passages, Record, conversation, read_passages, read_prompt
 from pipeline.model import base_model
-from pipeline.prompting import Passages, Record, conversation, read_passages, read_prompt
+from pipeline.reporting.format_page import write_page
 from pipeline.runtime import quiet
 from pipeline.settings import load
 
@@ -28,39 +29,44 @@ def main() -> None:
     quiet()
     settings = load()
     tokenizer = AutoTokenizer.from_pretrained(base_model(settings))
-    system = read_prompt("system")
+    system, limit = read_prompt("system"), settings.format.max_length
     passages = read_passages("train", "dev") if settings.format.with_passages else None
+    policy, tokens = settings.curate.anomalies.special_tokens, control_tokens(tokenizer)
     report = {}
     left_out = []
     samples = []
     for split, source in SOURCES.items():
         records = read_jsonl(source)
         refuse_untrainable(records, str(source))
+        held = [holds(record, tokens) if policy != "keep" else None for record in records]
+        if policy == "error":
+            refuse_control_tokens(records, held, str(source))
         rows = [to_prompt_completion(record, system, passages) for record in records]
         lengths = [token_lengths(row, tokenizer) for row in rows]
         check_tokens(rows[:CHECKED], tokenizer)
         if settings.format.too_long == "error":
-            refuse_truncation(records, lengths, settings.format.max_length)
-        fits = [total <= settings.format.max_length for total, _ in lengths]
+            refuse_truncation(records, lengths, limit)
+        fits = [not token and total <= limit for token, (total, _) in zip(held, lengths, strict=True)]
         left_out += [
-            {"split": split, "id": record["id"], "line": record["line"], "reason": "too_many_tokens", "tokens": total}
-            for record, (total, _), fit in zip(records, lengths, fits, strict=True)
+            {"split": split, "id": record["id"], "line": record["line"], "tokens": total}
+            | ({"reason": "special_tokens", "token": token} if token else {"reason": "too_many_tokens"})
+            for record, token, (total, _), fit in zip(records, held, lengths, fits, strict=True)
             if not fit
         ]
         kept = [length for length, fit in zip(lengths, fits, strict=True) if fit]
         if not kept:
             where = "format.max_length"
-            raise ProjectError(f"no {split} record fits {settings.format.max_length} tokens", where, "raise it")
+            raise ProjectError(f"no {split} record fits {limit} tokens", where, "raise it")
         if split == "train":
             samples = [parts for parts, fit in zip(zip(records, rows, lengths, strict=True), fits, strict=True) if fit]
         write_jsonl(FORMATTED / f"{split}.jsonl", (row for row, fit in zip(rows, fits, strict=True) if fit))
-        report[split] = statistics(kept, settings.format.max_length) | {"left_out": len(rows) - len(kept)}
+        report[split] = statistics(kept, limit) | {"left_out": len(rows) - len(kept)}
     write_jsonl(FORMATTED / "rejected.jsonl", left_out)
     write_json(REPORT, report)
-    write_page(samples, report, settings.format.max_length, tokenizer)
+    write_page(samples, report, limit, tokenizer)
     train = report["train"]
     shares = f"{train['tokens']} tokens, {train['trained_tokens']} of them trained"
-    print(f"train: {train['rows']} rows, {shares}; the longest has {train['longest']}; {len(left_out)} are too long")
+    print(f"train: {train['rows']} rows, {shares}; the longest has {train['longest']}; {len(left_out)} are left out")
 
 
 def refuse_untrainable(records: Sequence[Record], source: str) -> None:
@@ -82,6 +88,28 @@ def refuse_untrainable(records: Sequence[Record], source: str) -> None:
                 f"{source}, input line {named}",
                 "take these records out of the raw data, or what they have too much out of these records",
             )
+
+
+def control_tokens(tokenizer: Any) -> re.Pattern[str]:
+    """What this tokenizer reads as one of its own marks wherever it stands, in a user's text too."""
+    marks = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    marks -= {tokenizer.unk_token}
+    return re.compile("|".join(map(re.escape, sorted(marks, key=len, reverse=True))) or r"(?!)")
+
+
+def holds(record: Record, tokens: re.Pattern[str]) -> str | None:
+    """The first of the tokens that stands in a text of the record."""
+    found = (tokens.search(turn["content"]) for turn in record["messages"])
+    return next((match.group() for match in found if match), None)
+
+
+def refuse_control_tokens(records: Sequence[Record], held: Sequence[str | None], source: str) -> None:
+    """Raise `ProjectError` when a record holds a token that stands for something else than its text."""
+    lines = [f"{record['line']} ({token})" for record, token in zip(records, held, strict=True) if token]
+    if lines:
+        what = f"{len(lines)} records hold a control token of the model in a text"
+        mend = "mend the records, or set curate.anomalies.special_tokens to drop or keep"
+        raise ProjectError(what, f"{source}, input line {', '.join(lines[:SHOWN])}", mend)
 
 
 def _any_turn(record: Record, key: str) -> bool:

@@ -100,6 +100,24 @@ def test_what_the_other_format_cannot_say_is_an_error(
         converted(fields, given, wanted)
 
 
+def test_hosted_rows_have_an_id_at_every_call_and_result_and_nothing_else() -> None:
+    calls = json.dumps([{"name": "f", "arguments": {"a": 1}}, {"name": "g", "arguments": {}}])
+    said = [("human", "Q"), ("function_call", calls), ("observation", "1"), ("observation", "2"), ("gpt", "A")]
+    turns = [{"from": speaker, "value": text} for speaker, text in said]
+    fields = {
+        "conversations": turns,
+        "tools": '[{"type": "function", "function": {"name": "f"}}, {"name": "g"}]',
+        "id": 7,
+    }
+    row = converted(fields, "sharegpt", "hosted")
+    assert row.keys() == {"messages", "tools"}
+    assert [call["id"] for call in row["messages"][1]["tool_calls"]] == ["call_1_0", "call_1_1"]
+    assert [turn.get("tool_call_id") for turn in row["messages"][2:]] == ["call_1_0", "call_1_1", None]
+    assert converted(row, "messages", "sharegpt", "messages", "hosted") == row
+    with pytest.raises(ProjectError, match="no place for `thinking`"):
+        converted(CHAT, "messages", "hosted")
+
+
 def test_preferences_go_to_the_hosted_form_and_back() -> None:
     before = record({"prompt": "Q", "chosen": "good", "rejected": "bad", "system": "S"}, "preference")
     assert record(WRITERS["hosted_preference"](before), "preference").id == before.id

@@ -10,14 +10,17 @@ from transformers import PreTrainedTokenizerFast
 from pipeline.files import ProjectError
 from pipeline.format import (
     check_tokens,
+    control_tokens,
+    holds,
     packed,
+    refuse_control_tokens,
     refuse_truncation,
     refuse_untrainable,
     statistics,
     to_prompt_completion,
     token_lengths,
 )
-from pipeline.format_page import marked, write_page
+from pipeline.reporting.format_page import marked, write_page
 
 OPEN, END = chr(123) + chr(123), chr(125) + chr(125)  # no template braces in emitted Python
 LOOP, DONE = chr(123) + "%", "%" + chr(125)
@@ -115,6 +118,19 @@ def test_a_server_with_other_tokens_is_noticed() -> None:
     made.apply_chat_template = lambda turns, tokenize=True, **_: {"input_ids": [1, 2]} if tokenize else "turn"
     with pytest.raises(ProjectError, match="the trainer and the server have different tokens"):
         check_tokens([to_prompt_completion(RECORD, "")], made)
+
+
+def test_a_control_token_of_this_tokenizer_inside_a_text_is_found() -> None:
+    tokens = control_tokens(tokenizer())
+    clean, tainted = (
+        RECORD,
+        {"line": 7, "messages": [{"role": "user", "content": "turn <e>on?"}, RECORD["messages"][1]]},
+    )
+    assert [holds(record, tokens) for record in (clean, tainted)] == [None, "<e>"]
+    refuse_control_tokens([clean], [None], "train.jsonl")
+    with pytest.raises(ProjectError, match="1 records hold a control token") as error:
+        refuse_control_tokens([clean, tainted], [None, "<e>"], "train.jsonl")
+    assert "line 7 (<e>)" in str(error.value)
 
 
 def test_nothing_is_cut_unseen() -> None:

@@ -10,9 +10,10 @@ import pytest
 from finished_project import PARAMS
 
 from pipeline.evaluate import confusion_rows, languages, slices
-from pipeline.item_metrics import METRICS, label_of
-from pipeline.metrics import confusion, score_items, summarise
-from pipeline.secondary import secondary
+from pipeline.evaluation.item_metrics import METRICS, label_of
+from pipeline.evaluation.metrics import confusion, score_items, summarise
+from pipeline.evaluation.secondary import secondary, secondary_of
+from pipeline.files import ProjectError
 from pipeline.settings import Settings, load
 
 
@@ -155,6 +156,62 @@ def test_an_answer_has_the_shape_of_the_references_or_not(settings: Settings, an
     )
     rows = items(*((reference, answer) for reference in references))
     assert secondary(rows, settings)["misshapen"]["mean"] == wrong
+
+
+SCHEMA = """{"type": "object", "required": ["intent"], "additionalProperties": false,
+  "properties": {"intent": {"enum": ["on", "off"]}, "level": {"$ref": "#/$defs/level"}},
+  "$defs": {"level": {"type": "integer", "maximum": 9}}}"""
+
+
+@pytest.fixture
+def schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "evals/schema.json"
+    path.parent.mkdir()
+    path.write_text(SCHEMA)
+    return path
+
+
+def test_answers_are_held_against_the_projects_own_schema(settings: Settings, schema: Path) -> None:
+    right = '{"intent": "on", "level": 3}'
+    answers = (
+        ('{"intent": "off"}', 0),
+        ('```json\n{"level": 9.0, "intent": "on"}\n```', 0),
+        ("{}", 1),
+        ('{"intent": "open"}', 1),
+        ('{"intent": "on", "level": 10}', 1),
+        ('{"intent": "on", "level": true}', 1),
+        ('{"intent": "on", "room": 1}', 1),
+        ("on", 1),
+        ('{"intent": "on"', 1),
+    )
+    for answer, wrong in answers:
+        found = secondary_of({"tuned": items((right, answer))}, settings)["tuned"]
+        assert found["schema_failures"]["mean"] == wrong, answer
+    both = secondary_of({"tuned": items((right, right), (right, "on"))}, settings)["tuned"]["schema_failures"]
+    assert both["mean"] == 0.5 and 0 < both["low"] < both["high"] < 1
+    schema.unlink()
+    assert "schema_failures" not in secondary_of({"tuned": items((right, right))}, settings)["tuned"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "not valid JSON"),
+        ('{"type": "text"}', "not a JSON Schema"),
+        ('{"properties": {"intent": {"pattern": "["}}}', "not a JSON Schema"),
+        ('{"$ref": "#/$defs/none"}', "leads nowhere"),
+        ('{"$ref": "https://example.invalid/schema.json"}', "leads nowhere"),
+        ('{"$ref": "#"}', "1 of 1 expected answers break the schema"),
+        ('{"required": ["room"]}', "'room' is a required property"),
+        ('{"$schema": "http://json-schema.org/draft-04/schema#", "maximum": 1, "exclusiveMaximum": 9}', "not a JSON"),
+    ],
+)
+def test_a_schema_that_cannot_be_right_is_refused(settings: Settings, schema: Path, text: str, told: str) -> None:
+    schema.write_text(text)
+    with pytest.raises(ProjectError, match=told) as caught:
+        secondary_of({"tuned": items(('{"intent": "on"}', "on"))}, settings)
+    assert caught.value.where.startswith("evals/schema.json") and caught.value.mend
 
 
 def test_similarity_and_perplexity_are_there_where_they_were_asked_for(settings: Settings) -> None:

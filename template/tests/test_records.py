@@ -217,6 +217,43 @@ class TestFormats:
         assert bad.value.reason == "too_short"
 
 
+class TestTheShortWay:
+    """Most records are two texts with nothing to mend; they are not led past all the checks."""
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"prompt": "turn on the light", "completion": "yes."},
+            {"Label": "x", "answer": "Sorry, but I can't help.", "question": "why? " * 80, "label": "y"},
+            {"prompt": "one\n\ttwo", "output": " echo of a text that is long ", "kind": {"a": 1}},
+            {"prompt": "  ", "completion": "a"},
+            {"prompt": "a", "completion": " "},
+            {"prompt": "a", "completion": "caf\u00e9 \u200b"},
+            {"prompt": "a", "completion": "mail x@y.org"},
+            {"prompt": "a", "completion": "b", "system": "c"},
+            {"prompt": "a", "completion": "b", "TOOLS": "[]"},
+            {"prompt": "a", "completion": "b", "Prompt": "c"},
+            {"prompt": "a", "completion": ["b"]},
+            {"prompt": "a" * 100, "completion": "b" * 101},
+        ],
+    )
+    def test_ends_where_the_long_way_ends(self, fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+        def ends() -> tuple[Any, ...]:
+            reader = RecordReader(curate_settings(max_chars=200, languages=["en"]))
+            try:
+                return reader.canonical(fields, 7), reader.findings, reader.languages
+            except BadRecordError as bad:
+                return bad.reason, bad.detail, reader.findings, reader.languages
+
+        found = ends()
+        monkeypatch.setattr("pipeline.curation.records.two_texts", lambda _: None)
+        assert found == ends()
+
+    def test_is_taken(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("pipeline.curation.records.lower_keys", lambda _: pytest.fail("the long way"))
+        assert canonical({"prompt": "a", "answer": "b", "n": 1}).answer == "b"
+
+
 class TestLabelAndGroup:
     def fields(self, **extra: Any) -> dict[str, Any]:
         return {"prompt": "Q", "completion": "A"} | extra

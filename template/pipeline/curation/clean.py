@@ -28,7 +28,7 @@ class Cleaner:
     def messages(self, messages: list[Message]) -> list[Message]:
         """The turns, cleaned; the list itself if there is nothing to clean. Raises `BadRecordError`."""
         bare = not any(turn.thinking or turn.tool_calls or turn.name for turn in messages)
-        if bare and self._plain("\n".join([turn.content for turn in messages])):
+        if bare and self.plain("\n".join([turn.content for turn in messages])):
             return messages
         after = [self._message(turn, place) for place, turn in enumerate(messages, 1)]
         return messages if after == messages else after
@@ -47,9 +47,10 @@ class Cleaner:
 
     def text(self, text: str) -> str:
         """One text."""
-        return text if self._plain(text) else self.private.treated(mended(text, self.anomalies))
+        return text if self.plain(text) else self.private.treated(mended(text, self.anomalies))
 
-    def _plain(self, text: str) -> bool:
+    def plain(self, text: str) -> bool:
+        """Whether a text has nothing to mend and nothing to hide."""
         return unremarkable(text) and not self.private.possible(text)
 
     def json(self, text: str) -> str:

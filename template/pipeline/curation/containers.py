@@ -15,6 +15,7 @@ from typing import IO, Any, TypeAlias
 import zstandard
 
 from pipeline.curation.elements import WRAPPERS, array_elements
+from pipeline.curation.formats import PROMPT_KEYS
 from pipeline.curation.reasons import BadRecordError
 from pipeline.curation.tables import arrow_rows, delimited_rows, parquet_rows
 from pipeline.files import ProjectError
@@ -27,7 +28,10 @@ MAX_LINE_BYTES = 16 << 20  # a longer record is left out without being held in m
 BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\r\n"
 _SPEAKS = re.compile(rb'"(?:role|from|speaker|sender)"')
+_WRAPPED = re.compile(rb'"(%s)"\s*:\s*\[\s*[{\[]' % b"|".join(WRAPPERS))
+_ASKS = re.compile(b'"(?:messages|chosen|text|%s)"\\s*:' % "|".join(PROMPT_KEYS).encode())
 _PEEK = 1 << 16
+BUFFER = 1 << 16  # bytes read at once
 _GZIP, _ZSTD, _PARQUET, _ARROW = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"ARROW1"
 _FOREIGN = {
     b"PK\x03\x04": ("a zip archive (or a spreadsheet)", "unpack it, or save it as CSV"),
@@ -116,13 +120,14 @@ def _text_container(text: bytes, path: Path) -> str:
 
 
 def _wraps(text: bytes) -> bool:
-    """Whether an object's beginning is that of a wrapper: one of `WRAPPERS` names an array of objects or lists."""
-    for name in WRAPPERS:
-        _, found, after = text.partition(b'"' + name + b'"')
-        value = after.lstrip(_BLANK).removeprefix(b":").lstrip(_BLANK)
-        if found and value.startswith(b"[") and value[1:].lstrip(_BLANK)[:1] in (b"{", b"["):
-            return name != b"items" or not _SPEAKS.search(value[:200])  # `items` also names one conversation's turns
-    return False
+    """Whether an object's beginning is that of a wrapper: one of `WRAPPERS` names an array of objects or lists.
+
+    What asks something before that is a record, and the array a part of it. `items` also names a conversation's turns.
+    """
+    found = _WRAPPED.search(text)
+    if found is None or _ASKS.search(text, 0, found.start()):
+        return False
+    return found[1] != b"items" or not _SPEAKS.search(text[found.end() :][:200])
 
 
 def read_items(path: Path, form: str) -> Iterator[Item]:
@@ -169,7 +174,7 @@ def json_lines(stream: IO[bytes], line: int = 1, offset: int = 0, end: int | Non
 
 def opened(path: Path) -> IO[bytes]:
     """The file's bytes, decompressed if its first bytes say so."""
-    file = path.open("rb")
+    file = io.BufferedReader(io.FileIO(path), BUFFER)
     magic = file.peek(4)[:4]
     if magic.startswith(_GZIP):
         return io.BufferedReader(_Expanded(gzip.GzipFile(fileobj=file), file, path), 1 << 20)

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from pipeline.curation.contamination import Found
 from pipeline.curation.deduplicate import CODES, KEPT, Boilerplate, Deduplicated
-from pipeline.curation.sample import sampled
+from pipeline.curation.sample import sampled, spread
 from pipeline.curation.split import Split
 from pipeline.curation.store import Store
 from pipeline.settings import CurateSettings
@@ -59,7 +59,13 @@ def data_report(store: Store, curated: Curated, settings: CurateSettings, sha256
         "duplicates": {name: reasons.get(f"{name}_duplicate", 0) for name in ("exact", "near", "semantic")},
         "near_duplicate_clusters": {"count": len(sizes), "largest": int(sizes.max(initial=0))},
         "shingles": curated.unit,
-        "leakage": {"test_near_train": 0, "random_split_would_leak": round(curated.unique.random_leak, 4)},
+        "prompt_words": spread(store.words[split.train]),
+        "answer_words": sample["answer_words"],
+        "leakage": {
+            "test_near_train": 0,
+            "reworded": len(split.reworded),
+            "random_split_would_leak": round(curated.unique.random_leak, 4),
+        },
         "contamination": {
             "policy": settings.contamination,
             "records": len(curated.contamination.records),
@@ -71,6 +77,7 @@ def data_report(store: Store, curated: Curated, settings: CurateSettings, sha256
         "languages": store.counts("languages") or sample["languages"],
         "diversity": sample["diversity"],
         "preference": _length_bias(store.counts("pairs")),
+        "desirable": _desirable(store.counts("pairs")),
         "raw_sha256": sha256[settings.path],
         "feedback": {name: digest for name, digest in sorted(sha256.items()) if name != settings.path},
     }
@@ -87,6 +94,12 @@ def _length_bias(counts: dict[str, int]) -> dict[str, float] | None:
         "chosen_mean_characters": round(counts.get("chosen_characters", 0) / pairs, 1),
         "rejected_mean_characters": round(counts.get("rejected_characters", 0) / pairs, 1),
     }
+
+
+def _desirable(counts: dict[str, int]) -> dict[str, float] | None:
+    """How many answers of KTO data are good ones; where few are of one kind, the trainer has to weigh them up."""
+    good, bad = counts.get("desirable", 0), counts.get("undesirable", 0)
+    return {"good": good, "bad": bad, "share": round(good / (good + bad), 4)} if good + bad else None
 
 
 def _groups(store: Store, indices: Any) -> int:

@@ -29,7 +29,7 @@ EMBEDDED = "embedded"
 WORK = Path("data/.curating")
 PIECE_BYTES = 8 << 20
 WORKER_BYTES = 1 << 20  # a process takes longer to start than to read so much
-VERSION = 2  # of the record stage: parts of another version are not taken over
+VERSION = 3  # of the record stage: parts of another version are not taken over
 _QUIET_SECONDS = 2  # after that, say how far it is
 
 

@@ -14,7 +14,7 @@ _REFUSALS = re.compile(
     r"|as an? (?:ai|artificial intelligence|(?:large )?language model)\b",
     re.IGNORECASE,
 )
-_REFUSAL_STARTS = ("i", "s", "a", "u")
+_REFUSAL_STARTS = tuple("isauISAU")
 _CUT_AFTER = 200  # characters; shorter answers often need no full stop
 _LAST_WORDS = {"the", "a", "an", "and", "or", "of", "to", "in", "for", "with", "that", "which", "is", "are", "by"}
 _LAST_WORDS |= {"because", "but", "from", "as", "at", "on"}
@@ -27,17 +27,17 @@ _STOPS = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f")
 _JUDGED_CHARACTERS = 20  # a shorter text has too little to tell its language by
 
 
-def findings(prompt: str, answer: str) -> list[tuple[str, str]]:
-    """Codes of what is wrong with an answer, each with its detail."""
+def findings(prompt: str, answer: str, engine: str = "regex") -> list[tuple[str, str]]:
+    """Codes of what is wrong with an answer, each with its detail, of which ``engine`` hides what is private."""
     found = []
     if refuses(answer):
-        found.append(("refusal", f"the answer begins {hidden(answer.lstrip(), 40)!r}"))
+        found.append(("refusal", f"the answer begins {hidden(answer.lstrip(), 40, engine)!r}"))
     alike = len(answer) > _JUDGED_CHARACTERS and answer[:8].casefold() == prompt[:8].casefold()
     if alike and normalise(answer) == normalise(prompt):
         found.append(("echo", "the answer is the prompt"))
     if len(answer) > _CUT_AFTER and (detail := _cut(answer)):
         found.append(("cut_answer", detail))
-    if answer.count("\n") >= _REPEATED_LINES and (detail := _repeated(answer)):
+    if answer.count("\n") >= _REPEATED_LINES and (detail := _repeated(answer, engine)):
         found.append(("repetition", detail))
     return found
 
@@ -45,7 +45,7 @@ def findings(prompt: str, answer: str) -> list[tuple[str, str]]:
 def refuses(answer: str) -> bool:
     """Whether an answer begins by declining."""
     start = answer[:200].lstrip()
-    return start[:1].lower() in _REFUSAL_STARTS and _REFUSALS.match(start) is not None
+    return start.startswith(_REFUSAL_STARTS) and _REFUSALS.match(start) is not None
 
 
 def _cut(answer: str) -> str:
@@ -58,12 +58,14 @@ def _cut(answer: str) -> str:
     return ""
 
 
-def _repeated(answer: str) -> str:
+def _repeated(answer: str, engine: str) -> str:
     lines = [line.strip() for line in answer.split("\n") if len(line.strip()) > 3]
     if len(lines) < _REPEATED_LINES:
         return ""
     line, count = Counter(lines).most_common(1)[0]
-    return f"{count} of {len(lines)} lines are {hidden(line, 40)!r}" if count * 2 > len(lines) and count > 2 else ""
+    if count * 2 <= len(lines) or count <= 2:
+        return ""
+    return f"{count} of {len(lines)} lines are {hidden(line, 40, engine)!r}"
 
 
 def edges(answer: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from pipeline.curation.anomalies import Anomalies
 from pipeline.curation.clean import Cleaner
-from pipeline.curation.formats import SUPERVISED, Example
+from pipeline.curation.formats import SUPERVISED, Example, tool_name, two_texts
 from pipeline.curation.messages import Message, in_order, lower_keys
 from pipeline.curation.preferences import PREFERENCE
 from pipeline.curation.private import PrivateData
@@ -58,7 +58,10 @@ class Record(Struct, frozen=True, omit_defaults=True):
     @property
     def prompt(self) -> str:
         """What is asked: every turn between the system prompt and the answer; of plain text, the text."""
-        asked = self.messages[:-1] if self.messages[-1].role == "assistant" else self.messages
+        messages = self.messages
+        if len(messages) == 2 and messages[0].role == "user" and messages[1].role == "assistant":  # as most
+            return messages[0].content or self.answer
+        asked = messages[:-1] if messages[-1].role == "assistant" else messages
         return "\n".join([turn.content for turn in asked if turn.role != "system"]) or self.answer
 
 
@@ -89,13 +92,14 @@ class RecordReader:
 
     def read(self, payload: bytes | dict[str, Any] | BadRecordError, line: int) -> Record:
         """The canonical record; what was mended in it is in ``anomalies.mended``. Raises `BadRecordError`."""
-        self.anomalies.mended = []
+        if self.anomalies.mended:
+            self.anomalies.mended = []
         return self.canonical(self.fields(payload), line)
 
     def fields(self, payload: bytes | dict[str, Any] | BadRecordError) -> dict[str, Any]:
         """The record's fields, decoded. Raises `BadRecordError`."""
         if type(payload) is bytes:
-            if payload.startswith(b"[") and self.settings.format == "sharegpt":
+            if self.settings.format == "sharegpt" and payload.startswith(b"["):
                 payload = _ROOT_LIST % payload
             return parse_object(payload)
         if isinstance(payload, BadRecordError):
@@ -105,10 +109,14 @@ class RecordReader:
     def canonical(self, fields: dict[str, Any], line: int) -> Record:
         """The record in canonical form. Raises `BadRecordError` if it cannot be trained on."""
         settings = self.settings
+        self.cleaner.begin()
+        if settings.format == "jsonl" and (pair := two_texts(fields)) and self._plain(*pair):
+            return self._short(*pair, fields, line)
         example = self.reader(lower_keys(fields), self.anomalies)
         checked, lost = self._checked(example), example.rejected
+        if example.tools:
+            _refuse_unknown_calls(checked + (lost or []), example.tools)
         self._lengths(checked, lost or [])
-        self.cleaner.begin()
         messages = self.cleaner.messages(checked)
         example.rejected = self.cleaner.messages(lost) if lost else lost
         example.tools = self.cleaner.json(example.tools) if example.tools else None
@@ -128,6 +136,28 @@ class RecordReader:
             desirable=example.desirable,
             answer_turns=example.answer_turns,
             raw_id=before if before != own else None,
+        )
+
+    def _plain(self, prompt: Any, answer: Any) -> bool:
+        """Whether these are two texts that no check and no repair applies to, as to most. False only means: look
+        closely."""
+        if type(prompt) is not str or type(answer) is not str or not prompt or prompt.isspace():
+            return False
+        text, settings = f"{prompt}\n{answer}", self.settings
+        if len(text) > settings.max_chars or len(answer.strip()) < max(1, settings.min_answer_chars):
+            return False
+        return self.cleaner.plain(text)
+
+    def _short(self, prompt: str, answer: str, fields: dict[str, Any], line: int) -> Record:
+        """The record of two such texts: what `canonical` would make of them, in half the time."""
+        messages, settings = [Message("user", prompt), Message("assistant", answer)], self.settings
+        self._judge(messages)
+        return Record(
+            _hashed(f"user\0{prompt}\0assistant\0{answer}\0"),
+            messages,
+            None if settings.group_key is None else _tag(fields, settings.group_key, "group_key"),
+            None if settings.label_key is None else _tag(fields, settings.label_key, "label_key"),
+            line,
         )
 
     def _checked(self, example: Example) -> list[Message]:
@@ -170,10 +200,21 @@ class RecordReader:
                 raise BadRecordError("language", f"the text is in `{code}`")
         if last.role != "assistant" or len(messages) < 2:
             return
-        for code, detail in findings(messages[-2].content, last.content):
+        for code, detail in findings(messages[-2].content, last.content, self.settings.pii_engine):
             self.findings[code] += 1
             if code in self.dropped_findings:
                 raise BadRecordError(code, detail)
+
+
+def _refuse_unknown_calls(messages: list[Message], tools: str) -> None:
+    """What is called is one of the tools that the record lists."""
+    known = {tool_name(tool) for tool in json.loads(tools)}
+    for place, turn in enumerate(messages, 1):
+        for call in turn.tool_calls or []:
+            if call["function"]["name"] not in known:
+                raise BadRecordError(
+                    "schema", f"turn {place} calls `{call['function']['name']}`, which `tools` has not"
+                )
 
 
 def _plainly_in_order(messages: list[Message]) -> bool:
@@ -201,7 +242,11 @@ def identity(messages: list[Message], example: Example) -> str:
         text += "".join([f"\0{turn.role}\0{turn.content}" for turn in example.rejected])
     if example.desirable is not None:
         text += f"\0{example.desirable}"
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return _hashed(text)
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8].hex()
 
 
 def _tag(fields: dict[str, Any], key: str | None, setting: str) -> str | None:
@@ -212,7 +257,7 @@ def _tag(fields: dict[str, Any], key: str | None, setting: str) -> str | None:
         raise BadRecordError("schema", f"field `{key}` (curate.{setting}) is missing")
     value = fields[key]
     if value is None or type(value) is str:
-        return value
+        return value or None  # an empty cell is no group that all such records are in
     if not isinstance(value, bool | int | float):
         raise BadRecordError("schema", f"field `{key}` (curate.{setting}) is {kind(value)}, not text")
     return json.dumps(value)

@@ -1,5 +1,5 @@
 """Fixed samples of the training records, those with the smallest ids, which are hashes: as many of each label as the
-settings allow, and a few that tell about all, their languages and how varied the prompts are."""
+settings allow, and a few that tell about all, their languages, how varied the prompts and how long the answers are."""
 
 from collections import Counter
 from itertools import pairwise
@@ -49,16 +49,24 @@ def beyond_limit(
     }
 
 
+def spread(values: NDArray[Any]) -> dict[str, int]:
+    """The middle and the end of some lengths."""
+    median, p95, longest = np.quantile(values, [0.5, 0.95, 1.0])
+    return {"median": int(median), "p95": int(p95), "longest": int(longest)}
+
+
 def sampled(store: Store, train: NDArray[np.int64]) -> dict[str, Any]:
-    """Counts of languages, and distinct-1 and distinct-2 (Li et al. 2016): different words, or pairs of neighbours, in
-    the share that they make up of all."""
+    """Lengths of answers, counts of languages, and distinct-1 and distinct-2 (Li et al. 2016): different words, or
+    pairs of neighbours, in the share that they make up of all."""
     chosen = train[np.argsort(store.id[train], kind="stable")][:SIZE]
-    prompts = [record.prompt for record in store.records(chosen.tolist())]
+    records = store.records(chosen.tolist())
+    prompts = [record.prompt for record in records]
     languages = Counter(language(prompt) or "too short to tell" for prompt in prompts[:LANGUAGES])
     words = [normalise(prompt).split() for prompt in prompts]
     single = [word for text in words for word in text]
     double = [pair for text in words for pair in pairwise(text)]
     return {
+        "answer_words": spread(np.array([record.answer.count(" ") + 1 for record in records])),
         "languages": dict(sorted(languages.items())),
         "diversity": {
             "prompts": len(prompts),

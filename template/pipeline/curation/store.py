@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from pipeline.curation.near_duplicates import BANDS, band_keys
+from pipeline.curation.parts import COLUMNS
 from pipeline.curation.quality import edges
 from pipeline.curation.records import Record
 from pipeline.curation.shingles import Shingles, normalise, shingled, unit_for
@@ -37,29 +38,29 @@ class Store:
         """``sources[n]`` is the file that part ``n`` was read from."""
         self.folders = folders
         self.done = [read_json(folder / "done.json") for folder in folders]
-        loaded = [dict(np.load(folder / "columns.npz")) for folder in folders]
-        self.first = np.concatenate([[0], np.cumsum([len(columns["id"]) for columns in loaded])]).astype(np.int64)
+        self.first = np.concatenate([[0], np.cumsum([done["kept"] for done in self.done])]).astype(np.int64)
         self.sources = list(dict.fromkeys(sources))
         self.numbers = {name: number for number, name in enumerate(self.sources)}
-        self.source = np.repeat([self.numbers[name] for name in sources], np.diff(self.first)).astype(np.uint32)
-        self.labels, codes = self._labels([columns.pop("label") for columns in loaded])
-        self.label = codes
-        self.offset, self.line, self.byte, self.id, self.group, self.words, self.raw = (
-            np.concatenate([columns.pop(name) for columns in loaded])
-            for name in ("offset", "line", "byte", "id", "group", "words", "raw")
-        )
+        self.source = np.repeat(np.array([self.numbers[name] for name in sources], np.uint32), np.diff(self.first))
+        columns = {name: np.empty(len(self), code) for name, code in COLUMNS.items()}
+        for folder, begin, end in zip(folders, self.first, self.first[1:], strict=False):
+            rows = np.load(folder / "columns.npy")
+            for name, column in columns.items():
+                column[begin:end] = rows[name]
+        self.offset, self.line, self.byte = columns["offset"], columns["line"], columns["byte"]
+        self.id, self.raw, self.group, self.words = (columns[name] for name in ("id", "raw", "group", "words"))
+        self.labels, self.label = self._labels(columns["label"])
         self.open: OrderedDict[int, IO[bytes]] = OrderedDict()  # by part, the least recently read first
         self.heirs: dict[int, Row] = {}  # corrections, with the group and label of what they replace
 
-    def _labels(self, codes: list[NDArray[np.int32]]) -> tuple[list[str], NDArray[np.int32]]:
-        """All labels, sorted, and each record's place among them; -1 for none."""
+    def _labels(self, codes: NDArray[np.int32]) -> tuple[list[str], NDArray[np.int32]]:
+        """All labels, sorted, and each record's place among them; -1 for none. ``codes`` are places in a part's own."""
         names = sorted({label for done in self.done for label in done["labels"]})
         place = {name: number for number, name in enumerate(names)}
-        renumbered = []
-        for done, part in zip(self.done, codes, strict=True):
+        for done, begin, end in zip(self.done, self.first, self.first[1:], strict=False):
             table = np.array([place[label] for label in done["labels"]] + [-1], np.int32)
-            renumbered.append(table[part])  # -1, no label, is the table's last entry
-        return names, np.concatenate(renumbered)
+            codes[begin:end] = table[codes[begin:end]]  # -1, no label, is the table's last entry
+        return names, codes
 
     def __len__(self) -> int:
         return int(self.first[-1])

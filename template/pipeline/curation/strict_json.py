@@ -29,7 +29,10 @@ def parse_object(data: bytes) -> dict[str, Any]:
     if type(value) is not dict:
         raise BadRecordError("schema", f"the line is {kind(value)}, not an object")
     # Each key has its colon. If there are as many colons as keys, none was lost; else some may stand inside texts.
-    keys, colons = _keys(value), data.count(b":")
+    colons = data.count(b":")
+    if len(value) == colons:  # the outermost keys alone: most records are flat
+        return value
+    keys = _keys(value)
     if keys == colons or (b"\\u003" not in data and keys + _text_colons(value) == colons):
         return value
     return _slow(data)

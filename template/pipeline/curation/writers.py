@@ -29,8 +29,24 @@ def written(record: Record, wanted: str) -> dict[str, Any]:
 
 
 def _to_messages(record: Record) -> dict[str, Any]:
-    """OpenAI's form, which hosted services read too."""
+    """OpenAI's form, with reasoning in a field of its own."""
     return {"messages": [to_builtins(turn) for turn in record.messages]} | _tools(record)
+
+
+def _to_hosted(record: Record) -> dict[str, Any]:
+    """The rows of hosted fine-tuning services, which want every call and every result to have the call's id."""
+    fields = _to_messages(record)
+    open_calls: list[str] = []
+    for place, turn in enumerate(fields["messages"]):
+        for number, call in enumerate(turn.get("tool_calls", ())):
+            call.setdefault("id", f"call_{place}_{number}")
+            open_calls.append(call["id"])
+        if turn["role"] == "tool":
+            if not open_calls:
+                raise BadRecordError("roles", f"turn {place + 1} is a result more than there are calls")
+            turn.setdefault("tool_call_id", open_calls[0])
+            open_calls = [name for name in open_calls if name != turn["tool_call_id"]]
+    return fields
 
 
 def _tools(record: Record) -> dict[str, Any]:
@@ -96,6 +112,7 @@ def _parts(messages: list[Message]) -> tuple[dict[str, str], list[Message]]:
 
 WRITERS: dict[str, Writer] = {
     "alpaca": _to_alpaca,
+    "hosted": _to_hosted,
     "hosted_preference": _to_hosted_preference,
     "jsonl": _to_jsonl,
     "kto": _to_kto,
@@ -106,6 +123,7 @@ WRITERS: dict[str, Writer] = {
 _TURN = {"name", "thinking", "tool_calls", "tool_call_id", "weight"}
 _HOLDS: dict[str, set[str]] = {
     "alpaca": {"tools"},
+    "hosted": (_TURN - {"thinking"}) | {"tools"},
     "hosted_preference": _TURN | {"tools", "rejected"},
     "jsonl": {"tools"},
     "kto": _TURN | {"tools", "desirable"},
