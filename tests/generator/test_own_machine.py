@@ -11,6 +11,8 @@ import pytest
 import yaml
 from conftest import REPOSITORY, Run
 
+from tunesmith.costs import price_list
+
 HARDWARE = """hardware:
   house_card:
     {title: "House 'card' <64>", memory_gib: 64, bf16: true, generation: hopper, tflops: 500,
@@ -63,6 +65,10 @@ def test_the_price_list_holds_its_rows_and_is_otherwise_the_catalogues(made: Pat
     assert (price["title"], price["usd_per_hour"]) == ("House 'card' <64>", 0.7)
     device = listed["on_prem"]["devices"].pop("house_card")
     assert (device["purchase_usd"], device["watts"]) == (9000, 400)
+    figure = price_list.machine(
+        {"hardware": {"house_card": price}}, "house_card", "prices.yaml"
+    )  # as the cost stage reads
+    assert figure.amount == (0.7, 0.7, 0.7) and figure.source == "yours, prices.yaml"
     assert listed == plain == yaml.safe_load((REPOSITORY / "schemas/catalog/prices.yaml").read_text())
     catalogue = (REPOSITORY / "schemas/catalog/prices.yaml").read_bytes()
     assert (project / "prices.yaml").read_bytes() == catalogue, "without such a machine nothing is added"

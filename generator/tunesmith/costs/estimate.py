@@ -200,7 +200,8 @@ def _sources(one: Approach, found: Figures) -> tuple[str, ...]:
     case = Reads({**dict(values), **one.derive(values)})
     one.route(case)
     one.latency(case)
-    return tuple(dict.fromkeys(f"{name}: {source}" for name, source in found.sources.items() if name in read))
+    named = dict.fromkeys(f"{name}: {source}" for name, source in found.sources.items() if name in read)
+    return (*named, "days of work, quality: judgement; one person who knows how")
 
 
 def tornado(one: Approach, found: Figures) -> list[uncertainty.Swing]:
