@@ -14,9 +14,8 @@ from typing import Any
 
 import yaml
 
-from pipeline import price_list
-from pipeline.files import ProjectError, read_json, run_stage, write_json
-from pipeline.money import (
+from pipeline.costing import price_list
+from pipeline.costing.money import (
     Band,
     break_even_requests,
     hosted_usd_per_1000_requests,
@@ -26,11 +25,12 @@ from pipeline.money import (
     training_usd,
     usd_per_1000_requests,
 )
-from pipeline.planned import beside_the_plan
-from pipeline.price_list import OLD_PRICE_DAYS, PriceError
+from pipeline.costing.planned import beside_the_plan
+from pipeline.costing.price_list import OLD_PRICE_DAYS, PriceError
+from pipeline.costing.total_cost import TIMING_ERROR, device_seconds, total_cost
+from pipeline.files import ProjectError, read_json, run_stage, write_json
 from pipeline.runtime import cpu_name
 from pipeline.settings import CostSettings, Settings, load
-from pipeline.total_cost import TIMING_ERROR, device_seconds, total_cost
 from pipeline.wording import ENDPOINT, best_local, in_order, usd_band
 
 PRICES = Path("prices.yaml")

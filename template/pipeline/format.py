@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.arms import quantile
-from pipeline.backends import Message
 from pipeline.files import ProjectError, read_jsonl, run_stage, write_json, write_jsonl
-from pipeline.format_page import write_page
+from pipeline.inference.arms import quantile
+from pipeline.inference.backends import Message
+from pipeline.inference.prompting import Passages, Record, conversation, read_passages, read_prompt
 from pipeline.model import base_model
-from pipeline.prompting import Passages, Record, conversation, read_passages, read_prompt
+from pipeline.reporting.format_page import write_page
 from pipeline.runtime import quiet
 from pipeline.settings import load
 

@@ -5,10 +5,10 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from pipeline.evaluation.forgetting import HELD
+from pipeline.evaluation.verdict import PROMPT, RAG, SHIP
 from pipeline.files import ProjectError, read_json, run_stage
-from pipeline.forgetting import HELD
 from pipeline.settings import Settings, load
-from pipeline.verdict import PROMPT, RAG, SHIP
 from pipeline.wording import (
     ENDPOINT,
     GGUF,

@@ -12,14 +12,14 @@ from typing import Any
 from pipeline.baseline import MARKER, TEST
 from pipeline.baseline import policies as base_policies
 from pipeline.evaluate import TUNED
+from pipeline.evaluation.forgetting import forgetting, interval
+from pipeline.evaluation.item_metrics import exact_match
+from pipeline.evaluation.lm_engine import Engine, Run
+from pipeline.evaluation.lm_tasks import TASKS, write_answer_task, write_choice_task
 from pipeline.export import served_model
 from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, sha256_json, write_json, write_jsonl
-from pipeline.forgetting import forgetting, interval
-from pipeline.item_metrics import exact_match
-from pipeline.lm_engine import Engine, Run
-from pipeline.lm_tasks import TASKS, write_answer_task, write_choice_task
+from pipeline.inference.prompting import Policy, Record, read_passages
 from pipeline.model import base_model
-from pipeline.prompting import Policy, Record, read_passages
 from pipeline.runtime import prepare
 from pipeline.settings import Settings, load
 from pipeline.tuned import policies as tuned_policies

@@ -13,10 +13,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pipeline.arms import quantile
 from pipeline.baseline import RESULTS, TEST
 from pipeline.evaluate import SCORES, TUNED
 from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write_json
+from pipeline.inference.arms import quantile
 from pipeline.model import base_model
 from pipeline.runtime import prepare
 from pipeline.settings import Settings, load

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.statistics import Interval
+from pipeline.evaluation.statistics import Interval
 
 TITLES = {
     "zero_shot": "the zero-shot prompt",

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.arms import quantile
 from pipeline.files import ProjectError
-from pipeline.generation import shared_prefix
-from pipeline.prompting import choose_shots, conversation, refuse_given_away, shot_pool, spread_shots
+from pipeline.inference.arms import quantile
+from pipeline.inference.generation import shared_prefix
+from pipeline.inference.prompting import choose_shots, conversation, refuse_given_away, shot_pool, spread_shots
 
 
 def record(name: str, label: str | None = None, system: str | None = None) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from pipeline import backends
-from pipeline.arms import answer_items
-from pipeline.backends import Answer, Endpoint, Prompt, answer_all
 from pipeline.files import ProjectError
-from pipeline.prompting import Policy
+from pipeline.inference import backends
+from pipeline.inference.arms import answer_items
+from pipeline.inference.backends import Answer, Endpoint, Prompt, answer_all
+from pipeline.inference.prompting import Policy
 from pipeline.settings import EndpointSettings, EvaluateSettings
 
 KNOBS = EvaluateSettings(

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 from finished_project import PARAMS, finish_project, rows
 
-from pipeline import backends
-from pipeline.backends import Answer, Prompt
 from pipeline.baseline import check_shots, choose_counts, policies
 from pipeline.evaluate import check_templates
 from pipeline.files import ProjectError, write_jsonl
-from pipeline.generation import Generator
+from pipeline.inference import backends
+from pipeline.inference.backends import Answer, Prompt
+from pipeline.inference.generation import Generator
 from pipeline.settings import Settings
 
 OPEN, CLOSE = 2 * "{", 2 * "}"  # a chat template is Jinja, which this file must not hold

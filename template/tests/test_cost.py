@@ -10,9 +10,9 @@ from finished_project import PARAMS, PRICES, TRAINING, finish_project, measure
 
 from pipeline import cost
 from pipeline import report as report_stage
+from pipeline.costing.money import Band
+from pipeline.costing.planned import beside_the_plan
 from pipeline.files import ProjectError, read_json, write_json
-from pipeline.money import Band
-from pipeline.planned import beside_the_plan
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 from finished_project import PARAMS, PRICES, finish_project
 
 from pipeline import cost, report
-from pipeline.cost_section import crossing, off
 from pipeline.files import write_json
-from pipeline.tornado import tornado_chart
+from pipeline.reporting.cost_section import crossing, off
+from pipeline.reporting.tornado import tornado_chart
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ class TestAccounting:
         script = (
             "from raw_data import curate_settings; from pipeline.curate import curate; "
             "curate(curate_settings(label_key='kind'), smoke=False); "
-            "import sys; assert not sys.modules.keys() & {'pipeline.embedder', 'torch'}"  # nothing is embedded
+            "import sys; assert not sys.modules.keys() & {'pipeline.inference.embedder', 'torch'}"
         )
         seen = []
         for seed in ("1", "2"):

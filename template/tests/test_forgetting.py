@@ -6,8 +6,8 @@ import pytest
 from finished_project import HARNESS_PARAMS, PARAMS, finish_project
 
 from pipeline import cost, gate, report
+from pipeline.evaluation.forgetting import BLIND, HELD, LOST, OPEN, forgetting, interval
 from pipeline.files import run_stage, write_json
-from pipeline.forgetting import BLIND, HELD, LOST, OPEN, forgetting, interval
 from pipeline.settings import load
 
 

@@ -17,7 +17,7 @@ from pipeline.format import (
     to_prompt_completion,
     token_lengths,
 )
-from pipeline.format_page import marked, write_page
+from pipeline.reporting.format_page import marked, write_page
 
 OPEN, END = chr(123) + chr(123), chr(125) + chr(125)  # no template braces in emitted Python
 LOOP, DONE = chr(123) + "%", "%" + chr(125)

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from pipeline import backends
-from pipeline.arms import answer_items
-from pipeline.backends import Answer
 from pipeline.files import ProjectError, sha256_file
-from pipeline.generation import Generator
-from pipeline.gguf_model import GgufModel
-from pipeline.prompting import Policy
+from pipeline.inference import backends
+from pipeline.inference.arms import answer_items
+from pipeline.inference.backends import Answer
+from pipeline.inference.generation import Generator
+from pipeline.inference.gguf_model import GgufModel
+from pipeline.inference.prompting import Policy
 from pipeline.runtime import Device
 from pipeline.settings import EvaluateSettings, GgufSettings
 

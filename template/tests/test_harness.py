@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from finished_project import HARNESS_PARAMS, PARAMS
 
+from pipeline.evaluation.item_metrics import exact_match
+from pipeline.evaluation.lm_engine import Engine
+from pipeline.evaluation.lm_tasks import TASKS, write_answer_task, write_choice_task
 from pipeline.files import ProjectError, read_jsonl, sha256_json, write_jsonl
-from pipeline.generation import Generator
 from pipeline.harness import BASELINE, second_opinion
-from pipeline.item_metrics import exact_match
-from pipeline.lm_engine import Engine
-from pipeline.lm_tasks import TASKS, write_answer_task, write_choice_task
-from pipeline.prompting import Policy, Record
+from pipeline.inference.generation import Generator
+from pipeline.inference.prompting import Policy, Record
 from pipeline.runtime import Device
 from pipeline.settings import load
 

@@ -12,13 +12,10 @@ from xml.etree.ElementTree import tostring
 import pytest
 from finished_project import PARAMS, finish_project
 
-from pipeline import backends, label, rubric
 from pipeline import judge as judge_stage
-from pipeline.backends import Answer, Prompt
-from pipeline.comparisons import graded as graded_section
-from pipeline.comparisons import judged as judged_section
-from pipeline.files import ProjectError, read_json, read_jsonl, write_jsonl
-from pipeline.judging import (
+from pipeline import label
+from pipeline.evaluation import rubric
+from pipeline.evaluation.judging import (
     Judgement,
     Pair,
     judge,
@@ -30,7 +27,12 @@ from pipeline.judging import (
     qualify,
     read_calibration,
 )
-from pipeline.rubric import Graded, grade, parse_grade, qualify_grades, read_labels, weighted_kappa
+from pipeline.evaluation.rubric import Graded, grade, parse_grade, qualify_grades, read_labels, weighted_kappa
+from pipeline.files import ProjectError, read_json, read_jsonl, write_jsonl
+from pipeline.inference import backends
+from pipeline.inference.backends import Answer, Prompt
+from pipeline.reporting.comparisons import graded as graded_section
+from pipeline.reporting.comparisons import judged as judged_section
 from pipeline.settings import load
 
 PROMPT = "Question: $question\nA: $a\nB: $b"

@@ -10,9 +10,9 @@ import pytest
 from finished_project import PARAMS
 
 from pipeline.evaluate import confusion_rows, languages, slices
-from pipeline.item_metrics import METRICS, label_of
-from pipeline.metrics import confusion, score_items, summarise
-from pipeline.secondary import secondary
+from pipeline.evaluation.item_metrics import METRICS, label_of
+from pipeline.evaluation.metrics import confusion, score_items, summarise
+from pipeline.evaluation.secondary import secondary
 from pipeline.settings import Settings, load
 
 

@@ -10,10 +10,10 @@ import pytest
 from finished_project import COMMON, PARAMS, RETRIEVAL_PARAMS, TRAINING, finish_project, measure
 
 from pipeline import cost, report
-from pipeline.charts import Bar, interval_chart, line_chart, ticks
+from pipeline.evaluation.statistics import Interval
 from pipeline.files import ProjectError, read_jsonl, write_json, write_jsonl
-from pipeline.markup import document, h
-from pipeline.statistics import Interval
+from pipeline.reporting.charts import Bar, interval_chart, line_chart, ticks
+from pipeline.reporting.markup import document, h
 
 HOSTILE = '</pre></style><script>alert(1)</script><img src=x onerror="alert(2)"> \u202etxt.exe \x00'
 

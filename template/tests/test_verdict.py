@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from finished_project import PARAMS
 
+from pipeline.evaluation.verdict import decide
 from pipeline.files import ProjectError
 from pipeline.settings import Settings, load
-from pipeline.verdict import decide
 
 
 @pytest.fixture

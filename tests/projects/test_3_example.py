@@ -91,7 +91,12 @@ def test_the_adapter_holds_no_pickle_and_no_path_of_this_machine(demo: tuple[Pro
 def test_a_small_model_behind_the_projects_server_does_not_qualify_as_judge(demo: tuple[Project, str]) -> None:
     """Sixty labels by a rule: the rule itself qualifies, the real small model, asked over HTTP, does not."""
     project = demo[0]
-    lacking = ("pipeline/judging.py", "pipeline/rubric.py", "prompts/judge.txt", "prompts/rubric.txt")
+    lacking = (
+        "pipeline/evaluation/judging.py",
+        "pipeline/evaluation/rubric.py",
+        "prompts/judge.txt",
+        "prompts/rubric.txt",
+    )
     for name in lacking:
         shutil.copy(TEMPLATE / name, project.path / name)
     project.run("python", "-c", JUDGED_OVER_HTTP)
@@ -107,12 +112,12 @@ def test_a_small_model_behind_the_projects_server_does_not_qualify_as_judge(demo
 
 
 JUDGED_OVER_HTTP = """
-from pipeline.backends import Endpoint
+from pipeline.inference.backends import Endpoint
 from pipeline.files import write_json
-from pipeline.judging import Judgement, Pair, judge, qualify
+from pipeline.evaluation.judging import Judgement, Pair, judge, qualify
 from pipeline.model import base_model
-from pipeline.prompting import read_prompt
-from pipeline.rubric import Graded, grade, qualify_grades
+from pipeline.inference.prompting import read_prompt
+from pipeline.evaluation.rubric import Graded, grade, qualify_grades
 from pipeline.serve import running_server
 from pipeline.settings import EndpointSettings, load
 from pathlib import Path

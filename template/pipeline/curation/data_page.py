@@ -15,11 +15,10 @@ from pipeline.curation.outputs import REJECTED, REPAIRED
 from pipeline.curation.reasons import REASONS
 from pipeline.curation.store import Store
 from pipeline.files import write_text
-from pipeline.markup import Node, document, h, table
+from pipeline.reporting.markup import Node, document, h, table
 from pipeline.settings import CurateSettings
 
 PAGE = Path("reports/data.html")
-STYLE = Path(__file__).parents[1] / "report.css"
 EXAMPLES = 3  # of each reason
 _MOST_BARS = 40
 _WIDTH, _ROW = 720, 26
@@ -41,7 +40,7 @@ def write_page(store: Store, curated: Curated, settings: CurateSettings, report:
         _contamination(report),
     )
     shown = [section for section in sections if section is not None]
-    write_text(PAGE, document("Data report", STYLE.read_text("utf-8"), *shown))
+    write_text(PAGE, document("Data report", *shown))
 
 
 def _opening(report: dict[str, Any]) -> Element:

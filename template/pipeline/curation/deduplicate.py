@@ -163,7 +163,7 @@ def _near_with_same_answer(
 
 def _alike(store: Store, rows: NDArray[np.int64], package: str, threshold: float) -> Pairs:
     """Pairs of records that ask the same in other words. A prompt too long for the model has no pair."""
-    from pipeline.embedder import Embedder
+    from pipeline.inference.embedder import Embedder
 
     if len(rows) > _MOST_EMBEDDED:
         what = f"{len(rows)} records are too many to compare every two of them by meaning"
