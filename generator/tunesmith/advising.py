@@ -155,8 +155,8 @@ def _row(row: Estimate) -> tuple[str, ...]:
 
 
 def _short(band: Band) -> str:
-    if band.high == 0:
-        return "0"
+    if band.high == 0 or math.isinf(band.low):
+        return "0" if band.high == 0 else "no requests"
     return f"{_number(band.typical)} [{_number(band.low)}, {_number(band.high)}]"
 
 

@@ -35,6 +35,7 @@ class Model:
     context_length: int
     chat_template: str
     figures: Mapping[str, Any]  # source and date of the architecture
+    terms: Mapping[str, Any]  # source and date of licence, gating and chat template
     file: str = ""
     sha256: str = ""
 

@@ -122,7 +122,7 @@ def _plan(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     beyond.add_argument(
         "--framework", default="", help="a profile: axolotl, llamafactory, torchtune, unsloth and others"
     )
-    beyond.add_argument("--devices", type=int, default=0, metavar="N", help="equal devices that share the run")
+    beyond.add_argument("--devices", type=int, metavar="N", help="equal devices that share the run")
     beyond.add_argument("--sharding", default="", help="ddp, zero1, zero2, zero3 or fsdp (default: as planned)")
     beyond.add_argument("--loss", default="", help="full, half, chunked or fused (default: the framework's own)")
     beyond.add_argument("--packing", action="store_true", help="rows are packed instead of padded")

@@ -37,7 +37,8 @@ def run(options: argparse.Namespace) -> int:
 def _made(options: argparse.Namespace) -> tuple[Plan, Mapping[str, Any], Mapping[str, Any], tuple[str, ...]]:
     """The plan, the answers that it is of, the price list, and notes."""
     measured = subjects.calibration(options.calibration) if options.calibration else None
-    scenario = {key: value for key in SCENARIO if (value := getattr(options, key))}
+    scenario = {key: value for key in SCENARIO if (value := getattr(options, key)) not in ("", None)}
+    scenario = {key: value for key, value in scenario.items() if value is not False}
     beyond = [f"planned beyond what this version generates: {_words(scenario)}"] if scenario else []
     if options.directory:
         found = subjects.project(options.directory)
@@ -63,8 +64,15 @@ def _made(options: argparse.Namespace) -> tuple[Plan, Mapping[str, Any], Mapping
         prices=prices.machines(listed),
     )
     if not made.machine.installable:
-        beyond.append(f"{made.machine.title}: the locks of generated projects hold no build of torch for it")
+        beyond.append(_no_torch(made))
+    if made.measured and made.time.utilisation > 1:
+        share = f"{made.time.utilisation:.0%} of what {made.machine.title} can do at most"
+        beyond.append(f"{made.measured.source}: {share}; that was another machine, model or setup")
     return made, answers, listed, (*_untrained(made, answers), *notes, *beyond)
+
+
+def _no_torch(made: Plan) -> str:
+    return f"{made.machine.title}: the locks of generated projects hold no build of torch for it; put in your own"
 
 
 def _untrained(made: Plan, answers: Mapping[str, Any]) -> tuple[str, ...]:
@@ -92,9 +100,9 @@ def _stale(made: Plan, today: dt.date) -> list[str]:
 def note_of(spec: Spec) -> list[str]:
     """One line for `new`: the plan of the spec, and what would make it fit if it does not."""
     made = plan(spec.answers, spec.pins)
-    if made.fits and not made.trains:
-        return []
-    lines = [f"plan: {headline(made)}"]
+    lines = [f"plan: {headline(made)}"] if made.trains or not made.fits else []
+    if not made.machine.installable:
+        lines.append(_no_torch(made))
     if not made.fits and made.changes:
         lines.append(f"plan: it would fit with {made.changes[0].what}; `tunesmith plan` lists the other ways")
     return lines

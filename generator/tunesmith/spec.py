@@ -75,6 +75,7 @@ def validate(document: Document) -> Spec:
     problems += _rule_problems(values, document.lines, faulty)
     problems += _support_problems(values, document.lines, faulty | {problem.key for problem in problems})
     problems += _length_problems(values, document.lines, faulty)
+    problems += _target_problems(values, document.lines, faulty)
     if problems:
         raise SpecError(document.source, sorted(problems, key=lambda problem: problem.line or 0))
     pinned = {key: values[key] for key in knobs() if key in values}
@@ -104,7 +105,7 @@ def value_problems(key: str, value: Any, line: int | None) -> list[Problem]:
         if value in question.enum:
             return []
         if key == "hardware" and catalog.is_own(str(value)):
-            return _own_machine_problems(str(value), line)
+            return []
         known = list(catalog.hardware()) if key == "hardware" else [str(allowed) for allowed in question.enum]
         message = f"{_shown(value)} is not one of its values"
         return [Problem(key, message, line, ", ".join(known), nearest(str(value), known))]
@@ -113,15 +114,6 @@ def value_problems(key: str, value: Any, line: int | None) -> list[Problem]:
     if not _validator(key).is_valid(value):
         return [Problem(key, f"{_shown(value)} is not allowed", line, _allowed(question))]
     return []
-
-
-def _own_machine_problems(key: str, line: int | None) -> list[Problem]:
-    """What keeps a machine of the user's own from being the answer."""
-    machine = catalog.hardware()[key]
-    if machine.installable:
-        return []
-    reason = f"{key} is of the generation {machine.generation}, for which the locks of projects hold no build of torch"
-    return [Problem("hardware", reason, line)]
 
 
 def _has_type(question: Question, value: Any) -> bool:
@@ -235,6 +227,26 @@ def _length_problems(values: Mapping[str, Any], lines: Mapping[str, int], faulty
         return []
     message = f"{length} is more than the {model.context_length} tokens that {model.key} attends to"
     return [Problem("max_length", message, lines.get("max_length"), f"at most {model.context_length}")]
+
+
+# Layers that can have an adapter in the architectures of the catalogue; `gate` is the router of a mixture of experts.
+LAYERS = (
+    *("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "qkv_proj", "gate_up_proj"),
+    *("gate", "lm_head", "embed_tokens"),
+)
+
+
+def _target_problems(values: Mapping[str, Any], lines: Mapping[str, int], faulty: Container[str]) -> list[Problem]:
+    """Layers that no model of the catalogue has, which training would refuse after everything before it has run."""
+    names = values.get("lora_targets", "all-linear")
+    if "lora_targets" in faulty or "model" in faulty or names == "all-linear" or values.get("model") == "custom":
+        return []
+    unknown = [name for name in map(str.strip, names.split(",")) if name.rpartition(".")[2] not in LAYERS]
+    return [
+        Problem("lora_targets", f"{name} is no linear layer", lines.get("lora_targets"), known, nearest(name, LAYERS))
+        for name in unknown
+        for known in [f"all-linear, or of {', '.join(LAYERS)}"]
+    ]
 
 
 def _support_problems(values: Mapping[str, Any], lines: Mapping[str, int], faulty: Container[str]) -> list[Problem]:

@@ -11,6 +11,8 @@ import pytest
 import yaml
 from conftest import REPOSITORY, Run
 
+from tunesmith.costs import price_list
+
 HARDWARE = """hardware:
   house_card:
     {title: "House 'card' <64>", memory_gib: 64, bf16: true, generation: hopper, tflops: 500,
@@ -63,6 +65,10 @@ def test_the_price_list_holds_its_rows_and_is_otherwise_the_catalogues(made: Pat
     assert (price["title"], price["usd_per_hour"]) == ("House 'card' <64>", 0.7)
     device = listed["on_prem"]["devices"].pop("house_card")
     assert (device["purchase_usd"], device["watts"]) == (9000, 400)
+    figure = price_list.machine(
+        {"hardware": {"house_card": price}}, "house_card", "prices.yaml"
+    )  # as the cost stage reads
+    assert figure.amount == (0.7, 0.7, 0.7) and figure.source == "yours, prices.yaml"
     assert listed == plain == yaml.safe_load((REPOSITORY / "schemas/catalog/prices.yaml").read_text())
     catalogue = (REPOSITORY / "schemas/catalog/prices.yaml").read_bytes()
     assert (project / "prices.yaml").read_bytes() == catalogue, "without such a machine nothing is added"
@@ -104,6 +110,15 @@ def test_plain_copier_copies_and_recopies_it(
     assert yaml.safe_load((plain / "params.yaml").read_text())["cost"]["hardware"] == "house_card"
 
 
+def test_a_machine_that_the_locks_have_no_torch_for_is_generated_with_a_word(
+    tunesmith: Run, home: dict[str, str], tmp_path: Path
+) -> None:
+    for name in ("amd_card", "mi300x"):
+        for command in (("plan",), ("new", tmp_path / name)):
+            done = tunesmith(*command, *TUNED, f"hardware={name}", **home)
+            assert done.returncode == 0 and "hold no build of torch for it" in done.stderr, done.stderr
+
+
 def test_a_machine_without_a_price_is_generated_and_the_price_is_asked_for(
     tunesmith: Run, home: dict[str, str], tmp_path: Path
 ) -> None:
@@ -118,8 +133,8 @@ def test_a_machine_without_a_price_is_generated_and_the_price_is_asked_for(
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (["hardware=amd_card"], "hold no build of torch"),
         (["hardware=old_card", "--set", "devices=2", "--set", "sharding=fsdp"], "FSDP in fp16"),
+        (["hardware=old_card", "--set", "compute_dtype=bf16"], "no bf16 arithmetic"),
         (["hardware=cpu_house", "--set", "devices=2"], "devices"),
         (["hardware=house_cart"], "did you mean house_card?"),
     ],

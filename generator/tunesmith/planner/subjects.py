@@ -1,6 +1,7 @@
 """What to plan: a spec's answers, or a generated project as its params.yaml, counts and measurements say it is."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,6 +50,9 @@ def project(folder: Path) -> Project:
         raise FileProblem(
             path, f"{error} is missing or is no such value", "plan needs the params.yaml of a generated project"
         ) from None
+    checked = ("max_length", "evaluation_batch_size", "sharding", *_TRAIN_KNOBS)
+    for fault in (fault for key in checked if key in pins for fault in value_problems(key, pins[key], None)):
+        raise FileProblem(path, str(fault), "mend that line")
     if answers["hardware"] not in catalog.hardware():
         close = nearest(str(answers["hardware"]), catalog.hardware())
         raise FileProblem(
@@ -146,7 +150,7 @@ def calibration(path: Path) -> Measured:
     """
     record = _json(path)
     speed = (record or {}).get("tokens_per_second")
-    if not isinstance(speed, (int, float)) or isinstance(speed, bool) or speed <= 0:
+    if not isinstance(speed, (int, float)) or isinstance(speed, bool) or not 0 < speed < math.inf:
         mend = "a JSON object with tokens_per_second above 0, as a project's reports/measured/train.json has it"
         raise FileProblem(path, "says no tokens a second", mend)
     return Measured(float(speed), float((record or {}).get("peak_memory_gib") or 0), str(path))

@@ -33,7 +33,7 @@ MODULES = {
 }
 OPTIMIZERS = {"adamw_torch": "adamw", "adamw_torch_fused": "adamw"}
 MEAN_SHARE = 0.5  # mean length of a record as a share of the longest allowed, where no data was counted
-PREFIX_TOKENS = 20
+VIRTUAL_TOKENS = 20  # of prefix and prompt tuning, which are planned and not generated
 P95 = 1.645  # standard deviations from the median to the 95th percentile
 
 
@@ -66,12 +66,17 @@ def subject(answers: Mapping[str, Any]) -> Subject:
         stand_in = catalog.models()[STAND_IN]
         source = f"no config.json on this machine: planned as {stand_in.title}"
         return Subject("custom", Architecture(**stand_in.architecture), source, stand_in.context_length, False)
+    wanted = "a config.json as the model's publisher wrote it"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise FileProblem(path, f"cannot be read: {error}", "a config.json as the model's publisher wrote it") from None
-    text = config.get("text_config") or config
+        raise FileProblem(path, f"cannot be read: {error}", wanted) from None
+    text = (config.get("text_config") or config) if isinstance(config, dict) else None
+    if not isinstance(text, dict):
+        raise FileProblem(path, "holds no settings of a model", wanted)
     context = text.get("max_position_embeddings")
+    if context is not None and (isinstance(context, bool) or not isinstance(context, int) or context < 1):
+        raise FileProblem(path, f"max_position_embeddings: {context!r} is no number of tokens", wanted)
     eager = "Gemma 2 caps its attention scores, which sdpa leaves out" if text.get("model_type") == "gemma2" else ""
     return Subject("custom", from_config(config, str(path)), str(path), int(context or 0), True, eager)
 
@@ -131,7 +136,7 @@ def setup_for(answers: Mapping[str, Any], knobs: Mapping[str, Any], machine: Har
         optimizer=OPTIMIZERS.get(str(knobs["optimizer"]), str(knobs["optimizer"])),
         eager_attention=knobs["attention_implementation"] == "eager",
         scales_outputs=method == "dora",  # by the learnt magnitudes
-        virtual_tokens=PREFIX_TOKENS if method == "prefix" else 0,
+        virtual_tokens=VIRTUAL_TOKENS if method in ("prefix", "prompt") else 0,
         devices=devices,
         sharding=str(answers.get("sharding") or knobs["sharding"]),
         loss=str(answers.get("loss", "")),

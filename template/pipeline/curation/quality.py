@@ -72,6 +72,8 @@ def _repeated(answer: str, engine: str) -> str:
 def edges(answer: str) -> tuple[str, str]:
     """The sentence that an answer opens with and the one that it closes with, beside more text; nothing for none."""
     text = answer.strip()
+    if len(text) <= _FEWEST:
+        return "", ""
     return normalise(_opening(text)), normalise(_closing(text))
 
 
