@@ -87,7 +87,11 @@ def test_somebody_without_the_file_plans_checks_and_updates_it(tunesmith: Run, m
     recorded = yaml.safe_load((copy / ".copier-answers.yml").read_text())
     assert recorded["hardware"] == "house_card" and recorded["good_examples"] == 4000
     assert recorded["plan_max_steps"] == 3 * 4000 // 16, "planned anew for the recorded machine"
-    assert "house_card" in (copy / "prices.yaml").read_text()
+    assert (copy / "prices.yaml").read_bytes() == (made / "prices.yaml").read_bytes(), (
+        "with what was known of its price"
+    )
+    advised = tunesmith("advise", "--spec", copy / ".copier-answers.yml")  # as DECISION.md says
+    assert "own House 'card' <64>" in advised.stdout, advised.stderr
     moved = tunesmith("update", copy, "--set", "hardware=l4", "--here")
     assert moved.returncode == 0, moved.stderr
     assert "house_card" not in (copy / "prices.yaml").read_text() + (copy / ".copier-answers.yml").read_text()
