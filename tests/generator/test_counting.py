@@ -90,6 +90,35 @@ def test_every_shape_of_a_record_is_counted(form: str, row: dict[str, Any], mode
     assert found.lengths == (6,) and "1 records were not understood" in found.source
 
 
+@pytest.mark.parametrize(
+    ("form", "line"),
+    [
+        ("messages", '{"messages": [{"role": "user", "content": null}, {"role": "assistant", "content": 5}]}'),
+        ("messages", '{"messages": [{"role": "user", "content": {"a": 1}}, {"role": "assistant", "content": ["x"]}]}'),
+        ("messages", '{"messages": [["user", "x"]]}'),
+        ("alpaca", '{"instruction": 5, "output": {"a": 1}}'),
+        ("alpaca", '{"instruction": "a", "history": [5], "output": "b"}'),
+        ("jsonl", '{"prompt": "a", "completion": "\\ud800"}'),
+        ("jsonl", "[" * 100_000),
+        ("jsonl", "5"),
+    ],
+)
+def test_a_record_that_is_no_conversation_in_text_is_left_out(
+    form: str, line: str, model: Path, tmp_path: Path
+) -> None:
+    good = {"alpaca": SAME[0][1], "messages": SAME[2][1], "jsonl": record(1)}[form]
+    data = written(tmp_path / "raw.jsonl", [good])
+    data.write_text(f"{data.read_text()}{line}\n")
+    found = counted(model, data, dataset_format=form)
+    assert found.lengths == (6,) and "1 records were not understood" in found.source
+
+
+def test_what_is_no_plain_file_is_not_waited_for(model: Path, tmp_path: Path) -> None:
+    for place in (tmp_path, Path("/dev/zero")):
+        with pytest.raises(FileProblem, match="is no plain file"):
+            counted(model, place)
+
+
 def test_every_container_is_counted_alike(model: Path, tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [record(1), record(2)]
     lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
