@@ -266,6 +266,42 @@ def test_a_file_without_such_a_tokenizer_is_refused(content: bytes) -> None:
         gguf_tokenizer.tokenizer(io.BytesIO(content))
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [1],
+        {},
+        {"chat_template": 5},
+        {"chat_template": [5]},
+        {"chat_template": "{%"},
+        {"chat_template": "{{ raise_exception('no system turn') }}"},
+        {"chat_template": "{{ messages.__class__.__mro__ }}"},
+    ],
+)
+def test_a_chat_template_that_does_not_take_the_rows_is_said(settings: object, model: Path, tmp_path: Path) -> None:
+    (model / "tokenizer_config.json").write_text(json.dumps(settings))
+    found = counted(model, written(tmp_path / "raw.jsonl", [record(1)]))
+    assert "counted by the tokenizer" in found.source and "as ChatML writes them" in found.source
+    assert 4 <= found.lengths[0] <= 8
+
+
+def test_a_template_in_a_file_of_its_own_is_taken(model: Path, tmp_path: Path) -> None:
+    (model / "tokenizer_config.json").unlink()
+    (model / "chat_template.jinja").write_text(TEMPLATE)
+    assert counted(model, written(tmp_path / "raw.jsonl", [record(1)])).lengths == (6,)
+    named = [{"name": "tools", "template": "x"}, {"name": "default", "template": TEMPLATE}]
+    (model / "chat_template.jinja").unlink()
+    (model / "tokenizer_config.json").write_text(json.dumps({"chat_template": named}))
+    assert counted(model, written(tmp_path / "raw.jsonl", [record(1)])).lengths == (6,)
+
+
+@pytest.mark.parametrize("written_as", ["{}", "[", "null"])
+def test_a_tokenizer_that_cannot_be_read_is_said(written_as: str, model: Path, tmp_path: Path) -> None:
+    (model / "tokenizer.json").write_text(written_as)
+    found = counted(model, written(tmp_path / "raw.jsonl", [record(1)]))
+    assert "tokens a character" in found.source and f"{model} cannot be read" in found.source
+
+
 @pytest.mark.parametrize("content", [b"PAR1", b"\xff\xfeno utf-8", b"", b"{}\n", b"\x1f\x8bcut"])
 def test_a_named_file_that_cannot_be_counted_is_refused_and_a_found_one_left_aside(
     content: bytes, model: Path, tmp_path: Path
