@@ -10,16 +10,18 @@ declaring it, datatrove spaCy, and its hashing fails with xxhash 4:
 
 The corpus: pseudo-words (Zipf 0.95, 30,000 words), about 80 words a record, 200 shared headers; 10 % of the records are
 planted near duplicates (each word edited with probability 0.05), 5 % are hard negatives (same header, half of the
-passage shared).  Every row is a fresh process.  Seconds are wall time without imports; memory is the peak resident set
-of the process, and for several processes the sum of their peaks.  Recall: planted pairs with a member removed.
-Precision: removed records that are planted.  All tools use word 3-grams, 128 permutations, 32 bands of 4, Jaccard 0.5.
+passage shared).  Every row is a fresh process.  Seconds are wall time without imports; processor seconds are those of
+all processes; memory is the largest sum, at any moment, of the peak resident sets of the processes then alive.  Recall:
+planted pairs with a member removed.  Precision: removed records that are planted.  All tools use word 3-grams, 128
+permutations, 32 bands of 4, Jaccard 0.5.  Of several sizes (`--records 125000 250000 500000`) it also prints how each
+row's processor seconds grow: the exponent of the power of the records that fits them best.
 """
 
 import argparse
 import json
+import math
 import os
 import random
-import resource
 import shutil
 import subprocess
 import sys
@@ -32,6 +34,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 WORDS, ZIPF, HEADERS = 30_000, 0.95, 200
 THRESHOLD = 0.5
+POLL_SECONDS = 0.05
 
 
 def corpus(path: Path, records: int, words: int) -> None:
@@ -77,6 +80,17 @@ def edited(words: list[str], vocabulary: list[str], draw: random.Random) -> list
     return text
 
 
+def clocks() -> tuple[float, float]:
+    """Wall clock, and processor seconds of this process and of those that it has waited for."""
+    return time.perf_counter(), sum(os.times()[:4])
+
+
+def spent(begin: tuple[float, float]) -> dict[str, Any]:
+    """Seconds since ``begin``."""
+    wall, processor = clocks()
+    return {"seconds": wall - begin[0], "processor_seconds": processor - begin[1]}
+
+
 def rows(path: Path) -> list[dict[str, Any]]:
     with path.open() as file:
         return [json.loads(line) for line in file]
@@ -95,9 +109,9 @@ def ours_records(path: Path) -> dict[str, Any]:
     given = settings(path)
     from pipeline.curation.parts import Piece, build_part
 
-    begin = time.perf_counter()
+    begin = clocks()
     done = build_part(Path("part"), Piece(str(path), "jsonl"), given)
-    return {"seconds": time.perf_counter() - begin, "records": done["read"]}
+    return spent(begin) | {"records": done["read"]}
 
 
 def ours_near(path: Path) -> dict[str, Any]:
@@ -110,13 +124,13 @@ def ours_near(path: Path) -> dict[str, Any]:
     from pipeline.curation.store import Compared, Store
 
     parts = read_parts(given)
-    begin = time.perf_counter()
+    begin = clocks()
     store = Store(parts.folders, parts.sources)
     compare_parts(parts.folders, "word3", with_answer=False)
     compared = Compared(store, "word3")
     found = deduplicate(store, compared, np.full(len(store), RAW, np.uint8), THRESHOLD, 200)
-    seconds = time.perf_counter() - begin
-    return {"seconds": seconds, "removed": np.flatnonzero(found.fates.reason).tolist(), "records": len(store)}
+    used = spent(begin)
+    return used | {"removed": np.flatnonzero(found.fates.reason).tolist(), "records": len(store)}
 
 
 def ours_everything(path: Path) -> dict[str, Any]:
@@ -124,9 +138,9 @@ def ours_everything(path: Path) -> dict[str, Any]:
     given = settings(path)
     from pipeline.curate import curate
 
-    begin = time.perf_counter()
+    begin = clocks()
     report = curate(given, smoke=False)
-    return {"seconds": time.perf_counter() - begin, "records": report["read"]}
+    return spent(begin) | {"records": report["read"]}
 
 
 def peer_datasketch(path: Path) -> dict[str, Any]:
@@ -134,7 +148,7 @@ def peer_datasketch(path: Path) -> dict[str, Any]:
     from datasketch import MinHash, MinHashLSH
 
     data = [row["prompt"] for row in rows(path)]
-    begin = time.perf_counter()
+    begin = clocks()
     index = MinHashLSH(num_perm=128, params=(32, 4))
     hashed, removed = {}, []
     for number, text in enumerate(data):
@@ -146,7 +160,7 @@ def peer_datasketch(path: Path) -> dict[str, Any]:
         else:
             hashed[number] = sketch
             index.insert(number, sketch)
-    return {"seconds": time.perf_counter() - begin, "removed": removed, "records": len(data)}
+    return spent(begin) | {"removed": removed, "records": len(data)}
 
 
 def peer_rensa(path: Path) -> dict[str, Any]:
@@ -154,7 +168,7 @@ def peer_rensa(path: Path) -> dict[str, Any]:
     from rensa import RMinHash, RMinHashLSH
 
     data = [row["prompt"] for row in rows(path)]
-    begin = time.perf_counter()
+    begin = clocks()
     index = RMinHashLSH(threshold=THRESHOLD, num_perm=128, num_bands=32)
     hashed, removed = {}, []
     for number, text in enumerate(data):
@@ -166,7 +180,7 @@ def peer_rensa(path: Path) -> dict[str, Any]:
         else:
             hashed[number] = sketch
             index.insert(number, sketch)
-    return {"seconds": time.perf_counter() - begin, "removed": removed, "records": len(data)}
+    return spent(begin) | {"removed": removed, "records": len(data)}
 
 
 def peer_datatrove(path: Path) -> dict[str, Any]:
@@ -180,7 +194,7 @@ def peer_datatrove(path: Path) -> dict[str, Any]:
 
     config = MinhashConfig(n_grams=3, num_buckets=32, hashes_per_bucket=4, hash_config=HashConfig(precision=64))
     read = JsonlReader("split", text_key="prompt", adapter=numbered)
-    begin = time.perf_counter()
+    begin = clocks()
     Path("split").mkdir()
     total = halves(path, Path("split"))
     for steps, tasks in (
@@ -190,9 +204,9 @@ def peer_datatrove(path: Path) -> dict[str, Any]:
         ([read, MinhashDedupFilter("remove", JsonlWriter("removed", compression=None)), JsonlWriter("kept")], 2),
     ):
         LocalPipelineExecutor(steps, tasks=tasks, workers=2, logging_dir=f"logs/{tasks}-{len(steps)}").run()
-    seconds = time.perf_counter() - begin
+    used = spent(begin)
     removed = [int(row["id"]) for file in Path("removed").glob("*.jsonl") for row in rows(file)]
-    return {"seconds": seconds, "removed": removed, "records": total}
+    return used | {"removed": removed, "records": total}
 
 
 def numbered(_reader: Any, data: dict[str, Any], *_where: Any) -> dict[str, Any]:
@@ -265,12 +279,12 @@ def peer_datasets(path: Path) -> dict[str, Any]:
 
     disable_progress_bars()
     address = re.compile(r"[\w.+-]+@[\w-]+\.[\w.]+")
-    begin = time.perf_counter()
+    begin = clocks()
     data = load_dataset("json", data_files=str(path), split="train", cache_dir="cache")
     data = data.map(lambda row: {"prompt": address.sub("<EMAIL>", row["prompt"])})
     data = data.filter(lambda row: 0 < len(row["prompt"]) < 20_000)
     data.to_json("out.jsonl")
-    return {"seconds": time.perf_counter() - begin, "records": len(data)}
+    return spent(begin) | {"records": len(data)}
 
 
 RUNS = {
@@ -293,11 +307,33 @@ def run(name: str, path: Path, python: str) -> dict[str, Any]:
         data.parent.mkdir(parents=True)
         os.link(path, data)
         command = [python, __file__, "--only", name, "--data", str(data)]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            return {"error": done.stderr.strip().splitlines()[-1]}
-        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return result
+        said, errors = Path(folder) / "said", Path(folder) / "errors"
+        with said.open("w") as output, errors.open("w") as error:
+            process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=error)
+            kibibytes = 0
+            while process.poll() is None:
+                kibibytes = max(kibibytes, held(process.pid))
+                time.sleep(POLL_SECONDS)
+        if process.returncode:
+            return {"error": errors.read_text().strip().splitlines()[-1]}
+        result: dict[str, Any] = json.loads(said.read_text().splitlines()[-1])
+        return result | {"mebibytes": max(kibibytes, result["kibibytes"]) / 1024}
+
+
+def held(pid: int, parent: str = "") -> int:
+    """The peaks of a process and of all below it, in KiB.
+
+    A child that has not yet started its own program shows the memory of its parent, which is not counted twice; the
+    children's `ru_maxrss` would count it for good.
+    """
+    try:
+        memory = Path(f"/proc/{pid}/status").read_text().partition("VmPeak:")[2].partition("Threads:")[0]
+        tasks = [task / "children" for task in Path(f"/proc/{pid}/task").iterdir()]
+        children = " ".join(task.read_text() for task in tasks).split()
+    except (FileNotFoundError, ProcessLookupError):  # it has just ended
+        return 0
+    own = 0 if memory == parent or not memory else int(memory.partition("VmHWM:")[2].split()[0])
+    return own + sum(held(int(child), memory) for child in children)
 
 
 def quality(result: dict[str, Any], data: list[dict[str, Any]]) -> str:
@@ -308,15 +344,16 @@ def quality(result: dict[str, Any], data: list[dict[str, Any]]) -> str:
     return f"recall {recall:.4f}  precision {len(removed & right) / max(1, len(removed)):.4f}"
 
 
-def peak() -> int:
-    """This process's largest resident set in KiB. `ru_maxrss` would count what the parent held when it forked."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0])
+def exponent(sizes: list[int], seconds: list[float]) -> float:
+    """Least squares of log(seconds) over log(records)."""
+    x, y = [math.log(size) for size in sizes], [math.log(value) for value in seconds]
+    middle = sum(x) / len(x)
+    return sum((a - middle) * b for a, b in zip(x, y, strict=True)) / sum((a - middle) ** 2 for a in x)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--records", type=int, default=100_000)
+    parser.add_argument("--records", type=int, nargs="+", default=[100_000])
     parser.add_argument("--words", type=int, default=80)
     parser.add_argument("--rows", nargs="*", default=list(RUNS), choices=list(RUNS))
     parser.add_argument("--peers", default=sys.executable, help="a python with the peers: see above")
@@ -326,18 +363,29 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.only:
         result = RUNS[arguments.only][0](arguments.data)
-        own, children = peak(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-        workers = (os.cpu_count() or 1) if children else 0
-        line = json.dumps(result | {"mebibytes": (own + workers * children) / 1024})
+        line = json.dumps(result | {"kibibytes": held(os.getpid())})
         print(line, file=sys.__stdout__)  # data-juicer turns the other one into its log
         return
+    took: dict[str, dict[int, float]] = {}
+    for records in arguments.records:
+        for name, seconds in measure(records, arguments).items():
+            took.setdefault(name, {})[records] = seconds
+    for name, seconds in took.items() if len(arguments.records) > 1 else ():
+        if len(seconds) > 1:
+            grows = exponent(list(seconds), list(seconds.values()))
+            print(f"{name:30} processor seconds grow with records to the power of {grows:.2f}")
+
+
+def measure(records: int, arguments: argparse.Namespace) -> dict[str, float]:
+    """Print the rows for a corpus of so many records. Returns the processor seconds of each."""
+    took = {}
     folder = Path(tempfile.mkdtemp(dir=arguments.folder))
     try:
         path = folder / "corpus.jsonl"
-        corpus(path, arguments.records, arguments.words)
-        data = rows(path) if arguments.records <= 1_000_000 else []
+        corpus(path, records, arguments.words)
+        data = rows(path) if records <= 1_000_000 else []
         project = str(Path(os.environ.get("PROJECT_VENV", sys.prefix)) / "bin/python")
-        print(f"{arguments.records} records, {path.stat().st_size / 2**20:.0f} MiB; load {os.getloadavg()[0]:.1f}")
+        print(f"{records} records, {path.stat().st_size / 2**20:.0f} MiB; load {os.getloadavg()[0]:.1f}")
         for name in arguments.rows:
             result = run(name, path, arguments.peers if RUNS[name][1] else project)
             if "error" in result:
@@ -345,10 +393,13 @@ def main() -> None:
                 continue
             rate = result["records"] / result["seconds"]
             found = quality(result, data) if data and "removed" in result else ""
+            took[name] = result["processor_seconds"]
+            times = f"{result['seconds']:8.2f} s {took[name]:8.2f} processor s"
             size = f"{result['mebibytes']:6.0f} MiB"
-            print(f"{name:30} {result['seconds']:8.2f} s  {rate:10,.0f} records/s  {size}  {found}", flush=True)
+            print(f"{name:30} {times}  {rate:10,.0f} records/s  {size}  {found}", flush=True)
     finally:
         shutil.rmtree(folder)
+    return took
 
 
 if __name__ == "__main__":

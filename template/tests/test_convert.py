@@ -100,6 +100,31 @@ def test_what_the_other_format_cannot_say_is_an_error(
         converted(fields, given, wanted)
 
 
+def test_sharegpt_calls_are_turns_of_their_own_and_tools_are_text() -> None:
+    turns = [
+        *PAIR[:1],
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "1", **CALL}]},
+        {"role": "tool", "content": "ok", "tool_call_id": "1"},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [CALL, CALL | {"function": {"name": "f", "arguments": "{}"}}],
+        },
+        {"role": "tool", "content": "ok"},
+        {"role": "tool", "content": "ok"},
+        *PAIR[1:],
+    ]
+    fields = {"messages": turns, "tools": [{"name": "light"}, {"name": "f"}]}
+    found = converted(fields, "messages", "sharegpt")
+    assert [turn["from"] for turn in found["conversations"]][:4] == ["human", *["function_call", "observation"] * 2][:4]
+    assert json.loads(found["conversations"][1]["value"]) == {"id": "1", "name": "light", "arguments": {"on": True}}
+    assert [call["name"] for call in json.loads(found["conversations"][3]["value"])] == ["light", "f"]
+    assert json.loads(found["tools"]) == fields["tools"]
+    assert converted(found, "sharegpt", "messages") == fields
+    turns[1]["tool_calls"][0]["function"] = {"name": "light", "arguments": '{"on":true}'}  # its spacing is kept
+    assert converted(fields, "messages", "sharegpt", "messages") == fields
+
+
 def test_hosted_rows_have_an_id_at_every_call_and_result_and_nothing_else() -> None:
     calls = json.dumps([{"name": "f", "arguments": {"a": 1}}, {"name": "g", "arguments": {}}])
     said = [("human", "Q"), ("function_call", calls), ("observation", "1"), ("observation", "2"), ("gpt", "A")]

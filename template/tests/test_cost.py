@@ -15,12 +15,6 @@ from pipeline.costing.planned import beside_the_plan
 from pipeline.files import ProjectError, read_json, write_json
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def run() -> dict[str, Any]:
     cost.main()
     result: dict[str, Any] = json.loads(cost.COST.read_text())

@@ -11,12 +11,6 @@ from pipeline.reporting.cost_section import crossing, off
 from pipeline.reporting.tornado import tornado_chart
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def page() -> str:
     cost.main()
     report.main()

@@ -32,6 +32,18 @@ class TestReports:
         assert "json" in page and "100 kept + 1 left out = 101 read" in page
         assert "email 1" in card
 
+    def test_a_quotation_shows_no_half_of_what_is_private(self) -> None:
+        """What is cut in two is found by no pattern."""
+        card = "4111111111111111"
+        data = rows(100)
+        data[3]["prompt"] += f" cafÃ©{card} and so on"
+        data[5]["completion"] = "word " * 60 + f"{card},"
+        run(data, quality=QualitySettings("report", "report", "drop", "report"))
+        assert [row["reason"] for row in read_jsonl(REJECTED)] == ["cut_answer"]
+        repaired = Path("data/curated/repaired.jsonl")
+        assert "'Ã©' was 'é'" in repaired.read_text()
+        assert not [path for path in (*Path("reports").iterdir(), REJECTED, repaired) if "1111" in path.read_text()]
+
     @pytest.mark.parametrize(
         "line",
         [
@@ -124,9 +136,12 @@ class TestReports:
         assert "Source: our tickets. Licence: internal." in Path("reports/data.html").read_text()
 
     def test_too_few_examples_are_refused_with_the_reason(self) -> None:
-        with pytest.raises(ProjectError, match="100 good examples are too few") as error:
-            run(rows(100), minimum_records=200)
+        data = [*rows(100), *rows(30), {**rows(1)[0], "completion": "other"}]
+        with pytest.raises(ProjectError, match="100 good examples of 131 are too few") as error:
+            run(data, minimum_records=200)
+        assert "left out: exact_duplicate 30, conflicting_label 1" in str(error.value)
         assert "collect more examples first" in str(error.value)
+        assert len(read_jsonl(REJECTED)) == 31
 
     def test_data_in_another_format_are_recognised_in_the_error(self) -> None:
         with pytest.raises(ProjectError) as error:

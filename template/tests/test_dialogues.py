@@ -1,11 +1,13 @@
 """Conversations in one text, in the control tokens of chat templates; and Harmony's channels."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from raw_data import PAIR, record, said
+from raw_data import PAIR, curate_settings, record, said
 
 from pipeline.curation.reasons import BadRecordError
+from pipeline.curation.records import RecordReader
 
 HARMONY = (
     "<|start|>system<|message|>S<|end|><|start|>user<|message|>Q<|end|>"
@@ -45,6 +47,25 @@ def test_the_tokens_of_a_template_part_the_turns(text: str) -> None:
 def test_nothing_beside_the_turns_is_lost_in_silence(text: str) -> None:
     with pytest.raises(BadRecordError, match="control token"):
         record({"text": text}, "text")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n" * 400_000,
+        " " * 400_000 + "a",
+        "Human: Q\n\nAssistant: A" + "\n \n" * 200_000 + "b",
+        "### Human: Q" + "\n" * 400_000 + "b",
+        "<|start|>user<|message|>" * 20_000,
+        "[INST] a " * 40_000,
+        "<|im_start|>user\n" * 20_000,
+    ],
+)
+def test_no_text_takes_more_than_a_look(text: str) -> None:
+    """A pattern that looks at every part of a run again takes minutes to hours for each of these."""
+    reader = RecordReader(curate_settings(format="text", max_chars=10**9))
+    with suppress(BadRecordError):
+        assert reader.canonical({"text": text + "x"}, 1)
 
 
 def test_the_turns_of_a_tool_and_reasoning_are_kept() -> None:

@@ -12,10 +12,9 @@ from pipeline.settings import load
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    finish_project(tmp_path, params=PARAMS + HARNESS_PARAMS)
-    return tmp_path
+def project(project: Path) -> Path:
+    finish_project(project, params=PARAMS + HARNESS_PARAMS)
+    return project
 
 
 def scores(right: int, of: int) -> list[float]:

@@ -64,6 +64,14 @@ class TestQuirks:
         fields = {"messages": turns, "tools": tools}
         assert fault in reason(fields, "messages") if fault else record(fields, "messages").tools
 
+    def test_reasoning_and_arguments_count_as_length_and_tools_have_one(self) -> None:
+        long = "long " * 500
+        call = {"function": {"name": "light", "arguments": {"say": long}}}
+        for turn in ({"content": "A", "thinking": long}, {"tool_calls": [call]}):
+            messages = [PAIR[0], {"role": "assistant", **turn}]
+            assert reason({"messages": messages}, "messages").startswith("too_long: 25")
+        assert "`tools` has" in reason({"messages": PAIR, "tools": [{"name": "f", "description": long}]}, "messages")
+
     def test_sharegpt_calls_are_turns_of_their_own(self) -> None:
         turns = [
             {"from": "human", "value": "Q"},

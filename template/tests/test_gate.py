@@ -10,12 +10,6 @@ from pipeline.files import read_json, run_stage, write_json
 from pipeline.serve import served_arm
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def run() -> int:
     cost.main()
     report.main()

@@ -16,6 +16,7 @@ from pipeline.inference.prompting import Policy, Record
 from pipeline.runtime import Device
 from pipeline.settings import load
 
+pytestmark = pytest.mark.usefixtures("project")
 SUITES = Path(__file__).resolve().parents[1] / "evals/suites"
 WORDS = ["one", "two", "three", "four", "five", "six"]
 # The template writes one BOS, as those of chat models do; a tokenizer that adds another one is the trap.
@@ -62,12 +63,6 @@ def device() -> Device:
     import torch
 
     return Device("cpu", "cpu", 1, torch.float32)
-
-
-@pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def record(number: int, question: str, answer: str) -> Record:

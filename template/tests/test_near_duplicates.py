@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -62,10 +63,36 @@ def test_similarity_is_the_jaccard_index_of_the_shingle_sets(words: int) -> None
     assert near_duplicates.jaccard(shingles, pairs) == pytest.approx(expected)
 
 
+def test_the_blank_is_the_only_printable_white_space() -> None:
+    assert [c for c in map(chr, range(sys.maxunicode + 1)) if c.isspace() and c.isprintable()] == [" "]
+
+
+@pytest.mark.parametrize("text", ["", " ", "A b", " a", "a ", "a  b", "a\tb", "a\u00a0 B\n", "\u1e9e\u2003", "\x00 a"])
+def test_a_normalised_text_has_single_blanks_and_no_case(text: str) -> None:
+    assert normalise(text) == " ".join(text.casefold().split())
+
+
+def test_only_keys_that_occur_twice_are_linked() -> None:
+    keys = np.random.default_rng(1).integers(0, 2**63, 3000, np.uint64)
+    keys[[7, 2000, 2500]] = keys[5]
+    keys[2999] = keys[0]
+    places = near_duplicates._shared(keys).tolist()
+    assert {0, 5, 7, 2000, 2500, 2999} <= set(places) and len(places) < 100
+    linked = near_duplicates._linked(keys, np.arange(3000), 3000)
+    assert [divmod(pair, 3000) for pair in linked.tolist()] == [
+        (0, 2999),
+        (5, 7),
+        (5, 2000),
+        (5, 2500),
+        (7, 2000),
+        (2000, 2500),
+    ]
+
+
 def test_a_text_longer_than_a_chunk_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = requests(50, words=30)
     whole = shingled(texts)
-    monkeypatch.setattr("pipeline.curation.shingles.CHUNK_ELEMENTS", 7)
+    monkeypatch.setattr("pipeline.curation.shingles.CHUNK_CHARACTERS", 40)
     chunked = shingled(texts)
     assert (whole.hashes == chunked.hashes).all() and (whole.starts == chunked.starts).all()
 

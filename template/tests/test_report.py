@@ -34,12 +34,6 @@ class Elements(HTMLParser):
         self.text += data
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def run() -> str:
     cost.main()
     report.main()

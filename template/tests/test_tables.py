@@ -59,6 +59,11 @@ class TestRows:
         assert [(line, type(payload)) for line, _, payload in items] == [(2, dict), (3, BadRecordError), (4, dict)]
         assert csv.field_size_limit() == before, "the interpreter's own, which other readers of tables need"
 
+    def test_the_line_that_tells_excel_the_delimiter_is_no_header(self) -> None:
+        Path("t.csv").write_text("sep=;\r\nprompt;completion\r\na,b;c\r\n", newline="")
+        ((line, offset, found),) = read_items(Path("t.csv"), container(Path("t.csv")))
+        assert (line, offset, found) == (3, 26, {"prompt": "a,b", "completion": "c"})
+
 
 class TestCells:
     @pytest.mark.parametrize(

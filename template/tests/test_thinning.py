@@ -128,7 +128,7 @@ class TestBoilerplate:
 
     def test_in_every_answer_leaves_too_little(self) -> None:
         data = [{**row, "completion": f"It is {n}. I hope this helps!"} for n, row in enumerate(rows(100))]
-        with pytest.raises(ProjectError, match="0 good examples are too few"):
+        with pytest.raises(ProjectError, match=r"0 good examples of 100 are too few.*left out: boilerplate 100"):
             run(data, quality=QualitySettings(*["drop"] * 5), minimum_records=1)
 
 

@@ -32,6 +32,15 @@ class Option(NamedTuple):
     bands: Mapping[str, Band]
 
 
+class Study(NamedTuple):
+    """What was measured."""
+
+    arms: Mapping[str, Mapping[str, Any]]
+    best: str  # the best arm without training
+    tuned: str | None  # the tuned arm, where there is one
+    training: Mapping[str, Any] | None
+
+
 class Priced(NamedTuple):
     """The figures that all options share, and where the priced ones come from."""
 
@@ -39,23 +48,14 @@ class Priced(NamedTuple):
     sources: dict[str, str]
 
 
-def total_cost(
-    prices: Mapping[str, Any],
-    cost: CostSettings,
-    arms: Mapping[str, Mapping[str, Any]],
-    best: str,
-    tuned: str | None,
-    training: Mapping[str, Any] | None,
-) -> dict[str, Any]:
+def total_cost(prices: Mapping[str, Any], cost: CostSettings, study: Study) -> dict[str, Any]:
     """Every route that can be priced, the break-even against the hosted model, and what moves the cost most.
-
-    ``best`` is the best arm without training, ``tuned`` the tuned one where there is one.
 
     Raises:
         PriceError: a figure of the price list cannot be read.
     """
-    shared = _shared(prices, cost, training)
-    options = list(_options(prices, cost, arms, best, tuned, training))
+    shared = _shared(prices, cost, study.training)
+    options = list(_options(prices, cost, study))
     hosted = next((option for option in options if option.route is ownership.hosted_api), None)
     rows = {option.title: _row(option, shared, hosted) for option in options}
     main = next((option for option in options if option.route is ownership.rented), None)
@@ -105,15 +105,9 @@ def _add(found: Priced, name: str, figure: Figure) -> None:
         found.sources[name] = f"{figure.source}, {figure.date or 'undated'}"
 
 
-def _options(
-    prices: Mapping[str, Any],
-    cost: CostSettings,
-    arms: Mapping[str, Mapping[str, Any]],
-    best: str,
-    tuned: str | None,
-    training: Mapping[str, Any] | None,
-) -> Iterator[Option]:
+def _options(prices: Mapping[str, Any], cost: CostSettings, study: Study) -> Iterator[Option]:
     """Rented and own machines serve the tuned arm, or without one the best prompt; hosted ones take its tokens."""
+    arms, best, tuned, training = study
     served = tuned or best
     own = _measured(arms[served])
     if cost.hosted_model in prices["hosted"]:

@@ -56,7 +56,7 @@ def checked_path(path: Path, root: Path) -> Path:
     if not path.exists():
         raise ProjectError("the data file is missing", str(path), "put it there, or set curate.path")
     if path.is_dir():
-        raise ProjectError("the data file is a folder", str(path), "set curate.path to a file")
+        raise ProjectError("the data file is a folder", str(path), "name a file")
     if not path.is_file():
         raise ProjectError("the data file is no plain file", str(path), "copy the data into a file")
     if not path.resolve().is_relative_to(root.resolve()) and not _in_cache(path, root):

@@ -42,10 +42,10 @@ def contaminated(
 ) -> Found:
     """Look for the project's own benchmark (``held``) and those of `curate.benchmarks` in the training records.
 
-    An item is found if a record's prompt is near it (equal ones are), or if prompt or answer hold most of its runs of
-    three words, however long they are (see `quotations`); given ``meanings``, also if a prompt asks the same in other
-    words. A single shared n-gram is no evidence, nor is that a short request of the project's own occurs within another
-    one.
+    An item is found if a record's prompt is near it (equal ones are), or if one of its texts holds most of the item's
+    runs of three words, however long it is (see `quotations`); given ``meanings``, also if a prompt asks the same in
+    other words. A single shared n-gram is no evidence, nor is that a short request of the project's own occurs within
+    another one.
 
     Raises:
         ProjectError: a benchmark cannot be read; or something is found and the policy is to stop.

@@ -1,5 +1,6 @@
 """`reports/data.json`: what became of every record, and nothing that differs between two equal runs."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,11 @@ from msgspec import Struct
 
 from pipeline.curation.contamination import Found
 from pipeline.curation.deduplicate import CODES, KEPT, Boilerplate, Deduplicated
+from pipeline.curation.folders import raw_files
 from pipeline.curation.sample import sampled, spread
 from pipeline.curation.split import Split
 from pipeline.curation.store import Store
+from pipeline.files import sha256_json
 from pipeline.settings import CurateSettings
 
 
@@ -41,6 +44,7 @@ def data_report(store: Store, curated: Curated, settings: CurateSettings, sha256
     everything = np.union1d(split.train, np.array(split.test + split.dev, np.int64))
     _, sizes = np.unique(curated.unique.clusters[alive], return_counts=True)
     sample = sampled(store, split.train)
+    raw = {str(path): sha256[str(path)] for path in raw_files(Path(settings.path))}
     stock = {"boilerplate": int((curated.boilerplate.said >= 0).sum())} if curated.boilerplate.sentences else {}
     return {
         "read": read,
@@ -78,8 +82,8 @@ def data_report(store: Store, curated: Curated, settings: CurateSettings, sha256
         "diversity": sample["diversity"],
         "preference": _length_bias(store.counts("pairs")),
         "desirable": _desirable(store.counts("pairs")),
-        "raw_sha256": sha256[settings.path],
-        "feedback": {name: digest for name, digest in sorted(sha256.items()) if name != settings.path},
+        "raw_sha256": next(iter(raw.values())) if len(raw) == 1 else sha256_json(raw),
+        "feedback": {name: digest for name, digest in sorted(sha256.items()) if name not in raw},
     }
 
 

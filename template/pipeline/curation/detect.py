@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from pipeline.curation.containers import container, read_items
+from pipeline.curation.folders import raw_files
 from pipeline.curation.reasons import BadRecordError
 from pipeline.curation.records import FORMATS, RecordReader
 from pipeline.settings import AnomalySettings, CurateSettings
@@ -36,7 +37,8 @@ class Detected(Struct):
 
 
 def detect(path: Path, settings: CurateSettings) -> Detected:
-    """Try every format on the first records. Raises `ProjectError` if the file cannot be read at all."""
+    """Try every format on the first records, of a folder's first file. Raises `ProjectError` if it cannot be read."""
+    path = raw_files(path)[0]
     form = container(path)
     sample = list(islice(read_items(path, form), SAMPLE))
     plain = msgspec.convert(dict.fromkeys(AnomalySettings.__struct_fields__, "drop"), AnomalySettings)

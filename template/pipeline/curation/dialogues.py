@@ -8,23 +8,24 @@ from msgspec import structs
 from pipeline.curation.anomalies import Anomalies
 from pipeline.curation.messages import Message, turns
 
-# How a text in a template's tokens begins, and a turn of it.
+# How a text in a template's tokens begins, and a turn of it. No pattern here looks twice at the same run of blanks.
 _TEMPLATES = [
-    (re.compile(r"\s*(?=<\|im_start\|>)"), r"<\|im_start\|>(?P<role>\w+)\n(?P<content>.*?)<\|im_end\|>"),
+    (re.compile(r"(?=<\|im_start\|>)"), r"<\|im_start\|>(?P<role>\w+)\n(?P<content>.*?)<\|im_end\|>"),
     (
-        re.compile(r"\s*(?:<\|begin_of_text\|>)?\s*(?=<\|start_header_id\|>)"),
+        re.compile(r"(?:<\|begin_of_text\|>)?\s*(?=<\|start_header_id\|>)"),
         r"<\|start_header_id\|>(?P<role>\w+)<\|end_header_id\|>(?P<content>.*?)<\|eot_id\|>",
     ),
     (
-        re.compile(r"\s*(?:<bos>)?\s*(?=<start_of_turn>)"),
+        re.compile(r"(?:<bos>)?\s*(?=<start_of_turn>)"),
         r"<start_of_turn>(?P<role>\w+)\n(?P<content>.*?)<end_of_turn>",
     ),
     (
-        re.compile(r"\s*(?=<\|start\|>)"),
-        r"<\|start\|>(?P<header>.*?)<\|message\|>(?P<content>.*?)<\|(?:end|return|call)\|>",
+        re.compile(r"(?=<\|start\|>)"),
+        r"<\|start\|>(?P<header>[^<]*(?:<\|(?:channel|constrain)\|>[^<]*)*)<\|message\|>"
+        r"(?P<content>.*?)<\|(?:end|return|call)\|>",
     ),
     (
-        re.compile(r"\s*(?=(?:<s>)?\s*\[INST\])"),
+        re.compile(r"(?=(?:<s>)?\s*\[INST\])"),
         r"(?:<s>)?\s*\[INST\](?:\s*<<SYS>>(?P<system>.*?)<</SYS>>)?(?P<user>.*?)\[/INST\]"
         r"(?P<assistant>.*?)(?:</s>|(?=\[INST\])|\Z)",
     ),
@@ -34,17 +35,19 @@ _CHANNEL, _RECIPIENT = re.compile(r"<\|channel\|>(\w+)"), re.compile(r" to=([\w.
 
 _SPEAKERS = {"Human": "user", "User": "user", "Instruction": "user", "Input": "user", "System": "system"}
 # How a conversation in one text begins, and where its turns begin. An answer may well hold a line "Input: 5".
+_LINE = r"(?:\A|^[ \t\r]*\n[ \t]*)"  # the first one, or one after a blank line
 _WRITTEN = [
-    (re.compile(r"\s*###\s*Instruction:"), re.compile(r"\s*###\s*(Instruction|Input|Response):[ \t]*\n?")),
-    (re.compile(r"\s*###\s*(?:System|Human):"), re.compile(r"\s*###\s*(System|Human|Assistant):[ \t]*\n?")),
-    (re.compile(r"\s*###\s*User:"), re.compile(r"\s*###\s*(User|Assistant):[ \t]*\n?")),
-    (re.compile(r"\s*Human:"), re.compile(r"(?:^\s*|\n[ \t]*\n\s*)(Human|Assistant):[ \t]*\n?")),
-    (re.compile(r"\s*User:"), re.compile(r"(?:^\s*|\n[ \t]*\n\s*)(User|Assistant):[ \t]*\n?")),
+    (re.compile(r"###\s*Instruction:"), re.compile(r"###\s*(Instruction|Input|Response):[ \t]*\n?")),
+    (re.compile(r"###\s*(?:System|Human):"), re.compile(r"###\s*(System|Human|Assistant):[ \t]*\n?")),
+    (re.compile(r"###\s*User:"), re.compile(r"###\s*(User|Assistant):[ \t]*\n?")),
+    (re.compile(r"Human:"), re.compile(_LINE + r"(Human|Assistant):[ \t]*\n?", re.MULTILINE)),
+    (re.compile(r"User:"), re.compile(_LINE + r"(User|Assistant):[ \t]*\n?", re.MULTILINE)),
 ]
 
 
 def dialogue(text: str, anomalies: Anomalies) -> list[Message]:
     """The turns of a conversation written as one text; none if it is not one. Raises `BadRecordError`."""
+    text = text.strip()
     for beginning, turn in _TURNS:
         if start := beginning.match(text):
             return _templated(text, start.end(), turn, anomalies)

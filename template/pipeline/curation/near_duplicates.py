@@ -40,9 +40,14 @@ def band_keys(hashes: Hashes, counts: NDArray[np.int64]) -> Bands:
         end = min(begin + step, texts)
         block = hashes[starts[begin] : starts[end]]
         places = starts[begin:end] - starts[begin]
+        permuted, least = np.empty_like(block), np.empty((PERMUTATIONS, end - begin), np.uint32)
         for row in range(PERMUTATIONS):
-            least = np.minimum.reduceat(block * factors[row] + offsets[row], places)
-            keys[row // ROWS, begin:end] = mix(keys[row // ROWS, begin:end] ^ least)
+            np.multiply(block, factors[row], out=permuted)
+            np.add(permuted, offsets[row], out=permuted)
+            np.minimum.reduceat(permuted, places, out=least[row])
+        own = keys[:, begin:end]
+        for row in range(ROWS):
+            own[:] = mix(own ^ least[row::ROWS])
     return keys
 
 
@@ -67,14 +72,25 @@ def near_pairs(shingles: Shingles, bands: Iterable[NDArray[np.uint64]], rows: Pa
 
 def _linked(keys: NDArray[np.uint64], rows: Pairs, count: int) -> NDArray[np.int64]:
     """Texts with equal keys as `left * count + right`, distinct and ascending."""
-    order = np.argsort(keys, kind="stable")
+    places = _shared(keys)
+    order = places[np.argsort(keys[places], kind="stable")]
     sorted_keys = keys[order]
     same = np.flatnonzero(sorted_keys[1:] == sorted_keys[:-1]) + 1
-    run_start = np.arange(len(keys))
+    run_start = np.arange(len(order))
     run_start[same] = 0
-    first = np.maximum.accumulate(run_start)[same] if len(keys) else same
+    first = np.maximum.accumulate(run_start)[same] if len(order) else same
     right = rows[order[same]]
     return np.unique(np.concatenate([rows[order[left]] * count + right for left in (same - 1, first)]))
+
+
+def _shared(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Where keys stand that occur twice, and few others: most are alone, and to sort places takes far longer."""
+    ascending = np.sort(keys)
+    bits = len(keys).bit_length() + 2  # a table of four to eight entries a key: few keys share one by chance
+    beyond = np.uint64(64 - bits)
+    twice = np.zeros(1 << bits, bool)
+    twice[ascending[1:][ascending[1:] == ascending[:-1]] >> beyond] = True
+    return np.flatnonzero(twice[keys >> beyond])
 
 
 def jaccard(shingles: Shingles, pairs: Pairs) -> NDArray[np.float64]:

@@ -153,6 +153,7 @@ def build_part(folder: Path, piece: Piece, settings: CurateSettings) -> dict[str
         ProjectError: the file is damaged as a whole, or an anomaly's policy is to stop.
     """
     reader = Feedback(settings, piece.source) if piece.feedback else RecordReader(settings)
+    origin = piece.source if Path(piece.source) != Path(settings.path) and not piece.feedback else None
     read = 0
     with ExitStack() as stack:
         part = _Part(folder, stack, settings.pii_engine)
@@ -170,7 +171,7 @@ def build_part(folder: Path, piece: Piece, settings: CurateSettings) -> dict[str
                 continue
             if reader.anomalies.mended:
                 part.note_repairs(piece.source, line, reader.anomalies.mended)
-            part.keep(record, byte)
+            part.keep(structs.replace(record, origin=origin) if origin else record, byte)
         assert part.reasons.total() + part.kept == read, "the record stage lost a record"
     return part.finish(read, reader)
 

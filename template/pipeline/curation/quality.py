@@ -53,9 +53,10 @@ def _cut(answer: str) -> str:
     if answer.count("```") % 2:
         return "a code block is not closed"
     end = answer.rstrip()[-24:]
-    if end.endswith((",", "-")) or end.rpartition(" ")[2].casefold() in _LAST_WORDS:
-        return f"the answer ends with {end.split()[-1][-12:]!r}"
-    return ""
+    if end.endswith((",", "-")):
+        return f"the answer ends with {end[-1]!r}"  # and no more of it, which may be half of something private
+    last = end.rpartition(" ")[2]
+    return f"the answer ends with {last!r}" if last.casefold() in _LAST_WORDS else ""
 
 
 def _repeated(answer: str, engine: str) -> str:
@@ -71,6 +72,8 @@ def _repeated(answer: str, engine: str) -> str:
 def edges(answer: str) -> tuple[str, str]:
     """The sentence that an answer opens with and the one that it closes with, beside more text; nothing for none."""
     text = answer.strip()
+    if len(text) <= _FEWEST:
+        return "", ""
     return normalise(_opening(text)), normalise(_closing(text))
 
 

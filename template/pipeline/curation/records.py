@@ -51,6 +51,15 @@ class Record(Struct, frozen=True, omit_defaults=True):
         return self.messages[-self.answer_turns :]
 
     @property
+    def texts(self) -> list[str]:
+        """Everything that a model sees of it in training: what is asked, answered, thought, called and turned down."""
+        turns = [*self.messages, *(self.rejected or [])]
+        beside = [turn.thinking for turn in turns if turn.thinking]
+        beside += [json.dumps(turn.tool_calls, ensure_ascii=False) for turn in turns if turn.tool_calls]
+        lost = [turn.content for turn in self.rejected or []]
+        return [self.prompt, self.answer, self.system, *beside, *lost]
+
+    @property
     def system(self) -> str:
         """The record's own system prompt, or nothing."""
         return self.messages[0].content if self.messages[0].role == "system" else ""
@@ -117,6 +126,9 @@ class RecordReader:
         if example.tools:
             _refuse_unknown_calls(checked + (lost or []), example.tools)
         self._lengths(checked, lost or [])
+        if example.tools and len(example.tools) > self.settings.max_chars:
+            what = f"`tools` has {len(example.tools)} characters of {self.settings.max_chars}"
+            raise BadRecordError("too_long", what)
         messages = self.cleaner.messages(checked)
         example.rejected = self.cleaner.messages(lost) if lost else lost
         example.tools = self.cleaner.json(example.tools) if example.tools else None
@@ -177,6 +189,8 @@ class RecordReader:
         length = 0
         for turn in messages:
             length += len(turn.content)
+            if turn.thinking or turn.tool_calls:
+                length += len(turn.thinking or "") + sum(len(_said(call)) for call in turn.tool_calls or ())
         length = max(length, sum([len(turn.content) for turn in lost]))
         if length > self.settings.max_chars:
             raise BadRecordError("too_long", f"{length} characters of at most {self.settings.max_chars}")
@@ -204,6 +218,11 @@ class RecordReader:
             self.findings[code] += 1
             if code in self.dropped_findings:
                 raise BadRecordError(code, detail)
+
+
+def _said(call: dict[str, Any]) -> str:
+    arguments: str = call["function"]["arguments"]
+    return arguments
 
 
 def _refuse_unknown_calls(messages: list[Message], tools: str) -> None:

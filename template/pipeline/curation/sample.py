@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.curation.private import hidden
 from pipeline.curation.quality import language
 from pipeline.curation.shingles import normalise
 from pipeline.curation.store import Store
@@ -43,8 +44,11 @@ def beyond_limit(
     place = np.arange(len(order)) - np.repeat(first, counts)
     beyond = order[place >= limit]
     size = np.repeat(counts, counts)[place >= limit]
+    shown = {
+        code: hidden(store.labels[code], _SHOWN, settings.pii_engine) for code in set(store.label[beyond].tolist())
+    }
     return {
-        index: f"{limit} of the {count} training records of label {store.labels[store.label[index]][:_SHOWN]!r} stay"
+        index: f"{limit} of the {count} training records of label {shown[store.label[index]]!r} stay"
         for index, count in zip(beyond.tolist(), size.tolist(), strict=True)
     }
 

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 CHARACTERS = 4  # in a shingle of short texts
 WORDS = 3  # in a shingle of longer texts
 SHORT_TEXT_WORDS = 15  # median below this: word shingles would be too few to compare
-CHUNK_ELEMENTS = 100_000  # characters or words hashed at a time: few enough to stay in the processor's cache
+CHUNK_CHARACTERS = 65_536  # hashed at a time, in 8 bytes each: few enough to stay in the processor's cache
 
 Hashes = NDArray[np.uint32]
 Counts = NDArray[np.int64]
 
+_BLANK = ord(" ")
 _BASE = 0x5851F42D4C957F2D  # odd, so that it has an inverse
 _INVERSE = pow(_BASE, -1, 2**64)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -22,7 +23,11 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 def normalise(text: str) -> str:
     """Text as it is compared: without case, each run of white space as one blank."""
-    return " ".join(text.casefold().split())
+    folded = text.casefold()
+    # The blank is the only white space that is printable, and most texts have no other and no two in a row.
+    if folded.isprintable() and "  " not in folded and folded[:1] != " " and folded[-1:] != " ":
+        return folded
+    return " ".join(folded.split())
 
 
 def unit_for(words: Sequence[int] | Counts) -> str:
@@ -36,9 +41,8 @@ def shingled(texts: Sequence[str], unit: str) -> tuple[Hashes, Counts]:
     Texts are as `normalise` gives them.
     """
     short = unit == "char4"
-    sizes = [len(text) if short else text.count(" ") + 1 for text in texts]
     parts, counts = [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)]
-    for chunk in _chunks(texts, sizes):
+    for chunk in _chunks(texts):
         elements, lengths = _characters(chunk) if short else _words(chunk)
         size = CHARACTERS if short else WORDS
         hashes, distinct = _distinct(_ngrams(elements, lengths, size), lengths - size + 1)
@@ -85,12 +89,12 @@ class Shingles:
             mapped.madvise(mmap.MADV_DONTNEED)
 
 
-def _chunks(texts: Sequence[str], sizes: Sequence[int]) -> Iterator[Sequence[str]]:
-    """Runs of texts of about `CHUNK_ELEMENTS` elements, so that memory does not grow with the data."""
+def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Runs of texts of about `CHUNK_CHARACTERS`, so that memory does not grow with the data."""
     begin, held = 0, 0
-    for index, size in enumerate(sizes):
-        held += size
-        if held >= CHUNK_ELEMENTS:
+    for index, text in enumerate(texts):
+        held += len(text)
+        if held >= CHUNK_CHARACTERS:
             yield texts[begin : index + 1]
             begin, held = index + 1, 0
     if begin < len(texts):
@@ -113,14 +117,25 @@ def _words(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]
     A word's hash is the polynomial of its bytes modulo 2^64. With running sums of `byte[i] * BASE^i` over the whole
     chunk it is one difference, shifted back to the word's start by the inverse of the base.
     """
-    padded = [text + " -" * max(0, WORDS - 1 - text.count(" ")) for text in texts]
-    data = np.frombuffer((" ".join(padded) + " ").encode(), np.uint8)
-    ends = np.flatnonzero(data == 32)
+    encoded = [text.encode() for text in texts]
+    data, ends, lengths = _word_ends(encoded)
+    if lengths.min() < WORDS:
+        data, ends, lengths = _word_ends(
+            [text + b" -" * max(0, WORDS - int(has)) for text, has in zip(encoded, lengths, strict=True)]
+        )
     starts = np.concatenate([[0], ends[:-1] + 1])
     sums = np.cumsum(data * _powers(_BASE, len(data)))
     before = np.concatenate([[np.uint64(0)], sums[ends[:-1]]])
     elements = (sums[ends] - before) * _powers(_INVERSE, len(data))[starts]
-    return elements, np.array([text.count(" ") + 1 for text in padded])
+    return elements, lengths
+
+
+def _word_ends(texts: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    """The texts end to end with a blank after each, where the blanks are, and how many words each text has."""
+    data = np.frombuffer(b" ".join([*texts, b""]), np.uint8)
+    ends = np.flatnonzero(data == _BLANK)
+    last = np.cumsum([len(text) + 1 for text in texts])
+    return data, ends, np.diff(np.searchsorted(ends, last), prepend=0)
 
 
 @cache

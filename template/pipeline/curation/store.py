@@ -3,6 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -108,10 +109,10 @@ class Store:
         """A record's id."""
         return f"{int(self.id[index]):016x}"
 
-    def place(self, index: int) -> str:
-        """Where a record stands in the raw data, in words."""
-        name = "" if not self.source[index] else f"{self.sources[self.source[index]]} "
-        return f"{name}line {self.line[index]}"
+    def place(self, index: int, seen_from: int | None = None) -> str:
+        """Where a record stands, in words: its line, and its file unless another record of that is spoken of."""
+        own = seen_from is not None and self.source[index] == self.source[seen_from]
+        return f"line {self.line[index]}" if own else f"{self.sources[self.source[index]]} line {self.line[index]}"
 
     def close(self) -> None:
         while self.open:
@@ -175,10 +176,14 @@ def _key(record: Record, prompt: str, with_answer: bool) -> bytes:
         answers = [answer, *[normalise(turn.content) for turn in record.rejected or []]]
         asked += "\0" + "\0".join(sorted(answers))
         answer = "\0".join([*answers, str(record.desirable)])
-    return b"".join(
-        hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=size).digest()
-        for text, size in ((asked, 16), (system, 8), (answer, 8))
-    )
+    return _digest(asked, 16) + _digest_again(system, 8) + _digest(answer, 8)
+
+
+def _digest(text: str, size: int) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=size).digest()
+
+
+_digest_again = lru_cache(maxsize=64)(_digest)  # of system prompts, which hardly differ
 
 
 def sentences_of(record: Record) -> tuple[str, str]:
@@ -189,10 +194,7 @@ def sentences_of(record: Record) -> tuple[str, str]:
 
 def _edge_key(record: Record) -> bytes:
     """64 bits each of the opening and the closing sentence, 0 for none."""
-    return b"".join(
-        hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest() if text else bytes(8)
-        for text in sentences_of(record)
-    )
+    return b"".join([_digest(text, 8) if text else bytes(8) for text in sentences_of(record)])
 
 
 class Compared:

@@ -45,6 +45,8 @@ def _delimited(
 ) -> Iterator[tuple[int, int, dict[str, Any] | BadRecordError]]:
     lines = _Lines(stream, limit)
     header = lines.header()
+    if header.startswith("sep=") and len(header) == len("sep=") + 1:  # how Excel is told the delimiter
+        delimiter, header = header[-1], lines.header()
     if delimiter is None:
         delimiter = max(_DELIMITERS, key=header.count)
     try:

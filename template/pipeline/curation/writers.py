@@ -72,13 +72,25 @@ def _to_alpaca(record: Record) -> dict[str, Any]:
 
 def _to_sharegpt(record: Record) -> dict[str, Any]:
     system, turns = _parts(record.messages)
-    return system | _tools(record) | {"conversations": [_spoken(turn) for turn in turns]}
+    tools = {"tools": record.tools} if record.tools else {}
+    return system | tools | {"conversations": [_spoken(turn) for turn in turns]}
 
 
 def _spoken(turn: Message) -> dict[str, Any]:
-    """A turn in ShareGPT's words."""
+    """A turn in ShareGPT's words: one that only calls is a `function_call` with the calls as JSON."""
     fields: dict[str, Any] = to_builtins(turn)
+    if turn.tool_calls and turn == Message("assistant", "", tool_calls=turn.tool_calls):
+        calls = [_bare(call) for call in turn.tool_calls]
+        return {"from": "function_call", "value": json.dumps(calls if calls[1:] else calls[0], ensure_ascii=False)}
     return {"from": _SPEAKERS[fields.pop("role")], "value": fields.pop("content")} | fields
+
+
+def _bare(call: dict[str, Any]) -> dict[str, Any]:
+    """A call as name and arguments, these as an object if that says them to the letter."""
+    name, said = call["function"]["name"], call["function"]["arguments"]
+    value = json.loads(said)
+    own = {"id": call["id"]} if "id" in call else {}
+    return own | {"name": name, "arguments": value if json.dumps(value, ensure_ascii=False) == said else said}
 
 
 def _to_preference(record: Record) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The project's own JSON Schema of its answers, where there is one: draft 2020-12, unless it names another."""
+"""The project's own JSON Schema of its answers, where it has rules: draft 2020-12, unless it names another."""
 
 import json
 from collections.abc import Sequence
@@ -10,10 +10,11 @@ from pipeline.evaluation.metrics import Item
 from pipeline.files import ProjectError
 
 SCHEMA = Path("evals/schema.json")
+_NO_RULES = {"$schema", "$id", "$comment", "title", "description"}
 
 
 def read_schema() -> Any | None:
-    """A validator of answers, or None where the project has no schema.
+    """A validator of answers, or None where there are no rules for them.
 
     Raises:
         ProjectError: the file is no JSON Schema.
@@ -24,12 +25,14 @@ def read_schema() -> Any | None:
 
     try:
         schema = json.loads(SCHEMA.read_bytes())
+        if isinstance(schema, dict) and schema.keys() <= _NO_RULES:
+            return None
         draft = validator_for(schema, Draft202012Validator)
         draft.check_schema(schema, draft.FORMAT_CHECKER)
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise ProjectError(f"not valid JSON: {error}", str(SCHEMA), "mend it, or remove the file") from None
+        raise ProjectError(f"not valid JSON: {error}", str(SCHEMA), "mend it; {} allows every answer") from None
     except SchemaError as error:
         raise ProjectError(f"not a JSON Schema: {error.message}", f"{SCHEMA}: {error.json_path}", "mend it") from None
     return draft(schema, registry=REGISTRY)

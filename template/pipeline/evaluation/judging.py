@@ -8,7 +8,7 @@ Zheng et al. 2023, arXiv:2306.05685 (both orders); Dubois et al. 2024, arXiv:240
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from pipeline.evaluation.statistics import Interval
+from pipeline.evaluation.statistics import Interval, percentile_interval
 from pipeline.files import ProjectError, read_jsonl
 from pipeline.inference.arms import total
 from pipeline.inference.backends import Answer, Backend, answer_all
@@ -121,7 +121,7 @@ def qualify(
     both = [j for j in judgements if j.parsed]
     firsts = [(j.straight == "first") + (j.swapped == "second") for j in both]  # times it chose what stood first
     agreement = sum(a == b for a, b in parsed) / len(parsed) if parsed else 0.0
-    interval = kappa_interval(parsed, alpha, seed)
+    interval = agreement_interval(parsed, kappas, alpha, seed)
     consistency = sum(j.straight == j.swapped for j in both) / len(both) if both else 0.0
     errors = len(judgements) - len(both)
     reasons = []
@@ -148,29 +148,28 @@ def qualify(
     }
 
 
-def kappa(pairs: Sequence[tuple[str, str]]) -> float:
-    """Agreement beyond chance: (p_o - p_e) / (1 - p_e). Cohen 1960, Educ. Psychol. Meas. 20:37.
+def kappas(samples: NDArray[Any]) -> NDArray[np.float64]:
+    """Agreement beyond chance of each sample of pairs: (p_o - p_e) / (1 - p_e). Cohen 1960, Educ. Psychol. Meas. 20:37.
 
     Where both sides only ever name one class, chance explains all of it: 0.
     """
-    if not pairs:
-        return 0.0
-    n = len(pairs)
-    left, right = (Counter(side) for side in zip(*pairs, strict=True))
-    observed = sum(a == b for a, b in pairs) / n
-    chance = sum(left[name] * right[name] for name in left) / n**2
-    return (observed - chance) / (1 - chance) if chance < 1 else 0.0
+    left, right = samples[..., 0], samples[..., 1]
+    observed = (left == right).mean(axis=1)
+    chance = np.zeros(len(samples))
+    for name in np.unique(samples):
+        chance += (left == name).mean(axis=1) * (right == name).mean(axis=1)
+    return np.where(chance < 1, (observed - chance) / np.where(chance < 1, 1 - chance, 1), 0.0)
 
 
-def kappa_interval(pairs: Sequence[tuple[str, str]], alpha: float, seed: int) -> Interval:
-    """Kappa with its percentile bootstrap interval over items."""
+def agreement_interval(
+    pairs: Sequence[tuple[Any, Any]], measure: Callable[[NDArray[Any]], NDArray[np.float64]], alpha: float, seed: int
+) -> Interval:
+    """A measure of agreement between a judge and people, with its percentile bootstrap interval over items."""
     if not pairs:
         return Interval(0.0, 0.0, 0.0)
-    generator = np.random.default_rng(seed)
-    draws = (generator.integers(0, len(pairs), len(pairs)) for _ in range(SAMPLES))
-    resampled = [kappa([pairs[place] for place in draw]) for draw in draws]
-    low, high = np.quantile(resampled, [alpha / 2, 1 - alpha / 2])
-    return Interval(kappa(pairs), float(low), float(high))
+    given = np.array(pairs)
+    drawn = np.random.default_rng(seed).integers(0, len(pairs), (SAMPLES, len(pairs)))
+    return percentile_interval(float(measure(given[None])[0]), measure(given[drawn]), alpha)
 
 
 def length_adjusted(judgements: Sequence[Judgement], pairs: Sequence[Pair]) -> tuple[float, float]:

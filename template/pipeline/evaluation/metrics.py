@@ -3,7 +3,7 @@
 An item is a row of ``results/<arm>.jsonl``: ``expected`` and ``answer`` are texts, ``group`` and ``label`` may be null.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from evals.metrics import METRICS as PROJECT_METRICS
 from pipeline.evaluation.item_metrics import METRICS, label_accuracy, label_of, normalise, parse_json
-from pipeline.evaluation.statistics import Interval, bootstrap_mean, proportion_interval
+from pipeline.evaluation.statistics import Interval, bootstrap_mean, percentile_interval, proportion_interval, resamples
 from pipeline.files import ProjectError
 from pipeline.settings import Settings
 
@@ -22,7 +22,6 @@ Scores: TypeAlias = dict[str, list[float]]  # metric -> one score an item
 JSON_METRICS = ("json_match", "json_field_accuracy", "json_valid", "exact_match")
 TEXT_METRICS = ("exact_match", "contains", "token_f1")
 CORPUS_SAMPLES = 1000  # resamples of the metrics that are slow to recompute: BLEU, chrF, macro F1
-BLOCK = 100  # of them held in memory at once
 OTHER = "(other)"  # a predicted label that the benchmark does not know
 
 
@@ -56,7 +55,7 @@ def summarise(items: Sequence[Item], settings: Settings, scores: Scores | None =
             interval = bootstrap_mean(values, samples=samples, seed=seed, alpha=alpha, groups=groups)
         summary[name] = rounded(interval)
     if expects_prose(items):
-        summary |= corpus_metrics(items)
+        summary |= corpus_metrics(items, seed, alpha)
     label_key = settings.curate.label_key
     if has_labels(items, label_key):
         summary["macro_f1"] = rounded(macro_f1(items, label_key, seed, alpha))
@@ -97,48 +96,55 @@ def confusion(items: Sequence[Item], label_key: str | None = None) -> list[dict[
 
 
 def macro_f1(items: Sequence[Item], label_key: str | None, seed: int, alpha: float) -> Interval:
-    """Mean F1 over the labels, each label weighing the same, with its percentile bootstrap interval over items."""
+    """Mean F1 over the labels, each label weighing the same, with its percentile bootstrap interval over groups.
+
+    F1 of a label is 2·TP / (expected + predicted); a label that occurs in no item of a resample has none.
+    """
     rows = confusion(items, label_key)
-    number = {label: index for index, label in enumerate(sorted({row["actual"] for row in rows}))}
-    actual = np.array([number[row["actual"]] for row in rows])
-    predicted = np.array([number.get(row["predicted"], len(number)) for row in rows])
-    generator = np.random.default_rng(seed)
-    resampled = []
-    for _ in range(0, CORPUS_SAMPLES, BLOCK):
-        drawn = generator.integers(0, len(rows), (BLOCK, len(rows)))
-        resampled.append(_mean_f1(actual[drawn], predicted[drawn], len(number)))
-    low, high = np.quantile(np.concatenate(resampled), [alpha / 2, 1 - alpha / 2])
-    return Interval(float(_mean_f1(actual[None], predicted[None], len(number))[0]), float(low), float(high))
+    labels = np.array(sorted({row["actual"] for row in rows}))
+    actual = np.array([row["actual"] for row in rows])[:, None] == labels
+    predicted = np.array([row["predicted"] for row in rows])[:, None] == labels
+
+    def score(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        expected = weights @ actual
+        f1 = 2 * (weights @ (actual & predicted)) / np.maximum(expected + weights @ predicted, 1)
+        occurs = expected > 0
+        mean: NDArray[np.float64] = (f1 * occurs).sum(axis=1) / occurs.sum(axis=1)
+        return mean
+
+    return bootstrapped(score, [item["group"] for item in items], seed, alpha)
 
 
-def _mean_f1(actual: NDArray[np.int64], predicted: NDArray[np.int64], labels: int) -> NDArray[np.float64]:
-    """2·TP / (expected + predicted) of each label that occurs, averaged; of every row, a resample."""
-    places = np.arange(len(actual))[:, None] * (labels + 1)
+def corpus_metrics(items: Sequence[Item], seed: int, alpha: float) -> dict[str, dict[str, float]]:
+    """BLEU and chrF of the whole benchmark by sacrebleu, scaled to 0..1, with percentile bootstrap intervals.
 
-    def counts(found: NDArray[np.int64]) -> NDArray[np.int64]:
-        flat = np.bincount((places + found).ravel(), minlength=len(actual) * (labels + 1))
-        return flat.reshape(len(actual), labels + 1)[:, :labels]
-
-    expected = counts(actual)
-    right = counts(np.where(actual == predicted, actual, labels))
-    f1 = 2 * right / np.maximum(expected + counts(predicted), 1)
-    occurs = expected > 0
-    mean: NDArray[np.float64] = (f1 * occurs).sum(axis=1) / occurs.sum(axis=1)
-    return mean
-
-
-def corpus_metrics(items: Sequence[Item]) -> dict[str, dict[str, float]]:
-    """BLEU and chrF of the whole benchmark by sacrebleu, scaled to 0..1, with its own seeded bootstrap interval."""
+    From sacrebleu's counts of each item, which only a private method gives. Its own interval ends with a TypeError
+    where a resample shares nothing with its references (2.6.0), and knows nothing of groups.
+    """
     from sacrebleu.metrics.bleu import BLEU  # lazy: only free text needs it
     from sacrebleu.metrics.chrf import CHRF
 
     answers, references = [item["answer"] for item in items], [[item["expected"] for item in items]]
-    summary = {}
-    for name, metric in (("bleu", BLEU()), ("chrf", CHRF())):
-        score = metric.corpus_score(answers, references, n_bootstrap=CORPUS_SAMPLES)
-        mean, half = score.score / 100, score._ci / 100  # sacrebleu offers the interval only there
-        summary[name] = rounded(Interval(mean, max(0.0, mean - half), min(1.0, mean + half)))
-    return summary
+    groups = [item["group"] for item in items]
+
+    def summary(metric: Any) -> dict[str, float]:
+        counts = np.array(metric._extract_corpus_statistics(answers, references), dtype=float)
+
+        def score(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+            drawn = (weights @ counts).astype(int).tolist()
+            return np.array([metric._compute_score_from_stats(row).score / 100 for row in drawn])
+
+        return rounded(bootstrapped(score, groups, seed, alpha))
+
+    return {"bleu": summary(BLEU()), "chrf": summary(CHRF())}
+
+
+def bootstrapped(
+    score: Callable[[NDArray[np.float64]], NDArray[np.float64]], groups: Sequence[str | None], seed: int, alpha: float
+) -> Interval:
+    """A score of the whole benchmark, a function of how often each item counts, with its interval."""
+    scores = np.concatenate([score(weights) for weights in resamples(groups, CORPUS_SAMPLES, seed)])
+    return percentile_interval(float(score(np.ones((1, len(groups))))[0]), scores, alpha)
 
 
 def rounded(interval: Interval) -> dict[str, float]:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.judging import ANSWER_TOKENS, FEWEST_LABELS, KAPPA_LOW, SAMPLES, Effort, fill
-from pipeline.evaluation.statistics import Groups, Interval, bootstrap_mean
+from pipeline.evaluation.judging import ANSWER_TOKENS, FEWEST_LABELS, KAPPA_LOW, Effort, agreement_interval, fill
+from pipeline.evaluation.statistics import Groups, bootstrap_mean
 from pipeline.files import ProjectError, read_jsonl
 from pipeline.inference.backends import Backend, answer_all
 
@@ -63,7 +63,7 @@ def qualify_grades(
 ) -> dict[str, Any]:
     """Agreement of a grader with people, and whether it may be believed, with every reason why not."""
     parsed = [(g, h) for g, h in zip(given, human, strict=True) if g is not None]
-    interval = weighted_kappa_interval(parsed, alpha, seed)
+    interval = agreement_interval(parsed, weighted_kappas, alpha, seed)
     errors = len(given) - len(parsed)
     reasons = []
     if len(given) < FEWEST_LABELS:
@@ -87,26 +87,12 @@ def qualify_grades(
     }
 
 
-def weighted_kappa(pairs: Sequence[tuple[int, int]]) -> float:
+def weighted_kappas(samples: NDArray[Any]) -> NDArray[np.float64]:
     """1 - sum(w·observed) / sum(w·expected) with w = (i - j)². Cohen 1968, Psychological Bulletin 70:213.
 
-    Where both sides only ever give one grade, chance explains all of it: 0.
+    Of each sample of pairs. The mean of (i - j)² over all pairs of margins is var(i) + var(j) + (difference)². Where
+    both sides only ever give one grade, chance explains all of it: 0.
     """
-    return float(_weighted_kappas(np.array(pairs, dtype=float).reshape(1, -1, 2))[0]) if pairs else 0.0
-
-
-def weighted_kappa_interval(pairs: Sequence[tuple[int, int]], alpha: float, seed: int) -> Interval:
-    """Weighted kappa with its percentile bootstrap interval over answers."""
-    if not pairs:
-        return Interval(0.0, 0.0, 0.0)
-    drawn = np.random.default_rng(seed).integers(0, len(pairs), (SAMPLES, len(pairs)))
-    resampled = _weighted_kappas(np.array(pairs, dtype=float)[drawn])
-    low, high = np.quantile(resampled, [alpha / 2, 1 - alpha / 2])
-    return Interval(weighted_kappa(pairs), float(low), float(high))
-
-
-def _weighted_kappas(samples: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of every sample of pairs. The mean of (i - j)² over all pairs of margins is var(i) + var(j) + (difference)²."""
     left, right = samples[..., 0], samples[..., 1]
     observed = ((left - right) ** 2).mean(axis=1)
     chance = left.var(axis=1) + right.var(axis=1) + (left.mean(axis=1) - right.mean(axis=1)) ** 2

@@ -5,7 +5,7 @@ that is resampled. ``groups`` gives each item's group; None, for all or for one 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
@@ -106,6 +106,12 @@ def non_inferior(
     return p_value < alpha, p_value
 
 
+def percentile_interval(estimate: float, resampled: NDArray[np.float64], alpha: float) -> Interval:
+    """An estimate with the percentiles of its resamples (Efron & Tibshirani 1993, 13.3)."""
+    low, high = np.quantile(resampled, [alpha / 2, 1 - alpha / 2])
+    return Interval(estimate, float(low), float(high))
+
+
 def bootstrap_mean(
     values: ArrayLike, *, samples: int = 10_000, seed: int = 0, alpha: float = 0.05, groups: Groups = None
 ) -> Interval:
@@ -116,9 +122,7 @@ def bootstrap_mean(
     array = np.asarray(values, dtype=float)
     if not len(array):
         return Interval(0.0, 0.0, 0.0)
-    means = _resampled_means(array, groups, samples, seed)
-    low, high = np.quantile(means, [alpha / 2, 1 - alpha / 2])
-    return Interval(float(array.mean()), float(low), float(high))
+    return percentile_interval(float(array.mean()), _resampled_means(array, groups, samples, seed), alpha)
 
 
 def bootstrap_ratio(
@@ -139,8 +143,16 @@ def bootstrap_ratio(
         return Interval(0.0, 0.0, 0.0)
     with np.errstate(invalid="ignore"):
         ratios = _resampled_means(above, groups, samples, seed, below)
-    low, high = np.quantile(ratios[np.isfinite(ratios)], [alpha / 2, 1 - alpha / 2])
-    return Interval(float(above.sum() / below.sum()), float(low), float(high))
+    return percentile_interval(float(above.sum() / below.sum()), ratios[np.isfinite(ratios)], alpha)
+
+
+def resamples(groups: Sequence[str | None], samples: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Blocks of resamples, a row each: how often each item is drawn when whole groups are."""
+    index, sizes = _numbered(tuple(groups))
+    generator = np.random.default_rng(seed)
+    for start in range(0, samples, _BLOCK):
+        drawn = generator.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), min(_BLOCK, samples - start))
+        yield drawn[:, index].astype(np.float64)
 
 
 def paired_bootstrap(
@@ -161,10 +173,10 @@ def paired_bootstrap(
     if not len(difference):
         return PairedDifference(0.0, 0.0, 0.0, 1.0)
     means = _resampled_means(difference, groups, samples, seed)
-    low, high = np.quantile(means, [alpha / 2, 1 - alpha / 2])
+    interval = percentile_interval(float(difference.mean()), means, alpha)
     tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
     p_value = min(1.0, 2 * (tail + 1) / (samples + 1))
-    return PairedDifference(float(difference.mean()), float(low), float(high), p_value)
+    return PairedDifference(*interval, p_value)
 
 
 def paired_permutation(
