@@ -11,7 +11,9 @@ import pytest
 import yaml
 from conftest import REPOSITORY, Run
 
+from tunesmith import catalog, wizard
 from tunesmith.costs import price_list
+from tunesmith.questions import questions
 
 HARDWARE = """hardware:
   house_card:
@@ -166,3 +168,14 @@ def test_a_recorded_machine_that_is_none_changes_nothing(tunesmith: Run, made: P
     (copy / ".copier-answers.yml").write_text(yaml.safe_dump({**answers, "plan_machine": '{"key": "house_card"}'}))
     done = tunesmith("plan", copy)
     assert done.returncode == 2 and "cost.hardware: 'house_card' is not known" in done.stderr
+
+
+def test_the_wizard_offers_it(home: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", home["XDG_CONFIG_HOME"])
+    catalog.hardware.cache_clear()
+    try:
+        offered = [choice.value for choice in wizard._choices(questions()["hardware"])]
+    finally:
+        monkeypatch.undo()
+        catalog.hardware.cache_clear()
+    assert offered == [*questions()["hardware"].enum, "house_card", "old_card", "amd_card", "cpu_house"]
