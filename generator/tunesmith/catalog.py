@@ -17,7 +17,7 @@ OWN = (
 )
 FIXED = ("source", "id", "file", "sha256")  # which model it is
 CPU = "cpu"  # begins the key of every processor: the stages of a project know no more of its machine
-_recorded: dict[str, Any] = {}  # rows of machines that are described by the project at hand
+_recorded: dict[str, Any] = {}  # descriptions of the machines that projects at hand recorded, by key
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,16 @@ def hardware() -> dict[str, Hardware]:
     Raises:
         FileProblem: the user's own hardware.yaml cannot be read or holds what is no figure.
     """
-    return {key: Hardware(key=key, **row) for key, row in (_recorded | _with_own("hardware")).items()}
+    return {key: Hardware(key=key, **row) for key, row in (_figures() | _with_own("hardware")).items()}
+
+
+def _figures() -> dict[str, Any]:
+    return {key: described["figures"] for key, described in _recorded.items()}
+
+
+def recorded() -> Mapping[str, Mapping[str, Any]]:
+    """Descriptions of the machines that `take_recorded` was told, by key: ``price`` and, if bought, ``device``."""
+    return _recorded
 
 
 def is_own(key: str) -> bool:
@@ -132,9 +141,11 @@ def take_recorded(machine: Any) -> None:
     try:
         described = json.loads(machine)
         row = Hardware(key=described["key"], **described["figures"])
+        if not isinstance(described["price"], dict) or not isinstance(described.get("device", {}), dict):
+            return
     except (TypeError, ValueError, KeyError):
         return
-    _recorded[row.key] = described["figures"]
+    _recorded[row.key] = described
     hardware.cache_clear()
 
 

@@ -8,17 +8,15 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from pipeline.files import ProjectError
-from pipeline.format import (
+from pipeline.format import packed, statistics, to_prompt_completion, token_lengths
+from pipeline.render_check import (
     check_tokens,
     control_tokens,
     holds,
-    packed,
     refuse_control_tokens,
     refuse_truncation,
     refuse_untrainable,
-    statistics,
-    to_prompt_completion,
-    token_lengths,
+    unread_names,
 )
 from pipeline.reporting.format_page import marked, write_page
 
@@ -131,6 +129,15 @@ def test_a_control_token_of_this_tokenizer_inside_a_text_is_found() -> None:
     with pytest.raises(ProjectError, match="1 records hold a control token") as error:
         refuse_control_tokens([clean, tainted], [None, "<e>"], "train.jsonl")
     assert "line 7 (<e>)" in str(error.value)
+
+
+def test_names_that_the_template_leaves_out_are_counted() -> None:
+    made = tokenizer()
+    named = {"line": 4, "messages": [{"role": "user", "content": "turn on", "name": "ann"}, RECORD["messages"][1]]}
+    rows = [to_prompt_completion(record, "") for record in (RECORD, named, named)]
+    assert unread_names(rows, made) == 2
+    made.chat_template = made.chat_template.replace("m['role']", "m['role'] + (m.name or '')")
+    assert unread_names(rows, made) == 0
 
 
 def test_nothing_is_cut_unseen() -> None:

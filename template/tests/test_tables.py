@@ -64,6 +64,17 @@ class TestRows:
         ((line, offset, found),) = read_items(Path("t.csv"), container(Path("t.csv")))
         assert (line, offset, found) == (3, 26, {"prompt": "a,b", "completion": "c"})
 
+    def test_a_text_between_tabs_may_begin_with_a_quotation_mark(self) -> None:
+        lines = ['"Hi", she said\thello\n', '"never closed\tyes\n', 'plain\t"quoted\ncell"\n', '"a\tb\tc\n']
+        Path("t.tsv").write_text("prompt\tcompletion\n" + "".join(lines))
+        items = list(read_items(Path("t.tsv"), container(Path("t.tsv"))))
+        assert [payload for _, _, payload in items[:3]] == [
+            {"prompt": '"Hi", she said', "completion": "hello"},
+            {"prompt": '"never closed', "completion": "yes"},
+            {"prompt": "plain", "completion": "quoted\ncell"},
+        ]
+        assert isinstance(items[3][2], BadRecordError) and [line for line, _, _ in items] == [2, 3, 4, 6]
+
 
 class TestCells:
     @pytest.mark.parametrize(

@@ -90,6 +90,35 @@ def test_every_shape_of_a_record_is_counted(form: str, row: dict[str, Any], mode
     assert found.lengths == (6,) and "1 records were not understood" in found.source
 
 
+@pytest.mark.parametrize(
+    ("form", "line"),
+    [
+        ("messages", '{"messages": [{"role": "user", "content": null}, {"role": "assistant", "content": 5}]}'),
+        ("messages", '{"messages": [{"role": "user", "content": {"a": 1}}, {"role": "assistant", "content": ["x"]}]}'),
+        ("messages", '{"messages": [["user", "x"]]}'),
+        ("alpaca", '{"instruction": 5, "output": {"a": 1}}'),
+        ("alpaca", '{"instruction": "a", "history": [5], "output": "b"}'),
+        ("jsonl", '{"prompt": "a", "completion": "\\ud800"}'),
+        ("jsonl", "[" * 100_000),
+        ("jsonl", "5"),
+    ],
+)
+def test_a_record_that_is_no_conversation_in_text_is_left_out(
+    form: str, line: str, model: Path, tmp_path: Path
+) -> None:
+    good = {"alpaca": SAME[0][1], "messages": SAME[2][1], "jsonl": record(1)}[form]
+    data = written(tmp_path / "raw.jsonl", [good])
+    data.write_text(f"{data.read_text()}{line}\n")
+    found = counted(model, data, dataset_format=form)
+    assert found.lengths == (6,) and "1 records were not understood" in found.source
+
+
+def test_what_is_no_plain_file_is_not_waited_for(model: Path, tmp_path: Path) -> None:
+    for place in (tmp_path, Path("/dev/zero")):
+        with pytest.raises(FileProblem, match="is no plain file"):
+            counted(model, place)
+
+
 def test_every_container_is_counted_alike(model: Path, tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [record(1), record(2)]
     lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
@@ -235,6 +264,42 @@ def test_the_package_model_is_counted_out_of_its_wheel(tmp_path: Path, monkeypat
 def test_a_file_without_such_a_tokenizer_is_refused(content: bytes) -> None:
     with pytest.raises(gguf_tokenizer.NoTokenizer):
         gguf_tokenizer.tokenizer(io.BytesIO(content))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [1],
+        {},
+        {"chat_template": 5},
+        {"chat_template": [5]},
+        {"chat_template": "{%"},
+        {"chat_template": "{{ raise_exception('no system turn') }}"},
+        {"chat_template": "{{ messages.__class__.__mro__ }}"},
+    ],
+)
+def test_a_chat_template_that_does_not_take_the_rows_is_said(settings: object, model: Path, tmp_path: Path) -> None:
+    (model / "tokenizer_config.json").write_text(json.dumps(settings))
+    found = counted(model, written(tmp_path / "raw.jsonl", [record(1)]))
+    assert "counted by the tokenizer" in found.source and "as ChatML writes them" in found.source
+    assert 4 <= found.lengths[0] <= 8
+
+
+def test_a_template_in_a_file_of_its_own_is_taken(model: Path, tmp_path: Path) -> None:
+    (model / "tokenizer_config.json").unlink()
+    (model / "chat_template.jinja").write_text(TEMPLATE)
+    assert counted(model, written(tmp_path / "raw.jsonl", [record(1)])).lengths == (6,)
+    named = [{"name": "tools", "template": "x"}, {"name": "default", "template": TEMPLATE}]
+    (model / "chat_template.jinja").unlink()
+    (model / "tokenizer_config.json").write_text(json.dumps({"chat_template": named}))
+    assert counted(model, written(tmp_path / "raw.jsonl", [record(1)])).lengths == (6,)
+
+
+@pytest.mark.parametrize("written_as", ["{}", "[", "null"])
+def test_a_tokenizer_that_cannot_be_read_is_said(written_as: str, model: Path, tmp_path: Path) -> None:
+    (model / "tokenizer.json").write_text(written_as)
+    found = counted(model, written(tmp_path / "raw.jsonl", [record(1)]))
+    assert "tokens a character" in found.source and f"{model} cannot be read" in found.source
 
 
 @pytest.mark.parametrize("content", [b"PAR1", b"\xff\xfeno utf-8", b"", b"{}\n", b"\x1f\x8bcut"])

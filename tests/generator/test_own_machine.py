@@ -11,7 +11,9 @@ import pytest
 import yaml
 from conftest import REPOSITORY, Run
 
+from tunesmith import catalog, wizard
 from tunesmith.costs import price_list
+from tunesmith.questions import questions
 
 HARDWARE = """hardware:
   house_card:
@@ -87,7 +89,11 @@ def test_somebody_without_the_file_plans_checks_and_updates_it(tunesmith: Run, m
     recorded = yaml.safe_load((copy / ".copier-answers.yml").read_text())
     assert recorded["hardware"] == "house_card" and recorded["good_examples"] == 4000
     assert recorded["plan_max_steps"] == 3 * 4000 // 16, "planned anew for the recorded machine"
-    assert "house_card" in (copy / "prices.yaml").read_text()
+    assert (copy / "prices.yaml").read_bytes() == (made / "prices.yaml").read_bytes(), (
+        "with what was known of its price"
+    )
+    advised = tunesmith("advise", "--spec", copy / ".copier-answers.yml")  # as DECISION.md says
+    assert "own House 'card' <64>" in advised.stdout, advised.stderr
     moved = tunesmith("update", copy, "--set", "hardware=l4", "--here")
     assert moved.returncode == 0, moved.stderr
     assert "house_card" not in (copy / "prices.yaml").read_text() + (copy / ".copier-answers.yml").read_text()
@@ -162,3 +168,14 @@ def test_a_recorded_machine_that_is_none_changes_nothing(tunesmith: Run, made: P
     (copy / ".copier-answers.yml").write_text(yaml.safe_dump({**answers, "plan_machine": '{"key": "house_card"}'}))
     done = tunesmith("plan", copy)
     assert done.returncode == 2 and "cost.hardware: 'house_card' is not known" in done.stderr
+
+
+def test_the_wizard_offers_it(home: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", home["XDG_CONFIG_HOME"])
+    catalog.hardware.cache_clear()
+    try:
+        offered = [choice.value for choice in wizard._choices(questions()["hardware"])]
+    finally:
+        monkeypatch.undo()
+        catalog.hardware.cache_clear()
+    assert offered == [*questions()["hardware"].enum, "house_card", "old_card", "amd_card", "cpu_house"]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
@@ -89,7 +90,9 @@ def row_lengths(
     of = f"{len(rows)} records of {data.name}{'' if found.whole else ', evenly spaced'}"
     try:
         tokenizer = find(knobs, environment)
-        lengths = _counted(tokenizer, rows, environment)
+        texts = _rendered(tokenizer.settings, rows)
+        notes += [] if texts else ["; its chat template renders no such row, so turns are taken as ChatML writes them"]
+        lengths = _counted(tokenizer, texts or [_chatml(turns) for turns in rows], environment)
     except NotCounted as reason:
         lengths = [_by_characters(turns) for turns in rows]
         share = TOKENS_PER_CHARACTER
@@ -98,7 +101,9 @@ def row_lengths(
     else:
         source = f"counted by the tokenizer in {tokenizer.where} over {of}, before curation{''.join(notes)}"
         band = _sampling_band(lengths, whole=found.whole)
-    return RowLengths(tuple(length + beside for length in lengths), source, band, found.whole and band.high == 1.0)
+    return RowLengths(
+        tuple(max(length, 1) + beside for length in lengths), source, band, found.whole and band.high == 1.0
+    )
 
 
 def _opened(turns: Sequence[Turn], system: str) -> Sequence[Turn]:
@@ -118,8 +123,7 @@ def _sampling_band(lengths: Sequence[int], *, whole: bool) -> Band:
     return Band(1 - off, 1.0, 1 + off)
 
 
-def _counted(tokenizer: Tokenizer, rows: Sequence[Sequence[Turn]], environment: Path | None) -> list[int]:
-    texts = [*_rendered(tokenizer.settings, rows)]
+def _counted(tokenizer: Tokenizer, texts: Sequence[str], environment: Path | None) -> list[int]:
     try:
         return token_lengths.lengths(tokenizer.path, tokenizer.written, texts)
     except ValueError as error:
@@ -151,12 +155,13 @@ def _counted_elsewhere(tokenizer: Tokenizer, texts: Sequence[str], environment: 
 
 
 def _rendered(settings: Mapping[str, Any], rows: Sequence[Sequence[Turn]]) -> list[str]:
-    """Rows as the chat template writes them; without one, each turn as chatml."""
+    """Rows as the chat template writes them; nothing where there is none, or it does not take them."""
     template = settings.get("chat_template")
     if isinstance(template, list):  # several named ones
-        template = next((one.get("template") for one in template if one.get("name") == "default"), None)
-    if not template:
-        return [_chatml(turns) for turns in rows]
+        named = {one.get("name"): one.get("template") for one in template if isinstance(one, Mapping)}
+        template = named.get("default")
+    if not isinstance(template, str):
+        return []
     from jinja2 import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -169,9 +174,10 @@ def _rendered(settings: Mapping[str, Any], rows: Sequence[Sequence[Turn]]) -> li
     sandbox.globals.update({"raise_exception": refuse, "strftime_now": lambda form: form}, **names)
     try:
         compiled = sandbox.from_string(template)
-        return [compiled.render(messages=turns, add_generation_prompt=False) for turns in rows]
-    except Exception:  # a template is a program of its author's; whatever it does not take is counted as chatml
-        return [_chatml(turns) for turns in rows]
+        texts = [compiled.render(messages=turns, add_generation_prompt=False) for turns in rows]
+    except Exception:  # a template is a program of its author's and may raise anything
+        return []
+    return texts if all(texts) else []
 
 
 def _chatml(turns: Sequence[Turn]) -> str:
@@ -209,11 +215,11 @@ def _folder(identity: str) -> Path:
 
 def _in_folder(folder: Path) -> Tokenizer:
     settings: dict[str, Any] = {}
-    try:
-        settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    with suppress(OSError, ValueError):  # either file may be missing
+        read = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        settings |= read if isinstance(read, dict) else {}
+    with suppress(OSError, ValueError):
         settings["chat_template"] = (folder / "chat_template.jinja").read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        pass  # either may be missing
     return Tokenizer(str(folder), settings, path=str(folder / "tokenizer.json"))
 
 

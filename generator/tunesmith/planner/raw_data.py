@@ -41,9 +41,11 @@ def sample(path: Path, form: str) -> Sample:
     Raises:
         FileProblem: it cannot be read here.
     """
+    if path.exists() and not path.is_file():
+        raise FileProblem(path, "is no plain file", "name a file of records")
     try:
         records, whole = _records(path)
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error, ValueError) as error:
+    except (OSError, EOFError, csv.Error, ValueError) as error:  # what is no UTF-8 is a ValueError
         raise FileProblem(path, f"cannot be read: {error}", "the stage `curate` says what is wrong with it") from None
     read = READERS.get(form, _messages)
     found = [turns for record in records if (turns := _turns(record, read))]
@@ -93,7 +95,7 @@ def _parsed(path: Path, data: bytes, *, cut: bool) -> tuple[list[Any], bool]:
         try:
             loaded = json.loads(text)
             return (loaded if isinstance(loaded, list) else []), True
-        except ValueError:
+        except (ValueError, RecursionError):
             pass  # lines of lists
     lines = text.splitlines()
     found = (_json(line) for line in (lines[:-1] if cut else lines) if line.strip())
@@ -103,7 +105,7 @@ def _parsed(path: Path, data: bytes, *, cut: bool) -> tuple[list[Any], bool]:
 def _json(line: bytes | str) -> Any:
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
 
 
@@ -117,9 +119,18 @@ def _turns(record: Any, read: Callable[[Mapping[str, Any]], list[Turn]]) -> list
         return []
     system = next((record[key] for key in ("system", "system_prompt") if isinstance(record.get(key), str)), "")
     roles = [turn["role"] for turn in turns]
-    if roles[-1:] != ["assistant"] or "user" not in roles:
+    if roles[-1:] != ["assistant"] or "user" not in roles or not all(_is_text(turn["content"]) for turn in turns):
         return []
     return turns if not system or "system" in roles else [{"role": "system", "content": system}, *turns]
+
+
+def _is_text(content: Any) -> bool:
+    """Whether this is text that can be written, which half of a surrogate pair cannot."""
+    try:
+        str.encode(content)
+    except (TypeError, UnicodeEncodeError):
+        return False
+    return True
 
 
 def _pair(record: Mapping[str, Any]) -> list[Turn]:

@@ -67,7 +67,13 @@ def _delimited(
         except StopIteration:
             return
         except csv.Error as error:
-            yield line, offset, BadRecordError("schema", f"not a row of the table: {error}")
+            plain = lines.first().split(delimiter)
+            if delimiter == "\t" and len(plain) == len(
+                names
+            ):  # where tabs part the cells, many write no quotation marks
+                yield line, offset, _row(names, plain)
+            else:
+                yield line, offset, BadRecordError("schema", f"not a row of the table: {error}")
             lines.again()
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
             continue
@@ -97,6 +103,11 @@ class _Lines:
         """Line and offset of the next row."""
         self.held.clear()
         return self.number + 1, self.offset
+
+    def first(self) -> str:
+        """The first line of the row; nothing of one that is too long."""
+        data, size = self.held[0]
+        return "" if size > len(data) else data.decode("utf-8", "surrogateescape").rstrip("\r\n")
 
     def again(self) -> None:
         """Give all lines of the row once more, but for its first."""
