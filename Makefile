@@ -16,7 +16,7 @@ demo: .venv/installed
 test: .venv/installed lint
 	.venv/bin/pytest --numprocesses auto --dist loadfile tests/generator
 	.venv/bin/pytest --numprocesses auto --dist loadfile tests/projects/test_[01]_*.py
-	.venv/bin/pytest tests/projects/test_[23]_*.py
+	.venv/bin/pytest --numprocesses auto --dist loadfile tests/projects/test_[23]_*.py
 
 lint: .venv/installed
 	.venv/bin/ruff check .
@@ -26,7 +26,7 @@ lint: .venv/installed
 .venv/installed: pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable . --constraint constraints.txt \
-	  genai-prices hypothesis mypy pexpect pytest pytest-xdist ruff types-pyyaml
+	  genai-prices hypothesis mypy pexpect pytest pytest-xdist ruff tokenizers types-pyyaml
 	touch $@
 
 clean:

@@ -87,9 +87,9 @@ def record(number: int, row: dict[str, str]) -> dict[str, Any]:
 
 def arms(model: Path, train: list[dict[str, str]], test: list[dict[str, str]]) -> Run:
     """The project's own generation, without its cache of answers."""
-    from pipeline.generation import Generator
-    from pipeline.item_metrics import exact_match
-    from pipeline.prompting import conversation
+    from pipeline.evaluation.item_metrics import exact_match
+    from pipeline.inference.generation import Generator
+    from pipeline.inference.prompting import conversation
     from pipeline.runtime import prepare
 
     generator = Generator(model, prepare(0, "fp32"))

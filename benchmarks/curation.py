@@ -1,14 +1,21 @@
 """Near-duplicate removal and the record stage beside their peers, in one run on one corpus.
 
-    PROJECT_VENV=... python benchmarks/curation.py --records 100000 --peers PYTHON_WITH_datasketch_rensa_AND_datatrove
+    PROJECT_VENV=... python benchmarks/curation.py --records 60000 --peers PYTHON
+
+PYTHON is one of Python 3.12 (which text-dedup needs) in an environment of its own. data-juicer imports aiohttp without
+declaring it, datatrove spaCy, and its hashing fails with xxhash 4:
+
+    pip install datasketch==2.0.0 rensa==0.5.0 "datatrove[io,processing]==0.10.1" spacy py-data-juicer==1.6.1 aiohttp \\
+        text-dedup==0.4.1 "xxhash<4"
 
 The corpus: pseudo-words (Zipf 0.95, 30,000 words), about 80 words a record, 200 shared headers; 10 % of the records are
 planted near duplicates (each word edited with probability 0.05), 5 % are hard negatives (same header, half of the
-passage shared).  Every row is a fresh process.  Seconds are wall time without imports; processor seconds are those of
-all processes; memory is the largest sum, at any moment, of the peak resident sets of the processes then alive.  Recall:
-planted pairs with a member removed.  Precision: removed records that are planted.  All tools use word 3-grams, 128
-permutations, 32 bands of 4, Jaccard 0.5.  Of several sizes (`--records 125000 250000 500000`) it also prints how each
-row's processor seconds grow: the exponent of the power of the records that fits them best.
+passage shared). Every row is a fresh process. Seconds are wall time without imports; processor seconds are those of all
+processes that it has waited for, which datatrove's workers are not; memory is the largest sum, at any moment, of the
+peak resident sets of the processes then alive. Recall: planted pairs with a member removed. Precision: removed records
+that are planted. All tools use word 3-grams, 128 permutations, 32 bands of 4, Jaccard 0.5. Of several sizes (`--records
+125000 250000 500000`) it also prints how each row's processor seconds grow: the exponent of the power of the records
+that fits them best.
 """
 
 import argparse
@@ -217,6 +224,54 @@ def halves(path: Path, folder: Path) -> int:
     return len(data)
 
 
+def peer_data_juicer(path: Path) -> dict[str, Any]:
+    """`document_minhash_deduplicator` on two processes, no verification."""
+    from data_juicer.config import init_configs
+    from data_juicer.core import DefaultExecutor
+
+    total = numbered_rows(path, Path("in.jsonl"))
+    minhash = {"tokenization": "space", "window_size": 3, "lowercase": False, "num_permutations": 128}
+    minhash |= {"jaccard_threshold": THRESHOLD, "num_bands": 32, "num_rows_per_band": 4}
+    recipe = {"dataset_path": "in.jsonl", "export_path": "out.jsonl", "np": 2, "text_keys": "prompt"}
+    Path("recipe.yaml").write_text(json.dumps(recipe | {"process": [{"document_minhash_deduplicator": minhash}]}))
+    begin = clocks()
+    DefaultExecutor(init_configs(["--config", "recipe.yaml"])).run()
+    took = spent(begin)
+    kept = {row["number"] for row in rows(Path("out.jsonl"))}
+    return took | {"removed": sorted(set(range(total)) - kept), "records": total}
+
+
+def peer_text_dedup(path: Path) -> dict[str, Any]:
+    """`text_dedup.minhash` on two processes; every pair within a cluster is verified."""
+    from datasets import load_from_disk
+    from text_dedup.config import Config
+    from text_dedup.minhash import main as deduplicate
+
+    total = numbered_rows(path, Path("in.jsonl"))
+    Path("config.toml").write_text(
+        '[input]\ninput_type = "local_files"\nfile_type = "json"\n'
+        'read_arguments = {path = "json", data_files = "in.jsonl", split = "train"}\n'
+        '[algorithm]\nalgorithm_name = "minhash"\ntext_column = "prompt"\nnum_perm = 128\nbands = 32\nrows = 4\n'
+        f"ngram_size = 3\nmin_length = 1\nthreshold = {THRESHOLD}\ncheck_false_positive = true\nnum_proc = 2\n"
+        '[output]\noutput_dir = "out"\n[debug]\n'
+    )
+    given = Config()
+    begin = clocks()
+    deduplicate(given)
+    took = spent(begin)
+    kept = set(load_from_disk("out")["number"])
+    return took | {"removed": sorted(set(range(total)) - kept), "records": total}
+
+
+def numbered_rows(path: Path, target: Path) -> int:
+    """The texts with each record's number, by which what was removed is told."""
+    data = rows(path)
+    with target.open("w") as file:
+        for number, row in enumerate(data):
+            file.write(json.dumps({"prompt": row["prompt"], "number": number}) + "\n")
+    return len(data)
+
+
 def peer_datasets(path: Path) -> dict[str, Any]:
     """`datasets`: load, check lengths, redact addresses, write; no reason, no strict JSON."""
     import re
@@ -240,6 +295,8 @@ RUNS = {
     "near duplicates, datasketch": (peer_datasketch, True),
     "near duplicates, rensa": (peer_rensa, True),
     "near duplicates, datatrove": (peer_datatrove, True),
+    "near duplicates, data-juicer": (peer_data_juicer, True),
+    "near duplicates, text-dedup": (peer_text_dedup, True),
     "everything": (ours_everything, False),
 }
 
@@ -300,16 +357,15 @@ def main() -> None:
     parser.add_argument("--records", type=int, nargs="+", default=[100_000])
     parser.add_argument("--words", type=int, default=80)
     parser.add_argument("--rows", nargs="*", default=list(RUNS), choices=list(RUNS))
-    parser.add_argument(
-        "--peers", default=sys.executable, help="python that has datasketch, rensa and datatrove[processing]"
-    )
+    parser.add_argument("--peers", default=sys.executable, help="a python with the peers: see above")
     parser.add_argument("--folder", type=Path, default=None, help="where to work (the disk needs about 3 kB a record)")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only:
         result = RUNS[arguments.only][0](arguments.data)
-        print(json.dumps(result | {"kibibytes": held(os.getpid())}))
+        line = json.dumps(result | {"kibibytes": held(os.getpid())})
+        print(line, file=sys.__stdout__)  # data-juicer turns the other one into its log
         return
     took: dict[str, dict[int, float]] = {}
     for records in arguments.records:

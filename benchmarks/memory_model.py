@@ -18,7 +18,7 @@ from statistics import median
 from anchor_rows import GIB, Anchor, anchor, assumed, devices_of, mixture, setup, states_checkpointing, unit_bytes
 from fit_memory import Sample, anchors, fit_all, leave_one_out, with_bands
 from judged_rows import Judged, Table, judge_file, stated, with_figure
-from memory_peers import peers
+from memory_peers import INSTALLABLE, peers
 
 from tunesmith.planner.memory import MemoryEstimate, estimate
 from tunesmith.planner.setup import Profile, Setup, profiles
@@ -106,8 +106,8 @@ def compare_peers(judged: Sequence[Judged]) -> None:
         if theirs:
             under = sum(error < -10 for error in theirs) / len(theirs)
             print(f"{name:28} {len(theirs):4} {median(map(abs, theirs)):14.1f} % {median(ours):8.1f} % {under:12.0%}")
-    if "hf-vram-calc" not in peers():
-        print("hf-vram-calc is not installed here (it needs torch)")
+    if missing := [name for name in INSTALLABLE if name not in peers()]:
+        print(f"not installed here: {', '.join(missing)} (hf-vram-calc needs torch; llm-analysis its own environment)")
 
 
 def report(judged: Sequence[Judged]) -> None:

@@ -16,6 +16,7 @@ from tunesmith.costs.uncertainty import Swing
 from tunesmith.decision import Advice, advise
 from tunesmith.errors import Problem, SpecError
 from tunesmith.planner.plan import Plan, plan
+from tunesmith.planner.workload import RowLengths
 from tunesmith.spec import Spec
 
 INTERVAL = "bands are the 5th and 95th percentile of 1,000 drawn cases; break-even counts three years"
@@ -32,8 +33,8 @@ class Advised:
     stale: list[str]
 
 
-def advised(spec: Spec, override: Path | None = None) -> Advised:
-    """Advice and estimates for a spec; ``override`` is a user's own price file.
+def advised(spec: Spec, override: Path | None = None, rows: RowLengths | None = None) -> Advised:
+    """Advice and estimates for a spec; ``override`` is a user's own price file, ``rows`` are the user's, counted.
 
     Raises:
         SpecError: there is no price for something that the spec names.
@@ -41,7 +42,7 @@ def advised(spec: Spec, override: Path | None = None) -> Advised:
     """
     try:
         listed = prices.load(override)
-        made = plan(spec.answers, spec.pins, prices=prices.machines(listed))
+        made = plan(spec.answers, spec.pins, rows_counted=rows, prices=prices.machines(listed))
         found = figures.of_spec(spec.answers, listed, made)
     except prices.PriceError as error:
         raise SpecError("prices", [Problem(error.where, f"{error.what}; {error.mend}")]) from None
@@ -154,8 +155,8 @@ def _row(row: Estimate) -> tuple[str, ...]:
 
 
 def _short(band: Band) -> str:
-    if band.high == 0:
-        return "0"
+    if band.high == 0 or math.isinf(band.low):
+        return "0" if band.high == 0 else "no requests"
     return f"{_number(band.typical)} [{_number(band.low)}, {_number(band.high)}]"
 
 

@@ -1,5 +1,6 @@
 """The catalogues: models, hardware, and the support matrix. Prices are in costs/prices.py."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,6 +16,8 @@ OWN = (
     "a model of your own is `model: custom`"
 )
 FIXED = ("source", "id", "file", "sha256")  # which model it is
+CPU = "cpu"  # begins the key of every processor: the stages of a project know no more of its machine
+_recorded: dict[str, Any] = {}  # descriptions of the machines that projects at hand recorded, by key
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Model:
     context_length: int
     chat_template: str
     figures: Mapping[str, Any]  # source and date of the architecture
+    terms: Mapping[str, Any]  # source and date of licence, gating and chat template
     file: str = ""
     sha256: str = ""
 
@@ -107,12 +111,42 @@ def models() -> dict[str, Model]:
 
 @cache
 def hardware() -> dict[str, Hardware]:
-    """The hardware catalogue by key.
+    """The hardware catalogue by key, with the user's own machines, and that of the project at hand.
 
     Raises:
         FileProblem: the user's own hardware.yaml cannot be read or holds what is no figure.
     """
-    return {key: Hardware(key=key, **row) for key, row in _with_own("hardware").items()}
+    return {key: Hardware(key=key, **row) for key, row in (_figures() | _with_own("hardware")).items()}
+
+
+def _figures() -> dict[str, Any]:
+    return {key: described["figures"] for key, described in _recorded.items()}
+
+
+def recorded() -> Mapping[str, Mapping[str, Any]]:
+    """Descriptions of the machines that `take_recorded` was told, by key: ``price`` and, if bought, ``device``."""
+    return _recorded
+
+
+def is_own(key: str) -> bool:
+    """Whether a machine is the user's own, not one of the catalogue."""
+    return key in hardware() and key not in table("hardware.yaml")["hardware"]
+
+
+def take_recorded(machine: Any) -> None:
+    """Know the machine that a project's answers describe, so that nobody else needs the file that it came from.
+
+    The user's own file still wins. What is no such description is left for the spec's check to refuse.
+    """
+    try:
+        described = json.loads(machine)
+        row = Hardware(key=described["key"], **described["figures"])
+        if not isinstance(described["price"], dict) or not isinstance(described.get("device", {}), dict):
+            return
+    except (TypeError, ValueError, KeyError):
+        return
+    _recorded[row.key] = described
+    hardware.cache_clear()
 
 
 def _with_own(name: str) -> dict[str, Any]:
@@ -134,6 +168,10 @@ def _with_own(name: str) -> dict[str, Any]:
     }
     listed = own_figures.merged(built_in, {name: signed})
     own_figures.check(name, listed, path, OWN)
+    for key, row in listed[name].items() if name == "hardware" else ():
+        if (row["generation"] == CPU) != (key.split("_")[0] == CPU):
+            what = "a processor" if row["generation"] == CPU else "no processor"
+            raise FileProblem(path, f"{key}: is {what}; the key of one, and of nothing else, is cpu_...", OWN)
     merged: dict[str, Any] = listed[name]
     return merged
 
@@ -190,11 +228,20 @@ def _unbuilt(found: Refusal, answers: Mapping[str, Any]) -> str:
 
 
 def _matching(state: str, answers: Mapping[str, Any]) -> list[Refusal]:
+    judged = {**answers, "hardware": _alike(answers.get("hardware"))}
     return [
         refusal(state, rule)
         for rule in support_rules()[state]
-        if all(answers.get(key) in values for key, values in rule["when"].items())
+        if all(judged.get(key) in values for key, values in rule["when"].items())
     ]
+
+
+def _alike(key: Any) -> Any:
+    """The row of the support matrix by which a machine of one's own is judged: a processor, or a card without bf16."""
+    if not isinstance(key, str) or not is_own(key):
+        return key
+    machine = hardware()[key]
+    return CPU if machine.cpu else key if machine.bf16 else "t4"
 
 
 def refusal(state: str, rule: Mapping[str, Any]) -> Refusal:

@@ -91,7 +91,17 @@ def _advise(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
     verb = _verb(verbs, "advise", "say whether to prompt, retrieve or fine-tune, why, and what each would cost")
     _spec_options(verb)
     _price_option(verb)
+    _data_option(verb)
     verb.add_argument("--sources", action="store_true", help="also print where each figure comes from")
+
+
+def _data_option(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--data",
+        type=Path,
+        metavar="FILE",
+        help="raw records to count (default: the data_path, where it is here)",
+    )
 
 
 def _price_option(verb: argparse.ArgumentParser) -> None:
@@ -103,6 +113,7 @@ def _plan(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb.add_argument("directory", type=Path, metavar="DIR", nargs="?", help="a generated project, instead of a spec")
     _spec_options(verb)
     _price_option(verb)
+    _data_option(verb)
     verb.add_argument(
         "--calibration", type=Path, metavar="FILE", help="a short run's train.json, whose speed replaces the prior"
     )
@@ -111,7 +122,7 @@ def _plan(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     beyond.add_argument(
         "--framework", default="", help="a profile: axolotl, llamafactory, torchtune, unsloth and others"
     )
-    beyond.add_argument("--devices", type=int, default=0, metavar="N", help="equal devices that share the run")
+    beyond.add_argument("--devices", type=int, metavar="N", help="equal devices that share the run")
     beyond.add_argument("--sharding", default="", help="ddp, zero1, zero2, zero3 or fsdp (default: as planned)")
     beyond.add_argument("--loss", default="", help="full, half, chunked or fused (default: the framework's own)")
     beyond.add_argument("--packing", action="store_true", help="rows are packed instead of padded")

@@ -10,7 +10,7 @@ import yaml
 
 from tunesmith import catalog, console, resources, tree_page
 from tunesmith.published import published_schema
-from tunesmith.questions import CATALOGUE, PLANNER, Question, example_answers, groups, knobs, questions
+from tunesmith.questions import CATALOGUE, MACHINE, PLANNER, Question, example_answers, groups, knobs, questions
 
 BANNER = (
     "# QUESTIONS: written by `python -m tunesmith.questions --write` from schemas/spec.schema.json; edit that file."
@@ -70,7 +70,10 @@ def _copier_question(question: Question) -> dict[str, Any]:
         "type": COPIER_TYPES[question.type],
         "help": f"{question.title}{unit}. {question.description} {question.why}",
     }
-    if question.enum:
+    if question.key == "hardware":  # and the machine of one's own that the answers describe
+        own = f"[({MACHINE} | from_json).key] if {MACHINE} is defined else []"
+        definition["choices"] = f"{{{{ {list(question.enum)!r} + ({own}) }}}}"
+    elif question.enum:
         definition["choices"] = _choices(question)
     if question.multiline:
         definition["multiline"] = True
@@ -109,7 +112,10 @@ def _choices(question: Question) -> Any:
 def _condition(question: Question) -> str:
     tests = []
     for key, value in question.when.items():
-        tests.append(f"{key} in {value!r}" if isinstance(value, list) else f"{key} == {_literal(value)}")
+        if isinstance(value, Mapping):
+            tests.append(f"{key} not in {value['not']!r}")
+        else:
+            tests.append(f"{key} in {value!r}" if isinstance(value, list) else f"{key} == {_literal(value)}")
     return " and ".join(tests)
 
 
@@ -166,6 +172,8 @@ def _docs_row(question: Question) -> str:
 
 
 def _any_of(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"not {_any_of(value['not'])}"
     values = value if isinstance(value, list) else [value]
     return " or ".join(f"`{json.dumps(item) if isinstance(item, bool) else item}`" for item in values)
 

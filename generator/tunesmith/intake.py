@@ -27,8 +27,8 @@ def target(options: argparse.Namespace) -> Target:
     return wanted
 
 
-def obtain(options: argparse.Namespace, only_group: str = "", *, own: bool = False) -> Spec:
-    """The spec that the options describe. ``only_group`` limits what is asked to one group; ``own``: see `validate`.
+def obtain(options: argparse.Namespace, only_group: str = "", *, estimate: bool = False) -> Spec:
+    """The spec that the options describe. ``only_group``: what is asked, of one group; ``estimate``: see `estimated`.
 
     Raises:
         SpecError: with every problem of the file and of --set.
@@ -36,22 +36,28 @@ def obtain(options: argparse.Namespace, only_group: str = "", *, own: bool = Fal
     """
     document = specs.from_file(options.spec) if options.spec else Document("--set" if options.set else "defaults")
     document = specs.with_settings(document, options.set)
+    if estimate:
+        document.values.setdefault("model_revision", "0" * 40)
     if options.spec or options.defaults:
-        return specs.validate(document, own=own)
+        return specs.validate(document)
     if not console.interactive():
-        known = specs.validate(document, own=own).combined()
+        known = specs.validate(document).combined()
         raise MissingAnswers([key for key in asked(known, only_group) if key not in document.values])
     from tunesmith import wizard
 
-    given = specs.validate(document, own=own)
+    given = specs.validate(document)
     preset = {key: value for key, value in given.combined().items() if key in given.given}
-    return specs.validate(Document("answers", wizard.ask(options, preset, only_group)), own=own)
+    return specs.validate(Document("answers", wizard.ask(options, preset, only_group)))
 
 
 def estimated(options: argparse.Namespace, only_group: str = "") -> Spec:
-    """`obtain` for what is only estimated: no commit of a hub model is needed, and the machine may be one's own."""
-    options.set = [*options.set, f"model_revision={'0' * 40}"]
-    return obtain(options, only_group, own=True)
+    """`obtain` for what is only estimated: no commit of a hub model is needed."""
+    return obtain(options, only_group, estimate=True)
+
+
+def data_folders(options: argparse.Namespace) -> list[Path]:
+    """Where the data path of a spec leads before there is a project: beside the spec, and here."""
+    return [options.spec.parent, Path()] if options.spec else [Path()]
 
 
 def asked(answers: Mapping[str, Any], only_group: str = "") -> list[str]:

@@ -1,6 +1,7 @@
 """A user's own figures: files below ~/.config/tunesmith overrule the catalogues and are held to the same schemas."""
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,6 +39,9 @@ def read(path: Path, sections: Mapping[str, Any], mend: str) -> dict[str, dict[s
             )
         if value is not None and not isinstance(value, dict):
             raise FileProblem(path, f"{key}: {value!r} is no section", mend)
+        for name in value or ():
+            if not isinstance(name, str):
+                raise FileProblem(path, f"{key}: the key {name!r} is no text; put it in quotes", mend)
     return {
         key: {name: row for name, row in value.items() if row is not None} for key, value in loaded.items() if value
     }
@@ -75,7 +79,18 @@ def check(catalogue: str, content: Mapping[str, Any], path: Path, mend: str) -> 
     from jsonschema.exceptions import best_match
 
     schema = json.loads(resources.schema_file("catalog", f"{catalogue}.schema.json").read_text(encoding="utf-8"))
+    if place := _endless(content):
+        raise FileProblem(path, f"{place} is no figure", mend)
     plain = json.loads(json.dumps(content, default=str))
     if error := best_match(Draft202012Validator(schema).iter_errors(plain)):
         place = ".".join(map(str, error.absolute_path))
         raise FileProblem(path, f"{place}: {error.message}", mend)
+
+
+def _endless(content: Any, place: str = "") -> str:
+    """Where .inf or .nan stands, which JSON Schema takes for numbers; empty where there is none."""
+    if isinstance(content, float) and not math.isfinite(content):
+        return f"{place}: {content}"
+    parts = content.items() if isinstance(content, Mapping) else enumerate(content) if isinstance(content, list) else ()
+    found = (_endless(part, f"{place}.{key}" if place else str(key)) for key, part in parts)
+    return next(filter(None, found), "")

@@ -10,7 +10,7 @@ from tunesmith import advising, catalog, console, intake
 from tunesmith.costs import prices
 from tunesmith.costs.prices import OLD_PRICE_DAYS, Figure
 from tunesmith.errors import FINDINGS
-from tunesmith.planner import subjects
+from tunesmith.planner import counting, subjects
 from tunesmith.planner.memory import USABLE
 from tunesmith.planner.plan import HOUR, Money, Plan, plan
 from tunesmith.planner.workload import SCENARIO
@@ -37,22 +37,42 @@ def run(options: argparse.Namespace) -> int:
 def _made(options: argparse.Namespace) -> tuple[Plan, Mapping[str, Any], Mapping[str, Any], tuple[str, ...]]:
     """The plan, the answers that it is of, the price list, and notes."""
     measured = subjects.calibration(options.calibration) if options.calibration else None
-    scenario = {key: value for key in SCENARIO if (value := getattr(options, key))}
+    scenario = {key: value for key in SCENARIO if (value := getattr(options, key)) not in ("", None)}
+    scenario = {key: value for key, value in scenario.items() if value is not False}
     beyond = [f"planned beyond what this version generates: {_words(scenario)}"] if scenario else []
     if options.directory:
         found = subjects.project(options.directory)
-        answers = {**found.answers, **scenario}
+        answers, pins, counted, notes = {**found.answers, **scenario}, found.pins, found.counted, list(found.notes)
         listed = prices.load(options.prices or found.prices)
         measured = measured or (None if scenario else found.measured)
-        pins = {key: value for key, value in found.pins.items() if key != "sharding" or "devices" not in scenario}
-        made = plan(answers, pins, counted=found.counted, measured=measured, prices=prices.machines(listed))
-        return made, answers, listed, (*_untrained(made, answers), *found.notes, *beyond)
-    spec = intake.estimated(options)
-    listed, answers = prices.load(options.prices), {**spec.answers, **scenario}
-    made = plan(answers, spec.pins, measured=measured, prices=prices.machines(listed))
+        pins = {key: value for key, value in pins.items() if key != "sharding" or "devices" not in scenario}
+        folders = [options.directory]
+    else:
+        spec = intake.estimated(options)
+        answers, pins, counted, notes = {**spec.answers, **scenario}, spec.pins, None, list[str]()
+        listed, folders = prices.load(options.prices), intake.data_folders(options)
+    rows = None
+    if options.data or not counted:
+        rows, unread = counting.of_data(answers, pins, options.data, folders)
+        notes += filter(None, [unread])
+    made = plan(
+        answers,
+        pins,
+        counted=None if rows else counted,
+        rows_counted=rows,
+        measured=measured,
+        prices=prices.machines(listed),
+    )
     if not made.machine.installable:
-        beyond.append(f"{made.machine.title}: the locks of generated projects hold no build of torch for it")
-    return made, answers, listed, (*_untrained(made, answers), *beyond)
+        beyond.append(_no_torch(made))
+    if made.measured and made.time.utilisation > 1:
+        share = f"{made.time.utilisation:.0%} of what {made.machine.title} can do at most"
+        beyond.append(f"{made.measured.source}: {share}; that was another machine, model or setup")
+    return made, answers, listed, (*_untrained(made, answers), *notes, *beyond)
+
+
+def _no_torch(made: Plan) -> str:
+    return f"{made.machine.title}: the locks of generated projects hold no build of torch for it; put in your own"
 
 
 def _untrained(made: Plan, answers: Mapping[str, Any]) -> tuple[str, ...]:
@@ -80,9 +100,9 @@ def _stale(made: Plan, today: dt.date) -> list[str]:
 def note_of(spec: Spec) -> list[str]:
     """One line for `new`: the plan of the spec, and what would make it fit if it does not."""
     made = plan(spec.answers, spec.pins)
-    if made.fits and not made.trains:
-        return []
-    lines = [f"plan: {headline(made)}"]
+    lines = [f"plan: {headline(made)}"] if made.trains or not made.fits else []
+    if not made.machine.installable:
+        lines.append(_no_torch(made))
     if not made.fits and made.changes:
         lines.append(f"plan: it would fit with {made.changes[0].what}; `tunesmith plan` lists the other ways")
     return lines
@@ -157,6 +177,9 @@ def _print_memory(made: Plan) -> None:
     console.line(
         f"  {verdict}: {usable:.1f} GiB of {made.machine.memory_gib:g} can be used; largest: {made.memory.dominant}"
     )
+    if made.host:
+        held = ", ".join(f"{name} {value:.1f}" for name, value in made.host.terms.items())
+        console.line(f"  of the host: {made.host.low:.1f} to {made.host.high:.1f} GiB ({held}); not in the verdict")
     if not made.framework.fitted_rows:
         console.line(f"  the band is that of frameworks left out: no published peaks of {made.framework.title}")
     if made.measured and made.measured.peak_gib:
@@ -220,6 +243,7 @@ def data(made: Plan, *, notes: tuple[str, ...] = ()) -> dict[str, Any]:
     """The plan for ``--json``: GiB, seconds, hours and US dollars, bands as low, typical and high."""
     training = {
         "memory_gib": asdict(made.memory) | {"usable": made.machine.memory_gib * USABLE},
+        "host_gib": asdict(made.host) if made.host else None,
         "fits": made.training_fits,
         "dominant": made.memory.dominant,
         "tokens": asdict(made.tokens),

@@ -14,12 +14,13 @@ from tunesmith import resources
 PLANNER = "planner"
 CATALOGUE = "catalogue"
 RECORDED = "plan_estimates"  # in the answers of a project: the estimate of its day, as one line of JSON
+MACHINE = "plan_machine"  # likewise: the figures and prices of a machine of the user's own, as one line of JSON
 EXAMPLE_GROUPS = ("data", "evaluation")
 
 
 @dataclass(frozen=True)
 class Question:
-    """One key of the spec. ``when`` maps keys to the value (or values) under which the question matters."""
+    """One key of the spec. ``when``: see `matches`; the question matters only then."""
 
     key: str
     title: str
@@ -39,10 +40,18 @@ class Question:
 
     def applies(self, answers: Mapping[str, Any]) -> bool:
         """Whether the question matters, given the other answers."""
-        return all(answers.get(key) in _values(value) for key, value in self.when.items())
+        return matches(self.when, answers)
 
 
 LIMITS = ("minimum", "exclusiveMinimum", "maximum", "minLength", "maxLength", "pattern")
+
+
+def matches(when: Mapping[str, Any], answers: Mapping[str, Any]) -> bool:
+    """Whether each key has the value, one of the values, or none of those under ``not``."""
+    return all(
+        answers.get(key) not in value["not"] if isinstance(value, Mapping) else answers.get(key) in _values(value)
+        for key, value in when.items()
+    )
 
 
 def _values(value: Any) -> list[Any]:

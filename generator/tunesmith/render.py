@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith import __version__, bundle, git
-from tunesmith.costs.planned import record
+from tunesmith.costs.planned import own_machine, record
 from tunesmith.errors import RenderFailed
 from tunesmith.planner.resolve import planned
-from tunesmith.questions import RECORDED, questions
+from tunesmith.questions import MACHINE, RECORDED, questions
 from tunesmith.spec import Spec
 
 
@@ -24,6 +24,8 @@ def answers_for(spec: Spec) -> dict[str, Any]:
     known = {key: choice.value for key, choice in choices.items()} | spec.combined()
     data = {key: value for key, value in spec.answers.items() if questions()[key].applies(known)}
     data[RECORDED] = record(spec.answers, spec.pins)
+    if machine := own_machine(str(spec.answers["hardware"])):
+        data[MACHINE] = machine
     data |= {f"plan_{key}": choice.value for key, choice in choices.items()}
     return data | {f"pin_{key}": value for key, value in spec.pins.items()}
 

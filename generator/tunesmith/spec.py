@@ -11,7 +11,7 @@ from typing import Any
 from tunesmith import catalog, flat_yaml
 from tunesmith.errors import FileProblem, Problem, SpecError, nearest
 from tunesmith.flat_yaml import Document
-from tunesmith.questions import RECORDED, Question, defaults, knobs, questions, schema
+from tunesmith.questions import MACHINE, RECORDED, Question, defaults, knobs, questions, schema
 
 TYPE_NAMES = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
 
@@ -58,25 +58,24 @@ def with_settings(document: Document, settings: Sequence[str]) -> Document:
     return merged
 
 
-def validate(document: Document, *, own: bool = False) -> Spec:
-    """Check everything. ``own``: the machine may be one of the user's own, which is planned and not generated.
+def validate(document: Document) -> Spec:
+    """Check everything.
 
     Raises:
         SpecError: with all problems, in the order of their lines.
     """
+    catalog.take_recorded(document.values.get(MACHINE))
     problems = list(document.problems)
     values = _known(document, problems)
     problems += [
-        problem
-        for key, value in values.items()
-        if not (own and key == "hardware" and isinstance(value, str) and value in catalog.hardware())
-        for problem in value_problems(key, value, document.lines.get(key))
+        problem for key, value in values.items() for problem in value_problems(key, value, document.lines.get(key))
     ]
     # A key at fault has no value to judge others by; everything else is judged all the same.
     faulty = {problem.key for problem in problems}
     problems += _rule_problems(values, document.lines, faulty)
     problems += _support_problems(values, document.lines, faulty | {problem.key for problem in problems})
     problems += _length_problems(values, document.lines, faulty)
+    problems += _target_problems(values, document.lines, faulty)
     if problems:
         raise SpecError(document.source, sorted(problems, key=lambda problem: problem.line or 0))
     pinned = {key: values[key] for key in knobs() if key in values}
@@ -91,7 +90,7 @@ def _known(document: Document, problems: list[Problem]) -> dict[str, Any]:
         name = key.removeprefix("pin_") if key.removeprefix("pin_") in knobs() else key
         if name in questions():
             values[name] = value
-        elif key not in ("_commit", "_src_path", RECORDED) and key.removeprefix("plan_") not in knobs():
+        elif key not in ("_commit", "_src_path", RECORDED, MACHINE) and key.removeprefix("plan_") not in knobs():
             line = document.lines.get(key)
             problems.append(Problem(key, "unknown key", line, nearest=nearest(key, questions())))
     return values
@@ -105,17 +104,11 @@ def value_problems(key: str, value: Any, line: int | None) -> list[Problem]:
     if question.enum:
         if value in question.enum:
             return []
-        own = key == "hardware" and value in catalog.hardware()
-        why = "is a machine of your own: it can be planned, not generated yet" if own else "is not one of its values"
-        return [
-            Problem(
-                key,
-                f"{_shown(value)} {why}",
-                line,
-                _allowed(question),
-                nearest(str(value), map(str, question.enum)),
-            )
-        ]
+        if key == "hardware" and catalog.is_own(str(value)):
+            return []
+        known = list(catalog.hardware()) if key == "hardware" else [str(allowed) for allowed in question.enum]
+        message = f"{_shown(value)} is not one of its values"
+        return [Problem(key, message, line, ", ".join(known), nearest(str(value), known))]
     if isinstance(value, str) and (message := _text_fault(question, value)):
         return [Problem(key, message, line)]
     if not _validator(key).is_valid(value):
@@ -234,6 +227,26 @@ def _length_problems(values: Mapping[str, Any], lines: Mapping[str, int], faulty
         return []
     message = f"{length} is more than the {model.context_length} tokens that {model.key} attends to"
     return [Problem("max_length", message, lines.get("max_length"), f"at most {model.context_length}")]
+
+
+# Layers that can have an adapter in the architectures of the catalogue; `gate` is the router of a mixture of experts.
+LAYERS = (
+    *("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "qkv_proj", "gate_up_proj"),
+    *("gate", "lm_head", "embed_tokens"),
+)
+
+
+def _target_problems(values: Mapping[str, Any], lines: Mapping[str, int], faulty: Container[str]) -> list[Problem]:
+    """Layers that no model of the catalogue has, which training would refuse after everything before it has run."""
+    names = values.get("lora_targets", "all-linear")
+    if "lora_targets" in faulty or "model" in faulty or names == "all-linear" or values.get("model") == "custom":
+        return []
+    unknown = [name for name in map(str.strip, names.split(",")) if name.rpartition(".")[2] not in LAYERS]
+    return [
+        Problem("lora_targets", f"{name} is no linear layer", lines.get("lora_targets"), known, nearest(name, LAYERS))
+        for name in unknown
+        for known in [f"all-linear, or of {', '.join(LAYERS)}"]
+    ]
 
 
 def _support_problems(values: Mapping[str, Any], lines: Mapping[str, int], faulty: Container[str]) -> list[Problem]:

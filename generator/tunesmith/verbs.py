@@ -112,10 +112,14 @@ def _support() -> None:
 def advise(options: argparse.Namespace) -> int:
     """Print the decision, and what each approach would cost."""
     from tunesmith import advising
-    from tunesmith.intake import estimated
+    from tunesmith.intake import data_folders, estimated
+    from tunesmith.planner import counting
 
     spec = estimated(options, only_group="use_case")
-    advised = advising.advised(spec, options.prices)
+    rows, unread = counting.of_data(spec.answers, spec.pins, options.data, data_folders(options))
+    advised = advising.advised(spec, options.prices, rows)
+    if unread:
+        console.note(unread)
     if options.json:
         console.as_json(advising.as_data(advised))
     else:

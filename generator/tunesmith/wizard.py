@@ -126,7 +126,7 @@ def _choices(question: Question) -> list[questionary.Choice]:
     planned = catalog.planned_values(question.key)
     return [
         questionary.Choice(str(value), value=value, disabled="planned, not built yet" if value in planned else None)
-        for value in question.enum
+        for value in (catalog.hardware() if question.key == "hardware" else question.enum)
     ]
 
 

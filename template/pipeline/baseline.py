@@ -8,15 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.arms import Row, answer_items
-from pipeline.backends import Backend, Endpoint, answer_all
+from pipeline.evaluation.metrics import score_items, summarise
 from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write_json, write_jsonl
-from pipeline.generation import Generator
-from pipeline.gguf_model import GgufModel
-from pipeline.metrics import score_items, summarise
-from pipeline.model import base_model, base_sha256
-from pipeline.perplexity import add_reference_nll
-from pipeline.prompting import (
+from pipeline.inference.arms import Row, answer_items
+from pipeline.inference.backends import Backend, Endpoint, answer_all
+from pipeline.inference.generation import Generator
+from pipeline.inference.gguf_model import GgufModel
+from pipeline.inference.perplexity import add_reference_nll
+from pipeline.inference.prompting import (
     Passages,
     Policy,
     Record,
@@ -26,6 +25,7 @@ from pipeline.prompting import (
     refuse_given_away,
     shot_pool,
 )
+from pipeline.model import base_model, base_sha256
 from pipeline.runtime import prepare
 from pipeline.settings import Settings, load
 from pipeline.wording import ENDPOINT, GGUF

@@ -77,7 +77,9 @@ def _unchanged(settings: CurateSettings, given: str) -> CurateSettings:
 
 
 def _further(fields: dict[str, Any], given: str, wanted: str) -> dict[str, Any]:
-    """What a record has besides its content: ids, labels, sources. They go along as they are."""
+    """What a record has besides its content: ids, labels, sources. They go along as they are, but not to a service."""
+    if wanted == "hosted":
+        return {}
     own = _COMPARED if given in _COMPARING else {"label", "kto_tag", "desirable"} if given == "kto" else set()
     further = {key: value for key, value in fields.items() if key.lower() not in _CONTENT | own}
     clash = sorted(further.keys() & (_COMPARED if wanted in _COMPARING else {"label"} if wanted == "kto" else set()))

@@ -14,9 +14,8 @@ from typing import Any
 
 import yaml
 
-from pipeline import price_list
-from pipeline.files import ProjectError, read_json, run_stage, write_json
-from pipeline.money import (
+from pipeline.costing import price_list
+from pipeline.costing.money import (
     Band,
     break_even_requests,
     hosted_usd_per_1000_requests,
@@ -26,11 +25,12 @@ from pipeline.money import (
     training_usd,
     usd_per_1000_requests,
 )
-from pipeline.planned import beside_the_plan
-from pipeline.price_list import OLD_PRICE_DAYS, PriceError
+from pipeline.costing.planned import beside_the_plan
+from pipeline.costing.price_list import OLD_PRICE_DAYS, PriceError
+from pipeline.costing.total_cost import TIMING_ERROR, Study, device_seconds, total_cost
+from pipeline.files import ProjectError, read_json, run_stage, write_json
 from pipeline.runtime import cpu_name
 from pipeline.settings import CostSettings, Settings, load
-from pipeline.total_cost import TIMING_ERROR, device_seconds, total_cost
 from pipeline.wording import ENDPOINT, best_local, in_order, usd_band
 
 PRICES = Path("prices.yaml")
@@ -79,7 +79,7 @@ def main() -> None:
     local = {arm: measure for arm, measure in arms.items() if not arm.startswith(ENDPOINT)}
     with readable_prices():
         own = best if best in local else best_local(scores)
-        report["ownership"] = total_cost(read_prices(), settings.cost, local, own, tuned, training)
+        report["ownership"] = total_cost(read_prices(), settings.cost, Study(local, own, tuned, training))
     report["plan"] = beside_the_plan(local, tuned, training, machine["usd_per_hour"], settings.cost.utilisation)
     write_json(COST, report)
     write_json(USAGE, {"arms": {arm: tokens_per_request(measure) for arm, measure in arms.items()}})

@@ -30,9 +30,11 @@ from pipeline.curation.deduplicate import (
 )
 from pipeline.curation.detect import detect
 from pipeline.curation.engine import WORK, Parts, compare_parts, read_parts
-from pipeline.curation.outputs import first_rejects, write_rejected, write_repaired, write_train
+from pipeline.curation.meanings import Meanings
+from pipeline.curation.outputs import write_rejected, write_repaired, write_train
 from pipeline.curation.parts import frozen_part
 from pipeline.curation.preferences import MANY_ANSWERS
+from pipeline.curation.refusals import refuse_bad_data, refuse_little_data
 from pipeline.curation.sample import beyond_limit
 from pipeline.curation.split import Split, draw, keep_frozen, leaks
 from pipeline.curation.store import Compared, Store, comparison_unit
@@ -43,10 +45,6 @@ REPORT = Path("reports/data.json")
 
 SMOKE_TRAIN_ROWS = 64
 SMOKE_BENCHMARK_ROWS = 8
-EXAMPLES_SHOWN = 5
-# What makes a record unusable. Duplicates are superfluous, and what a policy leaves out is left out on purpose.
-FAULTS = ["json", "encoding", "schema", "roles", "empty", "too_short", "too_long", "special_tokens", "broken_text"]
-FAULTS += ["control_characters", "preference"]
 
 
 def main() -> None:
@@ -66,7 +64,7 @@ def curate(settings: CurateSettings, *, smoke: bool) -> dict[str, Any]:
     print(detect(Path(settings.path), settings).sentence())
     store = _store(parts, frozen)
     try:
-        _refuse_bad_data(store, settings, 0)
+        refuse_bad_data(store, settings, 0)
         curated = _decide(store, parts, frozen, settings)
         report = data_report(store, curated, settings, parts.sha256)
         _write(store, curated, frozen, settings, report, smoke=smoke)
@@ -102,21 +100,25 @@ def _decide(store: Store, parts: Parts, frozen: Frozen | None, settings: CurateS
     priority = _priority(store, parts, frozen)
     stock = boilerplate(store, compared, settings)
     dropped = stock.said >= 0 if settings.quality.boilerplate == "drop" else None
-    semantic = (settings.embedder, settings.semantic_threshold) if settings.semantic_threshold is not None else None
-    unique = deduplicate(store, compared, priority, threshold, settings.test_items, dropped, semantic)
+    alike = settings.semantic_threshold
+    meanings = Meanings(store, settings.embedder, alike) if alike is not None else None
+    unique = deduplicate(store, compared, priority, threshold, settings.test_items, dropped, meanings)
     for index in np.flatnonzero(unique.fates.by >= 0).tolist():
         if priority[unique.fates.by[index]] == FEEDBACK:
             store.inherit(int(unique.fates.by[index]), index)
-    _refuse_bad_data(store, settings, int((unique.fates.reason == CONFLICT).sum()))
-    _refuse_little_data(int((unique.fates.reason == 0).sum()), settings)
-    split = _split(store, compared, unique, settings, frozen, threshold)
+    refuse_bad_data(store, settings, int((unique.fates.reason == CONFLICT).sum()))
     phrased = np.flatnonzero(unique.fates.reason == BOILERPLATE).tolist()
     details = {index: f"the answer {stock.sentences[stock.said[index]][0]}" for index in phrased}
+    refuse_little_data(store, unique.fates, details, settings)
+    split = _split(store, compared, unique, settings, frozen, threshold, meanings)
     for index, item in split.purged.items():
         unique.fates.drop(index, LEAK, item)
         torn = store.group[index] and store.group[index] == store.group[item]
         details[index] = "in the group of a benchmark item" if torn else "near a benchmark item"
-    found = contaminated(store, compared.shingles, split.test + split.dev, split.train, settings, threshold)
+        if index in split.reworded:
+            details[index] = "asks in other words what a benchmark item asks"
+    held, shingles = split.test + split.dev, compared.shingles
+    found = contaminated(store, shingles, held, split.train, settings, threshold, meanings)
     if settings.contamination == "drop":
         split.train = np.setdiff1d(split.train, np.fromiter(found.records, np.int64))
         for index, detail in found.records.items():
@@ -149,52 +151,20 @@ def _split(
     settings: CurateSettings,
     frozen: Frozen | None,
     threshold: float,
+    meanings: Meanings | None,
 ) -> Split:
     """The split, checked: no test or dev item has a near duplicate in train."""
     kept, shingles = unique.fates.reason == 0, compared.shingles
     if frozen:
         ids = {int(index): int(place) for place, index in zip(np.flatnonzero(kept), store.id[kept], strict=True)}
         test, dev = ([ids[int(item.id, 16)] for item in part] for part in (frozen.test, frozen.dev))
-        split = keep_frozen(store, shingles, kept, test, dev, threshold)
+        split = keep_frozen(store, shingles, kept, test, dev, threshold, meanings)
     else:
         sizes = settings.test_items, settings.dev_items
-        split = draw(store, shingles, kept, unique.clusters, *sizes, threshold)
+        split = draw(store, shingles, kept, unique.clusters, *sizes, threshold, meanings)
     leaked = leaks(shingles, split.test + split.dev, split.train, threshold)
     assert leaked == 0, f"{leaked} benchmark items have a near duplicate in train"
     return split
-
-
-def _refuse_bad_data(store: Store, settings: CurateSettings, conflicts: int) -> None:
-    """Stop if more records are faulty than the owner allows."""
-    reasons, read = store.counts("reasons"), store.total("read")
-    if not read:
-        raise ProjectError("the data file is empty", settings.path, "put one JSON object on each line")
-    faulty = sum(reasons.get(reason, 0) for reason in FAULTS) + conflicts
-    usable = len(store) > 0
-    if usable and faulty / read <= settings.max_reject_fraction:
-        return
-    write_rejected(store, None, {})
-    faults = FAULTS if faulty else list(reasons)
-    first = first_rejects(store, faults, EXAMPLES_SHOWN)
-    examples = "\n".join(f"  line {bad.line}: {bad.reason}: {bad.detail}" for bad in first)
-    looks = detect(Path(settings.path), settings)
-    other = looks.format not in (None, settings.format, "prompt_only")  # which any record without an answer fits
-    guess = f"; they look like another format: {looks.sentence()}" if other else ""
-    raise ProjectError(
-        f"{faulty} of {read} lines are unusable, {faulty / read:.1%} of them; "
-        f"curate.max_reject_fraction allows {settings.max_reject_fraction:.1%}. The first ones:\n{examples}",
-        f"{settings.path}; every one is listed in data/curated/rejected.jsonl",
-        f"mend these lines; or set curate.format, if the data are not in the `{settings.format}` format{guess}",
-    )
-
-
-def _refuse_little_data(usable: int, settings: CurateSettings) -> None:
-    if usable < settings.minimum_records:
-        raise ProjectError(
-            f"{usable} good examples are too few to tune a model on and to measure it by",
-            f"curate.minimum_records is {settings.minimum_records}",
-            "collect more examples first; until then a prompt with a few examples is the better choice",
-        )
 
 
 def _write(

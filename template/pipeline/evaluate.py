@@ -7,17 +7,17 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from pipeline.arms import Row
 from pipeline.baseline import BENCHMARK, MARKER, RESULTS, TEST
-from pipeline.contest import compare
 from pipeline.curation.quality import language
+from pipeline.evaluation.contest import compare
+from pipeline.evaluation.metrics import confusion, has_labels, score_items, summarise
+from pipeline.evaluation.secondary import secondary_of
+from pipeline.evaluation.statistics import holm, power_table
+from pipeline.evaluation.verdict import decide
 from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write_json
-from pipeline.metrics import confusion, has_labels, score_items, summarise
-from pipeline.prompting import Record
-from pipeline.secondary import secondary_of
+from pipeline.inference.arms import Row
+from pipeline.inference.prompting import Record
 from pipeline.settings import Settings, load
-from pipeline.statistics import holm, power_table
-from pipeline.verdict import decide
 
 TUNED = Path("results/tuned")
 SCORES = Path("reports/scores.json")

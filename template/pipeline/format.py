@@ -5,19 +5,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.arms import quantile
-from pipeline.backends import Message
 from pipeline.files import ProjectError, read_jsonl, run_stage, write_json, write_jsonl
-from pipeline.format_page import write_page
+from pipeline.inference.arms import quantile
+from pipeline.inference.backends import Message
+from pipeline.inference.prompting import Passages, Record, conversation, read_passages, read_prompt
 from pipeline.model import base_model
-from pipeline.prompting import Passages, Record, conversation, read_passages, read_prompt
+from pipeline.render_check import (
+    check_tokens,
+    control_tokens,
+    holds,
+    refuse_control_tokens,
+    refuse_truncation,
+    refuse_untrainable,
+    unread_names,
+)
+from pipeline.reporting.format_page import write_page
 from pipeline.runtime import quiet
 from pipeline.settings import load
 
 SOURCES = {"train": Path("data/curated/train.jsonl"), "dev": Path("data/eval/dev.jsonl")}
 FORMATTED = Path("data/formatted")
 REPORT = Path("reports/format.json")
-SHOWN = 5  # records named in an error
 STEPS = 50  # lengths that stand for all, from which `tunesmith plan` reckons the padding
 CHECKED = 20  # rows of each split whose token ids are compared
 
@@ -28,73 +36,47 @@ def main() -> None:
     quiet()
     settings = load()
     tokenizer = AutoTokenizer.from_pretrained(base_model(settings))
-    system = read_prompt("system")
+    system, limit = read_prompt("system"), settings.format.max_length
     passages = read_passages("train", "dev") if settings.format.with_passages else None
+    policy, tokens = settings.curate.anomalies.special_tokens, control_tokens(tokenizer)
     report = {}
     left_out = []
     samples = []
     for split, source in SOURCES.items():
         records = read_jsonl(source)
         refuse_untrainable(records, str(source))
+        held = [holds(record, tokens) if policy != "keep" else None for record in records]
+        if policy == "error":
+            refuse_control_tokens(records, held, str(source))
         rows = [to_prompt_completion(record, system, passages) for record in records]
         lengths = [token_lengths(row, tokenizer) for row in rows]
         check_tokens(rows[:CHECKED], tokenizer)
         if settings.format.too_long == "error":
-            refuse_truncation(records, lengths, settings.format.max_length)
-        fits = [total <= settings.format.max_length for total, _ in lengths]
+            refuse_truncation(records, lengths, limit)
+        fits = [not token and total <= limit for token, (total, _) in zip(held, lengths, strict=True)]
         left_out += [
-            {"split": split, "id": record["id"], "line": record["line"], "reason": "too_many_tokens", "tokens": total}
-            for record, (total, _), fit in zip(records, lengths, fits, strict=True)
+            {"split": split, "id": record["id"], "line": record["line"], "tokens": total}
+            | ({"reason": "special_tokens", "token": token} if token else {"reason": "too_many_tokens"})
+            for record, token, (total, _), fit in zip(records, held, lengths, fits, strict=True)
             if not fit
         ]
         kept = [length for length, fit in zip(lengths, fits, strict=True) if fit]
         if not kept:
             where = "format.max_length"
-            raise ProjectError(f"no {split} record fits {settings.format.max_length} tokens", where, "raise it")
+            raise ProjectError(f"no {split} record fits {limit} tokens", where, "raise it")
         if split == "train":
             samples = [parts for parts, fit in zip(zip(records, rows, lengths, strict=True), fits, strict=True) if fit]
         write_jsonl(FORMATTED / f"{split}.jsonl", (row for row, fit in zip(rows, fits, strict=True) if fit))
-        report[split] = statistics(kept, settings.format.max_length) | {"left_out": len(rows) - len(kept)}
+        report[split] = statistics(kept, limit) | {"left_out": len(rows) - len(kept)}
+        if unread := unread_names(rows, tokenizer):
+            report[split]["unread_names"] = unread
+            print(f"{split}: in {unread} rows a turn has a name, which the chat template leaves out")
     write_jsonl(FORMATTED / "rejected.jsonl", left_out)
     write_json(REPORT, report)
-    write_page(samples, report, settings.format.max_length, tokenizer)
+    write_page(samples, report, limit, tokenizer)
     train = report["train"]
     shares = f"{train['tokens']} tokens, {train['trained_tokens']} of them trained"
-    print(f"train: {train['rows']} rows, {shares}; the longest has {train['longest']}; {len(left_out)} are too long")
-
-
-def refuse_untrainable(records: Sequence[Record], source: str) -> None:
-    """Raise `ProjectError` if a record is more than a question and an answer in text, which is all that is trained on.
-
-    Nothing of a record is left out of its training row in silence.
-    """
-    for what, found in (
-        ("call tools or list some", lambda record: record.get("tools") or _any_turn(record, "tool_calls")),
-        ("hold a thinking text beside an answer", lambda record: _any_turn(record, "thinking")),
-        ("compare or judge answers (preference or KTO data)", _judges),
-        ("have no user turn before the answer (plain text, or prompts alone)", lambda record: not _asks(record)),
-    ):
-        lines = [record["line"] for record in records if found(record)]
-        if lines:
-            named = ", ".join(map(str, lines[:SHOWN]))
-            raise ProjectError(
-                f"{len(lines)} records {what}, which is curated but not trained on yet",
-                f"{source}, input line {named}",
-                "take these records out of the raw data, or what they have too much out of these records",
-            )
-
-
-def _any_turn(record: Record, key: str) -> bool:
-    return any(key in turn for turn in record["messages"])
-
-
-def _judges(record: Record) -> bool:
-    return "rejected" in record or "desirable" in record
-
-
-def _asks(record: Record) -> bool:
-    roles = [turn["role"] for turn in record["messages"]]
-    return roles[-1] == "assistant" and "user" in roles[:-1]
+    print(f"train: {train['rows']} rows, {shares}; the longest has {train['longest']}; {len(left_out)} are left out")
 
 
 def to_prompt_completion(record: Record, system: str, passages: Passages | None = None) -> dict[str, list[Message]]:
@@ -125,46 +107,6 @@ def token_lengths(row: dict[str, list[Message]], tokenizer: Any) -> tuple[int, i
         )
     ids = tokenizer([prompt, whole], add_special_tokens=False)["input_ids"]
     return len(ids[1]), len(ids[1]) - len(ids[0])
-
-
-def check_tokens(rows: Sequence[dict[str, list[Message]]], tokenizer: Any) -> None:
-    """Compare the token ids that the trainer computes with those that the server computes.
-
-    The trainer asks the chat template for the ids of prompt and whole, and trains on what the whole has beyond the
-    prompt; the server tokenizes the rendered prompt.
-
-    Raises:
-        ProjectError: they differ, or a token spans the border, so that the mask would begin inside it.
-    """
-    for row in rows:
-        whole_turns = [*row["prompt"], *row["completion"]]
-        trained = tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, return_dict=True)[
-            "input_ids"
-        ]
-        whole = tokenizer.apply_chat_template(whole_turns, return_dict=True)["input_ids"]
-        text = tokenizer.apply_chat_template(row["prompt"], tokenize=False, add_generation_prompt=True)
-        served = tokenizer(text, add_special_tokens=False)["input_ids"]
-        if trained != served or whole[: len(trained)] != trained:
-            what = "the trainer and the server" if trained != served else "a prompt with and without its answer"
-            raise ProjectError(
-                f"{what} have different tokens",
-                "models/base: chat_template, tokenizer",
-                "use another base model, or mend its chat template so that a special token stands between the two",
-            )
-
-
-def refuse_truncation(records: Sequence[Record], lengths: Sequence[tuple[int, int]], limit: int) -> None:
-    """Raise `ProjectError` when any row is longer than ``limit`` tokens: its answer would be cut off unseen."""
-    too_long = [(record, total) for record, (total, _) in zip(records, lengths, strict=True) if total > limit]
-    if not too_long:
-        return
-    named = ", ".join(f"line {record['line']} ({total} tokens)" for record, total in too_long[:SHOWN])
-    longest = max(total for _, total in too_long)
-    raise ProjectError(
-        f"{len(too_long)} of {len(records)} rows are longer than {limit} tokens and would lose part of their answer",
-        f"input {named}{', ...' if len(too_long) > SHOWN else ''}",
-        f"set format.max_length to {longest}, or remove those records",
-    )
 
 
 def statistics(lengths: Sequence[tuple[int, int]], limit: int) -> dict[str, Any]:

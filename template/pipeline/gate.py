@@ -5,16 +5,16 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from pipeline.evaluation.forgetting import HELD
+from pipeline.evaluation.verdict import PROMPT, RAG, SHIP
 from pipeline.files import ProjectError, read_json, run_stage
-from pipeline.forgetting import HELD
 from pipeline.settings import Settings, load
-from pipeline.verdict import PROMPT, RAG, SHIP
 from pipeline.wording import (
     ENDPOINT,
     GGUF,
-    OTHERS,
     confidence,
     in_order,
+    model_of,
     p_value,
     points,
     requests_band,
@@ -106,11 +106,11 @@ def advice(verdict: dict[str, Any], settings: Settings) -> str:
     if ship is None:
         return wrapped("Ship: nothing yet.")
     endpoint, gguf = settings.evaluate.endpoint, settings.evaluate.gguf
-    prompt = f"prompts/{settings.evaluate.prompt}.txt"
-    if ship.startswith(GGUF) and gguf:
-        return wrapped(f"Ship: {title(ship)}: {gguf.path} (llama-server -m), asked with {prompt}")
-    if ship.startswith(ENDPOINT) and endpoint:
-        return wrapped(f"Ship: {title(ship)}: {endpoint.model} at {endpoint.base_url}, asked with {prompt}")
+    asked = f"asked as in results/baseline/prompts/{ship}.jsonl"
+    if model_of(ship) == GGUF and gguf:
+        return wrapped(f"Ship: {title(ship)}: {gguf.path} (llama-server -m), {asked}")
+    if model_of(ship) == ENDPOINT and endpoint:
+        return wrapped(f"Ship: {title(ship)}: {endpoint.model} at {endpoint.base_url}, {asked}")
     where = "models/tuned" if verdict["decision"] == SHIP else "the untouched base model"
     return wrapped(f"Ship: {title(ship)} ({where}): python -m pipeline.server --arm {ship}")
 
@@ -132,7 +132,7 @@ def refused_measurement(
             f"the server gave the evaluated answer of {serving['arm']} to {parity['equal']} of {parity['items']} items "
             f"(gate.minimum_parity is {settings.gate.minimum_parity:.0%})"
         )
-    if ship and not ship.startswith(tuple(OTHERS)) and serving["arm"] != ship:
+    if ship and not model_of(ship) and serving["arm"] != ship:
         found.append(f"{serving['arm']} was tried on the server and the verdict ships {ship}; run `dvc repro`")
     return found
 

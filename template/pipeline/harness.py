@@ -12,14 +12,14 @@ from typing import Any
 from pipeline.baseline import MARKER, TEST
 from pipeline.baseline import policies as base_policies
 from pipeline.evaluate import TUNED
+from pipeline.evaluation.forgetting import forgetting, interval
+from pipeline.evaluation.item_metrics import exact_match
+from pipeline.evaluation.lm_engine import Engine, Run, check_suites
+from pipeline.evaluation.lm_tasks import TASKS, write_answer_task, write_choice_task
 from pipeline.export import served_model
 from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, sha256_json, write_json, write_jsonl
-from pipeline.forgetting import forgetting, interval
-from pipeline.item_metrics import exact_match
-from pipeline.lm_engine import Engine, Run
-from pipeline.lm_tasks import TASKS, write_answer_task, write_choice_task
+from pipeline.inference.prompting import Policy, Record, read_passages
 from pipeline.model import base_model
-from pipeline.prompting import Policy, Record, read_passages
 from pipeline.runtime import prepare
 from pipeline.settings import Settings, load
 from pipeline.tuned import policies as tuned_policies
@@ -35,6 +35,7 @@ BARE = {"base": "zero_shot", "tuned": "tuned"}  # the arm whose prompt a model's
 
 def main() -> None:
     settings = load()
+    check_suites(settings.harness.suites, SUITES)
     items = read_jsonl(TEST)[: SMOKE_ITEMS if settings.smoke else settings.harness.domain_items]
     folders = {
         "base": base_model(settings),
@@ -55,7 +56,7 @@ def main() -> None:
                 name, SUITES, items=SMOKE_ITEMS if settings.smoke else settings.harness.suite_items
             )
             keep(runs[model], name, model)
-    remembered = {name: compare_suite(runs, settings) for name, runs in suites.items()}
+    remembered = {name: compare_suite(name, runs, settings) for name, runs in suites.items()}
     for name, found in remembered.items():
         print(f"{name}: {found['base']['mean']:.3f} before, {found['tuned']['mean']:.3f} after: {found['status']}")
     write_json(REPORT, {"smoke": settings.smoke, "domain": domain, "choice": choices, "suites": remembered})
@@ -115,11 +116,19 @@ def choose(engine: Engine, name: str, policy: Policy, items: Sequence[Record], s
     return {"items": len(run.scores), "chance": round(run.chance, 6), "acc": interval(run.scores, settings)}
 
 
-def compare_suite(runs: dict[str, Run], settings: Settings) -> dict[str, Any]:
-    """A suite's scores of both models, and whether the tuned one holds what the base knew."""
+def compare_suite(name: str, runs: dict[str, Run], settings: Settings) -> dict[str, Any]:
+    """A suite's scores of both models, and whether the tuned one holds what the base knew.
+
+    Raises:
+        ProjectError: the two did not see the same prompts.
+    """
     base, tuned = runs["base"], runs["tuned"]
+    if base.prompts != tuned.prompts:
+        mend = "a suite must not draw its items or examples at random; if it does not, " + MEND
+        raise ProjectError("the tuned model saw other prompts than the base model", f"suite {name}", mend)
     return {
         "metric": base.metric,
+        "shots": base.shots,
         "items": len(base.scores),
         "chance": round(base.chance, 6),
         "base": interval(base.scores, settings),

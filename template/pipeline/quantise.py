@@ -10,17 +10,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pipeline.arms import Row, answer_items
 from pipeline.baseline import TEST
-from pipeline.cost_section import QUANTISED, served_manifest
+from pipeline.evaluation.metrics import score_items, summarise
+from pipeline.evaluation.statistics import paired_bootstrap
 from pipeline.files import read_json, read_jsonl, run_stage, write_json
-from pipeline.generation import Bits, Generator
-from pipeline.metrics import score_items, summarise
-from pipeline.prompting import Policy, read_prompt
+from pipeline.inference.arms import Row, answer_items
+from pipeline.inference.generation import Bits, Generator
+from pipeline.inference.prompting import Policy, read_prompt
+from pipeline.reporting.cost_section import QUANTISED, served_manifest
 from pipeline.runtime import Device, prepare
 from pipeline.serve import artefact
 from pipeline.settings import Settings, load
-from pipeline.statistics import paired_bootstrap
 
 WIDTHS: tuple[Bits, ...] = (16, 8, 4)
 

@@ -3,10 +3,10 @@
 import sys
 from typing import Any
 
-from pipeline.facts import REPORTS, Facts, read_facts
 from pipeline.files import run_stage, write_json, write_text
-from pipeline.model_card import model_card
-from pipeline.page import page
+from pipeline.reporting.facts import REPORTS, Facts, read_facts
+from pipeline.reporting.model_card import model_card
+from pipeline.reporting.page import page
 from pipeline.settings import load
 
 PAGE = REPORTS / "report.html"

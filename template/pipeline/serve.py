@@ -13,14 +13,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pipeline.arms import quantile
 from pipeline.baseline import RESULTS, TEST
 from pipeline.evaluate import SCORES, TUNED
 from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write_json
+from pipeline.inference.arms import quantile
 from pipeline.model import base_model
 from pipeline.runtime import prepare
 from pipeline.settings import Settings, load
-from pipeline.wording import OTHERS, best_local, family
+from pipeline.wording import best_local, family, model_of
 
 SERVED = Path("reports/serve.json")
 MEASURED = Path("reports/measured/serve.json")
@@ -75,7 +75,7 @@ def served_arm(scores: dict[str, Any]) -> str:
     An endpoint serves itself, and llama.cpp a GGUF file: beside them the best arm of this project's own is tried.
     """
     arm: str = scores["verdict"]["ship"] or scores["verdict"]["challenger"]
-    return best_local(scores) if arm.startswith(tuple(OTHERS)) else arm
+    return best_local(scores) if model_of(arm) else arm
 
 
 def ask(client: Any, model: str, messages: list[dict[str, str]], max_tokens: int) -> str:

@@ -22,9 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline import runtime
 from pipeline.files import ProjectError, read_json, run_stage
-from pipeline.generation import Generator
+from pipeline.inference.generation import Generator
+from pipeline.inference.served_prompt import Prepare, Prepared, citations, prompt_of
 from pipeline.serve import SERVED, artefact
-from pipeline.served_prompt import Prepare, Prepared, citations, prompt_of
 from pipeline.settings import load
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}

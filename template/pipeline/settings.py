@@ -133,7 +133,7 @@ class GgufSettings(Strict, frozen=True):
 
 
 class EvaluateSettings(Strict, frozen=True):
-    primary_metric: str  # of pipeline/item_metrics.py, or of the project's own evals/metrics.py
+    primary_metric: str  # of pipeline/evaluation/item_metrics.py, or of the project's own evals/metrics.py
     minimum_effect: Fraction  # the smallest gain in the primary metric that is worth shipping
     alpha: Fraction
     prompt: str  # prompts/<prompt>.txt is the system prompt of every arm without training

@@ -3,13 +3,13 @@
 import sys
 from pathlib import Path
 
-from pipeline.arms import answer_items
 from pipeline.baseline import TEST, headline
 from pipeline.export import describe, served_model
 from pipeline.files import read_jsonl, run_stage, write_json, write_jsonl
-from pipeline.generation import Generator
-from pipeline.perplexity import add_reference_nll
-from pipeline.prompting import Policy, read_passages, read_prompt
+from pipeline.inference.arms import answer_items
+from pipeline.inference.generation import Generator
+from pipeline.inference.perplexity import add_reference_nll
+from pipeline.inference.prompting import Policy, read_passages, read_prompt
 from pipeline.runtime import prepare
 from pipeline.settings import Settings, load
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.statistics import Interval
+from pipeline.evaluation.statistics import Interval
 
 TITLES = {
     "zero_shot": "the zero-shot prompt",
@@ -18,11 +18,15 @@ GGUF = "gguf_"  # begins the name of an arm that llama.cpp answers from a file
 OTHERS = {ENDPOINT: "the endpoint's model", GGUF: "the GGUF file's model"}  # models that this project cannot serve
 
 
+def model_of(arm: str) -> str:
+    """What begins the name of an arm of another model, see `OTHERS`; empty for this project's own."""
+    return next((prefix for prefix in OTHERS if arm.startswith(prefix)), "")
+
+
 def title(arm: str) -> str:
     """An arm in words."""
-    for prefix, model in OTHERS.items():
-        if arm.startswith(prefix):
-            return f"{title(arm.removeprefix(prefix))} on {model}"
+    if model := model_of(arm):
+        return f"{title(arm.removeprefix(model))} on {OTHERS[model]}"
     return TITLES.get(arm, arm.replace("_", " "))
 
 
@@ -30,20 +34,26 @@ def family(arm: str) -> str:
     """The approach that an arm stands for: ``prompt``, ``rag`` or ``tuned``, in the order of what they cost."""
     if arm.startswith("tuned"):
         return "tuned"
-    return "rag" if arm.removeprefix(ENDPOINT).removeprefix(GGUF).startswith("rag") else "prompt"
+    return "rag" if arm.removeprefix(model_of(arm)).startswith("rag") else "prompt"
 
 
 def in_order(arms: Iterable[str]) -> list[str]:
-    """Arms as every table lists them: the simplest first, tuned last."""
-    known = list(TITLES)
-    rank = {"prompt": 0, "rag": 1, "tuned": 2}
-    return sorted(arms, key=lambda arm: (rank[family(arm)], known.index(arm) if arm in known else len(known), arm))
+    """Arms as every table lists them: the simplest first, tuned last; of one approach, this project's model first."""
+    approaches, models, policies = ["prompt", "rag", "tuned"], ["", *OTHERS], list(TITLES)
+
+    def place(arm: str) -> tuple[int, int, int, str]:
+        model = model_of(arm)
+        policy = arm.removeprefix(model)
+        known = policies.index(policy) if policy in policies else len(policies)
+        return approaches.index(family(arm)), models.index(model), known, arm
+
+    return sorted(arms, key=place)
 
 
 def best_local(scores: dict[str, Any]) -> str:
     """The arm with the highest primary score among those that this project can serve itself."""
     primary, arms = scores["primary_metric"], scores["arms"]
-    local = [arm for arm in in_order(arms) if not arm.startswith(tuple(OTHERS))]
+    local = [arm for arm in in_order(arms) if not model_of(arm)]
     return max(local, key=lambda arm: arms[arm][primary]["mean"])
 
 

@@ -86,6 +86,7 @@ TOKENS = {
     "rag_few_shot": 1500,
     "tuned": 60,
     "endpoint_few_shot": 500,
+    "gguf_few_shot": 510,
 }
 
 
@@ -163,6 +164,7 @@ def finish_project(
         "rag_few_shot": 0.9,
         "tuned": 0.15,
         "endpoint_few_shot": 0.8,
+        "gguf_few_shot": 1.2,
     }
     measured = {arm: measure(n, n * seconds[arm], TOKENS[arm]) for arm in arms}
     reports = root / "reports"

@@ -57,9 +57,16 @@ def seeds() -> list[bytes]:
         {"prompt": "Q", "chosen": [{"role": "assistant", "content": "a"}], "rejected": "b", "score_chosen": 1},
     ]
     compared = "".join(json.dumps(pair) + "\n" for pair in pairs).encode()
+    marked = "<|start|>user<|message|>Q<|end|><|start|>assistant<|channel|>analysis<|message|>hm<|end|>"
+    marked += "<|start|>assistant<|channel|>final<|message|>A<|return|>"
+    texts = ["<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\nA<|im_end|>", marked, "[INST] Q [/INST] A </s>"]
+    templated = "".join(json.dumps({"text": text}) + "\n" for text in texts).encode()
+    cells = [json.dumps(turns), str(turns), "[" + "\n ".join(map(str, turns)) + "]"]
+    listed = "conversations,completion\n" + "".join('"{}","{{}}"\n'.format(cell.replace('"', '""')) for cell in cells)
+    wrapped = json.dumps({"result": {"meta": [{"a": [1]}], "data": rows}}).encode()
     tabs = b"prompt\tcompletion\n" + b"".join(b'"a\n %d"\tb\n' % n for n in range(5))
     packed = [gzip.compress(lines, mtime=0), zstandard.compress(lines)]
-    return [lines, *arrays, table, *packed, spoken, compared, tabs, *_binary(rows)]
+    return [lines, *arrays, table, *packed, spoken, compared, templated, listed.encode(), wrapped, tabs, *_binary(rows)]
 
 
 def _binary(rows: list[dict[str, str]]) -> list[bytes]:

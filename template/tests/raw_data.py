@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.curate import curate
+from pipeline.curation.reasons import BadRecordError
 from pipeline.curation.records import Record, RecordReader
 from pipeline.files import read_jsonl
 from pipeline.settings import AnomalySettings, CurateSettings, PrivateSettings, QualitySettings
@@ -95,6 +96,15 @@ def outputs() -> dict[str, bytes]:
 def record(fields: dict[str, Any], form: str, **changes: Any) -> Record:
     """A raw record in canonical form."""
     return RecordReader(curate_settings(format=form, **changes)).canonical(fields, line=1)
+
+
+def reason(fields: dict[str, Any], form: str, **changes: Any) -> str:
+    """Why a raw record is left out."""
+    try:
+        record(fields, form, **changes)
+    except BadRecordError as bad:
+        return f"{bad.reason}: {bad.detail}"
+    raise AssertionError("the record is kept")
 
 
 def said(record: Record) -> list[tuple[str, str]]:

@@ -1,20 +1,14 @@
 """Prompts of the arms: the same for every item, drawn from training data alone."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
+from scripted import record
 
-from pipeline.arms import quantile
 from pipeline.files import ProjectError
-from pipeline.generation import shared_prefix
-from pipeline.prompting import choose_shots, conversation, refuse_given_away, shot_pool, spread_shots
-
-
-def record(name: str, label: str | None = None, system: str | None = None) -> dict[str, Any]:
-    opening = [{"role": "system", "content": system}] if system else []
-    turns = [{"role": "user", "content": f"ask {name}"}, {"role": "assistant", "content": f"answer {name}"}]
-    return {"id": name, "label": label, "group": None, "messages": [*opening, *turns]}
+from pipeline.inference.arms import quantile
+from pipeline.inference.generation import shared_prefix
+from pipeline.inference.prompting import choose_shots, conversation, refuse_given_away, shot_pool, spread_shots
 
 
 def test_a_prompt_ends_before_the_expected_answer() -> None:

@@ -3,33 +3,22 @@
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted import KNOBS, Scripted, record
 
-from pipeline import backends
-from pipeline.arms import answer_items
-from pipeline.backends import Answer, Endpoint, Prompt, answer_all
 from pipeline.files import ProjectError
-from pipeline.prompting import Policy
-from pipeline.settings import EndpointSettings, EvaluateSettings
+from pipeline.inference.arms import answer_items
+from pipeline.inference.backends import Endpoint, Prompt, answer_all
+from pipeline.inference.prompting import Policy
+from pipeline.settings import EndpointSettings
 
-KNOBS = EvaluateSettings(
-    primary_metric="exact_match",
-    minimum_effect=0.05,
-    alpha=0.05,
-    prompt="prompted",
-    shots=[2],
-    shot_selection="spread",
-    max_new_tokens=8,
-    batch_size=4,
-    bootstrap_samples=100,
-    endpoint=None,
-)
+pytestmark = pytest.mark.usefixtures("project")
 
 
 class Echo(BaseHTTPRequestHandler):
@@ -97,17 +86,6 @@ def url() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "ANSWERS", tmp_path / "answers")
-    monkeypatch.chdir(tmp_path)
-
-
-def record(number: int) -> dict[str, Any]:
-    turns = [{"role": "user", "content": f"ask {number}"}, {"role": "assistant", "content": f"ASK {number}"}]
-    return {"id": str(number), "label": None, "group": None, "messages": turns}
-
-
 def test_an_endpoint_is_an_arm_like_any_other(url: str) -> None:
     endpoint = Endpoint(EndpointSettings(url, "echo", 3), api_key="secret")
     items = [record(number) for number in range(8)]
@@ -152,28 +130,19 @@ def test_a_refusal_of_the_endpoint_is_told(url: str) -> None:
     assert "ENDPOINT_API_KEY" in caught.value.mend
 
 
-class Counting:
-    """A backend that counts what it is asked."""
+class Counting(Scripted):
+    """It keeps what it is asked, and is interrupted after so many prompts."""
 
     def __init__(self, name: str = "a", fail_after: int = 99) -> None:
-        self.identity = {"name": name}
+        super().__init__(name)
         self.asked: list[Prompt] = []
         self.fail_after = fail_after
 
-    def render(self, messages: Sequence[dict[str, str]]) -> Prompt:
-        return [len(messages)]
-
-    def text(self, prompt: Prompt) -> str:
-        return str(prompt)
-
-    def answer(
-        self, prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int
-    ) -> Iterator[tuple[Sequence[int], list[Answer]]]:
-        for place, prompt in enumerate(prompts):
-            if len(self.asked) == self.fail_after:
-                raise KeyboardInterrupt
-            self.asked.append(prompt)
-            yield [place], [Answer(f"answer {prompt}", 1, 1, "stop", 0.5)]
+    def say(self, prompt: Prompt) -> str:
+        if len(self.asked) == self.fail_after:
+            raise KeyboardInterrupt
+        self.asked.append(prompt)
+        return f"answer {prompt}"
 
 
 def test_a_second_time_nothing_is_computed() -> None:

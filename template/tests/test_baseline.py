@@ -1,59 +1,40 @@
 """The baseline: every policy and model gets the number of examples that suits it, and one chat template."""
 
 import re
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 from finished_project import PARAMS, finish_project, rows
+from scripted import Scripted, record
 
-from pipeline import backends
-from pipeline.backends import Answer, Prompt
 from pipeline.baseline import check_shots, choose_counts, policies
 from pipeline.evaluate import check_templates
 from pipeline.files import ProjectError, write_jsonl
-from pipeline.generation import Generator
+from pipeline.inference.backends import Prompt
+from pipeline.inference.generation import Generator
 from pipeline.settings import Settings
 
 OPEN, CLOSE = 2 * "{", 2 * "}"  # a chat template is Jinja, which this file must not hold
 
 
-class Fond:
-    """A model that answers right if it is shown as many examples as it likes, with passages one less."""
+class Fond(Scripted):
+    """It answers right if it is shown as many examples as it likes, with passages one less."""
 
     def __init__(self, liking: int) -> None:
+        super().__init__(liking)
         self.liking = liking
-        self.identity = {"liking": liking}
 
-    def render(self, messages: Sequence[dict[str, str]]) -> Prompt:
-        return list(messages)
-
-    def text(self, prompt: Prompt) -> str:
-        return str(prompt)
-
-    def answer(
-        self, prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int
-    ) -> Iterator[tuple[Sequence[int], list[Answer]]]:
-        for place, prompt in enumerate(prompts):
-            shown = sum(message["role"] == "assistant" for message in prompt)
-            asked = prompt[-1]["content"]
-            right = shown == self.liking - ("Facts" in asked)
-            said = re.sub(r".*ask", "answer", asked, flags=re.DOTALL) if right else "no"
-            yield [place], [Answer(said, 1, 1, "stop", 0.1)]
-
-
-def record(name: str) -> dict[str, Any]:
-    turns = [{"role": "user", "content": f"ask {name}"}, {"role": "assistant", "content": f"answer {name}"}]
-    return {"id": name, "label": None, "group": None, "messages": turns}
+    def say(self, prompt: Prompt) -> str:
+        shown = sum(message["role"] == "assistant" for message in prompt)
+        asked = prompt[-1]["content"]
+        right = shown == self.liking - ("Facts" in asked)
+        return re.sub(r".*ask", "answer", asked, flags=re.DOTALL) if right else "no"
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(backends, "ANSWERS", tmp_path / "answers")
-    made = finish_project(tmp_path, params=PARAMS.replace("label_key: intent", "label_key: null"))
+def settings(project: Path) -> Settings:
+    made = finish_project(project, params=PARAMS.replace("label_key: intent", "label_key: null"))
     Path("prompts").mkdir()
     Path("prompts/prompted.txt").write_text("Be brief.", "utf-8")
     Path("prompts/passages.txt").write_text("Facts: $passages\n$question", "utf-8")

@@ -156,6 +156,13 @@ class TestFeedback:
         assert run(rows(100))["rejected"] == {"superseded": 3}
         with pytest.raises(ProjectError, match="one right answer each"):
             run([{"prompt": row["prompt"], "chosen": "a", "rejected": "b"} for row in rows(100)], format="preference")
+        (folder / "c.jsonl.gz.dvc").write_text("outs: []")  # as DVC leaves it beside what it tracks
+        assert run(rows(100))["rejected"] == {"superseded": 3}
+        Path("elsewhere").mkdir()
+        (folder / "d").symlink_to(Path("elsewhere").resolve())
+        with pytest.raises(ProjectError, match="a folder among the data is a link"):
+            run(rows(100))
+        (folder / "d").unlink()
         (folder / "d.xlsx").write_bytes(b"PK")
         with pytest.raises(ProjectError, match="of no known kind") as error:
             run(rows(100))
@@ -198,6 +205,36 @@ class TestContamination:
         report = run(data, benchmarks=["data/benchmarks/eval.jsonl"], contamination="keep")
         assert report["contamination"]["benchmarks"]["data/benchmarks/eval.jsonl"] == {"items": 2, "found": 1}
         assert report["contamination"]["records"] == 2
+
+    @pytest.mark.parametrize("place", ["thinking", "tool_calls", "rejected", "system"])
+    def test_an_item_is_found_wherever_a_model_would_see_it(self, place: str) -> None:
+        item = "what is the capital of the country France, today?"
+        data: list[dict[str, Any]] = [
+            {
+                "messages": [
+                    {"role": "user", "content": row["prompt"]},
+                    {"role": "assistant", "content": row["completion"]},
+                ]
+            }
+            for row in rows(100)
+        ]
+        turns = data[40]["messages"]
+        if place == "system":
+            turns.insert(0, {"role": "system", "content": f"Mind that {item}"})
+        elif place == "thinking":
+            turns[1]["thinking"] = f"They ask {item} I know."
+        elif place == "tool_calls":
+            turns[1]["tool_calls"] = [{"function": {"name": "search", "arguments": {"query": f"please {item}"}}}]
+        else:
+            data = [
+                {"prompt": row["prompt"], "chosen": "good", "rejected": f"bad {n}"} for n, row in enumerate(rows(100))
+            ]
+            data[40]["rejected"] = f"You ask {item} I do not know."
+        write_raw([{"prompt": item, "completion": "Paris"}], "data/benchmarks/exam.jsonl")
+        form = "preference" if place == "rejected" else "messages"
+        given = {"benchmarks": ["data/benchmarks/exam.jsonl"], "test_items": 1, "dev_items": 0, "format": form}
+        report = run(data, contamination="keep", **given)
+        assert report["contamination"]["benchmarks"]["data/benchmarks/exam.jsonl"]["found"] == 1
 
     def test_a_benchmark_that_dvc_does_not_see_is_refused(self) -> None:
         write_raw(rows(1), "data/exam.jsonl")

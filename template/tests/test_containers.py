@@ -1,6 +1,5 @@
 """The containers around the records, told by their bytes, and the formats in them."""
 
-import csv
 import gzip
 import json
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from pipeline.curation.containers import checked_path, container, read_items
 from pipeline.curation.detect import detect
 from pipeline.curation.reasons import BadRecordError
 from pipeline.curation.records import RecordReader
+from pipeline.curation.strict_json import parse_object
 from pipeline.curation.writers import WRITERS
 from pipeline.files import ProjectError
 
@@ -207,33 +207,26 @@ class TestContainers:
         Path("d.jsonl").write_text(json.dumps({"items": PAIR}) + "\n")
         assert container(Path("d.jsonl")) == "jsonl"
 
-    def test_table_rows_that_do_not_fit_are_rejected_and_formulas_are_text(self) -> None:
-        table = 'prompt,completion\n"=cmd|\' /C calc\'!A0",ok\na,b,c\ncaf\udce9,x\n"two\nlines",y\n'
-        Path("t.csv").write_bytes(table.encode("utf-8", "surrogateescape"))
-        items = list(read_items(Path("t.csv"), container(Path("t.csv"))))
-        assert items[0][2] == {"prompt": "=cmd|' /C calc'!A0", "completion": "ok"}
-        assert [type(payload) for _, _, payload in items] == [dict, BadRecordError, BadRecordError, dict]
-        assert [line for line, _, _ in items] == [2, 3, 4, 5]
+    @pytest.mark.parametrize(
+        "wrapped",
+        [
+            {"status": "ok", "result": {"page": {"rows": DATA, "next": None}}, "ids": [1, 2]},
+            {"meta": {"sets": [{"data": [{"a": 1}]}]}, "data": DATA, "info": {"data": [1]}},
+        ],
+    )
+    def test_records_may_be_wrapped_more_than_once(self, wrapped: dict[str, Any]) -> None:
+        Path("d.json").write_text(json.dumps(wrapped, indent=1))
+        items = [parse_object(payload) for _, _, payload in read_items(Path("d.json"), container(Path("d.json")))]  # type: ignore[arg-type]
+        assert items == DATA
 
-    @pytest.mark.parametrize("tail", ["", '"quoted, and well",yes\n', 'x,""\n', '",",",",x\n'])
-    def test_a_quotation_mark_that_is_never_closed_costs_its_own_line_only(self, tail: str) -> None:
-        lines = [f"ask {n},say {n}\n" for n in range(2000)]
-        lines[1000] = '"' + lines[1000]
-        Path("t.csv").write_text("prompt,completion\n" + "".join(lines) + tail)
-        items = list(read_items(Path("t.csv"), "csv"))
-        good = [line for line, _, payload in items if isinstance(payload, dict)]
-        assert len(items) == 2000 + bool(tail)
-        assert good[:1999] == [*range(2, 1002), *range(1003, 2002)]
-        data = Path("t.csv").read_bytes()
-        assert all(data[offset or 0 :].startswith(lines[line - 2].encode()) for line, offset, _ in items[:2000])
+    def test_a_record_that_holds_data_is_a_record(self) -> None:
+        Path("d.jsonl").write_text(json.dumps({"prompt": "Q", "completion": "A", "meta": {"data": [{"a": 1}]}}))
+        assert container(Path("d.jsonl")) == "jsonl"
 
-    def test_a_line_of_a_table_that_is_too_long_is_one_reject(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(containers, "MAX_LINE_BYTES", 100)
-        Path("t.csv").write_text(f"prompt,completion\na,b\n{'x' * 1000},y\nc,d\n")
-        before = csv.field_size_limit()
-        items = list(read_items(Path("t.csv"), "csv"))
-        assert [(line, type(payload)) for line, _, payload in items] == [(2, dict), (3, BadRecordError), (4, dict)]
-        assert csv.field_size_limit() == before, "the interpreter's own, which other readers of tables need"
+    def test_an_object_without_records_is_not_called_empty(self) -> None:
+        Path("d.json").write_text(json.dumps({"sets": [{"data": [{"a": 1}]}]}))
+        with pytest.raises(ProjectError, match="no array of records"):
+            list(read_items(Path("d.json"), container(Path("d.json"))))
 
 
 class TestDetection:
@@ -243,6 +236,11 @@ class TestDetection:
         found = detect(Path("d.jsonl"), curate_settings())
         assert found.format == name
         assert f"5 of the first 5 records are `{name}`" in found.sentence()
+
+    def test_one_faulty_answer_makes_no_record_a_prompt_alone(self) -> None:
+        answers = ["fine", "also </s> fine", "good"]
+        Path("d.jsonl").write_text("".join(json.dumps({"prompt": "Q", "completion": said}) + "\n" for said in answers))
+        assert detect(Path("d.jsonl"), curate_settings()).sentence().startswith("2 of the first 3 records are `jsonl`")
 
     def test_nothing_known_is_said_so(self) -> None:
         Path("d.jsonl").write_text('{"colour": "red"}\n')

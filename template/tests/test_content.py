@@ -106,7 +106,7 @@ class TestPrivateData:
         asked = {"role": "user", "content": "Q", "name": "</s>" if place == "name" else "ann"}
         fields = {
             "messages": [asked, {"role": "assistant", **said}],
-            "tools": [{"name": "f</s>" if place == "tools" else "f"}],
+            "tools": [{"name": "f", "description": "</s>" if place == "tools" else "g"}],
         }
         with pytest.raises(BadRecordError, match="control token"):
             RecordReader(curate_settings(format="messages")).canonical(fields, 1)

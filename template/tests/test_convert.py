@@ -100,6 +100,49 @@ def test_what_the_other_format_cannot_say_is_an_error(
         converted(fields, given, wanted)
 
 
+def test_sharegpt_calls_are_turns_of_their_own_and_tools_are_text() -> None:
+    turns = [
+        *PAIR[:1],
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "1", **CALL}]},
+        {"role": "tool", "content": "ok", "tool_call_id": "1"},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [CALL, CALL | {"function": {"name": "f", "arguments": "{}"}}],
+        },
+        {"role": "tool", "content": "ok"},
+        {"role": "tool", "content": "ok"},
+        *PAIR[1:],
+    ]
+    fields = {"messages": turns, "tools": [{"name": "light"}, {"name": "f"}]}
+    found = converted(fields, "messages", "sharegpt")
+    assert [turn["from"] for turn in found["conversations"]][:4] == ["human", *["function_call", "observation"] * 2][:4]
+    assert json.loads(found["conversations"][1]["value"]) == {"id": "1", "name": "light", "arguments": {"on": True}}
+    assert [call["name"] for call in json.loads(found["conversations"][3]["value"])] == ["light", "f"]
+    assert json.loads(found["tools"]) == fields["tools"]
+    assert converted(found, "sharegpt", "messages") == fields
+    turns[1]["tool_calls"][0]["function"] = {"name": "light", "arguments": '{"on":true}'}  # its spacing is kept
+    assert converted(fields, "messages", "sharegpt", "messages") == fields
+
+
+def test_hosted_rows_have_an_id_at_every_call_and_result_and_nothing_else() -> None:
+    calls = json.dumps([{"name": "f", "arguments": {"a": 1}}, {"name": "g", "arguments": {}}])
+    said = [("human", "Q"), ("function_call", calls), ("observation", "1"), ("observation", "2"), ("gpt", "A")]
+    turns = [{"from": speaker, "value": text} for speaker, text in said]
+    fields = {
+        "conversations": turns,
+        "tools": '[{"type": "function", "function": {"name": "f"}}, {"name": "g"}]',
+        "id": 7,
+    }
+    row = converted(fields, "sharegpt", "hosted")
+    assert row.keys() == {"messages", "tools"}
+    assert [call["id"] for call in row["messages"][1]["tool_calls"]] == ["call_1_0", "call_1_1"]
+    assert [turn.get("tool_call_id") for turn in row["messages"][2:]] == ["call_1_0", "call_1_1", None]
+    assert converted(row, "messages", "sharegpt", "messages", "hosted") == row
+    with pytest.raises(ProjectError, match="no place for `thinking`"):
+        converted(CHAT, "messages", "hosted")
+
+
 def test_preferences_go_to_the_hosted_form_and_back() -> None:
     before = record({"prompt": "Q", "chosen": "good", "rejected": "bad", "system": "S"}, "preference")
     assert record(WRITERS["hosted_preference"](before), "preference").id == before.id

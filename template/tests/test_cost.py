@@ -10,15 +10,9 @@ from finished_project import PARAMS, PRICES, TRAINING, finish_project, measure
 
 from pipeline import cost
 from pipeline import report as report_stage
+from pipeline.costing.money import Band
+from pipeline.costing.planned import beside_the_plan
 from pipeline.files import ProjectError, read_json, write_json
-from pipeline.money import Band
-from pipeline.planned import beside_the_plan
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def run() -> dict[str, Any]:
@@ -65,6 +59,18 @@ def test_an_endpoint_is_paid_by_the_token_and_not_by_this_machines_hour(project:
     assert report["break_even"]["against"] == "endpoint_few_shot"
     assert report["break_even"]["requests"]["typical"] == pytest.approx(training / (price / 1000 - tuned), rel=0.01)
     assert all(route["arm"] != "endpoint_few_shot" for route in report["ownership"]["routes"].values())
+
+
+def test_a_gguf_file_is_paid_by_the_hour_of_the_machine_that_runs_it(project: Path) -> None:
+    finish_project(project, shares={"zero_shot": 0.0, "few_shot": 0.05, "gguf_few_shot": 0.1, "tuned": 0.65})
+    report = run()
+    price = report["arms"]["gguf_few_shot"]["usd_per_1000_requests"]["typical"]
+    assert price == pytest.approx(1000 * 1.2 / 0.5 / 3600 * 0.09)
+    # the best arm without training: its seconds are what tuning saves
+    assert report["break_even"]["against"] == "gguf_few_shot"
+    assert report["break_even"]["requests"]["typical"] == pytest.approx(372.4 / (1.2 - 0.15) * 0.5, abs=1)
+    assert "gguf_few_shot" in {route["arm"] for route in report["ownership"]["routes"].values()}
+    assert not any("gguf" in warning for warning in report["warnings"])
 
 
 def test_an_endpoint_of_unknown_price_or_tokens_is_not_free(project: Path) -> None:

@@ -6,15 +6,9 @@ import pytest
 from finished_project import PARAMS, PRICES, finish_project
 
 from pipeline import cost, report
-from pipeline.cost_section import crossing, off
 from pipeline.files import write_json
-from pipeline.tornado import tornado_chart
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+from pipeline.reporting.cost_section import crossing, off
+from pipeline.reporting.tornado import tornado_chart
 
 
 def page() -> str:

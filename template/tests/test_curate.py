@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +17,6 @@ from raw_data import (
     TEST,
     TRAIN,
     WORDS,
-    curate_settings,
     distinct_row,
     outputs,
     prompts,
@@ -28,12 +26,9 @@ from raw_data import (
     write_raw,
 )
 
-from pipeline.curate import curate
-from pipeline.curation import engine
 from pipeline.curation.shingles import Shingles, normalise
 from pipeline.curation.split import leaks
 from pipeline.files import ProjectError, read_json, read_jsonl
-from pipeline.settings import AnomalySettings
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +122,7 @@ class TestAccounting:
         script = (
             "from raw_data import curate_settings; from pipeline.curate import curate; "
             "curate(curate_settings(label_key='kind'), smoke=False); "
-            "import sys; assert not sys.modules.keys() & {'pipeline.embedder', 'torch'}"  # nothing is embedded
+            "import sys; assert not sys.modules.keys() & {'pipeline.inference.embedder', 'torch'}"
         )
         seen = []
         for seed in ("1", "2"):
@@ -214,49 +209,3 @@ class TestBadInput:
         assert message in done.stderr
         assert "Traceback" not in done.stderr
         assert not TRAIN.exists()
-
-
-class TestParts:
-    def test_a_policy_that_stops_names_file_and_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("pipeline.curation.engine.PIECE_BYTES", 4000)
-        monkeypatch.setattr("pipeline.curation.engine.WORKER_BYTES", 4000)
-        stop = AnomalySettings(*["error"] * 8)
-        with pytest.raises(ProjectError, match="a record has an anomaly") as error:
-            run([*rows(150), {"prompt": 1, "completion": "x"}], anomalies=stop)
-        assert "data/raw/requests.jsonl, line 151; curate.anomalies.not_text" in str(error.value)
-
-    def test_many_parts_in_many_processes_give_the_same_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        data = rows(300) + rows(20)
-        data[5]["prompt"] += " cafÃ©"
-        write_raw(b"".join(json.dumps(row).encode() + b"\n" for row in data) + b"{broken\n")
-        seen = []
-        monkeypatch.setattr("pipeline.curation.engine.WORKER_BYTES", 4000)
-        pools = []
-        original = engine.ProcessPoolExecutor
-        monkeypatch.setattr(engine, "ProcessPoolExecutor", lambda *given: pools.append(given) or original(*given))
-        for size in (1 << 20, 4000):
-            for path in outputs():
-                Path(path).unlink()
-            monkeypatch.setattr("pipeline.curation.engine.PIECE_BYTES", size)
-            monkeypatch.setattr("pipeline.curation.store.READ_BYTES", size)  # so the training data are in many batches
-            curate(curate_settings(), smoke=False)
-            seen.append(outputs())
-        assert seen[0] == seen[1] and len(pools) == 2, "one to read and one to compare, in the second run"
-
-    def test_a_stopped_run_goes_on_with_the_parts_that_are_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("pipeline.curation.engine.PIECE_BYTES", 4000)
-        write_raw(rows(300))
-        parts = engine.read_parts(curate_settings())
-        assert len(parts.folders) > 3
-        (parts.folders[2] / "done.json").unlink()  # as if it had been killed there
-        built: list[Path] = []
-        original = engine.build_part
-
-        def counted(folder: Path, *arguments: Any) -> Any:
-            built.append(folder)
-            return original(folder, *arguments)
-
-        monkeypatch.setattr(engine, "build_part", counted)
-        assert curate(curate_settings(), smoke=False)["read"] == 300
-        assert built == [parts.folders[2]]
-        assert not engine.WORK.exists()

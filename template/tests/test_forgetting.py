@@ -6,16 +6,15 @@ import pytest
 from finished_project import HARNESS_PARAMS, PARAMS, finish_project
 
 from pipeline import cost, gate, report
+from pipeline.evaluation.forgetting import BLIND, HELD, LOST, OPEN, forgetting, interval
 from pipeline.files import run_stage, write_json
-from pipeline.forgetting import BLIND, HELD, LOST, OPEN, forgetting, interval
 from pipeline.settings import load
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    finish_project(tmp_path, params=PARAMS + HARNESS_PARAMS)
-    return tmp_path
+def project(project: Path) -> Path:
+    finish_project(project, params=PARAMS + HARNESS_PARAMS)
+    return project
 
 
 def scores(right: int, of: int) -> list[float]:
@@ -45,6 +44,7 @@ def harness(base: int, tuned: int) -> dict[str, object]:
     settings = load()
     suite = {
         "metric": "acc",
+        "shots": 5,
         "items": 200,
         "chance": 0.25,
         "base": interval(scores(base, 200), settings),
@@ -71,7 +71,13 @@ def test_the_gate_refuses_a_suite_that_is_not_held(
     cost.main()
     report.main()
     page = (project / "reports/report.html").read_text("utf-8")
-    assert "What tuning made it forget" in page and f">{wanted}<" in page and "31 of 32" in page and "not run" in page
+    assert (
+        "What tuning made it forget" in page
+        and f">{wanted}<" in page
+        and "31 of 32" in page
+        and "200 items, 5 examples" in page
+        and "not run" in page
+    )
     assert run_stage(gate.main) == 0
     assert f"75.0% before tuning, {tuned / 2:.1f}% after: {wanted}" in capsys.readouterr().out
     params = (project / "params.yaml").read_text("utf-8")

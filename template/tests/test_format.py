@@ -8,16 +8,17 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from pipeline.files import ProjectError
-from pipeline.format import (
+from pipeline.format import packed, statistics, to_prompt_completion, token_lengths
+from pipeline.render_check import (
     check_tokens,
-    packed,
+    control_tokens,
+    holds,
+    refuse_control_tokens,
     refuse_truncation,
     refuse_untrainable,
-    statistics,
-    to_prompt_completion,
-    token_lengths,
+    unread_names,
 )
-from pipeline.format_page import marked, write_page
+from pipeline.reporting.format_page import marked, write_page
 
 OPEN, END = chr(123) + chr(123), chr(125) + chr(125)  # no template braces in emitted Python
 LOOP, DONE = chr(123) + "%", "%" + chr(125)
@@ -115,6 +116,28 @@ def test_a_server_with_other_tokens_is_noticed() -> None:
     made.apply_chat_template = lambda turns, tokenize=True, **_: {"input_ids": [1, 2]} if tokenize else "turn"
     with pytest.raises(ProjectError, match="the trainer and the server have different tokens"):
         check_tokens([to_prompt_completion(RECORD, "")], made)
+
+
+def test_a_control_token_of_this_tokenizer_inside_a_text_is_found() -> None:
+    tokens = control_tokens(tokenizer())
+    clean, tainted = (
+        RECORD,
+        {"line": 7, "messages": [{"role": "user", "content": "turn <e>on?"}, RECORD["messages"][1]]},
+    )
+    assert [holds(record, tokens) for record in (clean, tainted)] == [None, "<e>"]
+    refuse_control_tokens([clean], [None], "train.jsonl")
+    with pytest.raises(ProjectError, match="1 records hold a control token") as error:
+        refuse_control_tokens([clean, tainted], [None, "<e>"], "train.jsonl")
+    assert "line 7 (<e>)" in str(error.value)
+
+
+def test_names_that_the_template_leaves_out_are_counted() -> None:
+    made = tokenizer()
+    named = {"line": 4, "messages": [{"role": "user", "content": "turn on", "name": "ann"}, RECORD["messages"][1]]}
+    rows = [to_prompt_completion(record, "") for record in (RECORD, named, named)]
+    assert unread_names(rows, made) == 2
+    made.chat_template = made.chat_template.replace("m['role']", "m['role'] + (m.name or '')")
+    assert unread_names(rows, made) == 0
 
 
 def test_nothing_is_cut_unseen() -> None:

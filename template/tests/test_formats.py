@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_data import CALL, PAIR, curate_settings, record, said
+from raw_data import CALL, PAIR, curate_settings, reason, record, said
 
 from pipeline.curation.messages import Message
-from pipeline.curation.reasons import BadRecordError
 from pipeline.curation.records import RecordReader
 from pipeline.files import ProjectError
 from pipeline.settings import AnomalySettings
@@ -18,12 +17,6 @@ REPAIR = AnomalySettings(*["repair"] * 8)  # type: ignore[arg-type]
 @pytest.fixture(autouse=True)
 def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def reason(fields: dict[str, Any], form: str, **changes: Any) -> str:
-    with pytest.raises(BadRecordError) as bad:
-        record(fields, form, **changes)
-    return f"{bad.value.reason}: {bad.value.detail}"
 
 
 class TestQuirks:
@@ -53,6 +46,31 @@ class TestQuirks:
         assert [turn.role for turn in found.messages] == ["user", "assistant", "tool", "assistant"]
         assert found.messages[1].tool_calls == [{"id": "1", **CALL}]
         assert found.tools == '[{"name": "light"}]'
+
+    @pytest.mark.parametrize(
+        ("tools", "fault"),
+        [
+            ([{"name": "g"}], "turn 2 calls `light`, which `tools` has not"),
+            (["light"], "tool 1 of `tools` has no name"),
+            (
+                [{"type": "function", "function": {"name": "light"}}, {"type": "function"}],
+                "tool 2 of `tools` has no name",
+            ),
+            ([{"type": "web_search"}, {"type": "function", "function": {"name": "light"}}], ""),
+        ],
+    )
+    def test_tools_have_names_and_no_other_is_called(self, tools: list[Any], fault: str) -> None:
+        turns = [PAIR[0], {"role": "assistant", "tool_calls": [CALL]}, {"role": "tool", "content": "ok"}, PAIR[1]]
+        fields = {"messages": turns, "tools": tools}
+        assert fault in reason(fields, "messages") if fault else record(fields, "messages").tools
+
+    def test_reasoning_and_arguments_count_as_length_and_tools_have_one(self) -> None:
+        long = "long " * 500
+        call = {"function": {"name": "light", "arguments": {"say": long}}}
+        for turn in ({"content": "A", "thinking": long}, {"tool_calls": [call]}):
+            messages = [PAIR[0], {"role": "assistant", **turn}]
+            assert reason({"messages": messages}, "messages").startswith("too_long: 25")
+        assert "`tools` has" in reason({"messages": PAIR, "tools": [{"name": "f", "description": long}]}, "messages")
 
     def test_sharegpt_calls_are_turns_of_their_own(self) -> None:
         turns = [
@@ -154,103 +172,6 @@ class TestAnomalies:
     def test_a_number_is_written_out_only_if_asked_for(self) -> None:
         assert record({"prompt": 12, "completion": True}, "jsonl", anomalies=REPAIR).prompt == "12"
         assert reason({"prompt": 12, "completion": "A"}, "jsonl").startswith("schema: field `prompt` is a number")
-
-
-class TestPreferences:
-    EXPECTED = (["user"], "good", "bad")
-
-    @pytest.mark.parametrize(
-        "fields",
-        [
-            {"prompt": "Q", "responses": ["bad", "good", "so so"], "ranks": [3, 1, 2]},
-            {"prompt": "Q", "responses": ["bad", "good"], "scores": [0.1, 0.9]},
-            {"prompt": "Q", "chosen": "good", "rejected": "bad"},
-            {
-                "chosen": [PAIR[0], {"role": "assistant", "content": "good"}],
-                "rejected": [PAIR[0], {"role": "assistant", "content": "bad"}],
-            },
-            {
-                "prompt": "Q",
-                "score_chosen": 8.0,
-                "score_rejected": 2.0,
-                "chosen": [PAIR[0], {"role": "assistant", "content": "good"}],
-                "rejected": [PAIR[0], {"role": "assistant", "content": "bad"}],
-            },
-            {
-                "conversations": [{"from": "human", "value": "Q"}],
-                "chosen": {"from": "gpt", "value": "good"},
-                "rejected": {"from": "gpt", "value": "bad"},
-            },
-            {"instruction": "Q", "input": "", "chosen": "good", "rejected": "bad"},
-            {"chosen": "\n\nHuman: Q\n\nAssistant: good", "rejected": "\n\nHuman: Q\n\nAssistant: bad"},
-            {
-                "input": {"messages": PAIR[:1]},
-                "preferred_output": [{"role": "assistant", "content": "good"}],
-                "non_preferred_output": [{"role": "assistant", "content": "bad"}],
-            },
-            {"messages": [PAIR[0], {"role": "assistant", "content": "good"}], "rejected_response": "bad"},
-            {"question": "Q", "response_j": "good", "response_k": "bad"},
-            {
-                "instruction": "Q",
-                "completions": [
-                    {"response": "so so", "overall_score": 5},
-                    {"response": "good", "overall_score": 9},
-                    {"response": "bad", "overall_score": 1},
-                ],
-            },
-        ],
-        ids=[
-            "ranks",
-            "scores",
-            "explicit",
-            "implicit",
-            "H4",
-            "sharegpt",
-            "alpaca",
-            "HH",
-            "hosted",
-            "ms-swift",
-            "exchange",
-            "ranked",
-        ],
-    )
-    def test_every_shape_is_a_prompt_and_two_answers(self, fields: dict[str, Any]) -> None:
-        found = record(fields, "preference")
-        assert said(found) == [("user", "Q"), ("assistant", "good")]
-        assert found.rejected and found.rejected[-1].content == "bad"
-
-    @pytest.mark.parametrize(
-        ("change", "detail"),
-        [
-            ({"rejected": " good"}, "are the same"),
-            ({"score_chosen": 1, "score_rejected": 1}, "a tie"),
-            ({"score_chosen": 1, "score_rejected": 2}, "scores 1.0, the rejected one 2.0"),
-        ],
-    )
-    def test_what_cannot_be_compared_is_refused(self, change: dict[str, Any], detail: str) -> None:
-        assert detail in reason({"prompt": "Q", "chosen": "good", "rejected": "bad"} | change, "preference")
-
-    def test_answers_to_different_prompts_are_refused(self) -> None:
-        other = [{"role": "user", "content": "other"}, PAIR[1]]
-        assert "same prompt" in reason({"chosen": PAIR, "rejected": other}, "preference")
-
-    def test_a_prompt_that_contradicts_the_answers_is_refused(self) -> None:
-        pair = {"chosen": PAIR, "rejected": [PAIR[0], {"role": "assistant", "content": "B"}]}
-        assert "`prompt` is not the prompt" in reason({"prompt": "OTHER", **pair}, "preference")
-        found = record({"prompt": [{"role": "system", "content": "S"}, PAIR[0]], **pair}, "preference")
-        assert said(found) == [("system", "S"), ("user", "Q"), ("assistant", "A")]
-
-    def test_the_rejected_answer_has_a_longest_length_too(self) -> None:
-        fields = {"prompt": "Q", "chosen": "good", "rejected": "bad " * 999}
-        assert reason(fields, "preference").startswith("too_long")
-
-    def test_kto_and_prompts_alone(self) -> None:
-        found = record({"prompt": "Q", "completion": "A", "label": False}, "kto")
-        assert (found.desirable, found.answer) == (False, "A")
-        assert record({"messages": PAIR, "kto_tag": True}, "kto").desirable is True
-        assert "not a truth value" in reason({"prompt": "Q", "completion": "A", "label": "yes"}, "kto")
-        assert said(record({"prompt": "Q", "reference_answer": "A"}, "prompt_only")) == [
-            ("user", "Q"),
-            ("assistant", "A"),
-        ]
-        assert said(record({"messages": PAIR[:1]}, "prompt_only")) == [("user", "Q")]
+        made = {"prompt": "Q", "completion": {"intent": "café"}}
+        assert record(made, "jsonl", anomalies=REPAIR).answer == '{"intent": "café"}'
+        assert reason(made, "jsonl").startswith("schema: field `completion` is an object")

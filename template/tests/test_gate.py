@@ -10,12 +10,6 @@ from pipeline.files import read_json, run_stage, write_json
 from pipeline.serve import served_arm
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def run() -> int:
     cost.main()
     report.main()
@@ -45,6 +39,20 @@ def test_an_endpoint_to_ship_is_named_with_its_address(project: Path, capsys: py
     run()
     told = " ".join(capsys.readouterr().out.split())
     assert "big-model at https://models.example/v1" in told and "pipeline.server" not in told
+    assert "results/baseline/prompts/endpoint_few_shot.jsonl" in told, "examples and passages too"
+
+
+def test_a_gguf_file_to_ship_is_named_with_what_serves_it(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    params = PARAMS.replace("endpoint: null", f"endpoint: null, gguf: {{path: big.gguf, sha256: {'ab' * 32}}}")
+    finish_project(project, params=params, shares={"few_shot": 0.05, "gguf_few_shot": 0.9, "tuned": 0.3})
+    assert run() == 0, "the arm that was tried on the server is this project's own best, not the one that ships"
+    told = " ".join(capsys.readouterr().out.split())
+    assert "VERDICT: USE THE PROMPT" in told and "Ship: the few-shot prompt on the GGUF file's model" in told
+    assert "big.gguf (llama-server -m)" in told and "results/baseline/prompts/gguf_few_shot.jsonl" in told
+    assert "pipeline.server" not in told
+    page = (project / "reports/report.html").read_text("utf-8")
+    assert "the few-shot prompt on the GGUF file" in page
+    assert served_arm(read_json(project / "reports/scores.json")) == "tuned"
 
 
 LOSING = {"zero_shot": 0.1, "few_shot": 0.8, "tuned": 0.3}

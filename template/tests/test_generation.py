@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.backends import Message
-from pipeline.generation import MINIMUM_SHARED_PREFIX, Generator, shared_prefix
-from pipeline.perplexity import add_reference_nll
-from pipeline.prompting import Policy
+from pipeline.inference.backends import Message
+from pipeline.inference.generation import MINIMUM_SHARED_PREFIX, Generator, shared_prefix
+from pipeline.inference.perplexity import add_reference_nll
+from pipeline.inference.prompting import Policy
 from pipeline.quantise import WIDTHS
 from pipeline.runtime import Device
 

@@ -2,37 +2,24 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from scripted import KNOBS, record
 
-from pipeline import backends
-from pipeline.arms import answer_items
-from pipeline.backends import Answer
 from pipeline.files import ProjectError, sha256_file
-from pipeline.generation import Generator
-from pipeline.gguf_model import GgufModel
-from pipeline.prompting import Policy
+from pipeline.inference.arms import answer_items
+from pipeline.inference.backends import Answer
+from pipeline.inference.generation import Generator
+from pipeline.inference.gguf_model import GgufModel
+from pipeline.inference.prompting import Policy
 from pipeline.runtime import Device
-from pipeline.settings import EvaluateSettings, GgufSettings
+from pipeline.settings import GgufSettings
 
 SPECIAL = ["<s>", "</s>", "<|go|>"]
 LETTERS = [chr(code) for code in [*range(33, 127), *range(161, 173), *range(174, 324)]]  # GPT-2's names of 256 bytes
 # A chat template in another pair of braces, because what is emitted holds none of Jinja's.
 TURNS = "<< bos_token >><% for m in messages %><< m.content + eos_token >><% endfor %>"
 TEMPLATE = TURNS + "<% if add_generation_prompt %>[|go|]<% endif %>"
-KNOBS = EvaluateSettings(
-    primary_metric="exact_match",
-    minimum_effect=0.05,
-    alpha=0.05,
-    prompt="prompted",
-    shots=[2],
-    shot_selection="spread",
-    max_new_tokens=8,
-    batch_size=4,
-    bootstrap_samples=100,
-    endpoint=None,
-)
 
 
 def write_gguf(path: Path) -> None:
@@ -90,11 +77,9 @@ def write_gguf(path: Path) -> None:
 
 
 @pytest.fixture
-def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(backends, "ANSWERS", tmp_path / "answers")
-    write_gguf(tmp_path / "tiny.gguf")
-    return tmp_path / "tiny.gguf"
+def path(project: Path) -> Path:
+    write_gguf(project / "tiny.gguf")
+    return project / "tiny.gguf"
 
 
 def settings(path: Path, context: int = 128) -> GgufSettings:
@@ -103,11 +88,6 @@ def settings(path: Path, context: int = 128) -> GgufSettings:
 
 def told(answer: Answer) -> tuple[object, ...]:
     return answer.text, answer.prompt_tokens, answer.completion_tokens, answer.finish
-
-
-def record(number: int) -> dict[str, Any]:
-    turns = [{"role": "user", "content": f"ask {number} é"}, {"role": "assistant", "content": "x"}]
-    return {"id": str(number), "label": None, "group": None, "messages": turns}
 
 
 def test_a_file_that_is_missing_or_another_one_is_refused(path: Path) -> None:
@@ -140,7 +120,7 @@ class TestWithLlamaCpp:
         twin.tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
         twin.model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
         twin.stop_ids = [1]
-        asked = [Policy("Be brief: ab.").ask(record(number)) for number in range(6)]
+        asked = [Policy("Be brief: ab.").ask(record(f"{number} é")) for number in range(6)]
         prompts = [model.render(messages) for messages in asked]
         assert prompts == [twin.render(messages) for messages in asked]
         assert all(ids[0] == 0 and 0 not in ids[1:] for ids in prompts), "one BOS"
@@ -150,7 +130,7 @@ class TestWithLlamaCpp:
         assert [told(answer) for answer in found] == [told(answer) for answer in same]
 
     def test_it_is_an_arm_like_any_other_and_answers_once(self, path: Path) -> None:
-        items = [record(number) for number in range(4)]
+        items = [record(f"{number} é") for number in range(4)]
         rows, measured = answer_items(
             "gguf_zero_shot", GgufModel(settings(path), 1), items, Policy("Hi."), KNOBS, Path()
         )

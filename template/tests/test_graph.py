@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+PIPELINE = Path("pipeline")
 # Modules that read, write, print or describe; an edit of theirs does not change what a stage finds out.
-PLUMBING = {"__init__", "files", "markup", "progress", "run_record", "runtime", "settings", "wording"}
+PLUMBING = {"files", "markup", "progress", "run_record", "runtime", "settings", "wording"}
 # What a stage imports only to print it.
 PRINTED = {
     "gate": {"contest", "forgetting", "item_metrics", "metrics", "statistics", "verdict"},
@@ -18,36 +19,32 @@ GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"]
 STAGES = {name for name, stage in GRAPH.items() if f"-m pipeline.{name}" in stage["cmd"]}
 
 
-def imported(module: str) -> set[str]:
-    """The project's modules that a module, or a package's modules, import anywhere."""
-    found = set()
-    package = ROOT / "pipeline" / module
-    for path in sorted(package.glob("*.py")) if package.is_dir() else [package.with_suffix(".py")]:
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module == "pipeline":
-                found |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.level:
-                found.add(path.parent.name if package.is_dir() else str(node.module))
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pipeline."):
-                found.add(str(node.module).split(".")[1])
-    return found - {module}
+def imported(module: Path) -> set[Path]:
+    """The project's modules that a module imports anywhere."""
+    names = set()
+    for node in ast.walk(ast.parse((ROOT / module).read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            package = ".".join(module.parent.parts) + "." if node.level else ""
+            names |= {f"{package}{node.module}", *(f"{package}{node.module}.{alias.name}" for alias in node.names)}
+    paths = {Path(*name.split(".")).with_suffix(".py") for name in names if name.startswith("pipeline.")}
+    return {path for path in paths if (ROOT / path).is_file()}
 
 
-def shaping(module: str) -> set[str]:
+def shaping(stage: str) -> set[Path]:
     """Modules whose code runs in the stage; those of another stage act through that stage's outs."""
-    found: set[str] = set()
-    waiting = [module]
+    others = PLUMBING | STAGES | PRINTED.get(stage, set())
+    found, waiting = set(), [PIPELINE / f"{stage}.py"]
     while waiting:
-        fresh = imported(waiting.pop()) - PLUMBING - STAGES - found
-        found |= fresh
-        waiting += fresh
+        module = waiting.pop()
+        found.add(module)
+        waiting += [one for one in imported(module) - found if one.stem not in others]
     return found
 
 
 @pytest.mark.parametrize("stage", sorted(STAGES))
 def test_a_stage_depends_on_the_code_it_runs(stage: str) -> None:
-    named = {Path(path).stem for path in GRAPH[stage]["deps"] if path.startswith("pipeline/")}
-    assert {stage} | shaping(stage) - PRINTED.get(stage, set()) <= named
+    named = {Path(path) for path in GRAPH[stage]["deps"]}
+    assert not {module for module in shaping(stage) if not named & {module, *module.parents}}
 
 
 def test_what_differs_between_runs_is_no_out() -> None:

@@ -5,16 +5,18 @@ from pathlib import Path
 import pytest
 from finished_project import HARNESS_PARAMS, PARAMS
 
+from pipeline import harness
+from pipeline.evaluation.item_metrics import exact_match
+from pipeline.evaluation.lm_engine import Engine, Run, check_suites
+from pipeline.evaluation.lm_tasks import TASKS, write_answer_task, write_choice_task
 from pipeline.files import ProjectError, read_jsonl, sha256_json, write_jsonl
-from pipeline.generation import Generator
 from pipeline.harness import BASELINE, second_opinion
-from pipeline.item_metrics import exact_match
-from pipeline.lm_engine import Engine
-from pipeline.lm_tasks import TASKS, write_answer_task, write_choice_task
-from pipeline.prompting import Policy, Record
+from pipeline.inference.generation import Generator
+from pipeline.inference.prompting import Policy, Record
 from pipeline.runtime import Device
 from pipeline.settings import load
 
+pytestmark = pytest.mark.usefixtures("project")
 SUITES = Path(__file__).resolve().parents[1] / "evals/suites"
 WORDS = ["one", "two", "three", "four", "five", "six"]
 # The template writes one BOS, as those of chat models do; a tokenizer that adds another one is the trap.
@@ -46,7 +48,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(words), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=2, bos_token_id=0, eos_token_id=1, pad_token_id=1, max_position_embeddings=256,
+        num_key_value_heads=2, bos_token_id=0, eos_token_id=1, pad_token_id=1, max_position_embeddings=512,
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("model")
     llama = LlamaForCausalLM(config)
@@ -61,12 +63,6 @@ def device() -> Device:
     import torch
 
     return Device("cpu", "cpu", 1, torch.float32)
-
-
-@pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def record(number: int, question: str, answer: str) -> Record:
@@ -170,9 +166,71 @@ def test_the_suites_can_be_run_and_an_unknown_one_is_named(
     for suite in sorted(path.stem for path in SUITES.glob("*.yaml")):
         run = engine.run(suite, SUITES, items=3)
         assert len(run.scores) == 3 and run.metric in ("contains", "acc")
-    with pytest.raises(ProjectError, match="cannot run it") as refused:
-        engine.run("no_such_suite", SUITES)
-    assert "no_such_suite.yaml" in refused.value.mend
+    with pytest.raises(ProjectError, match="no suite no_such_suite") as refused:
+        check_suites([suite, "no_such_suite"], SUITES)
+    assert (
+        "no_such_suite.yaml" in refused.value.mend
+        and refused.value.where == "params.yaml: harness.suites, no_such_suite"
+    )
+
+
+HUB = {  # what the hub has of two suites of lm-eval's own
+    "openai/gsm8k": [{"question": f"what is {word}", "answer": f"two #### {n}"} for n, word in enumerate(WORDS)],
+    "allenai/ai2_arc": [
+        {
+            "question": f"what is {word}",
+            "answerKey": "AB"[n % 2],
+            "choices": {"text": ["one", "two"], "label": ["A", "B"]},
+        }
+        for n, word in enumerate(WORDS)
+    ],
+}
+
+
+def test_a_suite_of_lm_evals_own_keeps_its_own_number_of_examples(
+    model: Path, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    def load_dataset(path: str, **_: object) -> datasets.DatasetDict:
+        found = datasets.Dataset.from_list(HUB[path])
+        return datasets.DatasetDict({"train": found, "validation": found, "test": found})
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    check_suites(["gsm8k", "arc_easy"], SUITES)
+    engine = Engine(model, device, 4)
+    sums, facts = engine.run("gsm8k", SUITES, items=3), engine.run("arc_easy", SUITES, items=4)
+    assert (sums.metric, sums.generates, sums.shots, len(sums.scores)) == ("exact_match", True, 5, 3)
+    answered = engine.lm.tokenizer.convert_tokens_to_ids("<|assistant|>")
+    assert all(prompt.count(answered) == 6 for prompt in sums.prompts), "five examples and the question, as turns"
+    assert (facts.metric, facts.generates, facts.shots, facts.chance) == ("acc", False, 0, 0.5)
+    right = [answer == "01"[number % 2] for number, answer in enumerate(facts.answers)]
+    assert facts.scores == right and len(right) == 4
+
+
+def test_a_hub_out_of_reach_is_told_before_anything_is_answered(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    def load_dataset(path: str, **_: object) -> None:
+        raise ConnectionError(f"Couldn't reach {path!r} on the Hub")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    text = (PARAMS + HARNESS_PARAMS).replace("[general_choice]", "[arc_easy]")
+    (project / "params.yaml").write_text(text, "utf-8")
+    load.cache_clear()
+    with pytest.raises(ProjectError, match="hub, which has the items of arc_easy, is out of reach") as refused:
+        harness.main()
+    assert refused.value.where == "params.yaml: harness.suites, arc_easy" and "network" in refused.value.mend
+    assert not (project / "results").exists()
+
+
+def test_models_that_were_asked_other_things_are_not_compared(project: Path) -> None:
+    (project / "params.yaml").write_text(PARAMS + HARNESS_PARAMS, "utf-8")
+    load.cache_clear()
+    base = Run("acc", False, [[1, 2], [3]], ["0", "1"], [1.0, 0.0], 0.5, 0)
+    assert harness.compare_suite("x", {"base": base, "tuned": base}, load())["items"] == 2
+    with pytest.raises(ProjectError, match="other prompts"):
+        harness.compare_suite("x", {"base": base, "tuned": base._replace(prompts=[[1, 2], [4]])}, load())
 
 
 @pytest.mark.parametrize("path", sorted(SUITES.glob("*.jsonl")), ids=lambda path: path.stem)

@@ -3,26 +3,26 @@
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from xml.etree.ElementTree import tostring
 
+import numpy as np
 import pytest
 from finished_project import PARAMS, finish_project
+from scripted import Scripted
 
-from pipeline import backends, label, rubric
 from pipeline import judge as judge_stage
-from pipeline.backends import Answer, Prompt
-from pipeline.comparisons import graded as graded_section
-from pipeline.comparisons import judged as judged_section
-from pipeline.files import ProjectError, read_json, read_jsonl, write_jsonl
-from pipeline.judging import (
+from pipeline import label
+from pipeline.evaluation import rubric
+from pipeline.evaluation.judging import (
     Judgement,
     Pair,
+    agreement_interval,
     judge,
-    kappa,
+    kappas,
     kinship,
     length_adjusted,
     parse,
@@ -30,31 +30,29 @@ from pipeline.judging import (
     qualify,
     read_calibration,
 )
-from pipeline.rubric import Graded, grade, parse_grade, qualify_grades, read_labels, weighted_kappa
+from pipeline.evaluation.rubric import Graded, grade, parse_grade, qualify_grades, read_labels, weighted_kappas
+from pipeline.files import ProjectError, read_json, read_jsonl, write_jsonl
+from pipeline.inference.backends import Prompt
+from pipeline.reporting.comparisons import graded as graded_section
+from pipeline.reporting.comparisons import judged as judged_section
 from pipeline.settings import load
 
+pytestmark = pytest.mark.usefixtures("project")
 PROMPT = "Question: $question\nA: $a\nB: $b"
 
 
-class Judge:
-    """A backend that follows a rule."""
+class Judge(Scripted):
+    """It follows a rule about the two texts that its prompt names."""
+
+    named = r"^[AB]: (.*)$"
 
     def __init__(self, rule: Callable[[str, str], str]) -> None:
+        super().__init__(rule.__name__)
         self.rule = rule
-        self.identity = {"model": rule.__name__}
 
-    def render(self, messages: Sequence[dict[str, str]]) -> Prompt:
-        return messages[-1]["content"]
-
-    def text(self, prompt: Prompt) -> str:
-        return str(prompt)
-
-    def answer(
-        self, prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int
-    ) -> Iterator[tuple[Sequence[int], list[Answer]]]:
-        for place, prompt in enumerate(prompts):
-            a, b = re.findall(r"^[AB]: (.*)$", prompt, re.MULTILINE)
-            yield [place], [Answer(self.rule(a, b), 1, 1, "stop", 0.1)]
+    def say(self, prompt: Prompt) -> str:
+        first, second = re.findall(self.named, prompt[-1]["content"], re.MULTILINE)
+        return self.rule(first, second)
 
 
 def nearest_to_fifty(a: str, b: str) -> str:
@@ -80,11 +78,6 @@ def babble(a: str, b: str) -> str:
 
 PAIRS = [Pair("which is nearer to fifty?", str(7 * n % 101), str(31 * n % 101)) for n in range(1, 61)]
 HUMAN = [{"A": "first", "B.": "second", "tie": "tie"}[nearest_to_fifty(p.first, p.second)] for p in PAIRS]
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "ANSWERS", tmp_path / "answers")
 
 
 def judged(rule: Callable[[str, str], str]) -> list[Judgement]:
@@ -145,8 +138,11 @@ def test_replies_are_read_strictly(reply: str, choice: str | None) -> None:
 def test_kappa_has_its_textbook_value() -> None:
     # 20 yes/yes, 5 yes/no, 10 no/yes, 15 no/no: p_o 0.7, p_e 0.5
     table = [("y", "y")] * 20 + [("y", "n")] * 5 + [("n", "y")] * 10 + [("n", "n")] * 15
-    assert kappa(table) == pytest.approx(0.4)
-    assert kappa([("y", "y")]) == 0.0 and kappa([]) == 0.0
+    assert kappas(np.array([table])) == pytest.approx([0.4])
+    assert kappas(np.array([[("y", "y")]])) == [0.0]
+    assert agreement_interval([], kappas, 0.05, 0) == (0.0, 0.0, 0.0)
+    found = agreement_interval(table, kappas, 0.05, 0)
+    assert found.mean == pytest.approx(0.4) and 0.1 < found.low < 0.2 and 0.6 < found.high < 0.7
 
 
 def test_a_preference_for_length_shows_and_is_taken_out_of_the_win_rate() -> None:
@@ -222,14 +218,7 @@ def test_the_report_tells_the_win_rate_beside_the_one_of_equal_lengths_and_whose
 
 
 class Grader(Judge):
-    """A backend that grades by a rule over expected and answer."""
-
-    def answer(
-        self, prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int
-    ) -> Iterator[tuple[Sequence[int], list[Answer]]]:
-        for place, prompt in enumerate(prompts):
-            expected, given = re.findall(r"^(?:Reference answer|Answer to grade): (.*)$", prompt, re.MULTILINE)
-            yield [place], [Answer(self.rule(expected, given), 1, 1, "stop", 0.1)]
+    named = r"^(?:Reference answer|Answer to grade): (.*)$"
 
 
 RUBRIC = (Path(__file__).resolve().parents[1] / "prompts/rubric.txt").read_text("utf-8")
@@ -289,8 +278,8 @@ def test_weighted_kappa_is_that_of_its_definition() -> None:
     places = [(i, j) for i in range(5) for j in range(5)]
     observed = sum(weights[i][j] * table[i][j] for i, j in places)
     expected = sum(weights[i][j] * left[i] * right[j] / len(pairs) for i, j in places)
-    assert weighted_kappa(pairs) == pytest.approx(1 - observed / expected)
-    assert weighted_kappa([]) == weighted_kappa([(3, 3), (3, 3)]) == 0.0
+    assert weighted_kappas(np.array([pairs, pairs[::-1]])) == pytest.approx([1 - observed / expected] * 2)
+    assert weighted_kappas(np.array([[(3, 3), (3, 3)]])) == [0.0]
 
 
 def test_a_line_that_is_no_grade_is_named(tmp_path: Path) -> None:

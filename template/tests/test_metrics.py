@@ -10,9 +10,10 @@ import pytest
 from finished_project import PARAMS
 
 from pipeline.evaluate import confusion_rows, languages, slices
-from pipeline.item_metrics import METRICS, label_of
-from pipeline.metrics import confusion, score_items, summarise
-from pipeline.secondary import secondary
+from pipeline.evaluation.item_metrics import METRICS, label_of
+from pipeline.evaluation.metrics import confusion, score_items, summarise
+from pipeline.evaluation.secondary import secondary, secondary_of
+from pipeline.files import ProjectError
 from pipeline.settings import Settings, load
 
 
@@ -98,6 +99,34 @@ def test_prose_gets_bleu_and_chrf_as_sacrebleu_computes_them(settings: Settings)
     assert "chrf" in summary and "json_match" in summary  # the primary metric is always there
 
 
+def test_answers_that_share_little_with_the_references_have_their_bleu_and_chrf(settings: Settings) -> None:
+    """Where some resamples share nothing, sacrebleu's own interval ends with a TypeError."""
+    pairs = [(f"the answer is {n}", "" if n else "it is said that the answer is 0") for n in range(12)]
+    summary = summarise(items(*pairs), settings)
+    for name in ("bleu", "chrf"):
+        assert 0 == summary[name]["low"] < summary[name]["mean"] < summary[name]["high"] < 1
+
+
+def test_scores_of_the_whole_benchmark_are_resampled_by_group(settings: Settings) -> None:
+    import sacrebleu
+
+    truth = [f"the cat sat on mat number {n} of {n % 7}" for n in range(60)]
+    said = [text if n % 3 else "a dog ran off" for n, text in enumerate(truth)]
+    labels = ["on" if n % 3 else "off" for n in range(60)]
+    prose = items(*zip(truth, said, strict=True))
+    sorts = items(*zip(labels, ["on"] * 60, strict=True), labels=list(labels))
+    alone = summarise(prose, settings) | summarise(sorts, settings)
+    for number, row in enumerate([*prose, *sorts]):
+        row["group"] = f"group {number % 6}"  # right and wrong by whole groups
+    grouped = summarise(prose, settings) | summarise(sorts, settings)
+    for name in ("bleu", "chrf", "macro_f1"):
+        assert grouped[name]["mean"] == alone[name]["mean"]
+        width, wider = (one[name]["high"] - one[name]["low"] for one in (alone, grouped))
+        assert wider > 2 * width > 0, name
+    theirs = sacrebleu.metrics.CHRF().corpus_score(said, [truth], n_bootstrap=1000)
+    assert (alone["chrf"]["high"] - alone["chrf"]["low"]) / 2 == pytest.approx(theirs._ci / 100, rel=0.1)
+
+
 def test_one_word_answers_get_no_bleu(settings: Settings) -> None:
     assert not {"bleu", "chrf", "rouge_l"} & summarise(items(("yes", "no"), ("no", "no")), settings).keys()
 
@@ -155,6 +184,61 @@ def test_an_answer_has_the_shape_of_the_references_or_not(settings: Settings, an
     )
     rows = items(*((reference, answer) for reference in references))
     assert secondary(rows, settings)["misshapen"]["mean"] == wrong
+
+
+SCHEMA = """{"type": "object", "required": ["intent"], "additionalProperties": false,
+  "properties": {"intent": {"enum": ["on", "off"]}, "level": {"$ref": "#/$defs/level"}},
+  "$defs": {"level": {"type": "integer", "maximum": 9}}}"""
+
+
+@pytest.fixture
+def schema(project: Path) -> Path:
+    path = project / "evals/schema.json"
+    path.parent.mkdir()
+    path.write_text(SCHEMA)
+    return path
+
+
+def test_answers_are_held_against_the_projects_own_schema(settings: Settings, schema: Path) -> None:
+    right = '{"intent": "on", "level": 3}'
+    answers = (
+        ('{"intent": "off"}', 0),
+        ('```json\n{"level": 9.0, "intent": "on"}\n```', 0),
+        ("{}", 1),
+        ('{"intent": "open"}', 1),
+        ('{"intent": "on", "level": 10}', 1),
+        ('{"intent": "on", "level": true}', 1),
+        ('{"intent": "on", "room": 1}', 1),
+        ("on", 1),
+        ('{"intent": "on"', 1),
+    )
+    for answer, wrong in answers:
+        found = secondary_of({"tuned": items((right, answer))}, settings)["tuned"]
+        assert found["schema_failures"]["mean"] == wrong, answer
+    both = secondary_of({"tuned": items((right, right), (right, "on"))}, settings)["tuned"]["schema_failures"]
+    assert both["mean"] == 0.5 and 0 < both["low"] < both["high"] < 1
+    schema.write_text('{"$comment": "no rules yet"}')
+    assert "schema_failures" not in secondary_of({"tuned": items((right, right))}, settings)["tuned"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "not valid JSON"),
+        ('{"type": "text"}', "not a JSON Schema"),
+        ('{"properties": {"intent": {"pattern": "["}}}', "not a JSON Schema"),
+        ('{"$ref": "#/$defs/none"}', "leads nowhere"),
+        ('{"$ref": "https://example.invalid/schema.json"}', "leads nowhere"),
+        ('{"$ref": "#"}', "1 of 1 expected answers break the schema"),
+        ('{"required": ["room"]}', "'room' is a required property"),
+        ('{"$schema": "http://json-schema.org/draft-04/schema#", "maximum": 1, "exclusiveMaximum": 9}', "not a JSON"),
+    ],
+)
+def test_a_schema_that_cannot_be_right_is_refused(settings: Settings, schema: Path, text: str, told: str) -> None:
+    schema.write_text(text)
+    with pytest.raises(ProjectError, match=told) as caught:
+        secondary_of({"tuned": items(('{"intent": "on"}', "on"))}, settings)
+    assert caught.value.where.startswith("evals/schema.json") and caught.value.mend
 
 
 def test_similarity_and_perplexity_are_there_where_they_were_asked_for(settings: Settings) -> None:

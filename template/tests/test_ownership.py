@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import ownership
-from pipeline.money import Band
-from pipeline.uncertainty import draws, interval, tornado, typical
+from pipeline.costing import ownership
+from pipeline.costing.money import Band
+from pipeline.costing.uncertainty import draws, interval, tornado, typical
 
 CASE = {
     "requests": 100_000.0,

@@ -15,9 +15,8 @@ def row(arm: str, score: float) -> dict[str, object]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(project: Path) -> Path:
     """A repository whose commit and whose workspace differ in what the tuned arm scores."""
-    monkeypatch.chdir(tmp_path)
     write_json(Path(plots.ARMS), [row("zero_shot", 0.2), row("tuned", 0.4)])
     write_json(Path(plots.CURVES), [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0, "eval_loss": 1.5}])
     for command in (
@@ -41,7 +40,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_json(Path(plots.ARMS), [row("zero_shot", 0.2), row("tuned", 0.7)])
     pairs = [("on", "on"), ("on", "off"), ("off", "off"), ("off", "(other)")]
     write_json(Path(plots.CONFUSION), [{"actual": actual, "predicted": predicted} for actual, predicted in pairs])
-    return tmp_path
+    return project
 
 
 def draw(monkeypatch: pytest.MonkeyPatch, *revisions: str) -> str:

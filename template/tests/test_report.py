@@ -10,10 +10,10 @@ import pytest
 from finished_project import COMMON, PARAMS, RETRIEVAL_PARAMS, TRAINING, finish_project, measure
 
 from pipeline import cost, report
-from pipeline.charts import Bar, interval_chart, line_chart, ticks
+from pipeline.evaluation.statistics import Interval
 from pipeline.files import ProjectError, read_jsonl, write_json, write_jsonl
-from pipeline.markup import document, h
-from pipeline.statistics import Interval
+from pipeline.reporting.charts import Bar, interval_chart, line_chart, ticks
+from pipeline.reporting.markup import document, h
 
 HOSTILE = '</pre></style><script>alert(1)</script><img src=x onerror="alert(2)"> \u202etxt.exe \x00'
 
@@ -34,16 +34,16 @@ class Elements(HTMLParser):
         self.text += data
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def run() -> str:
     cost.main()
     report.main()
     return report.PAGE.read_text("utf-8")
+
+
+def test_answers_that_break_the_projects_schema_have_their_row(project: Path) -> None:
+    write_json(project / "evals/schema.json", {"type": "object", "required": ["intent"]})
+    finish_project(project, n=61)
+    assert "Answers that break evals/schema.json" in Elements(run()).text
 
 
 def test_the_page_says_everything_a_reader_needs(project: Path) -> None:

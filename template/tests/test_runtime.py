@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import runtime
 from pipeline.files import ProjectError
-from pipeline.generation import Generator
+from pipeline.inference.generation import Generator
 from pipeline.runtime import Device, made_by, place
 
 
@@ -15,8 +15,8 @@ def test_edited_code_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     keys = []
     monkeypatch.setattr(runtime, "__file__", str(tmp_path / "runtime.py"))
     for code in ("greedy", "sampled", "greedy"):
-        (tmp_path / "generation.py").write_text(code)
-        keys.append(made_by("generation.py"))
+        (tmp_path / "decoding.py").write_text(code)
+        keys.append(made_by("decoding.py"))
     assert keys[0] == keys[2] != keys[1]
 
 
@@ -45,9 +45,9 @@ def test_each_process_has_a_card_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_another_package_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = made_by("generation.py")
+    before = made_by("inference/generation.py")
     monkeypatch.setattr(runtime, "versions", lambda: {"torch": "0.0"})
-    assert made_by("generation.py") != before
+    assert made_by("inference/generation.py") != before
 
 
 def test_answers_are_known_by_the_code_that_decoded_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,5 +56,5 @@ def test_answers_are_known_by_the_code_that_decoded_them(monkeypatch: pytest.Mon
     generator.tokenizer = SimpleNamespace(chat_template="")
     generator.folder, generator.device = Path("weights"), Device("cpu", "a processor", 1, "torch.float32")
     before = generator.identity
-    monkeypatch.setattr("pipeline.generation.made_by", lambda *modules: [*made_by(*modules), "edited"])
+    monkeypatch.setattr("pipeline.inference.generation.made_by", lambda *modules: [*made_by(*modules), "edited"])
     assert generator.identity != before

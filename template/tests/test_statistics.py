@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.statistics import (
+from pipeline.evaluation.statistics import (
     bootstrap_mean,
     bootstrap_ratio,
     clustered_standard_error,

@@ -10,6 +10,9 @@ from pipeline.model import STORE
 from pipeline.settings import QualitySettings
 
 EMBEDDER = curate_settings().embedder
+needs_embedder = pytest.mark.skipif(
+    not (STORE / EMBEDDER.replace("==", "-")).exists(), reason="the embedding model is not here"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +28,7 @@ class TestSemanticDuplicates:
         data[9] = {"prompt": "What are the steps to reset a password?", "completion": "Ask the admin."}
         return data
 
-    @pytest.mark.skipif(not (STORE / EMBEDDER.replace("==", "-")).exists(), reason="the embedding model is not here")
+    @needs_embedder
     def test_go_if_their_answers_are_the_same_and_stay_together_if_not(self) -> None:
         assert run(self.data())["rejected"] == {}
         for path in (TEST, DEV, BENCHMARK):
@@ -39,6 +42,64 @@ class TestSemanticDuplicates:
         assert read_jsonl(REJECTED)[0]["detail"] == "line 6 asks the same in other words, same answer"
         assert report["duplicates"]["semantic"] == 1
         assert report["near_duplicate_clusters"]["largest"] == 2  # of the two answers
+
+    ASKED = (
+        "How do I reset my password?",
+        "Which city is the capital of France?",
+        "What will the weather be tomorrow?",
+    )
+    AGAIN = (
+        "I forgot my password, how can I change it?",
+        "What is the capital of France?",
+        "Tell me tomorrow's weather",
+    )
+
+    def labelled(self, prompts: tuple[str, ...]) -> list[dict[str, str]]:
+        return [{"prompt": prompt, "completion": prompt[:9], "kind": "odd", "doc": prompt} for prompt in prompts]
+
+    @needs_embedder
+    @pytest.mark.parametrize("frozen", [True, False])
+    def test_of_a_benchmark_item_are_not_trained_on(self, frozen: bool) -> None:
+        """One of three records with the rare label is held out; the others come with groups that tear them apart."""
+        data = [{**row, "kind": "plain", "doc": str(n)} for n, row in enumerate(rows(100))] + self.labelled(self.ASKED)
+        again = self.labelled(self.AGAIN)
+        run(data if frozen else data + again, label_key="kind", group_key="doc")
+        held = {row["group"] for path in (TEST, DEV) for row in read_jsonl(path) if row["label"] == "odd"}
+        leaked = [other for pair in zip(self.ASKED, self.AGAIN, strict=True) for other in pair if set(pair) & held]
+        leaked = [prompt for prompt in leaked if prompt not in held]
+        assert held and leaked
+        assert set(leaked) <= {row["group"] for row in read_jsonl(TRAIN)} or frozen
+        if not frozen:
+            for path in (TEST, DEV, BENCHMARK):
+                path.unlink()
+        report = run(data + again, label_key="kind", group_key="doc", semantic_threshold=0.85)
+        notes = {(data + again)[row["line"] - 1]["prompt"]: row for row in read_jsonl(REJECTED)}
+        for prompt in leaked:
+            assert notes[prompt]["reason"] == "benchmark_leak"
+            assert notes[prompt]["detail"] == "asks in other words what a benchmark item asks"
+        assert report["leakage"]["reworded"] >= len(leaked)
+        assert len(leaked) < 3 and report["train"] > 50
+
+    @needs_embedder
+    def test_none_where_every_prompt_is_too_long_for_the_model(self) -> None:
+        data = [{**row, "prompt": " ".join(f"{word}{n}" for word in WORDS * 6)} for n, row in enumerate(rows(9))]
+        write_raw([{"prompt": self.AGAIN[0], "completion": "x"}], "data/benchmarks/exam.jsonl")
+        given = {"benchmarks": ["data/benchmarks/exam.jsonl"], "test_items": 0, "dev_items": 0, "max_chars": 9999}
+        report = run(data, semantic_threshold=0.85, **given)
+        assert report["kept"] == 9 and report["contamination"]["records"] == 0
+
+    @needs_embedder
+    def test_of_items_of_a_foreign_benchmark_are_contamination(self) -> None:
+        data = [*rows(100), *self.labelled(self.ASKED)]
+        write_raw([{"prompt": prompt, "completion": "x"} for prompt in self.AGAIN], "data/benchmarks/exam.jsonl")
+        given = {"benchmarks": ["data/benchmarks/exam.jsonl"], "test_items": 5, "dev_items": 0}
+        assert run(data, **given)["contamination"]["records"] == 0
+        with pytest.raises(ProjectError, match="training records contain an evaluation item") as error:
+            run(data, semantic_threshold=0.85, **given)
+        assert "asks in other words what item 1 of data/benchmarks/exam.jsonl asks" in str(error.value)
+        report = run(data, semantic_threshold=0.85, contamination="drop", **given)
+        trained = {row["messages"][0]["content"] for row in read_jsonl(TRAIN)}
+        assert not trained & set(self.ASKED) and report["rejected"]["contaminated"] >= 1
 
 
 class TestBoilerplate:
@@ -75,7 +136,7 @@ class TestBoilerplate:
 
     def test_in_every_answer_leaves_too_little(self) -> None:
         data = [{**row, "completion": f"It is {n}. I hope this helps!"} for n, row in enumerate(rows(100))]
-        with pytest.raises(ProjectError, match="0 good examples are too few"):
+        with pytest.raises(ProjectError, match=r"0 good examples of 100 are too few.*left out: boilerplate 100"):
             run(data, quality=QualitySettings(*["drop"] * 5), minimum_records=1)
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from finished_project import PARAMS
 
+from pipeline.evaluation.verdict import decide
 from pipeline.files import ProjectError
 from pipeline.settings import Settings, load
-from pipeline.verdict import decide
+from pipeline.wording import OTHERS, in_order
 
 
 @pytest.fixture
@@ -85,6 +86,27 @@ def test_prompts_alone_are_told_apart_and_the_best_is_used(settings: Settings) -
     assert (verdict["decision"], verdict["ship"]) == ("USE THE PROMPT", "endpoint_zero_shot")
     useless = decide(arms(zero_shot=hits(0.0), few_shot=hits(0.02, seed=2)), settings)
     assert useless["decision"] == "COLLECT MORE DATA" and "retrieval" in useless["reason"]
+
+
+def test_arms_of_other_models_stand_for_the_approach_of_their_prompt(settings: Settings) -> None:
+    for model in OTHERS:
+        known = {"zero_shot": hits(0.2), "few_shot": hits(0.3, seed=2), f"{model}few_shot": hits(0.6, seed=3)}
+        verdict = decide(arms(**known), settings)
+        assert (verdict["decision"], verdict["ship"]) == ("USE THE PROMPT", f"{model}few_shot")
+        retrieved = decide(arms(**known, rag=hits(0.5), **{f"{model}rag": hits(0.9, seed=4)}), settings)
+        assert (retrieved["decision"], retrieved["ship"]) == ("USE RAG", f"{model}rag")
+        assert retrieved["best_baseline"] == f"{model}few_shot", "retrieval has to beat the best prompt of any model"
+        tuned = decide(arms(**known, tuned=hits(0.95, seed=5)), settings)
+        assert (tuned["decision"], tuned["best_baseline"]) == ("SHIP TUNED", f"{model}few_shot")
+        assert f"the few-shot prompt on {OTHERS[model]} scores" in tuned["reason"]
+
+
+def test_arms_are_listed_from_the_simplest_to_the_dearest_model_by_model() -> None:
+    listed = [
+        *("zero_shot", "few_shot", "endpoint_zero_shot", "endpoint_few_shot", "gguf_zero_shot", "gguf_few_shot"),
+        *("rag", "rag_few_shot", "endpoint_rag", "gguf_rag", "gguf_rag_few_shot", "tuned", "tuned_rag"),
+    ]
+    assert in_order(sorted(listed)) == in_order(reversed(listed)) == listed
 
 
 def test_tuning_that_loses_leaves_the_choice_between_retrieval_and_prompt(settings: Settings) -> None:

@@ -48,7 +48,7 @@ def test_the_format_is_recognised(name: str, form: str) -> None:
 def test_a_published_file_of_a_thousand_pairs_holds_ten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(REAL / "tech-support.jsonl.gz", "data.gz")
-    with pytest.raises(ProjectError, match="10 good examples are too few"):
+    with pytest.raises(ProjectError, match="10 good examples of 1050 are too few"):
         curate(settings_for(path="data.gz"), smoke=False)
 
 

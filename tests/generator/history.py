@@ -98,9 +98,9 @@ def renamed_question(root: Path) -> None:
 
 def code_and_folder(root: Path) -> None:
     """0.2.0: changed code, a new folder, a changed template of the answers' neighbours."""
-    for name in ("gate", "facts", "cost"):
+    for name in ("gate", "reporting/facts", "cost"):
         path = root / f"template/pipeline/{name}.py"
-        path.write_text(path.read_text(encoding="utf-8") + f"\n\nRELEASE_OF_{name.upper()} = 6\n", encoding="utf-8")
+        path.write_text(f"{path.read_text('utf-8')}\n\nRELEASE_OF_{path.stem.upper()} = 6\n", encoding="utf-8")
     (root / "template/deploy").mkdir(exist_ok=True)
     (root / "template/deploy/README.md").write_text("# Cases of your own\n\nOne line each.\n")
     (root / "template/pipeline/trend.py").write_text('"""Compares runs."""\n\nWINDOW = 5\n')

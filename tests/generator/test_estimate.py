@@ -166,3 +166,14 @@ def test_contradictions_and_what_is_missing_are_printed(tunesmith: Run) -> None:
 def test_advice_on_a_hub_model_needs_no_commit_of_it(tunesmith: Run) -> None:
     done = tunesmith("advise", "--defaults", "--set", "model=qwen3-8b", "--set", "hardware=l4")
     assert done.returncode == 0 and "qwen3-8b tuned" in done.stdout, done.stderr
+
+
+def test_the_effort_and_the_quality_say_that_they_are_judgement(tunesmith: Run) -> None:
+    assert "days of work, quality: judgement" in tunesmith("advise", "--defaults", "--sources").stdout
+
+
+def test_without_requests_there_is_no_price_of_a_thousand(tunesmith: Run) -> None:
+    spec = ("advise", "--defaults", "--set", "monthly_requests=0")
+    rows = json.loads(tunesmith(*spec, "--json").stdout)["estimates"]
+    assert rows and all(set(row["per_1000_usd"].values()) == {None} for row in rows)
+    assert "no requests" in tunesmith(*spec).stdout

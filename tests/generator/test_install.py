@@ -93,7 +93,8 @@ def test_the_wheel_holds_the_data_and_the_bundle(installed: Path) -> None:
         "copier.yml",
         "template.bundle",
         "schemas/spec.schema.json",
-        "template/prices.yaml",
+        "template/prices.yaml.jinja",
+        "schemas/catalog/prices.yaml",
         "examples/home_assistant/spec.yaml",
     ):
         assert (data / name).stat().st_size, name

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import REPOSITORY
@@ -19,8 +20,9 @@ from hypothesis import strategies as st
 from tunesmith import catalog
 from tunesmith.planner import time
 from tunesmith.planner.architecture import Architecture, UnsupportedConfig, from_config
+from tunesmith.planner.host import host_memory
 from tunesmith.planner.inference import cache_bytes, inference_memory
-from tunesmith.planner.memory import GB, GIB, estimate
+from tunesmith.planner.memory import CPU_PROCESS_GIB, GB, GIB, estimate
 from tunesmith.planner.setup import ImpossibleSetup, Setup, profiles, trainable_parameters
 
 SHAPES = {key: Architecture(**row.architecture) for key, row in catalog.models().items()}
@@ -358,3 +360,49 @@ def test_models_that_nobody_knows_are_estimated_by_config_or_by_size(tmp_path: P
     written = judged_rows.write_estimates(tmp_path / "rows.csv", [unknown, by_size])
     back = list(csv.DictReader(written.open(encoding="utf-8")))
     assert back[0]["reason"] and not back[0]["estimate"] and float(back[1]["p90"]) > float(back[1]["estimate"])
+
+
+def test_a_peer_that_is_not_installed_is_named_and_the_others_are_judged(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    import memory_model
+    import memory_peers
+
+    ghost = SimpleNamespace(ghost=lambda **said: SimpleNamespace(estimation_failed=False, total_gb=said["param_count"]))
+    monkeypatch.setitem(sys.modules, "alloc", SimpleNamespace(ghost=ghost))
+    monkeypatch.setitem(sys.modules, "alloc.ghost", ghost)
+    for name in ("hf_vram_calc", "llm_analysis", "llmflops"):
+        monkeypatch.setitem(sys.modules, name, None)
+    found = memory_peers.peers()
+    assert [name for name in found if name in memory_peers.INSTALLABLE] == ["alloc"]
+    full, shape = Setup(method="full"), SHAPES["qwen3-0.6b"]
+    assert found["alloc"](shape, full) == shape.parameters and found["alloc"](shape, Setup()) is None
+    memory_model.compare_peers([])
+    assert "not installed here: hf-vram-calc, llm-analysis, llm-flops" in capsys.readouterr().out
+
+
+@settings(max_examples=100, deadline=None)
+@given(shape=shapes, setup=setups(), profile=frameworks)
+def test_the_host_holds_a_model_for_each_process_that_is_to_hold_a_shard(shape, setup, profile) -> None:  # type: ignore[no-untyped-def]
+    memory = estimate(shape, setup, profile)
+    held = host_memory(shape, setup, profile, memory)
+    assert 0 < held.low <= held.high == pytest.approx(sum(held.terms.values()))
+    sharded = setup.sharding in ("fsdp", "zero3")
+    assert ("weights while loading" in held.terms) == sharded != ("largest tensor" in held.terms)
+    assert ("paged optimizer" in held.terms) == setup.optimizer.startswith("paged")
+    if sharded:
+        more = replace(setup, devices=2 * setup.devices)
+        grown = host_memory(shape, more, profile, estimate(shape, more, profile))
+        assert grown.terms["weights while loading"] == pytest.approx(2 * held.terms["weights while loading"])
+
+
+def test_eight_processes_that_load_a_model_of_seven_billion_hold_it_eight_times() -> None:
+    shape, profile = SHAPES["qwen2.5-7b-instruct"], profiles()["trl"]
+    setup = Setup(method="lora", devices=8, sharding="fsdp")
+    held = host_memory(shape, setup, profile, estimate(shape, setup, profile))
+    once = 2 * shape.parameters / GIB
+    assert held.terms["weights while loading"] == pytest.approx(8 * once)
+    assert held.low == pytest.approx(8 * CPU_PROCESS_GIB + once)
+    alone = Setup(method="lora")
+    assert host_memory(shape, alone, profile, estimate(shape, alone, profile)).high < 3

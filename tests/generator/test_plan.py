@@ -17,7 +17,7 @@ from tunesmith.errors import FileProblem
 from tunesmith.planner import subjects
 from tunesmith.planner.plan import Measured, plan
 from tunesmith.planner.resolve import resolve
-from tunesmith.planner.setup import ImpossibleSetup
+from tunesmith.planner.setup import METHODS, ImpossibleSetup
 from tunesmith.questions import defaults
 
 CONFIG = {
@@ -44,6 +44,25 @@ def test_a_plan_says_memory_time_and_money_in_words_and_in_json(tunesmith: Run) 
     assert training["usd"]["low"] < training["usd"]["typical"] < training["usd"]["high"]
     assert training["dominant"] in memory["terms"]
     assert made["inference_gib"]["typical"] > 15  # 8 billion parameters in 16 bits
+
+
+def test_every_method_that_plan_names_is_planned(tunesmith: Run) -> None:
+    spec = ("plan", "--defaults", "--set", "hardware=l4", "--json", "--method")
+    peaks = {}
+    for method in METHODS:
+        done = tunesmith(*spec, method)
+        assert done.returncode == 0, done.stderr
+        peaks[method] = json.loads(done.stdout)["training"]["memory_gib"]["typical"]
+    assert peaks["full"] > peaks["lora"] > peaks["prompt"]
+
+
+def test_the_memory_of_the_host_is_said_beside_graphics_cards_alone(tunesmith: Run) -> None:
+    spec = ("--defaults", "--set", "model=qwen3-8b", "--set", "hardware=a100_80gb")
+    sharded = tunesmith("plan", *spec, "--devices", "4", "--sharding", "fsdp")
+    assert "of the host: " in sharded.stdout and "weights while loading" in sharded.stdout, sharded.stderr
+    alone = json.loads(tunesmith("plan", *spec, "--json").stdout)["training"]["host_gib"]
+    assert alone["high"] < 4 and "weights while loading" not in alone["terms"]
+    assert json.loads(tunesmith("plan", "--defaults", "--json").stdout)["training"]["host_gib"] is None
 
 
 def test_what_does_not_fit_is_said_with_the_changes_that_would_by_price(tunesmith: Run) -> None:
@@ -230,6 +249,7 @@ def test_what_is_not_generated_yet_can_be_planned(tunesmith: Run) -> None:
     "options",
     [
         ("--framework", "none"),
+        ("--devices", "0"),
         ("--method", "magic"),
         ("--loss", "none"),
         ("--devices", "-1"),
@@ -264,6 +284,49 @@ def test_a_pin_wins_and_bounds_the_other_choices() -> None:
 def test_gemma_2_gets_the_attention_that_it_needs_and_a_t4_the_precision_that_it_has() -> None:
     chosen = resolve(answers(model="gemma-2-2b-it", hardware="t4"))
     assert (chosen["attention_implementation"].value, chosen["compute_dtype"].value) == ("eager", "fp16")
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("micro_batch_size", "big"),
+        ("max_steps", "0"),
+        ("max_length", "-1"),
+        ("compute_dtype", "fp8"),
+        ("lora_rank", "[]"),
+    ],
+)
+def test_a_parameter_that_is_none_is_refused_by_its_name(
+    line: str, value: str, project: Path, tunesmith: Run, tmp_path: Path
+) -> None:
+    shutil.copytree(project, tmp_path / "p")
+    params = (project / "params.yaml").read_text()
+    changed, count = re.subn(rf"^  {line}: \S+", f"  {line}: {value}", params, flags=re.MULTILINE)
+    assert count == 1
+    (tmp_path / "p/params.yaml").write_text(changed)
+    done = tunesmith("plan", tmp_path / "p")
+    assert done.returncode == 2 and f"params.yaml: {line}" in done.stderr and "Traceback" not in done.stderr, (
+        done.stderr
+    )
+
+
+def test_a_calibration_beyond_what_the_device_can_do_is_pointed_out(tunesmith: Run, tmp_path: Path) -> None:
+    run = tmp_path / "train.json"
+    for speed, said in (("5000", "can do at most; that was another machine"), ("1e999", "says no tokens a second")):
+        run.write_text(f'{{"tokens_per_second": {speed}}}')
+        assert said in tunesmith("plan", "--defaults", "--calibration", run).stderr
+    run.write_text('{"tokens_per_second": 50}')
+    assert "can do at most" not in tunesmith("plan", "--defaults", "--calibration", run).stderr
+
+
+@pytest.mark.parametrize("content", ["[1]", "null", '"x"', '{"text_config": 3}', "{}", "{", "max", "floats"])
+def test_a_config_that_describes_no_model_is_refused(content: str, tunesmith: Run, tmp_path: Path) -> None:
+    broken = {"max": {"max_position_embeddings": "many"}, "floats": {"hidden_size": 2048.5}}
+    written = json.dumps(CONFIG | broken[content]) if content in broken else content
+    (tmp_path / "config.json").write_text(written)
+    settings = ("model=custom", "model_source=path", f"model_id={tmp_path}")
+    done = tunesmith("plan", "--defaults", *(part for setting in settings for part in ("--set", setting)))
+    assert done.returncode == 2 and "config.json" in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
 def test_a_custom_model_is_described_by_its_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,7 +186,7 @@ def test_the_hosted_models_cost_what_genai_prices_says() -> None:
 @pytest.mark.parametrize("name", ["money", "ownership", "price_list", "uncertainty"])
 def test_generator_and_project_share_one_arithmetic(name: str) -> None:
     ours = REPOSITORY / "generator" / "tunesmith" / "costs" / f"{name}.py"
-    assert ours.read_bytes() == (REPOSITORY / "template" / "pipeline" / f"{name}.py").read_bytes()
+    assert ours.read_bytes() == (REPOSITORY / "template" / "pipeline" / "costing" / f"{name}.py").read_bytes()
     assert ours.is_symlink() and "pipeline." not in "".join(
         line for line in ours.read_text(encoding="utf-8").splitlines() if line.startswith(("import ", "from "))
     )

@@ -217,11 +217,12 @@ def test_every_module_that_is_imported_is_emitted(approach: str, tunesmith: Run,
 
 
 def imported(path: Path) -> set[str]:
-    """Modules that a file imports; of ``from pipeline import x`` the module x."""
+    """Modules that a file imports; of ``from package import x`` the module x."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             found |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"pipeline.{name.name}" for name in node.names} if node.module == "pipeline" else {node.module}
+            package = (REPOSITORY / "template" / node.module.replace(".", "/")).is_dir()
+            found |= {f"{node.module}.{name.name}" for name in node.names} if package else {node.module}
     return found

@@ -46,6 +46,9 @@ def test_all_problems_are_reported_at_once_in_the_order_of_their_lines() -> None
         ("test_items: 5", "at least 20"),
         ("minimum_effect: 1.5", "at most 1"),
         ("learning_rate: 0", "more than 0"),
+        ("lora_targets: q_proj,v_prj", "v_prj is no linear layer; allowed: all-linear"),
+        ("lora_targets: nonsense", "nonsense is no linear layer"),
+        ("hardware: t4\ncompute_dtype: bf16", "no bf16 arithmetic"),
         ("seed: true", "true is not a whole number"),
         ("seed: 1.5", "1.5 is not a whole number"),
         ("seed: 4\nseed: 5", "written twice (first on line 1)"),
@@ -204,3 +207,13 @@ def test_any_text_as_a_value_is_accepted_or_refused_but_never_crashes(values: di
         spec.validate(flat_yaml.Document("answers", dict(values)))
     except SpecError as error:
         assert {problem.key for problem in error.problems} <= set(values)
+
+
+def test_targets_are_layers_of_the_model_or_any_of_a_custom_one() -> None:
+    for text in (
+        "lora_targets: 'q_proj, v_proj'",
+        "lora_targets: layers.3.self_attn.q_proj",
+        "lora_targets: all-linear",
+    ):
+        assert accepted(text)
+    assert accepted("model: custom\nmodel_source: path\nmodel_id: models/mine\nlora_targets: query_key_value")

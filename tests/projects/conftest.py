@@ -15,6 +15,15 @@ ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("PROJECT_VENV", ROOT / ".cache" / "project-env"))
 
 
+def pytest_configure() -> None:
+    """Give each worker cores of its own: threads of two processes on the same cores wait for one another."""
+    worker, count = os.environ.get("PYTEST_XDIST_WORKER", ""), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        own = cores[int(worker.removeprefix("gw")) % len(cores) :: count]
+        os.sched_setaffinity(0, own)
+
+
 class Project:
     """A generated project on disk and the environment that runs it."""
 
@@ -79,3 +88,15 @@ def project(generate: Generate) -> Project:
         generated.run()
         generate("lm_eval=true").run()  # the one variant that needs another package
     return generated
+
+
+def run_demo(path: Path, example: str, *options: str) -> tuple[Project, str]:
+    """The project that `tunesmith demo` made of an example, and what it printed."""
+    command = [sys.executable, "-m", "tunesmith", "demo", str(path), "--example", example, *options]
+    environment = {**os.environ, "PROJECT_VENV": str(SHARED)}
+    done = subprocess.run(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 0, done.stdout
+    print(done.stdout)
+    return Project(path), done.stdout

@@ -2,15 +2,13 @@
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from .conftest import SHARED, Generate, Project
+from .conftest import SHARED, Generate, Project, run_demo
 
 # SIGKILL, which no process can catch, while the second checkpoint is half-written.
 KILL_AT_SECOND_CHECKPOINT = """
@@ -84,10 +82,18 @@ def test_a_second_repro_does_nothing(finished: Project) -> None:
     assert finished.git("status", "--porcelain") == ""
 
 
-def test_running_everything_again_gives_the_same_bytes(finished: Project) -> None:
+def environment_without(folder: Path, *names: str) -> str:
+    """The shared environment as a machine has it that has not computed these yet."""
+    folder.mkdir()
+    for entry in SHARED.iterdir():
+        if entry.name not in names:
+            (folder / entry.name).symlink_to(entry)
+    return str(folder)
+
+
+def test_running_everything_again_gives_the_same_bytes(finished: Project, tmp_path: Path) -> None:
     before = (finished.path / "dvc.lock").read_bytes()
-    shutil.rmtree(SHARED / "answers")  # otherwise the answers would be the ones of the first time
-    finished.run("dvc", "repro", "--force")
+    finished.run("dvc", "repro", "--force", PROJECT_VENV=environment_without(tmp_path / "environment", "answers"))
     assert (finished.path / "dvc.lock").read_bytes() == before
     finished.git("checkout", "-q", ".")
 
@@ -158,27 +164,18 @@ print(arguments.activation_checkpointing)  # FSDP recomputes by itself; both at 
 """
 
 
-def without_models(folder: Path) -> Path:
-    """The shared environment as a machine has it that has built no model yet."""
-    folder.mkdir()
-    for entry in SHARED.iterdir():
-        if entry.name not in ("models", "answers"):
-            (folder / entry.name).symlink_to(entry)
-    return folder
-
-
 def test_a_clone_has_nothing_to_do_after_a_pull(finished: Project, tmp_path: Path) -> None:
     """Nor does it build the base model, which is not pushed, to find that out."""
-    storage, fresh = str(tmp_path / "storage"), without_models(tmp_path / "environment")
+    storage, fresh = str(tmp_path / "storage"), environment_without(tmp_path / "environment", "models", "answers")
     finished.run("dvc", "remote", "modify", "--local", "storage", "url", storage)
     finished.run("dvc", "push")
     clone = Project(tmp_path / "elsewhere" / "clone")
     subprocess.run(["git", "clone", "-q", str(finished.path), str(clone.path)], check=True)
-    clone.run("dvc", "remote", "modify", "--local", "storage", "url", storage, PROJECT_VENV=str(fresh))
-    clone.run("dvc", "pull", PROJECT_VENV=str(fresh))
-    assert "Data and pipelines are up to date." in clone.run("dvc", "repro", PROJECT_VENV=str(fresh)).stdout
+    clone.run("dvc", "remote", "modify", "--local", "storage", "url", storage, PROJECT_VENV=fresh)
+    clone.run("dvc", "pull", PROJECT_VENV=fresh)
+    assert "Data and pipelines are up to date." in clone.run("dvc", "repro", PROJECT_VENV=fresh).stdout
     assert (clone.path / "models/tuned").is_dir() and (clone.path / "reports/report.html").is_file()
-    assert not (fresh / "models").exists()
+    assert not Path(fresh, "models").exists()
     assert clone.git("status", "--porcelain") == ""
 
 
@@ -336,13 +333,9 @@ def test_every_method_trains_and_is_evaluated_as_it_is_served(finished: Project,
 
 
 def test_the_demo_command_runs_every_stage_and_leaves_the_workspace_alone(tmp_path: Path, project: Project) -> None:
-    demo = Project(tmp_path / "demo")
-    command = [sys.executable, "-m", "tunesmith", "demo", str(demo.path), "--smoke"]
-    environment = {**os.environ, "PROJECT_VENV": str(SHARED)}
-    done = subprocess.run(command, env=environment, text=True, capture_output=True, stdin=subprocess.DEVNULL)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "every stage works" in done.stdout and "smoke" in done.stdout.lower()
+    demo, printed = run_demo(tmp_path / "demo", "home_assistant", "--smoke")
+    assert "every stage works" in printed and "smoke" in printed.lower()
     stages = yaml.safe_load((demo.path / "dvc.yaml").read_text("utf-8"))["stages"]
-    assert [stage for stage in stages if f"stage '{stage}'" not in done.stdout + done.stderr] == []
+    assert [stage for stage in stages if f"stage '{stage}'" not in printed] == []
     assert demo.git("status", "--porcelain") == ""
     assert not (demo.path / "reports").exists()

@@ -1,46 +1,21 @@
-"""The examples with the real model, each from one command to its verdict."""
+"""The main example with the real model, from one command to its verdict."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from .conftest import SHARED, Project
+from .conftest import SHARED, Project, run_demo
 
 TEMPLATE = Path(__file__).parents[2] / "template"
 ARMS = ("zero_shot", "few_shot", "tuned")
 
 
-def run_demo(path: Path, example: str) -> tuple[Project, str]:
-    """The project that `tunesmith demo` made of an example, and what it printed."""
-    command = [sys.executable, "-m", "tunesmith", "demo", str(path), "--example", example]
-    environment = {**os.environ, "PROJECT_VENV": str(SHARED)}
-    done = subprocess.run(
-        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
-    )
-    assert done.returncode == 0, done.stdout
-    print(done.stdout)
-    return Project(path), done.stdout
-
-
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
+def demo(tmp_path_factory: pytest.TempPathFactory, project: Project) -> tuple[Project, str]:
     return run_demo(tmp_path_factory.mktemp("example") / "demo", "home_assistant")
-
-
-def test_retrieval_beats_the_best_prompt_where_facts_are_looked_up(tmp_path: Path, project: Project) -> None:
-    made, printed = run_demo(tmp_path / "facts", "facts")
-    verdict = made.read("reports/verdict.json")
-    assert verdict["decision"] == "USE RAG" and verdict["ship"] in ("rag", "rag_few_shot") and "USE RAG" in printed
-    assert verdict["items"] == 120 and verdict["p_value"] < 0.05 and verdict["difference"]["low"] > 0.05
-    retrieval = made.read("reports/retrieval.json")
-    assert retrieval["rankings"]["fused"]["mrr"] >= max(retrieval["rankings"][one]["mrr"] for one in ("bm25", "dense"))
-    assert made.read("reports/serve.json")["arm"] == verdict["ship"]
 
 
 def test_tuning_beats_the_best_prompt_beyond_chance(demo: tuple[Project, str]) -> None:
@@ -49,6 +24,19 @@ def test_tuning_beats_the_best_prompt_beyond_chance(demo: tuple[Project, str]) -
     assert verdict["items"] >= 200 and verdict["p_value"] < 0.05
     assert verdict["difference"]["low"] > 0
     assert verdict["arms"]["tuned"]["mean"] < 0.95, "no room left to improve"
+
+
+def test_the_plan_counts_raw_records_as_the_stage_format_does(demo: tuple[Project, str]) -> None:
+    from tunesmith.planner import counting, subjects
+
+    made = subjects.project(demo[0].path)
+    curated = {**made.answers, "dataset_format": "messages"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PROJECT_VENV", str(SHARED))
+        rows, _ = counting.of_data(curated, made.pins, demo[0].path / "data/curated/train.jsonl", [])
+    train = demo[0].read("reports/format.json")["train"]
+    assert rows is not None and rows.exact, rows
+    assert (sum(rows.lengths), len(rows.lengths)) == (train["tokens"], train["rows"])
 
 
 def test_the_terminal_says_what_to_ship_and_where_the_report_is(demo: tuple[Project, str]) -> None:
@@ -91,7 +79,12 @@ def test_the_adapter_holds_no_pickle_and_no_path_of_this_machine(demo: tuple[Pro
 def test_a_small_model_behind_the_projects_server_does_not_qualify_as_judge(demo: tuple[Project, str]) -> None:
     """Sixty labels by a rule: the rule itself qualifies, the real small model, asked over HTTP, does not."""
     project = demo[0]
-    lacking = ("pipeline/judging.py", "pipeline/rubric.py", "prompts/judge.txt", "prompts/rubric.txt")
+    lacking = (
+        "pipeline/evaluation/judging.py",
+        "pipeline/evaluation/rubric.py",
+        "prompts/judge.txt",
+        "prompts/rubric.txt",
+    )
     for name in lacking:
         shutil.copy(TEMPLATE / name, project.path / name)
     project.run("python", "-c", JUDGED_OVER_HTTP)
@@ -107,12 +100,12 @@ def test_a_small_model_behind_the_projects_server_does_not_qualify_as_judge(demo
 
 
 JUDGED_OVER_HTTP = """
-from pipeline.backends import Endpoint
+from pipeline.inference.backends import Endpoint
 from pipeline.files import write_json
-from pipeline.judging import Judgement, Pair, judge, qualify
+from pipeline.evaluation.judging import Judgement, Pair, judge, qualify
 from pipeline.model import base_model
-from pipeline.prompting import read_prompt
-from pipeline.rubric import Graded, grade, qualify_grades
+from pipeline.inference.prompting import read_prompt
+from pipeline.evaluation.rubric import Graded, grade, qualify_grades
 from pipeline.serve import running_server
 from pipeline.settings import EndpointSettings, load
 from pathlib import Path

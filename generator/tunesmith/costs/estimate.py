@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tunesmith import catalog
@@ -67,7 +67,9 @@ def estimates(answers: Mapping[str, Any], found: Figures, made: Plan) -> list[Es
     cases = uncertainty.draws(found.bands)
     listed = list(approaches(answers, found, made))
     against = next((one for one in listed if one.key == "retrieval"), listed[1])
-    return [_estimate(one, cases, against, found) for one in listed]
+    rows = [_estimate(one, cases, against, found) for one in listed]
+    none = Band(math.inf, math.inf, math.inf)  # without requests nothing can be divided by their number
+    return rows if answers["monthly_requests"] else [replace(row, per_1000_usd=none) for row in rows]
 
 
 def owned(answers: Mapping[str, Any], found: Figures, made: Plan) -> list[Estimate]:
@@ -198,7 +200,8 @@ def _sources(one: Approach, found: Figures) -> tuple[str, ...]:
     case = Reads({**dict(values), **one.derive(values)})
     one.route(case)
     one.latency(case)
-    return tuple(dict.fromkeys(f"{name}: {source}" for name, source in found.sources.items() if name in read))
+    named = dict.fromkeys(f"{name}: {source}" for name, source in found.sources.items() if name in read)
+    return (*named, "days of work, quality: judgement; one person who knows how")
 
 
 def tornado(one: Approach, found: Figures) -> list[uncertainty.Swing]:

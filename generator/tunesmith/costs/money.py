@@ -1,1 +1,1 @@
-../../../template/pipeline/money.py
+../../../template/pipeline/costing/money.py

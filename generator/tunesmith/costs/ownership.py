@@ -1,1 +1,1 @@
-../../../template/pipeline/ownership.py
+../../../template/pipeline/costing/ownership.py

@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tunesmith.costs import figures
+from tunesmith import catalog
+from tunesmith.costs import figures, prices
 from tunesmith.costs.money import Band
 from tunesmith.costs.uncertainty import draws, interval
 from tunesmith.planner import time
@@ -23,6 +24,20 @@ def record(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> str:
     planned = {**_tokens(found.bands), **_training(made), **_answering(found.bands)}
     figures_by_name = {name: _rounded(band) for name, band in planned.items()}
     return json.dumps({"hardware": made.machine.key, "figures": figures_by_name})
+
+
+def own_machine(key: str) -> str:
+    """A machine of the user's own as JSON: its figures, and its rows of the user's price list. Empty for any other."""
+    if not catalog.is_own(key):
+        return ""
+    machine, listed = catalog.hardware()[key], prices.load()
+    unknown = {"usd_per_hour": None, "source": "no price known", "date": ""}
+    price = {**listed["hardware"].get(key, unknown), "title": machine.title}
+    figures_of_it = {name: value for name, value in vars(machine).items() if name != "key"}
+    described = {"key": key, "figures": figures_of_it, "price": price}
+    if device := listed["on_prem"]["devices"].get(key):
+        described["device"] = device
+    return json.dumps(described, default=str)
 
 
 def _tokens(bands: Mapping[str, Band]) -> dict[str, Band]:

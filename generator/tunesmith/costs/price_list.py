@@ -1,1 +1,1 @@
-../../../template/pipeline/price_list.py
+../../../template/pipeline/costing/price_list.py

@@ -52,7 +52,7 @@ def load(override: Path | None = None) -> dict[str, Any]:
     path = override or own_figures.own_file("prices.yaml")
     built_in = catalog.table("prices.yaml")
     if not override and not path.is_file():
-        return built_in
+        return _with_recorded(built_in)
     own = _spelt_out(own_figures.read(path, built_in, OFFER), path)
     listed = own_figures.merged(built_in, own)
     own_figures.check("prices", listed, path, OFFER)
@@ -60,7 +60,18 @@ def load(override: Path | None = None) -> dict[str, Any]:
         list(figures(listed))
     except PriceError as error:
         raise FileProblem(path, f"{error.where}: {error.what}", error.mend) from None
-    return listed
+    return _with_recorded(listed)
+
+
+def _with_recorded(listed: dict[str, Any]) -> dict[str, Any]:
+    """The list with the rows that the project at hand recorded of its own machine, where it has none of it."""
+    machines_recorded = catalog.recorded()
+    if not machines_recorded:
+        return listed
+    own = {key: machine["price"] for key, machine in machines_recorded.items()}
+    bought = {key: machine["device"] for key, machine in machines_recorded.items() if "device" in machine}
+    on_prem = {**listed["on_prem"], "devices": bought | listed["on_prem"]["devices"]}
+    return {**listed, "hardware": own | listed["hardware"], "on_prem": on_prem}
 
 
 def _spelt_out(own: Mapping[str, dict[str, Any]], path: Path) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-../../../template/pipeline/uncertainty.py
+../../../template/pipeline/costing/uncertainty.py

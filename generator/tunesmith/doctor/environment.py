@@ -50,7 +50,7 @@ class GraphicsCard(Rule):
     mend = "Run on that hardware, or `tunesmith update --set hardware=...` to plan for this one."
 
     def check(self, project: Checkup) -> Iterable[str]:
-        wanted = catalog.hardware().get(str(project.answers.get("hardware", "cpu")))
+        wanted = project.hardware
         if wanted is None or wanted.generation in ("cpu", *NOT_NVIDIA):
             return
         memory = _card_gib()
@@ -128,7 +128,7 @@ class TorchForHardware(Rule):
     mend = "Install the build of torch for this driver (pytorch.org/get-started), or plan for what is here: ENV003."
 
     def check(self, project: Checkup) -> Iterable[str]:
-        wanted = catalog.hardware().get(str(project.answers.get("hardware", "cpu")))
+        wanted = project.hardware
         if wanted is None or wanted.generation == "cpu" or project.python is None:
             return
         build = project.probe("--torch")["torch"]

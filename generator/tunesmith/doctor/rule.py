@@ -11,8 +11,10 @@ from typing import Any, ClassVar
 
 import yaml
 
-from tunesmith import bundle, flat_yaml, git
+from tunesmith import bundle, catalog, flat_yaml, git
+from tunesmith.catalog import Hardware
 from tunesmith.manifest import ANSWERS, PARAMETERS
+from tunesmith.questions import MACHINE
 
 FAULT, NOTE = "fault", "note"  # a note leaves the exit code alone
 PROBE = Path(__file__).with_name("probe.py")
@@ -33,6 +35,12 @@ class Checkup:
     def answers(self) -> Mapping[str, Any]:
         """The recorded answers as they lie on disk."""
         return flat_yaml.read(ANSWERS, (self.path / ANSWERS).read_bytes()).values
+
+    @property
+    def hardware(self) -> Hardware | None:
+        """The machine that the project is planned for; None where nobody has described it."""
+        catalog.take_recorded(self.answers.get(MACHINE))
+        return catalog.hardware().get(str(self.answers.get("hardware", "cpu")))
 
     @cached_property
     def parameters(self) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from tunesmith.catalog import Hardware
 from tunesmith.planner import time
 from tunesmith.planner.memory import MemoryEstimate, estimate
-from tunesmith.planner.setup import Setup
+from tunesmith.planner.setup import ImpossibleSetup, Setup
 from tunesmith.planner.workload import Subject, profile_of, setup_for
 
 
@@ -25,8 +25,15 @@ class Fit:
 def fits_of(
     answers: Mapping[str, Any], taken: Mapping[str, Any], model: Subject, machine: Hardware, batch: int
 ) -> Iterator[Fit]:
-    """Every micro-batch, optimiser and checkpointing that the pins leave open, judged by memory and speed."""
-    share = max(1, batch // int(answers.get("devices", 1)))
+    """Every micro-batch, optimiser and checkpointing that the pins leave open, judged by memory and speed.
+
+    Raises:
+        ImpossibleSetup: no devices.
+    """
+    devices = int(answers.get("devices", 1))
+    if devices < 1:
+        raise ImpossibleSetup("devices", f"{devices} is not a positive whole number")
+    share = max(1, batch // devices)
     choices = (
         _open(taken, "sharding", _shardings(answers, taken)),
         _open(taken, "optimizer", _optimizers(answers["method"], machine)),

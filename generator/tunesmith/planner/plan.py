@@ -8,12 +8,22 @@ from tunesmith import catalog
 from tunesmith.catalog import Hardware
 from tunesmith.costs.prices import Price, machines
 from tunesmith.planner import time
+from tunesmith.planner.host import HostMemory, host_memory
 from tunesmith.planner.inference import InferenceMemory, inference_memory
 from tunesmith.planner.memory import MemoryEstimate, estimate
 from tunesmith.planner.resolve import Choice, planned, resolve
 from tunesmith.planner.setup import ImpossibleSetup, Profile, Setup
 from tunesmith.planner.time import TimeEstimate
-from tunesmith.planner.workload import Subject, Tokens, evaluation, profile_of, setup_for, subject, tokens_of
+from tunesmith.planner.workload import (
+    RowLengths,
+    Subject,
+    Tokens,
+    evaluation,
+    profile_of,
+    setup_for,
+    subject,
+    tokens_of,
+)
 from tunesmith.questions import questions
 
 TRAINED = ("finetune", "rag_finetune")
@@ -74,6 +84,7 @@ class Plan:
     hours: Money  # device-hours, of the same shape
     money: Money | None
     inference: InferenceMemory
+    host: HostMemory | None  # beside graphics cards; a processor's memory is the host's
     changes: tuple[Change, ...]
     measured: Measured | None
     packed: bool = False
@@ -104,12 +115,14 @@ def plan(
     pins: Mapping[str, Any],
     *,
     counted: Mapping[str, Any] | None = None,
+    rows_counted: RowLengths | None = None,
     measured: Measured | None = None,
     prices: Mapping[str, Price] | None = None,
 ) -> Plan:
     """Plan a spec (its answers and pins), or a project (its params.yaml as answers and pins).
 
-    ``prices`` are those of `tunesmith.costs.prices.machines`, the user's own list by default.
+    ``counted`` and ``rows_counted``: see `tokens_of`. ``prices`` are those of `tunesmith.costs.prices.machines`, by
+    default of the user's own list.
 
     Raises:
         FileProblem, UnsupportedConfig: the config.json of a custom model cannot be read or modelled.
@@ -119,9 +132,8 @@ def plan(
     knobs = {key: choice.value for key, choice in choices.items()} | dict(pins)
     model, machine = subject({**answers, **pins}), catalog.hardware()[answers["hardware"]]
     setup = setup_for(answers, knobs, machine)
-    tokens = tokens_of(knobs, counted, setup.devices)
-    if counted:
-        setup = replace(setup, length=min(setup.length, tokens.longest))
+    tokens = tokens_of(knobs, counted, setup.devices, rows_counted)
+    setup = replace(setup, length=min(setup.length, tokens.longest))
     profile = profile_of(answers)
     memory = estimate(model.shape, setup, profile)
     duration = _duration(answers, model, setup, machine, tokens, measured)
@@ -149,6 +161,7 @@ def plan(
         inference=inference_memory(
             model.shape, profile, tokens=answer_tokens, cpu=machine.cpu, wide=setup.wide and machine.cpu
         ),
+        host=None if machine.cpu else host_memory(model.shape, setup, profile, memory),
         changes=(),
         measured=measured,
         packed=bool(answers.get("packing")),

@@ -1,6 +1,7 @@
 """What to plan: a spec's answers, or a generated project as its params.yaml, counts and measurements say it is."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import yaml
 from tunesmith import catalog
 from tunesmith.errors import FileProblem, nearest
 from tunesmith.planner.plan import Measured
-from tunesmith.questions import defaults
+from tunesmith.questions import MACHINE, defaults
 from tunesmith.spec import value_problems
 
 PARAMS = Path("params.yaml")
@@ -42,12 +43,16 @@ def project(folder: Path) -> Project:
     """
     path = folder / PARAMS
     params = _mapping(path)
+    catalog.take_recorded(_read_answers(folder).get(MACHINE))
     try:
         answers, pins = _from_params(folder, params)
     except (KeyError, TypeError, ValueError) as error:
         raise FileProblem(
             path, f"{error} is missing or is no such value", "plan needs the params.yaml of a generated project"
         ) from None
+    checked = ("max_length", "evaluation_batch_size", "sharding", *_TRAIN_KNOBS)
+    for fault in (fault for key in checked if key in pins for fault in value_problems(key, pins[key], None)):
+        raise FileProblem(path, str(fault), "mend that line")
     if answers["hardware"] not in catalog.hardware():
         close = nearest(str(answers["hardware"]), catalog.hardware())
         raise FileProblem(
@@ -66,12 +71,16 @@ def _from_params(folder: Path, params: Mapping[str, Any]) -> tuple[dict[str, Any
     pins = {
         "model_source": model["source"],
         "model_id": model["id"],
+        "model_file": model.get("file") or "",
+        "model_revision": model.get("revision") or "",
         "evaluation_batch_size": int(evaluate["batch_size"]),
     }
     answers = {
         "approach": "rag" if retrieval else "prompting",
         "model": model["name"] if model["name"] in catalog.models() else "custom",
         "hardware": params["cost"]["hardware"],
+        "data_path": str(params["curate"]["path"]),
+        "dataset_format": str(params["curate"]["format"]),
         "max_new_tokens": int(evaluate["max_new_tokens"]),
         "shots": max(evaluate["shots"]),
         **{key: params["cost"][key] for key in _COST_ANSWERS if key in params["cost"]},
@@ -97,9 +106,16 @@ def _from_params(folder: Path, params: Mapping[str, Any]) -> tuple[dict[str, Any
 
 def _recorded(folder: Path) -> dict[str, Any]:
     """Answers that no line of params.yaml holds: tokens of a request, whether data may leave."""
+    return {
+        key: value
+        for key, value in _read_answers(folder).items()
+        if key in defaults() and not value_problems(key, value, None)
+    }
+
+
+def _read_answers(folder: Path) -> dict[str, Any]:
     path = folder / ANSWERS
-    answers = _mapping(path) if path.is_file() else {}
-    return {key: value for key, value in answers.items() if key in defaults() and not value_problems(key, value, None)}
+    return _mapping(path) if path.is_file() else {}
 
 
 def _prompts(folder: Path, prompted: str) -> dict[str, str]:
@@ -134,7 +150,7 @@ def calibration(path: Path) -> Measured:
     """
     record = _json(path)
     speed = (record or {}).get("tokens_per_second")
-    if not isinstance(speed, (int, float)) or isinstance(speed, bool) or speed <= 0:
+    if not isinstance(speed, (int, float)) or isinstance(speed, bool) or not 0 < speed < math.inf:
         mend = "a JSON object with tokens_per_second above 0, as a project's reports/measured/train.json has it"
         raise FileProblem(path, "says no tokens a second", mend)
     return Measured(float(speed), float((record or {}).get("peak_memory_gib") or 0), str(path))

@@ -33,7 +33,7 @@ MODULES = {
 }
 OPTIMIZERS = {"adamw_torch": "adamw", "adamw_torch_fused": "adamw"}
 MEAN_SHARE = 0.5  # mean length of a record as a share of the longest allowed, where no data was counted
-PREFIX_TOKENS = 20
+VIRTUAL_TOKENS = 20  # of prefix and prompt tuning, which are planned and not generated
 P95 = 1.645  # standard deviations from the median to the 95th percentile
 
 
@@ -66,12 +66,17 @@ def subject(answers: Mapping[str, Any]) -> Subject:
         stand_in = catalog.models()[STAND_IN]
         source = f"no config.json on this machine: planned as {stand_in.title}"
         return Subject("custom", Architecture(**stand_in.architecture), source, stand_in.context_length, False)
+    wanted = "a config.json as the model's publisher wrote it"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise FileProblem(path, f"cannot be read: {error}", "a config.json as the model's publisher wrote it") from None
-    text = config.get("text_config") or config
+        raise FileProblem(path, f"cannot be read: {error}", wanted) from None
+    text = (config.get("text_config") or config) if isinstance(config, dict) else None
+    if not isinstance(text, dict):
+        raise FileProblem(path, "holds no settings of a model", wanted)
     context = text.get("max_position_embeddings")
+    if context is not None and (isinstance(context, bool) or not isinstance(context, int) or context < 1):
+        raise FileProblem(path, f"max_position_embeddings: {context!r} is no number of tokens", wanted)
     eager = "Gemma 2 caps its attention scores, which sdpa leaves out" if text.get("model_type") == "gemma2" else ""
     return Subject("custom", from_config(config, str(path)), str(path), int(context or 0), True, eager)
 
@@ -82,12 +87,20 @@ def _config_path(source: str, identity: str) -> Path | None:
         path = Path(identity).expanduser()
         path = path if path.suffix == ".json" else path / "config.json"
         return path if path.exists() else None
-    if source != "hub" or "/" not in identity:
+    if source != "hub":
         return None
+    return next((path for folder in hub_snapshots(identity) if (path := folder / "config.json").exists()), None)
+
+
+def hub_snapshots(identity: str, revision: str = "") -> list[Path]:
+    """Folders of a hub model in the hub's cache on this machine, that of ``revision`` alone where it is a commit."""
+    if "/" not in identity:
+        return []
     home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
     cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
     snapshots = cache / f"models--{identity.replace('/', '--')}" / "snapshots"
-    return next(iter(sorted(snapshots.glob("*/config.json"))), None)
+    pinned = revision if revision.strip("0") else "*"  # noughts stand for a commit that nobody named
+    return sorted(snapshots.glob(pinned))
 
 
 def profile_of(answers: Mapping[str, Any]) -> Profile:
@@ -123,7 +136,7 @@ def setup_for(answers: Mapping[str, Any], knobs: Mapping[str, Any], machine: Har
         optimizer=OPTIMIZERS.get(str(knobs["optimizer"]), str(knobs["optimizer"])),
         eager_attention=knobs["attention_implementation"] == "eager",
         scales_outputs=method == "dora",  # by the learnt magnitudes
-        virtual_tokens=PREFIX_TOKENS if method == "prefix" else 0,
+        virtual_tokens=VIRTUAL_TOKENS if method in ("prefix", "prompt") else 0,
         devices=devices,
         sharding=str(answers.get("sharding") or knobs["sharding"]),
         loss=str(answers.get("loss", "")),
@@ -192,10 +205,29 @@ class Tokens:
     lengths: tuple[int, ...] = ()  # of rows, evenly spaced in their order, where they were counted
 
 
-def tokens_of(knobs: Mapping[str, Any], counted: Mapping[str, Any] | None = None, devices: int = 1) -> Tokens:
+@dataclass(frozen=True)
+class RowLengths:
+    """Tokens of training rows before curation, all or evenly spaced ones; ``band`` is that of their mean, as a share.
+
+    ``exact``: every row was counted by the model's tokenizer, so that none is longer than the longest of them.
+    """
+
+    lengths: tuple[int, ...]
+    source: str
+    band: Band
+    exact: bool
+
+
+def tokens_of(
+    knobs: Mapping[str, Any],
+    counted: Mapping[str, Any] | None = None,
+    devices: int = 1,
+    rows_counted: RowLengths | None = None,
+) -> Tokens:
     """Tokens of a run of ``max_steps``.
 
-    ``counted`` is the split `train` of a project's reports/format.json, where the model's own tokenizer counted.
+    ``counted`` is the split `train` of a project's reports/format.json, where the model's own tokenizer counted;
+    ``rows_counted`` are the user's raw data, where that stage did not run yet.
     """
     rows = (
         int(knobs["max_steps"]) * int(knobs["micro_batch_size"]) * int(knobs["gradient_accumulation_steps"]) * devices
@@ -207,5 +239,21 @@ def tokens_of(knobs: Mapping[str, Any], counted: Mapping[str, Any] | None = None
         spread = math.log(max(counted["p95"], counted["median"], 1) / max(counted["median"], 1)) / P95
         lengths = tuple(counted.get("lengths", ()))
         return Tokens(rows * mean, rows * mean, rows * mean, int(counted["longest"]), source, spread, lengths)
-    source = f"no data counted yet: rows of {MEAN_SHARE:.0%} of max_length, from a fifth to all of it"
+    if rows_counted:
+        return _of_rows(rows_counted, rows, longest)
+    source = f"no data counted yet (--data names it): rows of {MEAN_SHARE:.0%} of max_length, from a fifth to all of it"
     return Tokens(rows * longest * 0.2, rows * longest * MEAN_SHARE, rows * longest, longest, source)
+
+
+def _of_rows(counted: RowLengths, rows: int, longest: int) -> Tokens:
+    """Tokens of ``rows`` rows like these; those beyond ``longest`` never reach the trainer."""
+    kept = sorted(length for length in counted.lengths if length <= longest)
+    left_out = len(counted.lengths) - len(kept)
+    note = f"; {left_out} of {len(counted.lengths)} rows are longer than max_length: {longest}" if left_out else ""
+    kept = kept or [longest]
+    mean, count = sum(kept) / len(kept), len(kept)
+    median, high = kept[count // 2], kept[min(count - 1, math.ceil(0.95 * count))]
+    low, typical, most = (rows * min(share * mean, longest) for share in counted.band)
+    spread = math.log(max(high, median, 1) / max(median, 1)) / P95
+    reached = kept[-1] if counted.exact else longest
+    return Tokens(low, typical, most, reached, counted.source + note, spread, tuple(kept))

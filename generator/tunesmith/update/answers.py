@@ -4,13 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tunesmith import catalog
 from tunesmith import spec as specs
 from tunesmith.errors import Problem, SpecError
 from tunesmith.flat_yaml import Document
 from tunesmith.planner.resolve import planned
-from tunesmith.questions import RECORDED, defaults, questions
+from tunesmith.questions import MACHINE, RECORDED, defaults, matches, questions
 from tunesmith.render import answers_for
 
+RECORDS = (RECORDED, MACHINE)  # no questions: the estimate of the day, and the user's own machine
 COPIER_KEYS = ("_commit", "_src_path")
 WAS = "x-was"  # in a question of the schema: names that it had in earlier versions
 
@@ -39,7 +41,7 @@ def carry(recorded: Mapping[str, Any], schema: Mapping[str, Any], source: str) -
     known = {**{key: key for key in properties}, **_former_names(properties, plain)}
     answers, renamed, dropped = {}, {}, {}
     for key, value in plain.items():
-        if key == RECORDED:  # no question: the estimate of the day, which a plain update keeps
+        if key in RECORDS:  # a plain update keeps them
             answers[key] = value
             continue
         prefix = next((one for one in ("plan_", "pin_") if key.startswith(one) and key not in known), "")
@@ -70,20 +72,17 @@ def _new_ones(answers: Mapping[str, Any], properties: Mapping[str, Any]) -> dict
     return {
         key: question["default"]
         for key, question in properties.items()
-        if key not in answers and "x-knob" not in question and _applies(question.get("x-when", {}), given)
+        if key not in answers and "x-knob" not in question and matches(question.get("x-when", {}), given)
     }
-
-
-def _applies(when: Mapping[str, Any], answers: Mapping[str, Any]) -> bool:
-    return all(answers.get(key) in (value if isinstance(value, list) else [value]) for key, value in when.items())
 
 
 def _refuse_invalid(answers: Mapping[str, Any], properties: Mapping[str, Any], source: str) -> None:
     from jsonschema import Draft202012Validator
 
     problems = []
+    catalog.take_recorded(answers.get(MACHINE))
     for key, value in answers.items():
-        if key == RECORDED:
+        if key in RECORDS or (key == "hardware" and catalog.is_own(str(value))):
             continue
         question = properties[key.removeprefix("plan_").removeprefix("pin_")]
         if not key.startswith("plan_") and not Draft202012Validator(question).is_valid(value):
@@ -138,4 +137,4 @@ def change(carried: Carried, settings: Sequence[str], source: str) -> Carried:
 
 def _is_known(key: str) -> bool:
     names = (key, key.removeprefix("plan_"), key.removeprefix("pin_"))
-    return key == RECORDED or any(name in questions() for name in names)
+    return key in RECORDS or any(name in questions() for name in names)

@@ -15,6 +15,7 @@ from typing import IO, Any, TypeAlias
 import zstandard
 
 from pipeline.curation.elements import WRAPPERS, array_elements
+from pipeline.curation.formats import PROMPT_KEYS
 from pipeline.curation.reasons import BadRecordError
 from pipeline.curation.tables import arrow_rows, delimited_rows, parquet_rows
 from pipeline.files import ProjectError
@@ -27,6 +28,8 @@ MAX_LINE_BYTES = 16 << 20  # a longer record is left out without being held in m
 BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\r\n"
 _SPEAKS = re.compile(rb'"(?:role|from|speaker|sender)"')
+_WRAPPED = re.compile(rb'"(%s)"\s*:\s*\[\s*[{\[]' % b"|".join(WRAPPERS))
+_ASKS = re.compile(b'"(?:messages|chosen|text|%s)"\\s*:' % "|".join(PROMPT_KEYS).encode())
 _PEEK = 1 << 16
 BUFFER = 1 << 16  # bytes read at once
 _GZIP, _ZSTD, _PARQUET, _ARROW = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"ARROW1"
@@ -53,7 +56,7 @@ def checked_path(path: Path, root: Path) -> Path:
     if not path.exists():
         raise ProjectError("the data file is missing", str(path), "put it there, or set curate.path")
     if path.is_dir():
-        raise ProjectError("the data file is a folder", str(path), "set curate.path to a file")
+        raise ProjectError("the data file is a folder", str(path), "name a file")
     if not path.is_file():
         raise ProjectError("the data file is no plain file", str(path), "copy the data into a file")
     if not path.resolve().is_relative_to(root.resolve()) and not _in_cache(path, root):
@@ -117,13 +120,14 @@ def _text_container(text: bytes, path: Path) -> str:
 
 
 def _wraps(text: bytes) -> bool:
-    """Whether an object's beginning is that of a wrapper: one of `WRAPPERS` names an array of objects or lists."""
-    for name in WRAPPERS:
-        _, found, after = text.partition(b'"' + name + b'"')
-        value = after.lstrip(_BLANK).removeprefix(b":").lstrip(_BLANK)
-        if found and value.startswith(b"[") and value[1:].lstrip(_BLANK)[:1] in (b"{", b"["):
-            return name != b"items" or not _SPEAKS.search(value[:200])  # `items` also names one conversation's turns
-    return False
+    """Whether an object's beginning is that of a wrapper: one of `WRAPPERS` names an array of objects or lists.
+
+    What asks something before that is a record, and the array a part of it. `items` also names a conversation's turns.
+    """
+    found = _WRAPPED.search(text)
+    if found is None or _ASKS.search(text, 0, found.start()):
+        return False
+    return found[1] != b"items" or not _SPEAKS.search(text[found.end() :][:200])
 
 
 def read_items(path: Path, form: str) -> Iterator[Item]:

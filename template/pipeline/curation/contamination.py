@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pipeline.curation.containers import checked_path, container, read_items
 from pipeline.curation.detect import detect
 from pipeline.curation.engine import run_all
+from pipeline.curation.meanings import Meanings
 from pipeline.curation.near_duplicates import CONTAINED, LONG_ENOUGH, NEVER, Pairs, neighbours
 from pipeline.curation.quotations import cut, quotations, quoted
 from pipeline.curation.reasons import BadRecordError
@@ -37,26 +38,32 @@ def contaminated(
     train: NDArray[np.int64],
     settings: CurateSettings,
     threshold: float,
+    meanings: Meanings | None,
 ) -> Found:
     """Look for the project's own benchmark (``held``) and those of `curate.benchmarks` in the training records.
 
-    An item is found if a record's prompt is near it (equal ones are), or if prompt or answer hold most of its runs of
-    three words, however long they are (see `quotations`). A single shared n-gram is no evidence, nor is that a short
-    request of the project's own occurs within another one.
+    An item is found if a record's prompt is near it (equal ones are), or if one of its texts holds most of the item's
+    runs of three words, however long it is (see `quotations`); given ``meanings``, also if a prompt asks the same in
+    other words. A single shared n-gram is no evidence, nor is that a short request of the project's own occurs within
+    another one.
 
     Raises:
         ProjectError: a benchmark cannot be read; or something is found and the policy is to stop.
     """
     inside = np.zeros(len(store), bool)
     inside[train] = True
-    texts = {OWN: [normalise(record.prompt) for record in store.records(held)]}
-    texts |= {path: _prompts(_in_folder(path), settings) for path in settings.benchmarks}
+    asked = {OWN: [record.prompt for record in store.records(held)]}
+    asked |= {path: _prompts(_in_folder(path), settings) for path in settings.benchmarks}
+    texts = {name: [normalise(prompt) for prompt in prompts] for name, prompts in asked.items()}
     found = Found({}, {})
     for name, hits in _hits(store, shingles, held, texts, threshold, settings.engine).items():
-        hits = hits[inside[hits[:, 1]]]
-        for query, record in hits.tolist():
-            found.records.setdefault(record, f"contains item {query + 1} of {name}")
-        found.benchmarks[name] = {"items": len(texts[name]), "found": len(np.unique(hits[:, 0]))}
+        alike = meanings.asked(asked[name]) if meanings else hits[:0]
+        for pairs, said in ((hits, "contains item {} of {}"), (alike, "asks in other words what item {} of {} asks")):
+            for query, record in pairs[inside[pairs[:, 1]]].tolist():
+                found.records.setdefault(record, said.format(query + 1, name))
+        both = np.concatenate([hits, alike])
+        seen = np.unique(both[inside[both[:, 1]], 0])
+        found.benchmarks[name] = {"items": len(texts[name]), "found": len(seen)}
     if found.records and settings.contamination == "error":
         first = sorted(found.records)[:SHOWN]
         examples = "\n".join(f"  {store.place(index)}: {found.records[index]}" for index in first)
@@ -116,4 +123,4 @@ def _prompts(path: Path, settings: CurateSettings) -> list[str]:
             records.append(reader.read(payload, line))
         except BadRecordError:
             continue  # it is no item, so it cannot be in the training data
-    return [normalise(record.prompt) for record in records]
+    return [record.prompt for record in records]

@@ -42,6 +42,7 @@ def write_card(settings: CurateSettings, report: dict[str, Any]) -> None:
         f"training data; of a random draw {report['leakage']['random_split_would_leak']:.1%} would have had one.",
         "",
         *_labels(report),
+        *_texts(report),
         *_content(report),
         "## Limits",
         "",
@@ -61,6 +62,18 @@ def _labels(report: dict[str, Any]) -> list[str]:
         f"frequent has {balance['largest_share']:.1%} of the records."
     )
     return ["## Balance", "", text, ""]
+
+
+def _texts(report: dict[str, Any]) -> list[str]:
+    asked, said, varied = report["prompt_words"], report["answer_words"], report["diversity"]
+    clusters = report["near_duplicate_clusters"]
+    text = (
+        f"Prompts have {asked['median']:,} words at the median, {asked['p95']:,} at P95, {asked['longest']:,} at most; "
+        f"answers {said['median']:,} and {said['p95']:,} (sample of {varied['prompts']:,}). Of the prompts' words "
+        f"{varied['distinct_1']:.1%} are different ones. {clusters['count']:,} clusters of near duplicates, the "
+        f"largest of {clusters['largest']:,} records. The stage `format` counts tokens: reports/format.json."
+    )
+    return ["## Texts", "", text, ""]
 
 
 def _content(report: dict[str, Any]) -> list[str]:

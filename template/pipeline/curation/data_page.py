@@ -15,11 +15,10 @@ from pipeline.curation.outputs import REJECTED, REPAIRED
 from pipeline.curation.reasons import REASONS
 from pipeline.curation.store import Store
 from pipeline.files import write_text
-from pipeline.markup import Node, document, h, table
+from pipeline.reporting.markup import Node, document, h, table
 from pipeline.settings import CurateSettings
 
 PAGE = Path("reports/data.html")
-STYLE = Path(__file__).parents[1] / "report.css"
 EXAMPLES = 3  # of each reason
 _MOST_BARS = 40
 _WIDTH, _ROW = 720, 26
@@ -41,7 +40,7 @@ def write_page(store: Store, curated: Curated, settings: CurateSettings, report:
         _contamination(report),
     )
     shown = [section for section in sections if section is not None]
-    write_text(PAGE, document("Data report", STYLE.read_text("utf-8"), *shown))
+    write_text(PAGE, document("Data report", *shown))
 
 
 def _opening(report: dict[str, Any]) -> Element:
@@ -98,6 +97,8 @@ def _split(store: Store, curated: Curated, report: dict[str, Any]) -> Element:
             f"Of a test set drawn at random, {leak:.1%} would have had one.",
         )
     ]
+    if reworded := report["leakage"]["reworded"]:
+        body.append(h("p", f"{reworded:,} records ask in other words what an item asks, and were left out."))
     if report["labels"]:
         rows: list[list[Node]] = [
             [label, *(f"{labels[part].get(label, 0):,}" for part in parts)]
@@ -133,14 +134,18 @@ def _lengths(store: Store, curated: Curated, report: dict[str, Any]) -> Element:
     words = store.words[curated.split.train]
     edges = _doublings(int(words.max(initial=1)))
     counts = {f"{low} to {2 * low - 1}": int(((words >= low) & (words < 2 * low)).sum()) for low in edges}
-    spread = report["diversity"]
+    spread, asked, said = report["diversity"], report["prompt_words"], report["answer_words"]
     varied = f"Of their words {spread['distinct_1']:.1%} are different ones, of their pairs {spread['distinct_2']:.1%}"
-    note = f"Median {int(np.median(words))} words. {varied} (sample of {spread['prompts']:,}). "
-    note += "Tokens, as the model counts them, are in reports/format.json."
+    note = f"Median {asked['median']:,} words, P95 {asked['p95']:,}, longest {asked['longest']:,}. {varied}; answers: "
+    note += f"median {said['median']:,} words, P95 {said['p95']:,} (sample of {spread['prompts']:,}). "
+    note += "Tokens, as the model counts them, are in reports/format.json and format.html."
     return _section("Length of the prompts in words", bars(counts, "Prompts by words"), h("p", note, class_="note"))
 
 
 def _preference(report: dict[str, Any]) -> Element | None:
+    if judged := report["desirable"]:
+        text = f"{judged['good']:,} answers are good ones, {judged['share']:.1%}, and {judged['bad']:,} are not."
+        return _section("Preference", h("p", text))
     found = report["preference"]
     if not found:
         return None

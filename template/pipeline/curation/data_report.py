@@ -1,5 +1,6 @@
 """`reports/data.json`: what became of every record, and nothing that differs between two equal runs."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,11 @@ from msgspec import Struct
 
 from pipeline.curation.contamination import Found
 from pipeline.curation.deduplicate import CODES, KEPT, Boilerplate, Deduplicated
-from pipeline.curation.sample import sampled
+from pipeline.curation.folders import raw_files
+from pipeline.curation.sample import sampled, spread
 from pipeline.curation.split import Split
 from pipeline.curation.store import Store
+from pipeline.files import sha256_json
 from pipeline.settings import CurateSettings
 
 
@@ -41,6 +44,7 @@ def data_report(store: Store, curated: Curated, settings: CurateSettings, sha256
     everything = np.union1d(split.train, np.array(split.test + split.dev, np.int64))
     _, sizes = np.unique(curated.unique.clusters[alive], return_counts=True)
     sample = sampled(store, split.train)
+    raw = {str(path): sha256[str(path)] for path in raw_files(Path(settings.path))}
     stock = {"boilerplate": int((curated.boilerplate.said >= 0).sum())} if curated.boilerplate.sentences else {}
     return {
         "read": read,
@@ -59,7 +63,13 @@ def data_report(store: Store, curated: Curated, settings: CurateSettings, sha256
         "duplicates": {name: reasons.get(f"{name}_duplicate", 0) for name in ("exact", "near", "semantic")},
         "near_duplicate_clusters": {"count": len(sizes), "largest": int(sizes.max(initial=0))},
         "shingles": curated.unit,
-        "leakage": {"test_near_train": 0, "random_split_would_leak": round(curated.unique.random_leak, 4)},
+        "prompt_words": spread(store.words[split.train]),
+        "answer_words": sample["answer_words"],
+        "leakage": {
+            "test_near_train": 0,
+            "reworded": len(split.reworded),
+            "random_split_would_leak": round(curated.unique.random_leak, 4),
+        },
         "contamination": {
             "policy": settings.contamination,
             "records": len(curated.contamination.records),
@@ -71,8 +81,9 @@ def data_report(store: Store, curated: Curated, settings: CurateSettings, sha256
         "languages": store.counts("languages") or sample["languages"],
         "diversity": sample["diversity"],
         "preference": _length_bias(store.counts("pairs")),
-        "raw_sha256": sha256[settings.path],
-        "feedback": {name: digest for name, digest in sorted(sha256.items()) if name != settings.path},
+        "desirable": _desirable(store.counts("pairs")),
+        "raw_sha256": next(iter(raw.values())) if len(raw) == 1 else sha256_json(raw),
+        "feedback": {name: digest for name, digest in sorted(sha256.items()) if name not in raw},
     }
 
 
@@ -87,6 +98,12 @@ def _length_bias(counts: dict[str, int]) -> dict[str, float] | None:
         "chosen_mean_characters": round(counts.get("chosen_characters", 0) / pairs, 1),
         "rejected_mean_characters": round(counts.get("rejected_characters", 0) / pairs, 1),
     }
+
+
+def _desirable(counts: dict[str, int]) -> dict[str, float] | None:
+    """How many answers of KTO data are good ones; where few are of one kind, the trainer has to weigh them up."""
+    good, bad = counts.get("desirable", 0), counts.get("undesirable", 0)
+    return {"good": good, "bad": bad, "share": round(good / (good + bad), 4)} if good + bad else None
 
 
 def _groups(store: Store, indices: Any) -> int:

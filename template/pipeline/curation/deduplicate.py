@@ -5,10 +5,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from pipeline.curation.near_duplicates import Pairs, clusters, near_pairs, semantic_pairs
+from pipeline.curation.meanings import Meanings
+from pipeline.curation.near_duplicates import Pairs, clusters, near_pairs
 from pipeline.curation.private import hidden
 from pipeline.curation.store import Compared, Store, sentences_of
-from pipeline.files import ProjectError
 from pipeline.settings import CurateSettings
 
 # Who stays when two records say the same: a frozen benchmark item before all, then the newest feedback, then the first.
@@ -19,7 +19,6 @@ CODES = ["", "exact_duplicate", "conflicting_label", "superseded", "near_duplica
 CODES += ["boilerplate", "label_limit", "semantic_duplicate"]
 _FEWEST_ANSWERS = 10  # different ones that share a sentence; fewer may be chance
 _QUOTED = 80  # characters of a sentence
-_MOST_EMBEDDED = 200_000  # records; every two of them are compared
 
 
 class Fates(Struct):
@@ -75,7 +74,8 @@ def boilerplate(store: Store, compared: Compared, settings: CurateSettings) -> B
             holders = sentences[:, side] == value
             (record,) = store.records([int(holders.argmax())])
             said[holders] = len(shared)
-            shared.append((f"{verb} with {hidden(sentences_of(record)[side], _QUOTED)!r}", count))
+            said_so = hidden(sentences_of(record)[side], _QUOTED, settings.pii_engine)
+            shared.append((f"{verb} with {said_so!r}", count))
     return Boilerplate(shared, said)
 
 
@@ -86,7 +86,7 @@ def deduplicate(
     threshold: float,
     test_items: int,
     dropped: NDArray[np.bool_] | None = None,
-    semantic: tuple[str, float] | None = None,
+    meanings: Meanings | None = None,
 ) -> Deduplicated:
     """Decide which records stay.
 
@@ -95,7 +95,7 @@ def deduplicate(
     Args:
         priority: for each record `FIXED`, `FEEDBACK` or `RAW`.
         dropped: records with boilerplate that are left out before all others; a frozen item never is.
-        semantic: the embedding model's package and the cosine from which on two prompts mean the same.
+        meanings: looks for prompts that mean the same.
     """
     count = len(store)
     fates = Fates(np.zeros(count, np.uint8), np.full(count, -1, np.int64))
@@ -107,8 +107,8 @@ def deduplicate(
     pairs = near_pairs(compared.shingles, compared.bands(), unique, threshold)
     leak = _random_split_leak(store, unique, pairs, test_items)
     _near_with_same_answer(compared, priority, rank, pairs, fates, NEAR)
-    if semantic:
-        alike = _alike(store, np.flatnonzero(fates.reason == KEPT), *semantic)
+    if meanings:
+        alike = meanings.compare(np.flatnonzero(fates.reason == KEPT))
         _near_with_same_answer(compared, priority, rank, alike, fates, SEMANTIC)
         pairs = np.concatenate([pairs, alike])
     kept = fates.reason == KEPT
@@ -159,24 +159,6 @@ def _near_with_same_answer(
     for kept, other in zip(left[order].tolist(), right[order].tolist(), strict=True):
         if fates.reason[kept] == KEPT and fates.reason[other] == KEPT:
             fates.drop(other, reason, kept)
-
-
-def _alike(store: Store, rows: NDArray[np.int64], package: str, threshold: float) -> Pairs:
-    """Pairs of records that ask the same in other words. A prompt too long for the model has no pair."""
-    from pipeline.embedder import Embedder
-
-    if len(rows) > _MOST_EMBEDDED:
-        what = f"{len(rows)} records are too many to compare every two of them by meaning"
-        raise ProjectError(what, "curate.semantic_threshold", f"set it to null; {_MOST_EMBEDDED} are the most")
-    embedder = Embedder(package)
-    prompts = [record.prompt for record in store.records(rows.tolist())]
-    whole = embedder.fits(prompts)
-    print(f"curate: embedding {int(whole.sum())} of {len(rows)} prompts; the others are too long", flush=True)
-    if not whole.any():
-        return np.zeros((0, 2), np.int64)
-    vectors = embedder.embed([prompt for prompt, fits in zip(prompts, whole, strict=True) if fits])
-    pairs: Pairs = rows[whole][semantic_pairs(vectors, threshold)]
-    return pairs
 
 
 def _random_split_leak(store: Store, unique: NDArray[np.int64], pairs: Pairs, test_items: int) -> float:

@@ -1,6 +1,7 @@
 """Which format do data look to be in, and what says so. A proposal: params.yaml decides."""
 
 from collections import Counter
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from pipeline.curation.containers import container, read_items
+from pipeline.curation.folders import raw_files
 from pipeline.curation.reasons import BadRecordError
 from pipeline.curation.records import FORMATS, RecordReader
 from pipeline.settings import AnomalySettings, CurateSettings
@@ -35,27 +37,26 @@ class Detected(Struct):
 
 
 def detect(path: Path, settings: CurateSettings) -> Detected:
-    """Try every format on the first records. Raises `ProjectError` if the file cannot be read at all."""
+    """Try every format on the first records, of a folder's first file. Raises `ProjectError` if it cannot be read."""
+    path = raw_files(path)[0]
     form = container(path)
     sample = list(islice(read_items(path, form), SAMPLE))
     plain = msgspec.convert(dict.fromkeys(AnomalySettings.__struct_fields__, "drop"), AnomalySettings)
     bare = structs.replace(settings, group_key=None, label_key=None, languages=[], anomalies=plain)
-    good, fields = {}, Counter[str]()
-    for name in _ORDER:
-        reader = RecordReader(structs.replace(bare, format=name))
-        good[name] = 0
-        for line, _, payload in sample:
-            try:
+    good, fields = dict.fromkeys(_ORDER, 0), Counter[str]()
+    readers = {name: RecordReader(structs.replace(bare, format=name)) for name in _ORDER}
+    for line, _, payload in sample:
+        fitting = []
+        for name, reader in readers.items():
+            with suppress(BadRecordError, RecursionError):
                 reader.read(payload, line)
-                good[name] += 1
-            except (BadRecordError, RecursionError):
-                continue
+                fitting.append(name)
+        for name in fitting if fitting == ["prompt_only"] else set(fitting) - {"prompt_only"}:
+            good[name] += 1  # every record with a prompt is a prompt, so that counts only where nothing else fits
     parser = RecordReader(bare)
     for _, _, payload in sample:
-        try:
+        with suppress(BadRecordError, RecursionError):
             fields.update(list(parser.fields(payload)))
-        except (BadRecordError, RecursionError):
-            continue
     best = max(_ORDER, key=lambda name: good[name])
     assert set(_ORDER) == set(FORMATS)
     found = best if good[best] else None

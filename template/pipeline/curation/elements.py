@@ -18,14 +18,14 @@ _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|"|[\[\]{},\n]', re.DOTALL)
 
 
 def array_elements(stream: IO[bytes], path: Path, limit: int) -> Iterator[tuple[int, int, Any]]:
-    """Line, byte offset and bytes of each element of the file's array, or of the one that an object wraps.
+    """Line, byte offset and bytes of each element of the file's array, or of the one that objects wrap.
 
     An element that is broken inside is its own business. One of more than ``limit`` bytes is skipped without being
     held and yielded as a `BadRecordError`.
 
     Raises:
         ProjectError: a quotation mark or a bracket is never closed, so that no later record can be told from text; or
-            the object wraps several arrays.
+            there is no array, or more than one.
     """
     cutter = _Cutter(path, limit)
     while chunk := stream.read(_CHUNK):
@@ -41,7 +41,9 @@ class _Cutter:
         self.held, self.base, self.at = b"", 0, 0  # what is not yet cut, its byte offset, how far it is read
         self.line, self.depth = 1, 0
         self.records_depth = 0  # of the array of records; 0 before it begins, -1 after its end
-        self.key = b""  # the last string seen in the wrapping object
+        self.wrapper = 1  # the depth of the object that holds it
+        self.other = 0  # the depth of an array before it that holds no records; 0 outside one
+        self.key = b""  # the last string seen in the wrapping object, or in those around it
         self.start = 0  # of the current element, in `held`: right after the separator
         self.start_line = 1
         self.offset = 0  # of the current element in the file, if its beginning is no longer held
@@ -73,7 +75,7 @@ class _Cutter:
             self.line += 1
         elif first == b'"':
             self.line += token.count(b"\n")
-            if self.depth == 1:
+            if self.depth == self.wrapper or (self.records_depth == 0 and not self.other):
                 self.key = token[1:-1]
         elif first in b"[{":
             self.depth += 1
@@ -85,12 +87,20 @@ class _Cutter:
             if here:
                 yield from self._cut(begin, end, last=True)
                 self.records_depth = -1
+            self.other = 0 if self.depth == self.other else self.other
             self.depth -= 1
 
     def _array(self, end: int) -> None:
-        if self.records_depth == 0 and (self.depth == 1 or (self.depth == 2 and self.key in WRAPPERS)):
-            self.records_depth, self.start, self.start_line = self.depth, end, self.line
-        elif self.records_depth < 0 and self.depth <= 2 and (self.key in WRAPPERS + _OTHER_PARTS or self.depth == 1):
+        """An array begins: that of the records, one within another record, or a further one."""
+        if self.records_depth == 0 and not self.other:
+            if self.depth == 1 or self.key in WRAPPERS:
+                self.records_depth, self.wrapper = self.depth, max(1, self.depth - 1)
+                self.start, self.start_line = end, self.line
+            else:
+                self.other = self.depth
+        elif self.records_depth < 0 and (
+            self.depth == 1 or (self.depth == self.wrapper + 1 and self.key in WRAPPERS + _OTHER_PARTS)
+        ):
             where = f"{self.path}, line {self.line}"
             raise ProjectError("the file holds several arrays of records", where, "put each into a file of its own")
 
@@ -131,5 +141,8 @@ class _Cutter:
                 str(self.path),
                 "the file was cut short, or a quotation mark or bracket before that is not closed: mend it",
             )
+        if self.records_depth == 0:
+            what, mend = "the file holds no array of records", 'write them as JSON lines, or as {"data": [...]}'
+            raise ProjectError(what, str(self.path), mend)
         if rest and self.depth == 0 and rest.strip(b"]}" + _BLANK):
             yield self.line, self.base + self.start, BadRecordError("json", "text after the end of the array")

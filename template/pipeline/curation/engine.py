@@ -16,9 +16,10 @@ from typing import Any
 
 from msgspec import structs
 
-from pipeline.curation import feedback
 from pipeline.curation.cluster import run_on
 from pipeline.curation.containers import checked_path, container
+from pipeline.curation.feedback import FOLDER as FEEDBACK
+from pipeline.curation.folders import data_files, raw_files
 from pipeline.curation.parts import Piece, build_part, finished, key_of, pieces_of
 from pipeline.curation.preferences import MANY_ANSWERS
 from pipeline.curation.store import compare_part
@@ -53,11 +54,12 @@ def read_parts(settings: CurateSettings, work: Path = WORK) -> Parts:
     """
     pieces: list[Piece] = []
     hashes = {}
-    corrections = feedback.files()
+    corrections = data_files(FEEDBACK)  # the oldest name first: a later one wins
     if corrections and settings.format in MANY_ANSWERS:
         what = f"feedback holds one right answer each, and the data are in the format `{settings.format}`"
         raise ProjectError(what, str(corrections[0]), f"add it to {settings.path} in that format, and move it away")
-    for path, is_feedback in [(Path(settings.path), False), *((path, True) for path in corrections)]:
+    raw = raw_files(Path(settings.path))
+    for path, is_feedback in [*((path, False) for path in raw), *((path, True) for path in corrections)]:
         checked_path(path, Path.cwd())
         form = container(path)
         cut, hashes[str(path)] = pieces_of(path, form, PIECE_BYTES, feedback=is_feedback)

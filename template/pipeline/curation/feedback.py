@@ -11,12 +11,9 @@ from msgspec import structs
 
 from pipeline.curation.formats import COMPLETION_KEYS, PROMPT_KEYS, SYSTEM_KEYS
 from pipeline.curation.records import FORMATS, Record, RecordReader
-from pipeline.files import ProjectError
 from pipeline.settings import CurateSettings
 
 FOLDER = Path("data/feedback")
-_READ = {".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow"}
-_PACKED = {".gz", ".zst"}
 _CONTENT = {"messages", "tools", "functions", *SYSTEM_KEYS, *PROMPT_KEYS, *COMPLETION_KEYS}
 
 
@@ -37,21 +34,3 @@ class Feedback(RecordReader):
         provenance = {key: value for key, value in fields.items() if key not in _CONTENT and key not in keys}
         provenance = self.cleaner.value(provenance)
         return structs.replace(record, origin=self.source, provenance=provenance or None)
-
-
-def files(folder: Path = FOLDER) -> list[Path]:
-    """The feedback files, those in folders too, oldest name first: a later one wins.
-
-    Raises:
-        ProjectError: a file is none of data; a correction that is passed over in silence is worse than an error.
-    """
-    found = []
-    for path in sorted(folder.rglob("*")):
-        if path.is_dir() or path.name == "README.md" or path.name.startswith("."):
-            continue
-        named = Path(path.stem) if path.suffix.lower() in _PACKED else path
-        if named.suffix.lower() not in _READ:
-            mend = f"name it *.jsonl (or {', '.join(sorted(_READ))}; packed .gz, .zst), or move it away"
-            raise ProjectError("a file among the feedback is of no known kind", str(path), mend)
-        found.append(path)
-    return found

@@ -4,14 +4,14 @@ Only the spellings that are in real use are understood; anything else is a `BadR
 """
 
 import json
-import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from pipeline.curation.anomalies import Anomalies
+from pipeline.curation.dialogues import dialogue
 from pipeline.curation.messages import Message, one_key, text_of, turns
 from pipeline.curation.reasons import BadRecordError, kind
 
@@ -68,7 +68,17 @@ def tools_of(fields: dict[str, Any]) -> str | None:
             raise BadRecordError("schema", "`tools` is text that is not JSON") from None
     if not isinstance(tools, list):
         raise BadRecordError("schema", f"`tools` is {kind(tools)}, not a list")
+    for place, tool in enumerate(tools, 1):
+        if not isinstance(tool, dict) or (tool.get("type", "function") == "function" and not tool_name(tool)):
+            raise BadRecordError("schema", f"tool {place} of `tools` has no name")
     return json.dumps(tools, ensure_ascii=False)
+
+
+def tool_name(tool: dict[str, Any]) -> str:
+    """The name that a call calls; nothing for what a service has built in."""
+    function = tool.get("function", tool)
+    name = function.get("name") if isinstance(function, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def _from_jsonl(fields: dict[str, Any], anomalies: Anomalies) -> Example:
@@ -124,43 +134,10 @@ def _from_messages(fields: dict[str, Any], anomalies: Anomalies) -> Example:
     return Example(system + turns(fields["messages"], "messages", anomalies), tools=tools)
 
 
-_CHATML = re.compile(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>\s*", re.DOTALL)
-_SPEAKERS = {"Human": "user", "User": "user", "Instruction": "user", "Input": "user", "System": "system"}
-# How a conversation in one text begins, and where its turns begin. An answer may well hold a line "Input: 5".
-_WRITTEN = [
-    (re.compile(r"\s*###\s*Instruction:"), re.compile(r"\s*###\s*(Instruction|Input|Response):[ \t]*\n?")),
-    (re.compile(r"\s*###\s*(?:System|Human):"), re.compile(r"\s*###\s*(System|Human|Assistant):[ \t]*\n?")),
-    (re.compile(r"\s*###\s*User:"), re.compile(r"\s*###\s*(User|Assistant):[ \t]*\n?")),
-    (re.compile(r"\s*Human:"), re.compile(r"(?:^\s*|\n[ \t]*\n\s*)(Human|Assistant):[ \t]*\n?")),
-    (re.compile(r"\s*User:"), re.compile(r"(?:^\s*|\n[ \t]*\n\s*)(User|Assistant):[ \t]*\n?")),
-]
-
-
-def dialogue(text: str) -> list[Message]:
-    """The turns of a conversation written as one text (`Human: ... Assistant: ...`); none if it is not one."""
-    if text.lstrip().startswith("<|im_start|>"):
-        return [
-            Message(role, said.strip())
-            for role, said in _CHATML.findall(text)
-            if role in ("system", "user", "assistant")
-        ]
-    border = next((border for beginning, border in _WRITTEN if beginning.match(text)), None)
-    parts = border.split(text) if border else []
-    if len(parts) < 5:
-        return []
-    found: list[Message] = []
-    for speaker, said in zip(parts[1::2], parts[2::2], strict=True):
-        if speaker == "Input" and found:  # part of the instruction
-            found[-1] = structs.replace(found[-1], content=f"{found[-1].content}\n{said.strip()}".strip())
-        else:
-            found.append(Message(_SPEAKERS.get(speaker, "assistant"), said.strip()))
-    return found
-
-
 def _from_text(fields: dict[str, Any], anomalies: Anomalies) -> Example:
     """``text``: a conversation in one of the written forms, or plain text, all of which is to be learnt."""
     text = text_field(fields, one_key(fields, ("text", "content", "document")), anomalies)
-    return Example(dialogue(text) or [Message("assistant", text)])
+    return Example(dialogue(text, anomalies) or [Message("assistant", text)])
 
 
 def two_texts(fields: dict[str, Any]) -> tuple[Any, Any] | None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -59,8 +60,10 @@ def text_of(value: Any, key: str, anomalies: Anomalies) -> str:
         return ""
     if isinstance(value, list):
         return "".join(_part(part, key) for part in value)
-    if isinstance(value, int | float) and anomalies.repair("not_text", f"field `{key}` is {kind(value)}, not text"):
-        return json.dumps(value)
+    if isinstance(value, int | float | dict) and anomalies.repair(
+        "not_text", f"field `{key}` is {kind(value)}, not text"
+    ):
+        return json.dumps(value, ensure_ascii=False)
     raise BadRecordError("schema", f"field `{key}` is {kind(value)}, not text")
 
 
@@ -86,10 +89,38 @@ def one_key(fields: dict[str, Any], keys: tuple[str, ...]) -> str:
 
 
 def turns(value: Any, key: str, anomalies: Anomalies) -> list[Message]:
-    """A list of turns as messages; text, where turns are due, is an error."""
+    """A list of turns as messages, itself or as JSON in a text; other text, where turns are due, is an error."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        with suppress(ValueError, RecursionError):
+            value = json.loads(value)
     if not isinstance(value, list):
         raise BadRecordError("schema", f"field `{key}` is {kind(value)}, not a list of turns")
+    if any(type(turn) is dict and turn.get("channel") for turn in value):
+        value = _without_channels(value)
     return [turn_message(turn, key, anomalies) for turn in value]
+
+
+def _without_channels(turns: list[Any]) -> list[Any]:
+    """Harmony's turns in the shape that every API reads: an analysis is the thinking of the answer or call after it."""
+    found, thought = list[Any](), ""
+    for turn in turns:
+        fields = dict(turn) if isinstance(turn, dict) else {}
+        channel, recipient = fields.pop("channel", None), fields.pop("recipient", None)
+        if fields.get("role") != "assistant":
+            found.append(fields or turn)
+            continue
+        called = isinstance(recipient, str) and recipient != "all"
+        if channel == "analysis" and not called:
+            thought += fields["content"] if isinstance(fields.get("content"), str) else ""
+            continue
+        if called:
+            call = {"name": recipient.removeprefix("functions."), "arguments": fields.get("content")}
+            fields = {"role": "assistant", "tool_calls": [call]}
+        found.append(fields | ({"thinking": thought} if thought else {}))
+        thought = ""
+    if thought:
+        raise BadRecordError("roles", "an analysis without an answer or a call after it")
+    return found
 
 
 def turn_message(turn: Any, key: str, anomalies: Anomalies) -> Message:
@@ -238,6 +269,7 @@ def in_order(messages: list[Message], anomalies: Anomalies) -> list[Message]:
     if turns[0].role == "assistant" and anomalies.repair("leading_assistant", "turn 1: assistant where user is due"):
         while turns and turns[0].role != "user":
             turns = turns[1:]
+    _refuse_strange_results(turns)
     turns = _alternating(turns, anomalies)
     last = turns[-1].role if turns else ""
     if last in ("user", "tool") and anomalies.repair("trailing_user", f"the last turn is the {last}'s: no answer"):
@@ -246,6 +278,14 @@ def in_order(messages: list[Message], anomalies: Anomalies) -> list[Message]:
     if not turns:
         raise BadRecordError("roles", "no assistant turn: there is nothing to learn")
     return system + turns
+
+
+def _refuse_strange_results(turns: list[Message]) -> None:
+    """A tool's turn that names a call answers one that was made."""
+    made = {call["id"] for turn in turns for call in turn.tool_calls or [] if "id" in call}
+    for place, turn in enumerate(turns, 1):
+        if made and turn.tool_call_id and turn.tool_call_id not in made:
+            raise BadRecordError("roles", f"turn {place} answers the call `{turn.tool_call_id}`, which nobody made")
 
 
 _NEXT = {"user": ("assistant",), "assistant": ("user", "tool"), "tool": ("assistant", "tool")}

@@ -65,14 +65,14 @@ def _superfluous(store: Store, fates: Fates | None, details: dict[int, str]) -> 
             line,
             byte if byte >= 0 else None,
             CODES[reason],
-            details.get(index) or _detail(store, reason, kept),
+            details.get(index) or _detail(store, reason, index, kept),
             store.hex_id(kept) if kept >= 0 else None,
         )
         yield (source, line), encoder.encode(note)
 
 
-def _detail(store: Store, reason: int, kept: int) -> str:
-    place = store.place(kept)
+def _detail(store: Store, reason: int, index: int, kept: int) -> str:
+    place = store.place(kept, index)
     said = {"exact_duplicate": f"same as {place}", "conflicting_label": f"{place} answers the same prompt differently"}
     said |= {CODES[NEAR]: f"near {place}, same answer", CODES[SUPERSEDED]: f"corrected by {place}"}
     said |= {CODES[SEMANTIC]: f"{place} asks the same in other words, same answer"}

@@ -63,10 +63,10 @@ class Piece(Struct, frozen=True):
 class _Part:
     """The open files of a part that is being written, and its columns."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, engine: str = "regex") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "done.json").unlink(missing_ok=True)
-        self.folder, self.encode = folder, msgspec.json.Encoder().encode
+        self.folder, self.encode, self.engine = folder, msgspec.json.Encoder().encode, engine
         self.records, self.rejected, self.repaired = (
             stack.enter_context((folder / f"{name}.jsonl").open("wb", buffering=BUFFER))
             for name in ("records", "rejected", "repaired")
@@ -77,7 +77,7 @@ class _Part:
         self.labels: dict[str, int] = {}
         self.reasons: Counter[str] = Counter()
         self.repairs: Counter[str] = Counter()
-        self.pairs: Counter[str] = Counter()  # preference data: which answer is the longer one
+        self.pairs: Counter[str] = Counter()  # preference data: which answer is the longer one, or which are good
         self.offset = self.kept = 0
 
     def keep(self, record: Record, byte: int | None) -> None:
@@ -99,6 +99,8 @@ class _Part:
         self.prompts.append(record.prompt)
         if len(self.prompts) == _COUNTED:
             self._count()
+        if record.desirable is not None:
+            self.pairs.update(desirable=record.desirable, undesirable=not record.desirable)
         if record.rejected:
             chosen, lost = (sum(len(turn.content) for turn in turns) for turns in (record.chosen, record.rejected))
             self.pairs.update(pairs=1, chosen_longer=chosen > lost, rejected_longer=chosen < lost)
@@ -113,13 +115,14 @@ class _Part:
         self.prompts.clear()
 
     def reject(self, note: Rejected) -> None:
-        note = structs.replace(note, detail=hidden(note.detail, _LONGEST_DETAIL))
+        note = structs.replace(note, detail=hidden(note.detail, _LONGEST_DETAIL, self.engine))
         self.rejected.write(self.encode(note) + b"\n")
         self.reasons[note.reason] += 1
 
     def note_repairs(self, source: str, line: int, mended: list[tuple[str, str]]) -> None:
         for anomaly, detail in mended:
-            self.repaired.write(self.encode(Repair(source, line, anomaly, hidden(detail, _LONGEST_DETAIL))) + b"\n")
+            said = hidden(detail, _LONGEST_DETAIL, self.engine)
+            self.repaired.write(self.encode(Repair(source, line, anomaly, said)) + b"\n")
             self.repairs[anomaly] += 1
 
     def finish(self, read: int, reader: RecordReader | None) -> dict[str, Any]:
@@ -150,9 +153,10 @@ def build_part(folder: Path, piece: Piece, settings: CurateSettings) -> dict[str
         ProjectError: the file is damaged as a whole, or an anomaly's policy is to stop.
     """
     reader = Feedback(settings, piece.source) if piece.feedback else RecordReader(settings)
+    origin = piece.source if Path(piece.source) != Path(settings.path) and not piece.feedback else None
     read = 0
     with ExitStack() as stack:
-        part = _Part(folder, stack)
+        part = _Part(folder, stack, settings.pii_engine)
         for line, byte, payload in piece.items():
             read += 1
             try:
@@ -167,7 +171,7 @@ def build_part(folder: Path, piece: Piece, settings: CurateSettings) -> dict[str
                 continue
             if reader.anomalies.mended:
                 part.note_repairs(piece.source, line, reader.anomalies.mended)
-            part.keep(record, byte)
+            part.keep(structs.replace(record, origin=origin) if origin else record, byte)
         assert part.reasons.total() + part.kept == read, "the record stage lost a record"
     return part.finish(read, reader)
 

@@ -1,8 +1,12 @@
 """Data that compare answers or judge them: pairs, rankings and labels, and prompts without an answer."""
 
+import json
+import math
+from contextlib import suppress
 from typing import Any
 
 from pipeline.curation.anomalies import Anomalies
+from pipeline.curation.dialogues import dialogue
 from pipeline.curation.formats import (
     COMPLETION_KEYS,
     CONVERSATION_KEYS,
@@ -10,7 +14,6 @@ from pipeline.curation.formats import (
     Example,
     Reader,
     alpaca_request,
-    dialogue,
     from_prompt,
     system_turn,
     tools_of,
@@ -26,6 +29,8 @@ _SCORE_KEYS = (
     ("chosen-rating", "rejected-rating"),
     ("chosen_score", "rejected_score"),
 )
+_OVERALL_KEYS = ("overall_score", "score", "fine-grained_score")
+_TRUTH = {"true": True, "false": False, "1": True, "0": False}  # in a table it is text
 _REFERENCE_KEYS = ("reference", "reference_answer", "ground_truth", "solution", "answer")
 
 
@@ -59,6 +64,8 @@ def _compared(prompt: list[Message], chosen: list[Message], rejected: list[Messa
     for name, answer in (("chosen", chosen), ("rejected", rejected)):
         if not answer or answer[-1].role != "assistant":
             raise BadRecordError("preference", f"`{name}` does not end with an answer")
+        if any(turn.role == "assistant" and not turn.content.strip() and not turn.tool_calls for turn in answer):
+            raise BadRecordError("empty", f"`{name}` says nothing")
     if [turn.content.strip() for turn in chosen] == [turn.content.strip() for turn in rejected]:
         raise BadRecordError("preference", "chosen and rejected are the same: nothing can be learnt from them")
     scores = _scores(fields)
@@ -81,7 +88,7 @@ def _agreed(implicit: list[Message], fields: dict[str, Any], anomalies: Anomalie
     if key is not None and not isinstance(fields[key], dict):
         explicit = from_prompt(fields, key, "user", anomalies)
         if len(explicit) == 1:
-            explicit = dialogue(explicit[0].content) or explicit
+            explicit = dialogue(explicit[0].content, anomalies) or explicit
         system = system or [turn for turn in explicit if turn.role == "system"]
         said = [turn.content.strip() for turn in explicit if turn.role != "system" and turn.content.strip()]
         asked = [turn.content.strip() for turn in implicit if turn.role != "system"]
@@ -92,10 +99,20 @@ def _agreed(implicit: list[Message], fields: dict[str, Any], anomalies: Anomalie
 
 def _scores(fields: dict[str, Any]) -> tuple[float, float] | None:
     for keys in _SCORE_KEYS:
-        values = [fields.get(key) for key in keys]
-        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-            return float(values[0]), float(values[1])  # type: ignore[arg-type]
+        chosen, rejected = (_number(fields.get(key), key) for key in keys)
+        if chosen is not None and rejected is not None:
+            return chosen, rejected
     return None
+
+
+def _number(value: Any, key: str) -> float | None:
+    """A number, which in a table is text; none for nothing and for NaN, which pandas writes for it."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        with suppress(ValueError):
+            return None if math.isnan(float(value)) else float(value)
+    raise BadRecordError("schema", f"`{key}` is {kind(value)}, not a number")
 
 
 def _answer(fields: dict[str, Any], key: str, anomalies: Anomalies) -> list[Message]:
@@ -107,7 +124,7 @@ def _answer(fields: dict[str, Any], key: str, anomalies: Anomalies) -> list[Mess
         return turns(value, key, anomalies)
     text = text_of(value, key, anomalies)
     if text.lstrip("\n").startswith("Human:"):  # Anthropic's HH strings hold the whole conversation
-        return dialogue(text)
+        return dialogue(text, anomalies)
     return [Message("assistant", text)]
 
 
@@ -137,23 +154,24 @@ def _from_ranking(fields: dict[str, Any], anomalies: Anomalies) -> Example:
     """UltraFeedback: several scored answers; the best is chosen and the worst rejected."""
     scored: list[tuple[float, str]] = []
     for answer in fields["completions"]:
-        score = answer.get("overall_score", answer.get("score")) if isinstance(answer, dict) else None
-        if not isinstance(score, int | float) or isinstance(score, bool):
+        scores = answer if isinstance(answer, dict) else {}
+        score = next((score for key in _OVERALL_KEYS if (score := _number(scores.get(key), key)) is not None), None)
+        if score is None:
             raise BadRecordError("schema", "an answer in `completions` has no number in `overall_score`")
-        scored.append((float(score), text_of(answer.get("response"), "response", anomalies)))
+        scored.append((score, text_of(answer.get("response"), "response", anomalies)))
     return _best_and_worst(fields, scored, anomalies)
 
 
 def _numbered(fields: dict[str, Any], anomalies: Anomalies) -> list[tuple[float, str]]:
     """``responses`` with their ``scores``, or with their ``ranks``, of which 1 is the best."""
     key = one_key(fields, ("scores", "ranks"))
-    numbers, texts = fields[key], [text_of(text, "responses", anomalies) for text in fields["responses"]]
-    if not isinstance(numbers, list) or len(numbers) != len(texts):
+    texts = [text_of(text, "responses", anomalies) for text in fields["responses"]]
+    numbers = [_number(number, key) for number in fields[key]] if isinstance(fields[key], list) else []
+    found = [number for number in numbers if number is not None]
+    if not len(numbers) == len(found) == len(texts):
         raise BadRecordError("schema", f"`{key}` is not one number for each of `responses`")
-    if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
-        raise BadRecordError("schema", f"`{key}` is not a list of numbers")
     sign = -1.0 if key == "ranks" else 1.0
-    return [(sign * number, text) for number, text in zip(numbers, texts, strict=True)]
+    return [(sign * number, text) for number, text in zip(found, texts, strict=True)]
 
 
 def _best_and_worst(fields: dict[str, Any], scored: list[tuple[float, str]], anomalies: Anomalies) -> Example:
@@ -168,17 +186,17 @@ def _best_and_worst(fields: dict[str, Any], scored: list[tuple[float, str]], ano
 def _from_kto(fields: dict[str, Any], anomalies: Anomalies) -> Example:
     """An answer and whether it is a good one."""
     key = one_key(fields, ("label", "kto_tag", "desirable"))
-    label = fields[key]
-    if not isinstance(label, bool) and not (type(label) is int and label in (0, 1)):
-        raise BadRecordError("schema", f"field `{key}` is {kind(label)}, not a truth value")
+    desirable = _TRUTH.get(str(fields[key]).strip().lower())
+    if desirable is None:
+        raise BadRecordError("schema", f"field `{key}` is {kind(fields[key])}, not a truth value")
     for conversation in ("messages", *CONVERSATION_KEYS):
         if isinstance(fields.get(conversation), list):
             whole = system_turn(fields, anomalies) + turns(fields[conversation], conversation, anomalies)
-            return Example(whole, desirable=bool(label), tools=tools_of(fields))
+            return Example(whole, desirable=desirable, tools=tools_of(fields))
     completion = one_key(fields, COMPLETION_KEYS)
     answer = from_prompt(fields, completion, "assistant", anomalies)
     prompt = _prompt({key: value for key, value in fields.items() if key != completion}, anomalies)
-    return Example(prompt + answer, desirable=bool(label), tools=tools_of(fields))
+    return Example(prompt + answer, desirable=desirable, tools=tools_of(fields))
 
 
 def _from_prompt_only(fields: dict[str, Any], anomalies: Anomalies) -> Example:
@@ -189,8 +207,9 @@ def _from_prompt_only(fields: dict[str, Any], anomalies: Anomalies) -> Example:
     present = [key for key in _REFERENCE_KEYS if fields.get(key) is not None]
     if not present:
         return Example(prompt, tools=tools_of(fields))
-    reference = text_of(fields[present[0]], present[0], anomalies)
-    return Example([*prompt, Message("assistant", reference)], tools=tools_of(fields))
+    reference = fields[present[0]]
+    said = reference if isinstance(reference, str) else json.dumps(reference, ensure_ascii=False)
+    return Example([*prompt, Message("assistant", said)], tools=tools_of(fields))
 
 
 PREFERENCE: dict[str, Reader] = {

@@ -189,7 +189,14 @@ def _placeholder(kind: str, action: str, value: str, known: dict[tuple[str, str]
     return known[kind, value]
 
 
-def hidden(text: str, limit: int) -> str:
-    """At most ``limit`` characters of a text with nothing private in them, whatever the settings say of the data."""
-    redacting = PrivateData(PrivateSettings(*["redact"] * len(_KINDS)))  # type: ignore[arg-type]
-    return redacting.treated(text[: limit + _LOOKED_BEYOND])[:limit]
+def hidden(text: str, limit: int, engine: str = "regex") -> str:
+    """At most ``limit`` characters of a text with nothing private in them, whatever the settings say of the data.
+
+    Both look at it, our patterns and the ``engine`` that looks at the data.
+    """
+    text, known = text[: limit + _LOOKED_BEYOND], dict[tuple[str, str], str]()
+    for name in dict.fromkeys(("regex", engine)):
+        redacting = PrivateData(PrivateSettings(*["redact"] * len(PrivateSettings.__struct_fields__)), name)  # type: ignore[arg-type]
+        redacting.known = known
+        text = redacting.treated(text)
+    return text[:limit]

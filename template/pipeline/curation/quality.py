@@ -27,17 +27,17 @@ _STOPS = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f")
 _JUDGED_CHARACTERS = 20  # a shorter text has too little to tell its language by
 
 
-def findings(prompt: str, answer: str) -> list[tuple[str, str]]:
-    """Codes of what is wrong with an answer, each with its detail."""
+def findings(prompt: str, answer: str, engine: str = "regex") -> list[tuple[str, str]]:
+    """Codes of what is wrong with an answer, each with its detail, of which ``engine`` hides what is private."""
     found = []
     if refuses(answer):
-        found.append(("refusal", f"the answer begins {hidden(answer.lstrip(), 40)!r}"))
+        found.append(("refusal", f"the answer begins {hidden(answer.lstrip(), 40, engine)!r}"))
     alike = len(answer) > _JUDGED_CHARACTERS and answer[:8].casefold() == prompt[:8].casefold()
     if alike and normalise(answer) == normalise(prompt):
         found.append(("echo", "the answer is the prompt"))
     if len(answer) > _CUT_AFTER and (detail := _cut(answer)):
         found.append(("cut_answer", detail))
-    if answer.count("\n") >= _REPEATED_LINES and (detail := _repeated(answer)):
+    if answer.count("\n") >= _REPEATED_LINES and (detail := _repeated(answer, engine)):
         found.append(("repetition", detail))
     return found
 
@@ -53,17 +53,20 @@ def _cut(answer: str) -> str:
     if answer.count("```") % 2:
         return "a code block is not closed"
     end = answer.rstrip()[-24:]
-    if end.endswith((",", "-")) or end.rpartition(" ")[2].casefold() in _LAST_WORDS:
-        return f"the answer ends with {end.split()[-1][-12:]!r}"
-    return ""
+    if end.endswith((",", "-")):
+        return f"the answer ends with {end[-1]!r}"  # and no more of it, which may be half of something private
+    last = end.rpartition(" ")[2]
+    return f"the answer ends with {last!r}" if last.casefold() in _LAST_WORDS else ""
 
 
-def _repeated(answer: str) -> str:
+def _repeated(answer: str, engine: str) -> str:
     lines = [line.strip() for line in answer.split("\n") if len(line.strip()) > 3]
     if len(lines) < _REPEATED_LINES:
         return ""
     line, count = Counter(lines).most_common(1)[0]
-    return f"{count} of {len(lines)} lines are {hidden(line, 40)!r}" if count * 2 > len(lines) and count > 2 else ""
+    if count * 2 <= len(lines) or count <= 2:
+        return ""
+    return f"{count} of {len(lines)} lines are {hidden(line, 40, engine)!r}"
 
 
 def edges(answer: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Which records hold an evaluation item word for word, in the prompt or in the answer, whatever stands around it."""
+"""Which records hold an evaluation item word for word, in whatever it says, and whatever stands around it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ def quotations(folder: Path, items: list[Hashes]) -> None:
             texts, owners = [], []
             for number, line in enumerate(lines, begin):
                 record = decoder.decode(line)
-                for text in (record.prompt, record.answer):
+                for text in record.texts:
                     if (said := normalise(text)).count(" ") >= SHORTEST - 1:
                         texts.append(said)
                         owners.append(number)

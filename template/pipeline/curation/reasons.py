@@ -29,7 +29,7 @@ REASONS = {
     "superseded": "a record of data/feedback corrects this one",
     "contaminated": "the text contains an item of a benchmark",
     "label_limit": "its label has enough training records (curate.max_per_label, curate.max_label_ratio)",
-    "benchmark_leak": "the record is near a frozen benchmark item, or in its group",
+    "benchmark_leak": "the record is near a frozen benchmark item, in its group, or asks the same in other words",
 }
 
 

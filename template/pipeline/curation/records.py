@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from pipeline.curation.anomalies import Anomalies
 from pipeline.curation.clean import Cleaner
-from pipeline.curation.formats import SUPERVISED, Example, two_texts
+from pipeline.curation.formats import SUPERVISED, Example, tool_name, two_texts
 from pipeline.curation.messages import Message, in_order, lower_keys
 from pipeline.curation.preferences import PREFERENCE
 from pipeline.curation.private import PrivateData
@@ -49,6 +49,15 @@ class Record(Struct, frozen=True, omit_defaults=True):
     def chosen(self) -> list[Message]:
         """The answer's turns; of preference data they may be several."""
         return self.messages[-self.answer_turns :]
+
+    @property
+    def texts(self) -> list[str]:
+        """Everything that a model sees of it in training: what is asked, answered, thought, called and turned down."""
+        turns = [*self.messages, *(self.rejected or [])]
+        beside = [turn.thinking for turn in turns if turn.thinking]
+        beside += [json.dumps(turn.tool_calls, ensure_ascii=False) for turn in turns if turn.tool_calls]
+        lost = [turn.content for turn in self.rejected or []]
+        return [self.prompt, self.answer, self.system, *beside, *lost]
 
     @property
     def system(self) -> str:
@@ -114,7 +123,12 @@ class RecordReader:
             return record
         example = self.reader(lower_keys(fields), self.anomalies)
         checked, lost = self._checked(example), example.rejected
+        if example.tools:
+            _refuse_unknown_calls(checked + (lost or []), example.tools)
         self._lengths(checked, lost or [])
+        if example.tools and len(example.tools) > self.settings.max_chars:
+            what = f"`tools` has {len(example.tools)} characters of {self.settings.max_chars}"
+            raise BadRecordError("too_long", what)
         messages = self.cleaner.messages(checked)
         example.rejected = self.cleaner.messages(lost) if lost else lost
         example.tools = self.cleaner.json(example.tools) if example.tools else None
@@ -179,6 +193,8 @@ class RecordReader:
         length = 0
         for turn in messages:
             length += len(turn.content)
+            if turn.thinking or turn.tool_calls:
+                length += len(turn.thinking or "") + sum(len(_said(call)) for call in turn.tool_calls or ())
         length = max(length, sum([len(turn.content) for turn in lost]))
         if length > self.settings.max_chars:
             raise BadRecordError("too_long", f"{length} characters of at most {self.settings.max_chars}")
@@ -202,10 +218,26 @@ class RecordReader:
                 raise BadRecordError("language", f"the text is in `{code}`")
         if last.role != "assistant" or len(messages) < 2:
             return
-        for code, detail in findings(messages[-2].content, last.content):
+        for code, detail in findings(messages[-2].content, last.content, self.settings.pii_engine):
             self.findings[code] += 1
             if code in self.dropped_findings:
                 raise BadRecordError(code, detail)
+
+
+def _said(call: dict[str, Any]) -> str:
+    arguments: str = call["function"]["arguments"]
+    return arguments
+
+
+def _refuse_unknown_calls(messages: list[Message], tools: str) -> None:
+    """What is called is one of the tools that the record lists."""
+    known = {tool_name(tool) for tool in json.loads(tools)}
+    for place, turn in enumerate(messages, 1):
+        for call in turn.tool_calls or []:
+            if call["function"]["name"] not in known:
+                raise BadRecordError(
+                    "schema", f"turn {place} calls `{call['function']['name']}`, which `tools` has not"
+                )
 
 
 def _plainly_in_order(messages: list[Message]) -> bool:
@@ -248,7 +280,7 @@ def _tag(fields: dict[str, Any], key: str | None, setting: str) -> str | None:
         raise BadRecordError("schema", f"field `{key}` (curate.{setting}) is missing")
     value = fields[key]
     if value is None or type(value) is str:
-        return value
+        return value or None  # an empty cell is no group that all such records are in
     if not isinstance(value, bool | int | float):
         raise BadRecordError("schema", f"field `{key}` (curate.{setting}) is {kind(value)}, not text")
     return json.dumps(value)

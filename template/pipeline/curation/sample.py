@@ -1,5 +1,5 @@
 """Fixed samples of the training records, those with the smallest ids, which are hashes: as many of each label as the
-settings allow, and a few that tell about all, their languages and how varied the prompts are."""
+settings allow, and a few that tell about all, their languages, how varied the prompts and how long the answers are."""
 
 from collections import Counter
 from itertools import pairwise
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.curation.private import hidden
 from pipeline.curation.quality import language
 from pipeline.curation.shingles import normalise
 from pipeline.curation.store import Store
@@ -43,22 +44,33 @@ def beyond_limit(
     place = np.arange(len(order)) - np.repeat(first, counts)
     beyond = order[place >= limit]
     size = np.repeat(counts, counts)[place >= limit]
+    shown = {
+        code: hidden(store.labels[code], _SHOWN, settings.pii_engine) for code in set(store.label[beyond].tolist())
+    }
     return {
-        index: f"{limit} of the {count} training records of label {store.labels[store.label[index]][:_SHOWN]!r} stay"
+        index: f"{limit} of the {count} training records of label {shown[store.label[index]]!r} stay"
         for index, count in zip(beyond.tolist(), size.tolist(), strict=True)
     }
 
 
+def spread(values: NDArray[Any]) -> dict[str, int]:
+    """The middle and the end of some lengths."""
+    median, p95, longest = np.quantile(values, [0.5, 0.95, 1.0])
+    return {"median": int(median), "p95": int(p95), "longest": int(longest)}
+
+
 def sampled(store: Store, train: NDArray[np.int64]) -> dict[str, Any]:
-    """Counts of languages, and distinct-1 and distinct-2 (Li et al. 2016): different words, or pairs of neighbours, in
-    the share that they make up of all."""
+    """Lengths of answers, counts of languages, and distinct-1 and distinct-2 (Li et al. 2016): different words, or
+    pairs of neighbours, in the share that they make up of all."""
     chosen = train[np.argsort(store.id[train], kind="stable")][:SIZE]
-    prompts = [record.prompt for record in store.records(chosen.tolist())]
+    records = store.records(chosen.tolist())
+    prompts = [record.prompt for record in records]
     languages = Counter(language(prompt) or "too short to tell" for prompt in prompts[:LANGUAGES])
     words = [normalise(prompt).split() for prompt in prompts]
     single = [word for text in words for word in text]
     double = [pair for text in words for pair in pairwise(text)]
     return {
+        "answer_words": spread(np.array([record.answer.count(" ") + 1 for record in records])),
         "languages": dict(sorted(languages.items())),
         "diversity": {
             "prompts": len(prompts),

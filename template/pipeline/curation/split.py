@@ -18,6 +18,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from pipeline.curation.meanings import Meanings
 from pipeline.curation.near_duplicates import neighbours
 from pipeline.curation.shingles import Shingles
 from pipeline.curation.store import Row, Store
@@ -38,6 +39,7 @@ class Split(Struct):
     dev: list[int]
     test: list[int]
     purged: dict[int, int]
+    reworded: set[int]  # those of them that ask in other words what the item asks
 
 
 def draw(
@@ -48,11 +50,13 @@ def draw(
     test_items: int,
     dev_items: int,
     threshold: float,
+    meanings: Meanings | None = None,
 ) -> Split:
     """Draw a new benchmark from the ``kept`` records.
 
     Args:
         near: for each record the smallest index in its near-duplicate cluster.
+        meanings: if given, what asks the same as a benchmark item in other words is purged too.
 
     Raises:
         ProjectError: there are too few records, or too large groups, for the sizes asked for.
@@ -80,17 +84,27 @@ def draw(
     outside = kept.copy()
     outside[[*test, *purged]] = False
     purged |= near_benchmark(shingles, test, outside, threshold)
-    pool -= set(test) | purged.keys()
+    outside[list(purged)] = False
+    reworded = _reworded(meanings, test, outside)
+    pool -= set(test) | purged.keys() | reworded.keys()
     dev, _ = _take(records, units, pool, dev_items, every_label=False)
-    outside[[*purged, *dev]] = False
+    outside[[*reworded, *dev]] = False
     purged |= near_benchmark(shingles, dev, outside, threshold)
     purged |= _torn(store, outside, test + dev)
     outside[list(purged)] = False
-    return Split(train=np.flatnonzero(outside), dev=dev, test=test, purged=purged)
+    reworded |= _reworded(meanings, dev, outside)
+    outside[list(reworded)] = False
+    return Split(np.flatnonzero(outside), dev, test, purged | reworded, set(reworded))
 
 
 def keep_frozen(
-    store: Store, shingles: Shingles, kept: NDArray[np.bool_], test: list[int], dev: list[int], threshold: float
+    store: Store,
+    shingles: Shingles,
+    kept: NDArray[np.bool_],
+    test: list[int],
+    dev: list[int],
+    threshold: float,
+    meanings: Meanings | None = None,
 ) -> Split:
     """The split when the benchmark is already drawn: what is a frozen item, in its group, or near it, is purged."""
     outside = kept.copy()
@@ -99,7 +113,15 @@ def keep_frozen(
     outside[list(purged)] = False
     purged |= near_benchmark(shingles, test + dev, outside, threshold)
     outside[list(purged)] = False
-    return Split(train=np.flatnonzero(outside), dev=dev, test=test, purged=purged)
+    reworded = _reworded(meanings, test + dev, outside)
+    outside[list(reworded)] = False
+    return Split(np.flatnonzero(outside), dev, test, purged | reworded, set(reworded))
+
+
+def _reworded(meanings: Meanings | None, held: list[int], outside: NDArray[np.bool_]) -> dict[int, int]:
+    """Records outside that ask in other words what a held item asks, each with the first such item."""
+    pairs = meanings.near(held).tolist() if meanings else []
+    return {record: item for item, record in reversed(pairs) if outside[record]}
 
 
 def _cleaned_otherwise(store: Store, outside: NDArray[np.bool_], held: list[int]) -> dict[int, int]:

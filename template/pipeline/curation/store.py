@@ -135,10 +135,10 @@ class Store:
         """A record's id."""
         return f"{int(self.id[index]):016x}"
 
-    def place(self, index: int) -> str:
-        """Where a record stands in the raw data, in words."""
-        name = "" if not self.source[index] else f"{self.sources[self.source[index]]} "
-        return f"{name}line {self.line[index]}"
+    def place(self, index: int, seen_from: int | None = None) -> str:
+        """Where a record stands, in words: its line, and its file unless another record of that is spoken of."""
+        own = seen_from is not None and self.source[index] == self.source[seen_from]
+        return f"line {self.line[index]}" if own else f"{self.sources[self.source[index]]} line {self.line[index]}"
 
     def close(self) -> None:
         while self.open:

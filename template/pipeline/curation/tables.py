@@ -3,11 +3,15 @@
 import ast
 import csv
 import json
+import re
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from pipeline.curation.formats import CONVERSATION_KEYS
+from pipeline.curation.messages import CONTENT_KEYS, ROLE_KEYS, ROLES
 from pipeline.curation.reasons import BadRecordError
 from pipeline.files import ProjectError
 
@@ -16,6 +20,9 @@ _ROWS = 64  # of Parquet and Arrow in memory at a time: a dictionary makes a lar
 _MAX_ROW_GROUP = 4 << 30  # bytes that one Parquet row group says it expands to
 _ROW_LINES = 10_000  # that a quoted cell may span
 _LONGEST_LITERAL = 1 << 20  # characters of a cell that is read as a Python literal
+_NUMPY_GAP = re.compile(r"\}\s*\n\s*\{")  # NumPy writes no commas, and pandas writes its arrays so
+_LISTS = {"messages", "tools", "functions", "history", "completions", "responses", "ranks", "scores"}
+_LISTS |= set(CONVERSATION_KEYS)  # columns of which no cell is text
 
 
 def delimited_rows(
@@ -23,8 +30,8 @@ def delimited_rows(
 ) -> Iterator[tuple[int, int, dict[str, Any] | BadRecordError]]:
     """Line, byte offset and fields of each row; a quoted cell may hold line feeds.
 
-    A cell is text, whatever it begins with: nothing is evaluated. A cell of a list or an object (JSON, or the way
-    pandas writes Python lists) is decoded.
+    A cell is text, whatever it begins with: nothing is evaluated. A list of turns, tools or answers (JSON, or the way
+    pandas writes Python lists and arrays) is decoded.
     """
     former = csv.field_size_limit(limit)  # the interpreter's own, which others read tables with too
     try:
@@ -38,6 +45,8 @@ def _delimited(
 ) -> Iterator[tuple[int, int, dict[str, Any] | BadRecordError]]:
     lines = _Lines(stream, limit)
     header = lines.header()
+    if header.startswith("sep=") and len(header) == len("sep=") + 1:  # how Excel is told the delimiter
+        delimiter, header = header[-1], lines.header()
     if delimiter is None:
         delimiter = max(_DELIMITERS, key=header.count)
     try:
@@ -58,7 +67,13 @@ def _delimited(
         except StopIteration:
             return
         except csv.Error as error:
-            yield line, offset, BadRecordError("schema", f"not a row of the table: {error}")
+            plain = lines.first().split(delimiter)
+            if delimiter == "\t" and len(plain) == len(
+                names
+            ):  # where tabs part the cells, many write no quotation marks
+                yield line, offset, _row(names, plain)
+            else:
+                yield line, offset, BadRecordError("schema", f"not a row of the table: {error}")
             lines.again()
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
             continue
@@ -88,6 +103,11 @@ class _Lines:
         """Line and offset of the next row."""
         self.held.clear()
         return self.number + 1, self.offset
+
+    def first(self) -> str:
+        """The first line of the row; nothing of one that is too long."""
+        data, size = self.held[0]
+        return "" if size > len(data) else data.decode("utf-8", "surrogateescape").rstrip("\r\n")
 
     def again(self) -> None:
         """Give all lines of the row once more, but for its first."""
@@ -133,21 +153,37 @@ def _row(names: list[str], cells: list[str]) -> dict[str, Any] | BadRecordError:
             )
         if "\x00" in cell:
             return BadRecordError("encoding", f"column `{name}` holds a zero byte")
-    return {name: _cell(cell) for name, cell in zip(names, cells, strict=True)}
+    return {name: _cell(name, cell) for name, cell in zip(names, cells, strict=True)}
 
 
-def _cell(cell: str) -> Any:
-    """A list or an object if the cell is one, else its text. Only literals are read; nothing is run."""
-    if cell[:2] not in ("[{", "[[", "[]", '{"', "{'") and not cell.startswith("[\n"):
+def _cell(name: str, cell: str) -> Any:
+    """The turns, tools or answers that a cell lists, else its text, which may be JSON: many tasks have such answers."""
+    if not cell.startswith(("[", "{")):
         return cell
-    try:
+    value = _decoded(cell)
+    return value if name.lower() in _LISTS or _speaks(value) else cell
+
+
+def _decoded(cell: str) -> Any:
+    """The value that JSON or a Python literal in a cell stands for, else its text. Nothing is run."""
+    with suppress(ValueError, RecursionError):
         return json.loads(cell)
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return ast.literal_eval(cell) if len(cell) <= _LONGEST_LITERAL else cell
-    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-        return cell
+    if len(cell) <= _LONGEST_LITERAL:
+        for literal in (cell, _NUMPY_GAP.sub("}, {", cell)):
+            with suppress(ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+                return ast.literal_eval(literal)
+    return cell
+
+
+def _speaks(value: Any) -> bool:
+    """Whether a value is a turn, a list of turns, or a request that holds one."""
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(item, dict) and _speaks(item) for item in value)
+    if not isinstance(value, dict):
+        return False
+    says = any(key in value for key in (*CONTENT_KEYS, "tool_calls"))
+    turn = says and any(str(value.get(key)).lower() in ROLES for key in ROLE_KEYS)
+    return turn or (isinstance(value.get("messages"), list) and _speaks(value["messages"]))
 
 
 def parquet_rows(path: Path, limit: int) -> Iterator[tuple[int, None, dict[str, Any] | BadRecordError]]:

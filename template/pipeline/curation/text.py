@@ -14,6 +14,7 @@ _SPECIAL = re.compile(
     r"|system|user|assistant|end|start|message|channel|return|call|fim_\w+|vision_\w+)\|>"
     r"|</s>|<s>(?=\s*\[INST\])|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<\uff5c[^\uff5c<>]{1,40}\uff5c>"
 )
+_FOREIGN = re.compile(r"[^\x00-\x7f]{0,8}")  # what is quoted of a repair: more may be half of something private
 _OPENINGS = ("<|", "s>", "INST]", "SYS>>", "_of_turn>", "<\uff5c")
 
 
@@ -50,7 +51,8 @@ def _decoded(text: str, anomalies: Anomalies) -> str:
     if better == text:
         return text
     where = next((i for i, (old, new) in enumerate(zip(text, better, strict=False)) if old != new), 0)
-    detail = f"column {where + 1} of a text: {text[where : where + 12]!r} was {better[where : where + 8]!r}"
+    old, new = (_FOREIGN.match(said, where) for said in (text, better))
+    detail = f"column {where + 1} of a text: {old and old[0]!r} was {new and new[0]!r}"
     return better if anomalies.repair("broken_text", detail) else text
 
 

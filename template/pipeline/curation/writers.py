@@ -29,8 +29,24 @@ def written(record: Record, wanted: str) -> dict[str, Any]:
 
 
 def _to_messages(record: Record) -> dict[str, Any]:
-    """OpenAI's form, which hosted services read too."""
+    """OpenAI's form, with reasoning in a field of its own."""
     return {"messages": [to_builtins(turn) for turn in record.messages]} | _tools(record)
+
+
+def _to_hosted(record: Record) -> dict[str, Any]:
+    """The rows of hosted fine-tuning services, which want every call and every result to have the call's id."""
+    fields = _to_messages(record)
+    open_calls: list[str] = []
+    for place, turn in enumerate(fields["messages"]):
+        for number, call in enumerate(turn.get("tool_calls", ())):
+            call.setdefault("id", f"call_{place}_{number}")
+            open_calls.append(call["id"])
+        if turn["role"] == "tool":
+            if not open_calls:
+                raise BadRecordError("roles", f"turn {place + 1} is a result more than there are calls")
+            turn.setdefault("tool_call_id", open_calls[0])
+            open_calls = [name for name in open_calls if name != turn["tool_call_id"]]
+    return fields
 
 
 def _tools(record: Record) -> dict[str, Any]:
@@ -56,13 +72,25 @@ def _to_alpaca(record: Record) -> dict[str, Any]:
 
 def _to_sharegpt(record: Record) -> dict[str, Any]:
     system, turns = _parts(record.messages)
-    return system | _tools(record) | {"conversations": [_spoken(turn) for turn in turns]}
+    tools = {"tools": record.tools} if record.tools else {}
+    return system | tools | {"conversations": [_spoken(turn) for turn in turns]}
 
 
 def _spoken(turn: Message) -> dict[str, Any]:
-    """A turn in ShareGPT's words."""
+    """A turn in ShareGPT's words: one that only calls is a `function_call` with the calls as JSON."""
     fields: dict[str, Any] = to_builtins(turn)
+    if turn.tool_calls and turn == Message("assistant", "", tool_calls=turn.tool_calls):
+        calls = [_bare(call) for call in turn.tool_calls]
+        return {"from": "function_call", "value": json.dumps(calls if calls[1:] else calls[0], ensure_ascii=False)}
     return {"from": _SPEAKERS[fields.pop("role")], "value": fields.pop("content")} | fields
+
+
+def _bare(call: dict[str, Any]) -> dict[str, Any]:
+    """A call as name and arguments, these as an object if that says them to the letter."""
+    name, said = call["function"]["name"], call["function"]["arguments"]
+    value = json.loads(said)
+    own = {"id": call["id"]} if "id" in call else {}
+    return own | {"name": name, "arguments": value if json.dumps(value, ensure_ascii=False) == said else said}
 
 
 def _to_preference(record: Record) -> dict[str, Any]:
@@ -96,6 +124,7 @@ def _parts(messages: list[Message]) -> tuple[dict[str, str], list[Message]]:
 
 WRITERS: dict[str, Writer] = {
     "alpaca": _to_alpaca,
+    "hosted": _to_hosted,
     "hosted_preference": _to_hosted_preference,
     "jsonl": _to_jsonl,
     "kto": _to_kto,
@@ -106,6 +135,7 @@ WRITERS: dict[str, Writer] = {
 _TURN = {"name", "thinking", "tool_calls", "tool_call_id", "weight"}
 _HOLDS: dict[str, set[str]] = {
     "alpaca": {"tools"},
+    "hosted": (_TURN - {"thinking"}) | {"tools"},
     "hosted_preference": _TURN | {"tools", "rejected"},
     "jsonl": {"tools"},
     "kto": _TURN | {"tools", "desirable"},

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.files import ProjectError
-from pipeline.prompting import Passage
+from pipeline.inference.prompting import Passage
 
 KNOWLEDGE = Path("knowledge")
 TEXT_SUFFIXES = {".md", ".rst", ".txt"}

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.embedder import Embedder
 from pipeline.files import read_jsonl, write_jsonl
-from pipeline.prompting import Passage
+from pipeline.inference.embedder import Embedder
+from pipeline.inference.prompting import Passage
 from pipeline.retrieval.ranking import fuse
 from pipeline.retrieval.store import STORES, Store
 from pipeline.settings import RetrievalSettings

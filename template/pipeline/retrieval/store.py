@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.embedder import Vectors
 from pipeline.files import ProjectError
+from pipeline.inference.embedder import Vectors
 from pipeline.model import STORE, building
 
 TABLES = STORE.parent / "vectors"

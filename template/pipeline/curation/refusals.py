@@ -1,0 +1,60 @@
+"""When the data are too bad, or too few, for the stage to go on."""
+
+from collections import Counter
+from pathlib import Path
+
+from pipeline.curation.deduplicate import CODES, KEPT, Fates
+from pipeline.curation.detect import detect
+from pipeline.curation.outputs import first_rejects, write_rejected
+from pipeline.curation.store import Store
+from pipeline.files import ProjectError
+from pipeline.settings import CurateSettings
+
+EXAMPLES_SHOWN = 5
+REASONS_NAMED = 5
+# What makes a record unusable. Duplicates are superfluous, and what a policy leaves out is left out on purpose.
+FAULTS = ["json", "encoding", "schema", "roles", "empty", "too_short", "too_long", "special_tokens", "broken_text"]
+FAULTS += ["control_characters", "preference"]
+
+
+def refuse_bad_data(store: Store, settings: CurateSettings, conflicts: int) -> None:
+    """Stop if more records are faulty than the owner allows."""
+    reasons, read = store.counts("reasons"), store.total("read")
+    if not read:
+        raise ProjectError("the data file is empty", settings.path, "put one JSON object on each line")
+    faulty = sum(reasons.get(reason, 0) for reason in FAULTS) + conflicts
+    usable = len(store) > 0
+    if usable and faulty / read <= settings.max_reject_fraction:
+        return
+    write_rejected(store, None, {})
+    faults = FAULTS if faulty else list(reasons)
+    first = first_rejects(store, faults, EXAMPLES_SHOWN)
+    places = [f"line {bad.line}" if bad.source == settings.path else f"{bad.source}, line {bad.line}" for bad in first]
+    notes = zip(places, first, strict=True)
+    examples = "\n".join(f"  {place}: {bad.reason}: {bad.detail}" for place, bad in notes)
+    looks = detect(Path(settings.path), settings)
+    other = looks.format not in (None, settings.format, "prompt_only")  # which any record without an answer fits
+    guess = f"; they look like another format: {looks.sentence()}" if other else ""
+    raise ProjectError(
+        f"{faulty} of {read} lines are unusable, {faulty / read:.1%} of them; "
+        f"curate.max_reject_fraction allows {settings.max_reject_fraction:.1%}. The first ones:\n{examples}",
+        f"{settings.path}; every one is listed in data/curated/rejected.jsonl",
+        f"mend these lines; or set curate.format, if the data are not in the `{settings.format}` format{guess}",
+    )
+
+
+def refuse_little_data(store: Store, fates: Fates, details: dict[int, str], settings: CurateSettings) -> None:
+    """Stop if too few records are good ones, with what became of the others."""
+    usable = int((fates.reason == KEPT).sum())
+    if usable >= settings.minimum_records:
+        return
+    write_rejected(store, fates, details)
+    reasons = Counter(store.counts("reasons"))
+    reasons.update(CODES[code] for code in fates.reason[fates.reason != KEPT].tolist())
+    most = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common(REASONS_NAMED))
+    raise ProjectError(
+        f"{usable} good examples of {store.total('read')} are too few to tune a model on and to measure it by"
+        + (f"; left out: {most}" if most else ""),
+        f"curate.minimum_records is {settings.minimum_records}; all are listed in data/curated/rejected.jsonl",
+        "collect more examples first; until then a prompt with a few examples is the better choice",
+    )

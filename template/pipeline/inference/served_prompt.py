@@ -1,0 +1,54 @@
+"""What a served arm puts before a request: its system prompt, its examples, and the passages it retrieves."""
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.evaluation.item_metrics import contains
+from pipeline.files import read_json
+from pipeline.inference.backends import Message
+from pipeline.inference.prompting import Passage, Policy, choose_shots, read_passages, read_prompt, shot_pool
+from pipeline.settings import Settings
+from pipeline.wording import family
+
+MARKER = Path("results/baseline.json")
+REQUEST = "request"  # the id of the one record that a request makes
+
+
+class Prepared(NamedTuple):
+    """A request as the model sees it, and the passages that it was given."""
+
+    messages: list[Message]
+    passages: list[Passage]
+
+
+Prepare = Callable[[Sequence[Message]], Prepared]
+
+
+def prompt_of(arm: str, settings: Settings) -> Prepare:
+    """The function that turns a client's messages into this arm's prompt, as on the benchmark."""
+    system = read_prompt("system" if family(arm) == "tuned" else settings.evaluate.prompt)
+    train = shot_pool(settings.evaluate.shot_selection) if arm.endswith("few_shot") else []
+    count = read_json(MARKER)["shots"][arm] if train else 0
+    # Named at run time: a project without documents has no such module.
+    search: Any = import_module("pipeline.retrieval.search").Search.load(settings.retrieval) if "rag" in arm else None
+    shown = read_passages("train") if search and train else {}
+
+    def prepare(messages: Sequence[Message]) -> Prepared:
+        record = {"id": REQUEST, "label": None, "messages": [*messages, {"role": "assistant", "content": ""}]}
+        shots = choose_shots(train, [record], count, settings.seed, settings.evaluate.shot_selection) if train else {}
+        asked = next((turn["content"] for turn in reversed(messages) if turn["role"] == "user"), "")
+        found: list[Passage] = search.find([asked], settings.retrieval)[0] if search else []
+        passages = {**shown, REQUEST: found} if search else None
+        return Prepared(Policy(system, shots, passages).ask(record), found)
+
+    return prepare
+
+
+def citations(answer: str, passages: Sequence[Passage]) -> list[dict[str, Any]]:
+    """The passages that an answer could rest on, and whether each one says it word for word."""
+    return [
+        {"id": p["id"], "source": p["source"], "says_it": bool(answer) and contains(answer, p["text"]) == 1}
+        for p in passages
+    ]

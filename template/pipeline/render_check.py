@@ -1,0 +1,119 @@
+"""What must hold before a model learns from rows: nothing is lost or cut, trainer and server see the same tokens."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.files import ProjectError
+from pipeline.inference.backends import Message
+from pipeline.inference.prompting import Record
+
+SHOWN = 5  # records named in an error
+
+
+def refuse_untrainable(records: Sequence[Record], source: str) -> None:
+    """Raise `ProjectError` if a record is more than a question and an answer in text, which is all that is trained on.
+
+    Nothing of a record is left out of its training row in silence.
+    """
+    for what, found in (
+        ("call tools or list some", lambda record: record.get("tools") or _any_turn(record, "tool_calls")),
+        ("hold a thinking text beside an answer", lambda record: _any_turn(record, "thinking")),
+        ("compare or judge answers (preference or KTO data)", _judges),
+        ("have no user turn before the answer (plain text, or prompts alone)", lambda record: not _asks(record)),
+    ):
+        lines = [record["line"] for record in records if found(record)]
+        if lines:
+            named = ", ".join(map(str, lines[:SHOWN]))
+            raise ProjectError(
+                f"{len(lines)} records {what}, which is curated but not trained on yet",
+                f"{source}, input line {named}",
+                "take these records out of the raw data, or what they have too much out of these records",
+            )
+
+
+def control_tokens(tokenizer: Any) -> re.Pattern[str]:
+    """What this tokenizer reads as one of its own marks wherever it stands, in a user's text too."""
+    marks = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    marks -= {tokenizer.unk_token}
+    return re.compile("|".join(map(re.escape, sorted(marks, key=len, reverse=True))) or r"(?!)")
+
+
+def holds(record: Record, tokens: re.Pattern[str]) -> str | None:
+    """The first of the tokens that stands in a text of the record."""
+    found = (tokens.search(turn["content"]) for turn in record["messages"])
+    return next((match.group() for match in found if match), None)
+
+
+def refuse_control_tokens(records: Sequence[Record], held: Sequence[str | None], source: str) -> None:
+    """Raise `ProjectError` when a record holds a token that stands for something else than its text."""
+    lines = [f"{record['line']} ({token})" for record, token in zip(records, held, strict=True) if token]
+    if lines:
+        what = f"{len(lines)} records hold a control token of the model in a text"
+        mend = "mend the records, or set curate.anomalies.special_tokens to drop or keep"
+        raise ProjectError(what, f"{source}, input line {', '.join(lines[:SHOWN])}", mend)
+
+
+def _any_turn(record: Record, key: str) -> bool:
+    return any(key in turn for turn in record["messages"])
+
+
+def _judges(record: Record) -> bool:
+    return "rejected" in record or "desirable" in record
+
+
+def _asks(record: Record) -> bool:
+    roles = [turn["role"] for turn in record["messages"]]
+    return roles[-1] == "assistant" and "user" in roles[:-1]
+
+
+def unread_names(rows: Sequence[dict[str, list[Message]]], tokenizer: Any) -> int:
+    """In how many rows a turn names its speaker and the chat template does not say so."""
+    count = 0
+    for row in rows:
+        turns = [*row["prompt"], *row["completion"]]
+        if any("name" in turn for turn in turns):
+            bare = [{key: value for key, value in turn.items() if key != "name"} for turn in turns]
+            named, unnamed = (tokenizer.apply_chat_template(said, tokenize=False) for said in (turns, bare))
+            count += named == unnamed
+    return count
+
+
+def check_tokens(rows: Sequence[dict[str, list[Message]]], tokenizer: Any) -> None:
+    """Compare the token ids that the trainer computes with those that the server computes.
+
+    The trainer asks the chat template for the ids of prompt and whole, and trains on what the whole has beyond the
+    prompt; the server tokenizes the rendered prompt.
+
+    Raises:
+        ProjectError: they differ, or a token spans the border, so that the mask would begin inside it.
+    """
+    for row in rows:
+        whole_turns = [*row["prompt"], *row["completion"]]
+        trained = tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, return_dict=True)[
+            "input_ids"
+        ]
+        whole = tokenizer.apply_chat_template(whole_turns, return_dict=True)["input_ids"]
+        text = tokenizer.apply_chat_template(row["prompt"], tokenize=False, add_generation_prompt=True)
+        served = tokenizer(text, add_special_tokens=False)["input_ids"]
+        if trained != served or whole[: len(trained)] != trained:
+            what = "the trainer and the server" if trained != served else "a prompt with and without its answer"
+            raise ProjectError(
+                f"{what} have different tokens",
+                "models/base: chat_template, tokenizer",
+                "use another base model, or mend its chat template so that a special token stands between the two",
+            )
+
+
+def refuse_truncation(records: Sequence[Record], lengths: Sequence[tuple[int, int]], limit: int) -> None:
+    """Raise `ProjectError` when any row is longer than ``limit`` tokens: its answer would be cut off unseen."""
+    too_long = [(record, total) for record, (total, _) in zip(records, lengths, strict=True) if total > limit]
+    if not too_long:
+        return
+    named = ", ".join(f"line {record['line']} ({total} tokens)" for record, total in too_long[:SHOWN])
+    longest = max(total for _, total in too_long)
+    raise ProjectError(
+        f"{len(too_long)} of {len(records)} rows are longer than {limit} tokens and would lose part of their answer",
+        f"input {named}{', ...' if len(too_long) > SHOWN else ''}",
+        f"set format.max_length to {longest}, or remove those records",
+    )
