@@ -33,10 +33,11 @@ def main() -> int:
             for old in set(folder.glob("installed-*")) - set(folder.glob(f"installed-{lock}-*")):
                 old.unlink()  # what another lock installed is gone
             stamp.touch()
-        subprocess.run([python, "-m", "pipeline.model", "--fetch"], cwd=ROOT, check=True)
     except subprocess.CalledProcessError as error:
         failed = " ".join(map(str, error.cmd[1:]))
         return refuse(f"`{failed}` failed; mend what it says above and run this again", error.returncode)
+    if code := subprocess.run([python, "-m", "pipeline.model", "--fetch"], cwd=ROOT, check=False).returncode:
+        return code  # it has said why
     if sys.argv[1:]:
         return run(sys.argv[1:], folder, binaries)
     print(f"ready: {folder}\n  run   python3 environment.py dvc repro\n  or    source {binaries}/activate && dvc repro")

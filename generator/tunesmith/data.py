@@ -42,7 +42,7 @@ def add(source: Path, project: Path) -> Added:
     replaced = target.exists()
     _copy(source, target)
     console.note("tracking it with DVC; the first command of a project makes its environment, which takes minutes")
-    command = ("dvc", "add", answers["data_path"])
+    command = ("dvc", "add", "--quiet", answers["data_path"])
     if code := runner.run(project, *command, quiet=True):
         raise RunFailed(project, ["python3", runner.ENVIRONMENT, *command], code)
     return Added(target, lines, replaced, _staged(target))

@@ -109,7 +109,7 @@ def _decide(store: Store, parts: Parts, frozen: Frozen | None, settings: CurateS
     refuse_bad_data(store, settings, int((unique.fates.reason == CONFLICT).sum()))
     phrased = np.flatnonzero(unique.fates.reason == BOILERPLATE).tolist()
     details = {index: f"the answer {stock.sentences[stock.said[index]][0]}" for index in phrased}
-    refuse_little_data(store, unique.fates, details, settings)
+    refuse_little_data(store, unique.fates, details, settings, drawing=frozen is None)
     split = _split(store, compared, unique, settings, frozen, threshold, meanings)
     for index, item in split.purged.items():
         unique.fates.drop(index, LEAK, item)

@@ -4,7 +4,7 @@ import difflib
 import re
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
@@ -321,18 +321,27 @@ def load(path: Path = PARAMS) -> Settings:
     try:
         return msgspec.convert(raw, Settings)
     except msgspec.ValidationError as error:
-        raise ProjectError(str(error), str(path), _nearest(str(error))) from None
+        raise ProjectError(str(error), str(path), _mend(str(error))) from None
 
 
-def _nearest(message: str) -> str:
-    """The knob that a misspelt key most likely meant."""
-    if "unknown field" not in message:
-        return ""
-    unknown = message.split("`")[1]
-    known = {name for group in _groups() for name in group.__struct_encode_fields__}
-    close = difflib.get_close_matches(unknown, sorted(known), n=1)
-    return f"did you mean `{close[0]}`?" if close else "remove it"
+def _mend(message: str) -> str:
+    """What a misspelt key or word most likely meant, and what is allowed."""
+    if unknown := re.match(r"Object contains unknown field `(.+?)`", message):
+        groups: list[type[Struct]] = [Settings, *Strict.__subclasses__()]
+        known = {name for group in groups for name in group.__struct_encode_fields__}
+        close = difflib.get_close_matches(unknown[1], sorted(known), n=1)
+        return f"did you mean `{close[0]}`?" if close else "remove it"
+    if wrong := re.match(r"Invalid enum value '(.*)' - at `\$\.([\w.]+)`", message):
+        allowed = _words(wrong[2].split("."))
+        close = difflib.get_close_matches(wrong[1], allowed, n=1)
+        return f"one of: {', '.join(allowed)}" + (f"; did you mean {close[0]}?" if close else "")
+    return "every knob is needed; `git diff params.yaml` shows what was changed"
 
 
-def _groups() -> list[type[Struct]]:
-    return [Settings, *Strict.__subclasses__()]
+def _words(path: list[str]) -> list[str]:
+    """The words that the knob at this path may be."""
+    kind: Any = Settings
+    for name in path:
+        kind = next(part for part in (kind, *get_args(kind)) if isinstance(part, type) and issubclass(part, Struct))
+        kind = get_type_hints(kind, include_extras=True)[name]
+    return [word for part in (kind, *get_args(kind)) if get_origin(part) is Literal for word in get_args(part)]

@@ -242,6 +242,11 @@ class TestDetection:
         Path("d.jsonl").write_text("".join(json.dumps({"prompt": "Q", "completion": said}) + "\n" for said in answers))
         assert detect(Path("d.jsonl"), curate_settings()).sentence().startswith("2 of the first 3 records are `jsonl`")
 
+    @pytest.mark.parametrize("row", ['{"messages": []}', '{"conversations": []}', '{"messages": [], "prompt": []}'])
+    def test_a_record_without_turns_fits_no_format(self, row: str) -> None:
+        Path("d.jsonl").write_text(f"{row}\n")
+        assert detect(Path("d.jsonl"), curate_settings()).format is None
+
     def test_nothing_known_is_said_so(self) -> None:
         Path("d.jsonl").write_text('{"colour": "red"}\n')
         found = detect(Path("d.jsonl"), curate_settings())

@@ -143,6 +143,13 @@ class TestReports:
         assert "collect more examples first" in str(error.value)
         assert len(read_jsonl(REJECTED)) == 31
 
+    def test_too_few_for_the_benchmark_are_refused_with_what_became_of_the_rest(self) -> None:
+        with pytest.raises(ProjectError, match="100 good examples of 130 are too few to hold 40 out for test") as error:
+            run([*rows(100), *rows(30)], minimum_records=50, test_items=40, dev_items=20)
+        assert "left out: exact_duplicate 30" in str(error.value)
+        assert "at least 200 good examples" in str(error.value)
+        assert len(read_jsonl(REJECTED)) == 30
+
     def test_data_in_another_format_are_recognised_in_the_error(self) -> None:
         with pytest.raises(ProjectError) as error:
             run([{"instruction": row["prompt"], "input": "now", "output": "x"} for row in rows(60)], format="messages")

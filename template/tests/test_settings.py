@@ -28,6 +28,20 @@ def test_a_misspelt_knob_is_refused_with_the_right_spelling(tmp_path: Path) -> N
     assert "max_new_tokens" in caught.value.mend
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "mend"),
+    [
+        ("  verdict: ", "  verdict: goals # ", "one of: any, ships, goal; did you mean goal?"),
+        ("    same_role: ", "    same_role: join # ", "one of: error, drop, repair, keep"),
+        ("seed: ", "# ", "every knob is needed"),
+    ],
+)
+def test_what_is_allowed_is_told(tmp_path: Path, old: str, new: str, mend: str) -> None:
+    with pytest.raises(ProjectError) as caught:
+        load(changed(tmp_path, old, new))
+    assert mend in caught.value.mend
+
+
 def test_a_value_of_the_wrong_type_is_refused_with_its_place(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match=r"test_items"):
         load(changed(tmp_path, "test_items: ", "test_items: many # "))

@@ -140,13 +140,6 @@ def test_of_very_many_records_whole_units_stand_for_all(monkeypatch: pytest.Monk
     assert len(parts.train) + len(parts.dev) + len(parts.test) + len(parts.purged) == 1200
 
 
-def test_too_few_records_say_how_many_are_needed() -> None:
-    with pytest.raises(ProjectError) as error:
-        split([record(number) for number in range(49)])
-    assert "49 usable records are too few" in str(error.value)
-    assert "at least 50 records" in str(error.value)
-
-
 def test_groups_too_large_to_hold_out_are_named() -> None:
     with pytest.raises(ProjectError) as error:
         split([record(number, group=f"g{number % 2}") for number in range(100)])

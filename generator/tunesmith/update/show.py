@@ -8,6 +8,8 @@ from tunesmith.update import changes
 from tunesmith.update.changes import Difference
 from tunesmith.update.plan import Plan
 
+LONGEST_SHOWN = 100  # characters of a value; an answer may be a whole table of figures
+
 
 def as_data(plan: Plan) -> dict[str, Any]:
     """The plan as one JSON value."""
@@ -131,4 +133,5 @@ def _listed(title: str, lines: Sequence[str]) -> None:
 
 
 def _shown(value: Any) -> str:
-    return "none" if value is None else str(value)
+    text = "none" if value is None else str(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN // 2]}... ({len(text):,} characters)"

@@ -57,7 +57,7 @@ def _preview(plan: Plan, options: argparse.Namespace) -> int:
             console.note(f"uncommitted changes are not part of this preview: {', '.join(changed[:5])}")
         show.preview(plan, diff=options.diff)
         if plan.available:
-            console.line("\nnothing was changed; `tunesmith update` does it")
+            console.line("\nnothing was changed; the same command without --preview does it")
     return AVAILABLE if plan.available else 0
 
 
@@ -84,7 +84,8 @@ def _report(plan: Plan, options: argparse.Namespace, branch: str) -> None:
         console.line("`tunesmith update --abort` puts everything back")
     else:
         console.line(
-            f"\ncommitted {where}" + (f"; `git switch -` leaves it, `git merge {branch}` takes it" if branch else "")
+            f"\ncommitted {where}"
+            + (f", where you now are; `git switch - && git merge {branch}` takes it" if branch else "")
         )
 
 

@@ -71,7 +71,7 @@ def _texts(report: dict[str, Any]) -> list[str]:
         f"Prompts have {asked['median']:,} words at the median, {asked['p95']:,} at P95, {asked['longest']:,} at most; "
         f"answers {said['median']:,} and {said['p95']:,} (sample of {varied['prompts']:,}). Of the prompts' words "
         f"{varied['distinct_1']:.1%} are different ones. {clusters['count']:,} clusters of near duplicates, the "
-        f"largest of {clusters['largest']:,} records. The stage `format` counts tokens: reports/format.json."
+        f"largest of {clusters['largest']:,} records."
     )
     return ["## Texts", "", text, ""]
 

@@ -137,8 +137,7 @@ def _lengths(store: Store, curated: Curated, report: dict[str, Any]) -> Element:
     spread, asked, said = report["diversity"], report["prompt_words"], report["answer_words"]
     varied = f"Of their words {spread['distinct_1']:.1%} are different ones, of their pairs {spread['distinct_2']:.1%}"
     note = f"Median {asked['median']:,} words, P95 {asked['p95']:,}, longest {asked['longest']:,}. {varied}; answers: "
-    note += f"median {said['median']:,} words, P95 {said['p95']:,} (sample of {spread['prompts']:,}). "
-    note += "Tokens, as the model counts them, are in reports/format.json and format.html."
+    note += f"median {said['median']:,} words, P95 {said['p95']:,} (sample of {spread['prompts']:,})."
     return _section("Length of the prompts in words", bars(counts, "Prompts by words"), h("p", note, class_="note"))
 
 

@@ -202,6 +202,8 @@ def _from_kto(fields: dict[str, Any], anomalies: Anomalies) -> Example:
 def _from_prompt_only(fields: dict[str, Any], anomalies: Anomalies) -> Example:
     """A prompt whose answer the model writes itself; a reference answer, if there is one, is what graders compare."""
     prompt = _prompt(fields, anomalies)
+    if not prompt:
+        raise BadRecordError("empty", "the prompt has no turn")
     if prompt[-1].role != "user":
         raise BadRecordError("roles", "the last turn is not the user's: a prompt has no answer")
     present = [key for key in _REFERENCE_KEYS if fields.get(key) is not None]

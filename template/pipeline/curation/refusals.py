@@ -1,11 +1,13 @@
 """When the data are too bad, or too few, for the stage to go on."""
 
+import math
 from collections import Counter
 from pathlib import Path
 
 from pipeline.curation.deduplicate import CODES, KEPT, Fates
 from pipeline.curation.detect import detect
 from pipeline.curation.outputs import first_rejects, write_rejected
+from pipeline.curation.split import MAX_BENCHMARK_SHARE
 from pipeline.curation.store import Store
 from pipeline.files import ProjectError
 from pipeline.settings import CurateSettings
@@ -43,18 +45,29 @@ def refuse_bad_data(store: Store, settings: CurateSettings, conflicts: int) -> N
     )
 
 
-def refuse_little_data(store: Store, fates: Fates, details: dict[int, str], settings: CurateSettings) -> None:
-    """Stop if too few records are good ones, with what became of the others."""
-    usable = int((fates.reason == KEPT).sum())
-    if usable >= settings.minimum_records:
+def refuse_little_data(
+    store: Store, fates: Fates, details: dict[int, str], settings: CurateSettings, *, drawing: bool
+) -> None:
+    """Stop if too few records are good ones, for training or for the benchmark; say where the others went."""
+    usable, read = int((fates.reason == KEPT).sum()), store.total("read")
+    benchmark = settings.test_items + settings.dev_items
+    needed = math.ceil(benchmark / MAX_BENCHMARK_SHARE)
+    if usable < settings.minimum_records:
+        purpose = "to tune a model on and to measure it by"
+        setting = f"curate.minimum_records is {settings.minimum_records}"
+        mend = "collect more examples first; until then a prompt with a few examples is the better choice"
+    elif drawing and usable < needed:
+        purpose = f"to hold {settings.test_items} out for test and {settings.dev_items} for dev"
+        setting = f"curate.test_items and curate.dev_items ask for {benchmark}"
+        mend = f"provide at least {needed} good examples, or ask for fewer test and dev items"
+    else:
         return
     write_rejected(store, fates, details)
     reasons = Counter(store.counts("reasons"))
     reasons.update(CODES[code] for code in fates.reason[fates.reason != KEPT].tolist())
     most = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common(REASONS_NAMED))
     raise ProjectError(
-        f"{usable} good examples of {store.total('read')} are too few to tune a model on and to measure it by"
-        + (f"; left out: {most}" if most else ""),
-        f"curate.minimum_records is {settings.minimum_records}; all are listed in data/curated/rejected.jsonl",
-        "collect more examples first; until then a prompt with a few examples is the better choice",
+        f"{usable} good examples of {read} are too few {purpose}" + (f"; left out: {most}" if most else ""),
+        f"{setting}; all are listed in data/curated/rejected.jsonl",
+        mend,
     )

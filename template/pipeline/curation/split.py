@@ -10,7 +10,6 @@ Once drawn, the benchmark is frozen: later rows can only join train, or be purge
 """
 
 import hashlib
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -59,16 +58,8 @@ def draw(
         meanings: if given, what asks the same as a benchmark item in other words is purged too.
 
     Raises:
-        ProjectError: there are too few records, or too large groups, for the sizes asked for.
+        ProjectError: the groups are too large for the sizes asked for.
     """
-    usable = int(kept.sum())
-    needed = math.ceil((test_items + dev_items) / MAX_BENCHMARK_SHARE)
-    if usable < needed:
-        raise ProjectError(
-            f"{usable} usable records are too few for a test set of {test_items} and a dev set of {dev_items}",
-            "curate.test_items, curate.dev_items",
-            f"provide at least {needed} records, or ask for fewer test and dev items",
-        )
     names_of = _sampled(store, kept, near)
     records = store.rows(names_of)
     units = unit_names(records, names_of)
