@@ -101,6 +101,8 @@ def note_of(spec: Spec) -> list[str]:
     """One line for `new`: the plan of the spec, and what would make it fit if it does not."""
     made = plan(spec.answers, spec.pins)
     lines = [f"plan: {headline(made)}"] if made.trains or not made.fits else []
+    if lines and not made.model.known:
+        lines.append(f"plan: a guess; {made.model.source}")
     if not made.machine.installable:
         lines.append(_no_torch(made))
     if not made.fits and made.changes:

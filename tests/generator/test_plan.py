@@ -19,6 +19,7 @@ from tunesmith.planner.plan import Measured, plan
 from tunesmith.planner.resolve import resolve
 from tunesmith.planner.setup import METHODS, ImpossibleSetup
 from tunesmith.questions import defaults
+from tunesmith.spec import Spec
 
 CONFIG = {
     "model_type": "llama", "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16,
@@ -344,6 +345,12 @@ def test_a_custom_model_is_described_by_its_config(tmp_path: Path, monkeypatch: 
     assert hub.model.shape == here.model.shape and hub.model.known
     absent = plan(custom, {"model_source": "hub", "model_id": "some/other"})
     assert not absent.model.known and "planned as" in absent.model.source
+    assert "`hf download some/other config.json --revision main`, then plan again" in absent.model.source
+    pins = {"model_source": "hub", "model_id": "some/other", "model_revision": "a" * 40}
+    said = plan_report.note_of(Spec(custom, pins))
+    assert any("planned as" in line and f"--revision {'a' * 40}`" in line for line in said), said
+    listed = plan(custom, {"model_source": "hub", "model_id": "Qwen/Qwen2.5-0.5B-Instruct"})
+    assert listed.model.shape == plan(answers(model="qwen2.5-0.5b-instruct"), {}).model.shape and listed.model.known
 
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(FileProblem):
