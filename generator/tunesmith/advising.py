@@ -19,6 +19,7 @@ from tunesmith.planner.plan import Plan, plan
 from tunesmith.planner.workload import RowLengths
 from tunesmith.spec import Spec
 
+LISTED = "`tunesmith catalog prices` prints every price"
 INTERVAL = "bands are the 5th and 95th percentile of 1,000 drawn cases; break-even counts three years"
 
 
@@ -45,7 +46,7 @@ def advised(spec: Spec, override: Path | None = None, rows: RowLengths | None = 
         made = plan(spec.answers, spec.pins, rows_counted=rows, prices=prices.machines(listed))
         found = figures.of_spec(spec.answers, listed, made)
     except prices.PriceError as error:
-        raise SpecError("prices", [Problem(error.where, f"{error.what}; {error.mend}")]) from None
+        raise SpecError("prices", [Problem(error.where, f"{error.what}; {error.mend}")], LISTED) from None
     today = dt.date.today()
     stale = [name for name, figure in found.used.items() if figure.old(today)]
     return Advised(spec.answers, advise(spec.answers), estimate.estimates(spec.answers, found, made), found, stale)
@@ -165,11 +166,12 @@ def _number(value: float) -> str:
 
 
 def owned(answers: Mapping[str, Any], made: Plan, listed: Mapping[str, Any]) -> list[Estimate]:
-    """What the chosen approach costs to own, by route; empty where a price is missing (`advised` says which)."""
-    try:
-        return estimate.owned(answers, figures.of_spec(answers, listed, made), made)
-    except prices.PriceError:
-        return []
+    """What the chosen approach costs to own, by route.
+
+    Raises:
+        PriceError: a price is missing.
+    """
+    return estimate.owned(answers, figures.of_spec(answers, listed, made), made)
 
 
 def print_owned(rows: list[Estimate], answers: Mapping[str, Any]) -> None:

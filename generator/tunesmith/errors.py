@@ -10,6 +10,7 @@ USAGE = 2
 CONFLICT = 3
 FINDINGS = 4
 AVAILABLE = 5
+KEYS = "`tunesmith schema` prints every key with what it allows"
 
 
 class TunesmithError(Exception):
@@ -43,16 +44,16 @@ class Problem:
 class SpecError(TunesmithError):
     """A spec that cannot be used; holds all of its problems, not only the first."""
 
-    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+    def __init__(self, source: str, problems: Sequence[Problem], hint: str = KEYS) -> None:
         self.source = source
         self.problems = list(problems)
+        self.hint = hint
         super().__init__(source, problems)
 
     def __str__(self) -> str:
         count = len(self.problems)
         head = f"{self.source}: {count} problem{'s' if count != 1 else ''}"
-        hint = "`tunesmith schema` prints every key with what it allows; nothing was written"
-        return "\n".join([head, *(f"  {problem}" for problem in self.problems), hint])
+        return "\n".join([head, *(f"  {problem}" for problem in self.problems), self.hint])
 
     def details(self) -> dict[str, Any]:
         return super().details() | {"source": self.source, "problems": [asdict(p) for p in self.problems]}

@@ -13,6 +13,7 @@ from tunesmith.errors import FileProblem, Problem, SpecError, nearest
 from tunesmith.flat_yaml import Document
 from tunesmith.questions import MACHINE, RECORDED, Question, defaults, knobs, questions, schema
 
+OWN_MACHINE = "a machine of your own is a row of ~/.config/tunesmith/hardware.yaml (docs/planning.md)"
 TYPE_NAMES = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
 
 
@@ -106,9 +107,10 @@ def value_problems(key: str, value: Any, line: int | None) -> list[Problem]:
             return []
         if key == "hardware" and catalog.is_own(str(value)):
             return []
+        own = f"; {OWN_MACHINE}" if key == "hardware" else ""
         known = list(catalog.hardware()) if key == "hardware" else [str(allowed) for allowed in question.enum]
         message = f"{_shown(value)} is not one of its values"
-        return [Problem(key, message, line, ", ".join(known), nearest(str(value), known))]
+        return [Problem(key, message, line, ", ".join(known) + own, nearest(str(value), known))]
     if isinstance(value, str) and (message := _text_fault(question, value)):
         return [Problem(key, message, line)]
     if not _validator(key).is_valid(value):
