@@ -185,8 +185,9 @@ def test_the_planned_evaluation_batch_is_what_a_project_runs(tunesmith: Run, tmp
         ({"hardware": "l40s"}, ["tuned", "tuned_on_prem", "tuned_hosted"]),
         ({"hardware": "l40s", "data_may_leave": "false"}, ["tuned", "tuned_on_prem"]),
         ({"approach": "rag_finetune"}, ["tuned", "tuned_hosted"]),
-        ({"approach": "rag"}, ["retrieval"]),
-        ({"approach": "prompting"}, ["prompt", "few_shot"]),
+        ({"approach": "rag"}, ["retrieval", "retrieval_own"]),
+        ({"approach": "prompting"}, ["prompt", "few_shot", "prompt_own", "few_shot_own"]),
+        ({"approach": "prompting", "data_may_leave": "false"}, ["prompt", "few_shot"]),
     ],
 )
 def test_a_plan_says_what_the_chosen_approach_costs_to_own_by_route(

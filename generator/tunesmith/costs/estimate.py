@@ -73,19 +73,27 @@ def estimates(answers: Mapping[str, Any], found: Figures, made: Plan) -> list[Es
 
 
 def owned(answers: Mapping[str, Any], found: Figures, made: Plan) -> list[Estimate]:
-    """The ways to run the approach that the spec chose: in a cloud, on a machine of one's own, at a service."""
+    """The ways to run the approach that the spec chose: in a cloud, on a machine of one's own, at a service.
+
+    An approach that trains nothing has the spec's own model beside the hosted one.
+    """
     retrieves = answers["approach"] in ("rag", "rag_finetune")
     chosen = {**answers, "knowledge_changes": retrieves, "needs_citations": False, "behaviour_gap": True}
     wanted = "tuned" if made.trains else "retrieval" if retrieves else ""
     rows = estimates(chosen, found, made)
-    return [row for row in rows if (row.key.startswith(wanted) if wanted else row.key in ("prompt", "few_shot"))]
+    if not made.trains and answers["data_may_leave"]:
+        here = estimates({**chosen, "data_may_leave": False}, found, made)
+        rows += [replace(row, key=f"{row.key}_own") for row in here if not row.key.startswith("tuned")]
+    return [row for row in rows if row.key.startswith((wanted,) if wanted else ("prompt", "few_shot"))]
 
 
 def approaches(answers: Mapping[str, Any], found: Figures, made: Plan) -> Iterator[Approach]:
     """What applies to these answers: hosted only where data may leave, retrieval only where something is looked up."""
     may_leave = answers["data_may_leave"]
     looked_up = answers["knowledge_changes"] or answers["needs_citations"]
-    where = f"hosted {answers['hosted_model']}" if may_leave else f"own {answers['model']}"
+    where = (
+        f"hosted {answers['hosted_model']}" if may_leave else f"own {answers['model']} on a rented {made.machine.title}"
+    )
     prompted = (ownership.hosted_api, hosted_latency) if may_leave else (untrained(ownership.rented), own_latency)
     yield Approach("prompt", f"Prompt, {where}", "prompting", _tokens("instructions"), *prompted)
     yield Approach("few_shot", f"Few-shot prompt, {where}", "prompting", _tokens("instructions", shots=True), *prompted)
