@@ -138,6 +138,8 @@ def _machine(made: Plan) -> str:
 
 
 def _hours(hours: float) -> str:
+    if hours * 60 < 1:
+        return f"{hours * HOUR:.2g} s"
     return f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.0f} min"
 
 

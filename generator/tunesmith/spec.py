@@ -14,6 +14,7 @@ from tunesmith.flat_yaml import Document
 from tunesmith.questions import MACHINE, RECORDED, Question, defaults, knobs, questions, schema
 
 OWN_MACHINE = "a machine of your own is a row of ~/.config/tunesmith/hardware.yaml (docs/planning.md)"
+MEANT = {"yes": "true", "y": "true", "on": "true", "no": "false", "n": "false", "off": "false"}
 TYPE_NAMES = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
 
 
@@ -101,7 +102,8 @@ def value_problems(key: str, value: Any, line: int | None) -> list[Problem]:
     """Faults of one value, judged by its own part of the schema: what the wizard checks as the user types."""
     question = questions()[key]
     if not _has_type(question, value):
-        return [Problem(key, _type_message(question, value), line, _allowed(question))]
+        meant = MEANT.get(str(value).lower(), "") if question.type == "boolean" else ""
+        return [Problem(key, _type_message(question, value), line, _allowed(question), meant)]
     if question.enum:
         if value in question.enum:
             return []

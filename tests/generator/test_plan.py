@@ -47,6 +47,15 @@ def test_a_plan_says_memory_time_and_money_in_words_and_in_json(tunesmith: Run) 
     assert made["inference_gib"]["typical"] > 15  # 8 billion parameters in 16 bits
 
 
+def test_a_time_below_a_minute_is_said_in_seconds() -> None:
+    assert [plan_report._hours(seconds / 3600) for seconds in (0.25, 24, 90, 5400)] == [
+        "0.25 s",
+        "24 s",
+        "2 min",
+        "1.5 h",
+    ]
+
+
 def test_every_method_that_plan_names_is_planned(tunesmith: Run) -> None:
     spec = ("plan", "--defaults", "--set", "hardware=l4", "--json", "--method")
     peaks = {}

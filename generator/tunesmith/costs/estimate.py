@@ -14,6 +14,7 @@ from tunesmith.planner.plan import Plan
 
 BREAK_EVEN_DRAWS = 150
 SWINGS = 3  # figures named as moving a cost most
+MOVES = 0.01  # share of the cost below which a figure moves nothing
 
 Derive = Callable[[Values], dict[str, float]]
 
@@ -183,12 +184,16 @@ def _estimate(one: Approach, cases: list[dict[str, float]], against: Approach, f
         days=Band(**needs["days"]),
         data=needs["data"],
         quality=needs["quality"],
-        swings=tuple(tornado(one, found)[:SWINGS]),
+        swings=tuple(swing for swing in tornado(one, found)[:SWINGS] if _moves(swing)),
         sources=_sources(one, found),
         note=one.note,
         against=against.title if tuned else "",
         break_even=_break_even(one, against, cases[:BREAK_EVEN_DRAWS]) if tuned else None,
     )
+
+
+def _moves(swing: uncertainty.Swing) -> bool:
+    return swing.width > MOVES * max(swing.at_low, swing.at_high)
 
 
 def _break_even(own: Approach, other: Approach, cases: list[dict[str, float]]) -> Band:
