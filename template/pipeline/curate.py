@@ -39,7 +39,7 @@ from pipeline.curation.sample import beyond_limit
 from pipeline.curation.split import Split, draw, keep_frozen, leaks
 from pipeline.curation.store import Compared, Store, comparison_unit
 from pipeline.files import ProjectError, run_stage, write_json
-from pipeline.settings import CurateSettings
+from pipeline.settings import EMBEDDER, CurateSettings
 
 REPORT = Path("reports/data.json")
 
@@ -49,10 +49,10 @@ SMOKE_BENCHMARK_ROWS = 8
 
 def main() -> None:
     everything = project_settings.load()
-    curate(everything.curate, smoke=everything.smoke)
+    curate(everything.curate, smoke=everything.smoke, embedder=everything.embedder)
 
 
-def curate(settings: CurateSettings, *, smoke: bool) -> dict[str, Any]:
+def curate(settings: CurateSettings, *, smoke: bool, embedder: str = EMBEDDER) -> dict[str, Any]:
     """Run the stage in the current folder. Returns the report, which is also written.
 
     Raises:
@@ -65,7 +65,7 @@ def curate(settings: CurateSettings, *, smoke: bool) -> dict[str, Any]:
     store = _store(parts, frozen)
     try:
         refuse_bad_data(store, settings, 0)
-        curated = _decide(store, parts, frozen, settings)
+        curated = _decide(store, parts, frozen, settings, embedder)
         report = data_report(store, curated, settings, parts.sha256)
         _write(store, curated, frozen, settings, report, smoke=smoke)
     finally:
@@ -90,7 +90,7 @@ def _store(parts: Parts, frozen: Frozen | None) -> Store:
     return Store([*parts.folders, folder], [*parts.sources, "data/eval"])
 
 
-def _decide(store: Store, parts: Parts, frozen: Frozen | None, settings: CurateSettings) -> Curated:
+def _decide(store: Store, parts: Parts, frozen: Frozen | None, settings: CurateSettings, embedder: str) -> Curated:
     """Which records are distinct, which are the benchmark, and which may be trained on."""
     unit = comparison_unit(store)
     compare_parts(store.folders, unit, settings.format in MANY_ANSWERS, settings.engine)
@@ -101,7 +101,7 @@ def _decide(store: Store, parts: Parts, frozen: Frozen | None, settings: CurateS
     stock = boilerplate(store, compared, settings)
     dropped = stock.said >= 0 if settings.quality.boilerplate == "drop" else None
     alike = settings.semantic_threshold
-    meanings = Meanings(store, settings.embedder, alike) if alike is not None else None
+    meanings = Meanings(store, embedder, alike) if alike is not None else None
     unique = deduplicate(store, compared, priority, threshold, settings.test_items, dropped, meanings)
     for index in np.flatnonzero(unique.fates.by >= 0).tolist():
         if priority[unique.fates.by[index]] == FEEDBACK:

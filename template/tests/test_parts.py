@@ -87,6 +87,7 @@ class TestParts:
             for path in outputs():
                 Path(path).unlink()
             monkeypatch.setattr("pipeline.curation.engine.PIECE_BYTES", size)
+            monkeypatch.setattr("pipeline.curation.store.READ_BYTES", size)  # so the training data are in many batches
             curate(curate_settings(), smoke=False)
             seen.append(outputs())
         assert seen[0] == seen[1] and len(pools) == 2, "one to read and one to compare, in the second run"

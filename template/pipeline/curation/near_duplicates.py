@@ -17,7 +17,7 @@ PERMUTATIONS = 128
 BANDS = 32
 ROWS = PERMUTATIONS // BANDS
 VECTOR_BLOCK = 512  # vectors compared with all others at a time
-PAIR_CHUNK = 50_000  # candidate pairs verified at a time
+PAIR_CHUNK = 1_024  # candidate pairs verified at a time: each text may map 64 KiB of the file of shingles
 BLOCK_HASHES = 8_000_000  # shingles compared with the queries at a time
 CONTAINED = 0.8  # share of a benchmark item's shingles that are found in one text: the text contains the item
 LONG_ENOUGH = 11  # shingles of an item (13 words); a shorter one is contained by chance
@@ -62,10 +62,11 @@ def near_pairs(shingles: Shingles, bands: Iterable[NDArray[np.uint64]], rows: Pa
     seen = np.zeros(0, np.int64)
     found = [np.zeros(0, np.int64)]
     for keys in bands:
-        fresh = np.setdiff1d(_linked(keys[rows], rows, count), seen, assume_unique=True)
+        linked = _linked(keys if len(rows) == len(keys) else keys[rows], rows, count)
+        fresh = linked[~_among(linked, seen)]
         pairs = np.stack([fresh // count, fresh % count], axis=1)
         found.append(fresh[jaccard(shingles, pairs) >= threshold])
-        seen = np.union1d(seen, fresh)
+        seen = np.sort(np.concatenate([seen, fresh]))
     flat = np.sort(np.concatenate(found))
     return np.stack([flat // count, flat % count], axis=1)
 
@@ -80,7 +81,18 @@ def _linked(keys: NDArray[np.uint64], rows: Pairs, count: int) -> NDArray[np.int
     run_start[same] = 0
     first = np.maximum.accumulate(run_start)[same] if len(order) else same
     right = rows[order[same]]
-    return np.unique(np.concatenate([rows[order[left]] * count + right for left in (same - 1, first)]))
+    linked = np.concatenate([rows[order[left]] * count + right for left in (same - 1, first)])
+    linked.sort()  # `np.unique` builds a hash table, which takes ten times as long
+    distinct: NDArray[np.int64] = linked[np.concatenate([[True], linked[1:] != linked[:-1]])[: len(linked)]]
+    return distinct
+
+
+def _among(values: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which values are among the ascending ones."""
+    if not len(ascending):
+        return np.zeros(len(values), bool)
+    place = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
+    return np.asarray(ascending[place] == values)
 
 
 def _shared(keys: NDArray[np.uint64]) -> NDArray[np.int64]:

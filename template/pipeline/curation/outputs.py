@@ -22,8 +22,8 @@ def write_train(store: Store, train: Any, rows: int | None) -> None:
     """The training records by id. Ids are hashes, so the first ``rows`` are a fair sample."""
     order = train[np.argsort(store.id[train], kind="stable")]
     with writing(TRAIN) as file:
-        for index in order[:rows].tolist():
-            file.write(store.data(index).decode())
+        for line in store.in_order(order[:rows]):
+            file.write(line.decode())
 
 
 def write_rejected(store: Store, fates: Fates | None, details: dict[int, str]) -> int:

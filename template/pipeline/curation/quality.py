@@ -14,7 +14,7 @@ _REFUSALS = re.compile(
     r"|as an? (?:ai|artificial intelligence|(?:large )?language model)\b",
     re.IGNORECASE,
 )
-_REFUSAL_STARTS = tuple("isauISAU")
+_REFUSAL_STARTS = frozenset("isauISAU")
 _CUT_AFTER = 200  # characters; shorter answers often need no full stop
 _LAST_WORDS = {"the", "a", "an", "and", "or", "of", "to", "in", "for", "with", "that", "which", "is", "are", "by"}
 _LAST_WORDS |= {"because", "but", "from", "as", "at", "on"}
@@ -45,7 +45,7 @@ def findings(prompt: str, answer: str, engine: str = "regex") -> list[tuple[str,
 def refuses(answer: str) -> bool:
     """Whether an answer begins by declining."""
     start = answer[:200].lstrip()
-    return start.startswith(_REFUSAL_STARTS) and _REFUSALS.match(start) is not None
+    return start[:1] in _REFUSAL_STARTS and _REFUSALS.match(start) is not None
 
 
 def _cut(answer: str) -> str:

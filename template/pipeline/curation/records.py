@@ -119,8 +119,8 @@ class RecordReader:
         """The record in canonical form. Raises `BadRecordError` if it cannot be trained on."""
         settings = self.settings
         self.cleaner.begin()
-        if settings.format == "jsonl" and (pair := two_texts(fields)) and self._plain(*pair):
-            return self._short(*pair, fields, line)
+        if settings.format == "jsonl" and (record := self._short(fields, line)):
+            return record
         example = self.reader(lower_keys(fields), self.anomalies)
         checked, lost = self._checked(example), example.rejected
         if example.tools:
@@ -150,19 +150,23 @@ class RecordReader:
             raw_id=before if before != own else None,
         )
 
-    def _plain(self, prompt: Any, answer: Any) -> bool:
-        """Whether these are two texts that no check and no repair applies to, as to most. False only means: look
-        closely."""
-        if type(prompt) is not str or type(answer) is not str or not prompt or prompt.isspace():
-            return False
-        text, settings = f"{prompt}\n{answer}", self.settings
-        if len(text) > settings.max_chars or len(answer.strip()) < max(1, settings.min_answer_chars):
-            return False
-        return self.cleaner.plain(text)
+    def _short(self, fields: dict[str, Any], line: int) -> Record | None:
+        """What `canonical` makes of two texts that no check and no repair applies to, as of most, in half the time.
 
-    def _short(self, prompt: str, answer: str, fields: dict[str, Any], line: int) -> Record:
-        """The record of two such texts: what `canonical` would make of them, in half the time."""
-        messages, settings = [Message("user", prompt), Message("assistant", answer)], self.settings
+        Nothing if one may apply. Raises `BadRecordError` as `canonical` does.
+        """
+        settings, pair = self.settings, two_texts(fields)
+        if pair is None:
+            return None
+        prompt, answer = pair
+        if type(prompt) is not str or type(answer) is not str or not prompt or prompt.isspace():
+            return None
+        if len(answer.strip()) < max(1, settings.min_answer_chars):
+            return None
+        text = f"{prompt}\n{answer}"
+        if len(text) > settings.max_chars or not self.cleaner.plain(text):
+            return None
+        messages = [Message("user", prompt), Message("assistant", answer)]
         self._judge(messages)
         return Record(
             _hashed(f"user\0{prompt}\0assistant\0{answer}\0"),

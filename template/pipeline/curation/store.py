@@ -20,6 +20,7 @@ from pipeline.curation.shingles import Shingles, normalise, shingled, unit_for
 from pipeline.files import read_json
 
 ROWS = 4096  # records in memory at a time
+READ_BYTES = 32 << 20  # of records that are wanted in another order than that of their files
 OPEN_FILES = 64  # of parts at a time; a process may have 1,024 or even 256
 _KEYS = np.dtype([("prompt_high", "<u8"), ("prompt_low", "<u8"), ("system", "<u8"), ("answer", "<u8")])
 
@@ -76,6 +77,31 @@ class Store:
             return line
         record = msgspec.json.decode(line, type=Record)
         return msgspec.json.encode(structs.replace(record, group=heir.group, label=heir.label)) + b"\n"
+
+    def in_order(self, indices: NDArray[np.int64]) -> Iterator[bytes]:
+        """The lines of many records in any order.
+
+        They are read some at a time, and these in the order of the files.  Where there are more files than may be open,
+        going from one to another for every record would take most of a run of millions.
+        """
+        begin, held = 0, 0
+        for end, size in enumerate(self._sizes()[indices].tolist(), 1):
+            held += size
+            if held >= READ_BYTES or end == len(indices):
+                some = indices[begin:end]
+                lines = {index: self.data(index) for index in np.sort(some).tolist()}
+                for index in some.tolist():
+                    yield lines[index]
+                begin, held = end, 0
+
+    def _sizes(self) -> NDArray[np.int64]:
+        """How many bytes each record has on disk."""
+        ends = np.zeros(len(self), np.int64)
+        for folder, begin, end in zip(self.folders, self.first, self.first[1:], strict=False):
+            if begin < end:
+                ends[begin : end - 1] = self.offset[begin + 1 : end]
+                ends[end - 1] = (folder / "records.jsonl").stat().st_size
+        return ends - self.offset.astype(np.int64)
 
     def _file(self, part: int) -> IO[bytes]:
         if part not in self.open:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.metrics import METRICS as PROJECT_METRICS
-from pipeline.evaluation.item_metrics import METRICS, label_accuracy, label_of, normalise, parse_json
+from pipeline.evaluation.item_metrics import METRICS, Metric, label_accuracy, label_of, normalise, parse_json
 from pipeline.evaluation.statistics import Interval, bootstrap_mean, percentile_interval, proportion_interval, resamples
 from pipeline.files import ProjectError
 from pipeline.settings import Settings
@@ -33,6 +33,10 @@ def score_items(items: Sequence[Item], settings: Settings) -> Scores:
     label_key = settings.curate.label_key
     if has_labels(items, label_key):
         names.append("label_accuracy")
+    if taken := METRICS.keys() & PROJECT_METRICS:
+        raise ProjectError(
+            f"{min(taken)} is the name of a metric that every project has", "evals/metrics.py", "rename it"
+        )
     names += PROJECT_METRICS
     functions = METRICS | {"label_accuracy": partial(label_accuracy, label_key=label_key)} | PROJECT_METRICS
     if names[0] not in functions:
@@ -40,7 +44,26 @@ def score_items(items: Sequence[Item], settings: Settings) -> Scores:
         raise ProjectError(
             f"no metric is called {names[0]!r}", "params.yaml: evaluate.primary_metric", f"one of {known}"
         )
-    return {name: [functions[name](i["expected"], i["answer"]) for i in items] for name in dict.fromkeys(names)}
+    return {name: score_by(name, functions[name], items) for name in dict.fromkeys(names)}
+
+
+def score_by(name: str, metric: Metric, items: Sequence[Item]) -> list[float]:
+    """Every item's score by a metric, which may be the project's own.
+
+    Raises:
+        ProjectError: it failed, or gave what is no number between 0 and 1.
+    """
+    scores = []
+    for item in items:
+        where, mend = f"evals/metrics.py: {name}, item {item['id']}", "a metric gives a number between 0 and 1"
+        try:
+            score = float(metric(item["expected"], item["answer"]))
+        except Exception as error:  # the project's own code: what it raises is one fact to its owner
+            raise ProjectError(f"the metric failed: {type(error).__name__}: {error}", where, mend) from error
+        if not 0 <= score <= 1:
+            raise ProjectError(f"the metric gave {score}", where, mend)
+        scores.append(score)
+    return scores
 
 
 def summarise(items: Sequence[Item], settings: Settings, scores: Scores | None = None) -> dict[str, dict[str, float]]:

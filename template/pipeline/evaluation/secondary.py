@@ -126,10 +126,10 @@ def cosine(embedder: str) -> Similarity:
 
 
 def secondary_of(arms: Mapping[str, Sequence[Item]], settings: Settings) -> dict[str, dict[str, dict[str, float]]]:
-    """The secondary measures of every arm: similarity where ``evaluate.embedder`` names a model, schema failures where
+    """The secondary measures of every arm: similarity where ``evaluate.similarity`` asks for it, schema failures where
     the project has a schema.
     """
-    similarity = cosine(settings.evaluate.embedder) if settings.evaluate.embedder else None
+    similarity = cosine(settings.embedder) if settings.evaluate.similarity else None
     rows = read_jsonl(RETRIEVED / "test.jsonl") if settings.retrieves else []
     retrieved, schema = {row["id"]: row for row in rows}, read_schema()
     return {arm: secondary(items, settings, similarity, retrieved, schema) for arm, items in arms.items()}

@@ -17,7 +17,7 @@ Vectors: TypeAlias = NDArray[np.float32]  # one row of length 1 a text
 FILES = {"config.json", "model.safetensors", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"}
 MAX_TOKENS = 256  # the length that all-MiniLM-L6-v2 was trained for; a longer passage is cut
 BATCH = 64
-_WHERE = "params.yaml: retrieval.embedder, curate.embedder"
+_WHERE = "params.yaml: embedder"
 
 
 class Embedder:

@@ -32,7 +32,7 @@ def prompt_of(arm: str, settings: Settings) -> Prepare:
     train = shot_pool(settings.evaluate.shot_selection) if arm.endswith("few_shot") else []
     count = read_json(MARKER)["shots"][arm] if train else 0
     # Named at run time: a project without documents has no such module.
-    search: Any = import_module("pipeline.retrieval.search").Search.load(settings.retrieval) if "rag" in arm else None
+    search: Any = import_module("pipeline.retrieval.search").Search.load(settings) if "rag" in arm else None
     shown = read_passages("train") if search and train else {}
 
     def prepare(messages: Sequence[Message]) -> Prepared:

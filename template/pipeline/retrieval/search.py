@@ -12,7 +12,7 @@ from pipeline.inference.embedder import Embedder
 from pipeline.inference.prompting import Passage
 from pipeline.retrieval.ranking import fuse
 from pipeline.retrieval.store import STORES, Store
-from pipeline.settings import RetrievalSettings
+from pipeline.settings import RetrievalSettings, Settings
 
 INDEX = Path("data/index")
 DEPTH = 50  # candidates that each ranking brings to the fusion
@@ -37,11 +37,11 @@ class Search:
         return cls(passages, embedder.embed([passage["text"] for passage in passages]).astype(np.float16), embedder)
 
     @classmethod
-    def load(cls, settings: RetrievalSettings, folder: Path = INDEX) -> "Search":
+    def load(cls, settings: Settings, folder: Path = INDEX) -> "Search":
         """What `save` wrote."""
         vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
         passages: list[Any] = read_jsonl(folder / "passages.jsonl")
-        return cls(passages, vectors, Embedder(settings.embedder), settings.store)
+        return cls(passages, vectors, Embedder(settings.embedder), settings.retrieval.store)
 
     def save(self, folder: Path = INDEX) -> None:
         """Passages, and their vectors as half floats: cosines stay equal to three digits."""
