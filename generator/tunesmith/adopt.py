@@ -43,9 +43,7 @@ def adopt(path: Path, spec: Spec, branch: str) -> Adopted:
         UpdateState: it is under the template already.
         NotClean, InTheWay: uncommitted work, or untracked files where the template would write.
     """
-    root = git.toplevel(path)
-    if root is None:
-        raise NotAProject(path, "is not inside a git repository")
+    root = git.repository(path)
     try:
         head = git.run("rev-parse", "--verify", "HEAD^{commit}", cwd=root)
     except GitFailed:

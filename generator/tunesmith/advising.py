@@ -19,6 +19,7 @@ from tunesmith.planner.plan import Plan, plan
 from tunesmith.planner.workload import RowLengths
 from tunesmith.spec import Spec
 
+LISTED = "`tunesmith catalog prices` prints every price"
 INTERVAL = "bands are the 5th and 95th percentile of 1,000 drawn cases; break-even counts three years"
 
 
@@ -45,10 +46,15 @@ def advised(spec: Spec, override: Path | None = None, rows: RowLengths | None = 
         made = plan(spec.answers, spec.pins, rows_counted=rows, prices=prices.machines(listed))
         found = figures.of_spec(spec.answers, listed, made)
     except prices.PriceError as error:
-        raise SpecError("prices", [Problem(error.where, f"{error.what}; {error.mend}")]) from None
+        raise SpecError("prices", [Problem(error.where, f"{error.what}; {error.mend}")], LISTED) from None
     today = dt.date.today()
-    stale = [name for name, figure in found.used.items() if figure.old(today)]
+    stale = [_named(name, figure) for name, figure in found.used.items() if figure.old(today)]
     return Advised(spec.answers, advise(spec.answers), estimate.estimates(spec.answers, found, made), found, stale)
+
+
+def _named(name: str, figure: prices.Figure) -> str:
+    """A price with the row that it is of; one that is a row of its own says so itself."""
+    return name if figure.title == name else f"{figure.title}: {name}"
 
 
 def show(told: Advised, *, sources: bool = False) -> None:
@@ -165,11 +171,12 @@ def _number(value: float) -> str:
 
 
 def owned(answers: Mapping[str, Any], made: Plan, listed: Mapping[str, Any]) -> list[Estimate]:
-    """What the chosen approach costs to own, by route; empty where a price is missing (`advised` says which)."""
-    try:
-        return estimate.owned(answers, figures.of_spec(answers, listed, made), made)
-    except prices.PriceError:
-        return []
+    """What the chosen approach costs to own, by route.
+
+    Raises:
+        PriceError: a price is missing.
+    """
+    return estimate.owned(answers, figures.of_spec(answers, listed, made), made)
 
 
 def print_owned(rows: list[Estimate], answers: Mapping[str, Any]) -> None:
@@ -185,7 +192,7 @@ def print_owned(rows: list[Estimate], answers: Mapping[str, Any]) -> None:
 def moved(row: Estimate) -> str:
     """What moves the three-year cost most, each figure alone."""
     named = [f"{swing.name.replace('_', ' ')} ({_ends(swing)})" for swing in row.swings]
-    return f"three years move most with {'; '.join(named)}" if named else "nothing is uncertain in three years"
+    return f"three years move most with {'; '.join(named)}" if named else "nothing moves three years by 1%"
 
 
 def _ends(swing: Swing) -> str:
@@ -203,6 +210,8 @@ def _break_even(row: Estimate) -> str:
         return f"cheaper than {row.against} from the first request"
     low, high = f"{band.low:,.0f}", f"{band.high:,.0f}"
     if math.isinf(band.high):
-        middle = "" if math.isinf(band.typical) else f", about {band.typical:,.0f}"
-        return f"cheaper than {row.against} from {low} requests a month on{middle}; perhaps never"
+        if math.isinf(band.typical):
+            return f"cheaper than {row.against} from at least {low} requests a month on, perhaps never"
+        about = f"about {band.typical:,.0f} requests a month on (at least {low}, perhaps never)"
+        return f"cheaper than {row.against} from {about}"
     return f"cheaper than {row.against} from about {band.typical:,.0f} requests a month on [{low}, {high}]"

@@ -1,6 +1,7 @@
 """The verbs: parse, call, hand the result to the console. Heavy modules are imported by the verb that needs them."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,17 +20,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE
     from tunesmith import verbs
 
+    code = 0
     try:
-        code: int = getattr(verbs, options.run)(options)
-    except TunesmithError as error:
-        console.fault(error, json_wanted=options.json)
-        return error.exit_code
-    except (KeyboardInterrupt, EOFError):  # Ctrl-C, and Ctrl-D at a question
-        console.note("tunesmith: stopped; nothing half-written is left behind")
-        return INTERRUPTED
+        try:
+            code = getattr(verbs, options.run)(options)
+        except TunesmithError as error:
+            code = error.exit_code
+            console.fault(error, json_wanted=options.json)
+        except (KeyboardInterrupt, EOFError):  # Ctrl-C, and Ctrl-D at a question
+            code = INTERRUPTED
+            console.note("tunesmith: stopped; nothing half-written is left behind")
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away, which is no fault
-        return 0
+        # The reader of our output went away, which is no fault; what is left of it goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 
 

@@ -32,9 +32,7 @@ def eject(path: Path) -> Ejected:
         NotClean, UpdateState: uncommitted work, or an update in progress.
         FileProblem: a workflow that cannot do without a step of ours.
     """
-    root = git.toplevel(path)
-    if root is None:
-        raise NotAProject(path, "is not inside a git repository")
+    root = git.repository(path)
     if not (path / ANSWERS).is_file():
         raise NotAProject(path, f"has no {ANSWERS}")
     apply.check_ready(root)

@@ -1,6 +1,8 @@
 """Every way to fail, as a type that formats its own message: what is wrong, where, and how to mend it."""
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +12,8 @@ USAGE = 2
 CONFLICT = 3
 FINDINGS = 4
 AVAILABLE = 5
+NO_SPACE = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+KEYS = "`tunesmith schema` prints every key with what it allows"
 
 
 class TunesmithError(Exception):
@@ -43,16 +47,16 @@ class Problem:
 class SpecError(TunesmithError):
     """A spec that cannot be used; holds all of its problems, not only the first."""
 
-    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+    def __init__(self, source: str, problems: Sequence[Problem], hint: str = KEYS) -> None:
         self.source = source
         self.problems = list(problems)
+        self.hint = hint
         super().__init__(source, problems)
 
     def __str__(self) -> str:
         count = len(self.problems)
         head = f"{self.source}: {count} problem{'s' if count != 1 else ''}"
-        hint = "`tunesmith schema` prints every key with what it allows; nothing was written"
-        return "\n".join([head, *(f"  {problem}" for problem in self.problems), hint])
+        return "\n".join([head, *(f"  {problem}" for problem in self.problems), self.hint])
 
     def details(self) -> dict[str, Any]:
         return super().details() | {"source": self.source, "problems": [asdict(p) for p in self.problems]}
@@ -139,8 +143,8 @@ class WriteFailed(TunesmithError):
         super().__init__(path, reason)
 
     def __str__(self) -> str:
-        mend = "free some space or name another directory; nothing was left behind"
-        return f"{self.path}: cannot write: {self.reason}\n{mend}"
+        space = "free some space or " if self.reason in NO_SPACE else ""
+        return f"{self.path}: cannot write: {self.reason}\n{space}name another directory; nothing was left behind"
 
 
 class GitFailed(TunesmithError):
@@ -303,5 +307,5 @@ def nearest(word: str, candidates: Iterable[str]) -> str:
     """The candidate that is spelt most like ``word``; empty when none is close."""
     known = [str(candidate) for candidate in candidates]
     folded = {candidate.lower().replace("-", "_"): candidate for candidate in known}
-    found = difflib.get_close_matches(word.lower().replace("-", "_"), folded, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(word.lower().replace("-", "_"), folded, n=1, cutoff=0.65)
     return folded[found[0]] if found else ""

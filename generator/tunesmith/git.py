@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
-from tunesmith.errors import GitFailed, GitMissing
+from tunesmith.errors import GitFailed, GitMissing, NotAProject
 
 AUTHOR = "Tunesmith"
 EMAIL = "tunesmith@localhost"
@@ -87,6 +87,20 @@ def toplevel(path: Path) -> Path | None:
     except GitFailed:
         return root
     return None
+
+
+def repository(path: Path) -> Path:
+    """Root of the repository that holds the directory of a project.
+
+    Raises:
+        NotAProject: there is no such directory, or no repository around it.
+    """
+    if not path.is_dir():
+        raise NotAProject(path, "is not a directory" if path.exists() else "no such directory")
+    root = toplevel(path)
+    if root is None:
+        raise NotAProject(path, "is not inside a git repository")
+    return root
 
 
 def folder(path: Path) -> Path:

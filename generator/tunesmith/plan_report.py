@@ -21,7 +21,10 @@ def run(options: argparse.Namespace) -> int:
     """Print the plan; 0 when everything fits, 4 when training's P90 or the evaluation does not."""
     made, answers, listed, notes = _made(options)
     notes = (*notes, *_stale(made, dt.date.today()))
-    owned = advising.owned(answers, made, listed)
+    try:
+        owned = advising.owned(answers, made, listed)
+    except prices.PriceError as error:
+        owned, notes = [], (*notes, f"cost to own is left out: {error.what}; {error.mend}")
     if options.json:
         console.as_json(data(made, notes=notes) | {"cost_to_own": [advising.estimate_data(row) for row in owned]})
     else:
@@ -101,6 +104,8 @@ def note_of(spec: Spec) -> list[str]:
     """One line for `new`: the plan of the spec, and what would make it fit if it does not."""
     made = plan(spec.answers, spec.pins)
     lines = [f"plan: {headline(made)}"] if made.trains or not made.fits else []
+    if lines and not made.model.known:
+        lines.append(f"plan: a guess; {made.model.source}")
     if not made.machine.installable:
         lines.append(_no_torch(made))
     if not made.fits and made.changes:
@@ -115,12 +120,16 @@ def headline(made: Plan) -> str:
     if not made.trains:
         return f"evaluation {place.format('fits' if made.fits else 'does not fit')}: {answering}"
     hours = f"{_hours(made.hours.typical)} ({_hours(made.hours.low)} to {_hours(made.hours.high)})"
-    money = f", USD {_usd(made.money)}" if made.money else ""
+    money = f", USD {_usd(made.money)}" if made.money else f", {_no_price(made)}"
     return (
         f"{made.method} {place.format('fits' if made.fits else 'does not fit')}: "
         f"{made.memory.high:.1f} GiB at the P90 of {made.machine.memory_gib:g} GiB; {hours}{money}"
         f"{'' if made.evaluation_fits else f'; {answering}'}"
     )
+
+
+def _no_price(made: Plan) -> str:
+    return f"no price known for {made.machine.key}"
 
 
 def _machine(made: Plan) -> str:
@@ -129,6 +138,8 @@ def _machine(made: Plan) -> str:
 
 
 def _hours(hours: float) -> str:
+    if hours * 60 < 1:
+        return f"{hours * HOUR:.2g} s"
     return f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.0f} min"
 
 
@@ -208,6 +219,8 @@ def _print_time(made: Plan) -> None:
         money, price = made.money, made.price
         console.line(f"Money    USD {_usd(money)}")
         console.line(f"  {price.source}, {price.date or 'undated'}")
+    else:
+        console.line(f"Money    {_no_price(made)}")
     console.line()
 
 

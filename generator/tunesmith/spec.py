@@ -13,6 +13,8 @@ from tunesmith.errors import FileProblem, Problem, SpecError, nearest
 from tunesmith.flat_yaml import Document
 from tunesmith.questions import MACHINE, RECORDED, Question, defaults, knobs, questions, schema
 
+OWN_MACHINE = "a machine of your own is a row of ~/.config/tunesmith/hardware.yaml (docs/planning.md)"
+MEANT = {"yes": "true", "y": "true", "on": "true", "no": "false", "n": "false", "off": "false"}
 TYPE_NAMES = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
 
 
@@ -100,15 +102,17 @@ def value_problems(key: str, value: Any, line: int | None) -> list[Problem]:
     """Faults of one value, judged by its own part of the schema: what the wizard checks as the user types."""
     question = questions()[key]
     if not _has_type(question, value):
-        return [Problem(key, _type_message(question, value), line, _allowed(question))]
+        meant = MEANT.get(str(value).lower(), "") if question.type == "boolean" else ""
+        return [Problem(key, _type_message(question, value), line, _allowed(question), meant)]
     if question.enum:
         if value in question.enum:
             return []
         if key == "hardware" and catalog.is_own(str(value)):
             return []
+        own = f"; {OWN_MACHINE}" if key == "hardware" else ""
         known = list(catalog.hardware()) if key == "hardware" else [str(allowed) for allowed in question.enum]
         message = f"{_shown(value)} is not one of its values"
-        return [Problem(key, message, line, ", ".join(known), nearest(str(value), known))]
+        return [Problem(key, message, line, ", ".join(known) + own, nearest(str(value), known))]
     if isinstance(value, str) and (message := _text_fault(question, value)):
         return [Problem(key, message, line)]
     if not _validator(key).is_valid(value):

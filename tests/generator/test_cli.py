@@ -45,6 +45,31 @@ def test_advice_plan_and_prices_open_no_socket(arguments: list[str]) -> None:
     assert done.returncode == 0 and done.stdout, done.stderr
 
 
+@pytest.mark.parametrize("end", [[], ["--json"]])
+def test_a_reader_that_goes_away_is_no_fault_of_ours(end: list[str], tmp_path: Path) -> None:
+    spec = tmp_path / "bad.yaml"
+    spec.write_text("".join(f"no_such_key_{index}: 1\n" for index in range(3000)))  # more than a pipe holds
+    arguments = ["plan", "--spec", str(spec), "--json"] if end else ["schema"]
+    code = "import time; time.sleep(1)\nfrom tunesmith.cli import main\n" + f"raise SystemExit(main({arguments!r}))"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout and process.stderr
+    process.stdout.close()
+    said = process.stderr.read()
+    assert (process.wait(), said) == (2 if end else 0, "")
+
+
+def test_a_spec_that_is_wrong_is_not_said_to_have_written_nothing_where_nothing_is_written(tunesmith: Run) -> None:
+    for verb in ("plan", "advise"):
+        done = tunesmith(verb, "--defaults", "--set", "sed=3")
+        assert done.returncode == 2 and done.stderr.splitlines()[-1].endswith("prints every key with what it allows")
+
+
+def test_a_directory_that_is_not_there_is_said_to_be_none(tunesmith: Run, tmp_path: Path) -> None:
+    for verb in (("doctor",), ("update", "--preview"), ("eject",), ("adopt", "--defaults")):
+        done = tunesmith(*verb, tmp_path / "nowhere")
+        assert done.returncode == 2 and "nowhere: no such directory" in done.stderr, (verb, done.stderr)
+
+
 def test_without_a_command_the_help_is_printed(tunesmith: Run) -> None:
     done = tunesmith()
     assert done.returncode == 2 and "COMMAND" in done.stdout

@@ -128,7 +128,18 @@ def test_a_machine_that_the_locks_have_no_torch_for_is_generated_with_a_word(
 def test_a_machine_without_a_price_is_generated_and_the_price_is_asked_for(
     tunesmith: Run, home: dict[str, str], tmp_path: Path
 ) -> None:
-    assert tunesmith("new", tmp_path / "p", *TUNED, "hardware=old_card", **home).returncode == 0
+    new = tunesmith("new", tmp_path / "p", *TUNED, "hardware=old_card", **home)
+    assert new.returncode == 0 and "no price known for old_card" in new.stderr
+    words = tunesmith("plan", *TUNED, "hardware=old_card", **home)
+    assert "Money    no price known for old_card" in words.stdout
+    mend = f"add `hardware: {{old_card: USD_PER_HOUR}}` to {home['XDG_CONFIG_HOME']}/tunesmith/prices.yaml, or"
+    assert "cost to own is left out" in words.stderr and mend in words.stderr
+    asked = tunesmith("advise", *TUNED, "hardware=old_card", **home)
+    assert asked.returncode == 2 and mend in asked.stderr and "schema" not in asked.stderr, asked.stderr
+    own = tmp_path / "prices.yaml"
+    own.write_text("hardware: {old_card: 0.4}\non_prem: {devices: {old_card: {purchase_usd: 900}}}\n")
+    priced = tunesmith("advise", *TUNED, "hardware=old_card", "--prices", own, **home)
+    assert "own Old card" in priced.stdout, priced.stderr
     listed = yaml.safe_load((tmp_path / "p/prices.yaml").read_text())
     assert listed["hardware"]["old_card"]["usd_per_hour"] is None
     assert yaml.safe_load((tmp_path / "p/params.yaml").read_text())["train"]["compute_dtype"] == "fp16"
@@ -143,6 +154,7 @@ def test_a_machine_without_a_price_is_generated_and_the_price_is_asked_for(
         (["hardware=old_card", "--set", "compute_dtype=bf16"], "no bf16 arithmetic"),
         (["hardware=cpu_house", "--set", "devices=2"], "devices"),
         (["hardware=house_cart"], "did you mean house_card?"),
+        (["hardware=my_card"], "a machine of your own is a row of ~/.config/tunesmith/hardware.yaml"),
     ],
 )
 def test_what_cannot_be_generated_on_it_is_refused(

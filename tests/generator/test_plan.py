@@ -19,6 +19,7 @@ from tunesmith.planner.plan import Measured, plan
 from tunesmith.planner.resolve import resolve
 from tunesmith.planner.setup import METHODS, ImpossibleSetup
 from tunesmith.questions import defaults
+from tunesmith.spec import Spec
 
 CONFIG = {
     "model_type": "llama", "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16,
@@ -44,6 +45,15 @@ def test_a_plan_says_memory_time_and_money_in_words_and_in_json(tunesmith: Run) 
     assert training["usd"]["low"] < training["usd"]["typical"] < training["usd"]["high"]
     assert training["dominant"] in memory["terms"]
     assert made["inference_gib"]["typical"] > 15  # 8 billion parameters in 16 bits
+
+
+def test_a_time_below_a_minute_is_said_in_seconds() -> None:
+    assert [plan_report._hours(seconds / 3600) for seconds in (0.25, 24, 90, 5400)] == [
+        "0.25 s",
+        "24 s",
+        "2 min",
+        "1.5 h",
+    ]
 
 
 def test_every_method_that_plan_names_is_planned(tunesmith: Run) -> None:
@@ -184,8 +194,9 @@ def test_the_planned_evaluation_batch_is_what_a_project_runs(tunesmith: Run, tmp
         ({"hardware": "l40s"}, ["tuned", "tuned_on_prem", "tuned_hosted"]),
         ({"hardware": "l40s", "data_may_leave": "false"}, ["tuned", "tuned_on_prem"]),
         ({"approach": "rag_finetune"}, ["tuned", "tuned_hosted"]),
-        ({"approach": "rag"}, ["retrieval"]),
-        ({"approach": "prompting"}, ["prompt", "few_shot"]),
+        ({"approach": "rag"}, ["retrieval", "retrieval_own"]),
+        ({"approach": "prompting"}, ["prompt", "few_shot", "prompt_own", "few_shot_own"]),
+        ({"approach": "prompting", "data_may_leave": "false"}, ["prompt", "few_shot"]),
     ],
 )
 def test_a_plan_says_what_the_chosen_approach_costs_to_own_by_route(
@@ -344,6 +355,12 @@ def test_a_custom_model_is_described_by_its_config(tmp_path: Path, monkeypatch: 
     assert hub.model.shape == here.model.shape and hub.model.known
     absent = plan(custom, {"model_source": "hub", "model_id": "some/other"})
     assert not absent.model.known and "planned as" in absent.model.source
+    assert "`hf download some/other config.json --revision main`, then plan again" in absent.model.source
+    pins = {"model_source": "hub", "model_id": "some/other", "model_revision": "a" * 40}
+    said = plan_report.note_of(Spec(custom, pins))
+    assert any("planned as" in line and f"--revision {'a' * 40}`" in line for line in said), said
+    listed = plan(custom, {"model_source": "hub", "model_id": "Qwen/Qwen2.5-0.5B-Instruct"})
+    assert listed.model.shape == plan(answers(model="qwen2.5-0.5b-instruct"), {}).model.shape and listed.model.known
 
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(FileProblem):

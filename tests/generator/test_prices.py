@@ -52,6 +52,7 @@ def test_the_spread_of_offers_is_cheapest_middle_dearest() -> None:
     price = price_list.machine(prices.load(), "h100_sxm", "test")
     assert price.amount == (2.69, 3.99, 12.29)
     assert price.source.startswith("RunPod secure [RunPod community to Azure ND H100]") and price.date == "2026-11-09"
+    assert price_list.machine(prices.load(), "rtx_3090", "test").source.startswith("OpenRelay RTX 3090, "), "one offer"
 
 
 def test_a_price_goes_stale_after_ninety_days() -> None:

@@ -1,5 +1,7 @@
 """Where a project may be written, and what is left behind when writing stops."""
 
+import errno
+import os
 import resource
 import signal
 import subprocess
@@ -12,7 +14,7 @@ import pytest
 from conftest import Run
 
 from tunesmith import git
-from tunesmith.errors import GitFailed
+from tunesmith.errors import GitFailed, WriteFailed
 
 Tree = Callable[[Path], dict[str, bytes]]
 
@@ -171,3 +173,5 @@ def test_a_directory_that_cannot_be_written_is_named(tunesmith: Run) -> None:
     done = tunesmith("new", "/proc/nowhere/project", "--defaults")
     assert done.returncode == 2
     assert "cannot write" in done.stderr and "Traceback" not in done.stderr
+    assert "free some space" not in done.stderr and "name another directory" in done.stderr
+    assert "free some space" in str(WriteFailed(Path("p"), os.strerror(errno.ENOSPC)))

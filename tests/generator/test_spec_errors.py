@@ -36,6 +36,8 @@ def test_all_problems_are_reported_at_once_in_the_order_of_their_lines() -> None
         ("learning-rate: 0.1", "did you mean learning_rate?"),
         ("method: qlorra", "allowed: full, lora, qlora, dora, rslora, prefix; did you mean qlora?"),
         ("hardware: h100", "did you mean h100_"),
+        ("prompt_measured: yes", "yes is not true or false; did you mean true?"),
+        ("prompt_measured: Off", "did you mean false?"),
         ("seed: no", "no is not a whole number"),
         ("shipped_before: yes", "yes is not true or false"),
         ("description: 2024", 'put it in quotes: "2024"'),
@@ -99,6 +101,10 @@ def test_text_that_is_no_flat_yaml_gets_one_clear_message(text: bytes, said: str
     found = problems(text)
     assert len(found) == 1
     assert said in found[0]
+
+
+def test_a_key_like_no_other_is_not_taken_for_one() -> None:
+    assert problems("nested: 3") == ["line 1: nested: unknown key"]
 
 
 def test_every_kind_of_problem_is_reported_at_once() -> None:

@@ -14,6 +14,7 @@ from tunesmith.planner.plan import Plan
 
 BREAK_EVEN_DRAWS = 150
 SWINGS = 3  # figures named as moving a cost most
+MOVES = 0.01  # share of the cost below which a figure moves nothing
 
 Derive = Callable[[Values], dict[str, float]]
 
@@ -73,19 +74,27 @@ def estimates(answers: Mapping[str, Any], found: Figures, made: Plan) -> list[Es
 
 
 def owned(answers: Mapping[str, Any], found: Figures, made: Plan) -> list[Estimate]:
-    """The ways to run the approach that the spec chose: in a cloud, on a machine of one's own, at a service."""
+    """The ways to run the approach that the spec chose: in a cloud, on a machine of one's own, at a service.
+
+    An approach that trains nothing has the spec's own model beside the hosted one.
+    """
     retrieves = answers["approach"] in ("rag", "rag_finetune")
     chosen = {**answers, "knowledge_changes": retrieves, "needs_citations": False, "behaviour_gap": True}
     wanted = "tuned" if made.trains else "retrieval" if retrieves else ""
     rows = estimates(chosen, found, made)
-    return [row for row in rows if (row.key.startswith(wanted) if wanted else row.key in ("prompt", "few_shot"))]
+    if not made.trains and answers["data_may_leave"]:
+        here = estimates({**chosen, "data_may_leave": False}, found, made)
+        rows += [replace(row, key=f"{row.key}_own") for row in here if not row.key.startswith("tuned")]
+    return [row for row in rows if row.key.startswith((wanted,) if wanted else ("prompt", "few_shot"))]
 
 
 def approaches(answers: Mapping[str, Any], found: Figures, made: Plan) -> Iterator[Approach]:
     """What applies to these answers: hosted only where data may leave, retrieval only where something is looked up."""
     may_leave = answers["data_may_leave"]
     looked_up = answers["knowledge_changes"] or answers["needs_citations"]
-    where = f"hosted {answers['hosted_model']}" if may_leave else f"own {answers['model']}"
+    where = (
+        f"hosted {answers['hosted_model']}" if may_leave else f"own {answers['model']} on a rented {made.machine.title}"
+    )
     prompted = (ownership.hosted_api, hosted_latency) if may_leave else (untrained(ownership.rented), own_latency)
     yield Approach("prompt", f"Prompt, {where}", "prompting", _tokens("instructions"), *prompted)
     yield Approach("few_shot", f"Few-shot prompt, {where}", "prompting", _tokens("instructions", shots=True), *prompted)
@@ -175,12 +184,16 @@ def _estimate(one: Approach, cases: list[dict[str, float]], against: Approach, f
         days=Band(**needs["days"]),
         data=needs["data"],
         quality=needs["quality"],
-        swings=tuple(tornado(one, found)[:SWINGS]),
+        swings=tuple(swing for swing in tornado(one, found)[:SWINGS] if _moves(swing)),
         sources=_sources(one, found),
         note=one.note,
         against=against.title if tuned else "",
         break_even=_break_even(one, against, cases[:BREAK_EVEN_DRAWS]) if tuned else None,
     )
+
+
+def _moves(swing: uncertainty.Swing) -> bool:
+    return swing.width > MOVES * max(swing.at_low, swing.at_high)
 
 
 def _break_even(own: Approach, other: Approach, cases: list[dict[str, float]]) -> Band:

@@ -48,7 +48,7 @@ def of_spec(answers: Mapping[str, Any], listed: Mapping[str, Any], made: Plan) -
     found = Figures()
     traffic(found, answers)
     _hosted(found, answers, listed)
-    found.price("usd_per_hour", price_list.machine(listed, answers["hardware"], "the price list"))
+    found.price("usd_per_hour", prices.machine(listed, answers["hardware"]))
     device(found, made)
     _kept(found, answers, listed, made)
     return found

@@ -112,6 +112,19 @@ def _device(key: str, row: Any, path: Path) -> Any:
     return own_figures.signed({"watts": known.watts, **row} if known else row, path)
 
 
+def machine(listed: Mapping[str, Any], key: str) -> Figure:
+    """Dollars for an hour of one device.
+
+    Raises:
+        PriceError: none is known, which is so of a machine of the user's own until they say it.
+    """
+    if key not in machines(listed):
+        path = own_figures.own_file("prices.yaml")
+        mend = f"add `hardware: {{{key}: USD_PER_HOUR}}` to {path}, or to a file named with --prices"
+        raise PriceError(f"no price known for {key}", "hardware", mend)
+    return price_list.machine(listed, key, "the price list")
+
+
 def figures(prices: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Figure]]:
     """Every figure of the list as (section, key, unit, figure).
 
@@ -158,4 +171,4 @@ def hosted(prices: Mapping[str, Any], name: str) -> tuple[Figure, Figure]:
     return sides[0], sides[1]
 
 
-__all__ = ["OLD_PRICE_DAYS", "Figure", "PriceError", "figures", "hosted", "load", "machines", "tuning"]
+__all__ = ["OLD_PRICE_DAYS", "Figure", "PriceError", "figures", "hosted", "load", "machine", "machines", "tuning"]

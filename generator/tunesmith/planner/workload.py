@@ -50,22 +50,26 @@ class Subject:
 
 
 def subject(answers: Mapping[str, Any]) -> Subject:
-    """The model of the answers: a row of the catalogue, or the config.json of a custom one.
+    """The model of the answers: a row of the catalogue, by key or by its id on the hub, or a custom one's config.json.
 
     Raises:
         FileProblem: the config.json cannot be read.
         UnsupportedConfig: it describes no decoder that is modelled.
     """
     row = catalog.models().get(answers["model"])
+    source, identity = str(answers.get("model_source", "")), str(answers.get("model_id", ""))
     if row:
-        shape = Architecture(**row.architecture)
-        eager = "Gemma 2 caps its attention scores, which sdpa leaves out" if row.key.startswith("gemma-2") else ""
-        return Subject(row.key, shape, str(row.figures["source"]), row.context_length, True, eager)
-    path = _config_path(str(answers.get("model_source", "")), str(answers.get("model_id", "")))
+        return _of_row(row, row.key, str(row.figures["source"]))
+    listed = catalog.models().values() if source == "hub" else ()
+    if same := next((row for row in listed if row.id == identity), None):
+        return _of_row(same, "custom", f"the catalogue's {same.key}, which has the same id")
+    path = _config_path(source, identity)
     if path is None:
         stand_in = catalog.models()[STAND_IN]
-        source = f"no config.json on this machine: planned as {stand_in.title}"
-        return Subject("custom", Architecture(**stand_in.architecture), source, stand_in.context_length, False)
+        guess = f"no config.json on this machine: planned as {stand_in.title}"
+        mend = f"{_obtain(source, answers)}, then plan again"
+        shape = Architecture(**stand_in.architecture)
+        return Subject("custom", shape, f"{guess}; {mend}", stand_in.context_length, False)
     wanted = "a config.json as the model's publisher wrote it"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -79,6 +83,19 @@ def subject(answers: Mapping[str, Any]) -> Subject:
         raise FileProblem(path, f"max_position_embeddings: {context!r} is no number of tokens", wanted)
     eager = "Gemma 2 caps its attention scores, which sdpa leaves out" if text.get("model_type") == "gemma2" else ""
     return Subject("custom", from_config(config, str(path)), str(path), int(context or 0), True, eager)
+
+
+def _of_row(row: catalog.Model, key: str, source: str) -> Subject:
+    eager = "Gemma 2 caps its attention scores, which sdpa leaves out" if row.key.startswith("gemma-2") else ""
+    return Subject(key, Architecture(**row.architecture), source, row.context_length, True, eager)
+
+
+def _obtain(source: str, answers: Mapping[str, Any]) -> str:
+    """How the config.json of a custom model gets onto this machine."""
+    identity, revision = str(answers.get("model_id", "")), str(answers.get("model_revision", ""))
+    if source == "hub":
+        return f"`hf download {identity} config.json --revision {revision if revision.strip('0') else 'main'}`"
+    return f"put its config.json into {identity}" if source == "path" else "name it with model_source: path or hub"
 
 
 def _config_path(source: str, identity: str) -> Path | None:

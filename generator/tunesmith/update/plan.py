@@ -37,11 +37,9 @@ class Project:
         """The project in a directory.
 
         Raises:
-            NotAProject: there is no repository, no commit, or no recorded answers.
+            NotAProject: there is no such directory, no repository, no commit, or no recorded answers.
         """
-        root = git.toplevel(path) if path.is_dir() else None
-        if root is None:
-            raise NotAProject(path, "is not inside a git repository")
+        root = git.repository(path)
         prefix = git.run("rev-parse", "--show-prefix", cwd=path)
         try:
             head = git.run("rev-parse", "--verify", "HEAD^{commit}", cwd=path)

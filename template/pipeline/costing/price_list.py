@@ -87,7 +87,8 @@ def spread(offers: Sequence[Mapping[str, Any]], name: str, where: str, title: st
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         raise PriceError("not a list of offers", where, f"give each its {name}, source and date") from None
     amount = band({key: row[name] for key, row in zip(Band._fields, (low, typical, high), strict=True)}, where)
-    source = f"{_offer(typical)} [{_offer(low)} to {_offer(high)}], {typical.get('source', '')}"
+    between = "" if low[name] == high[name] else f" [{_offer(low)} to {_offer(high)}]"
+    source = f"{_offer(typical)}{between}, {typical.get('source', '')}"
     return Figure(title, amount, source, _date(typical))
 
 
