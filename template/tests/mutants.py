@@ -62,7 +62,7 @@ def seeds() -> list[bytes]:
     texts = ["<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\nA<|im_end|>", marked, "[INST] Q [/INST] A </s>"]
     templated = "".join(json.dumps({"text": text}) + "\n" for text in texts).encode()
     cells = [json.dumps(turns), str(turns), "[" + "\n ".join(map(str, turns)) + "]"]
-    listed = "conversations,completion\n" + "".join('"{}","{{}}"\n'.format(cell.replace('"', '""')) for cell in cells)
+    listed = "conversations,completion\n" + "".join('"' + cell.replace('"', '""') + '","{}"\n' for cell in cells)
     wrapped = json.dumps({"result": {"meta": [{"a": [1]}], "data": rows}}).encode()
     tabs = b"prompt\tcompletion\n" + b"".join(b'"a\n %d"\tb\n' % n for n in range(5))
     packed = [gzip.compress(lines, mtime=0), zstandard.compress(lines)]

@@ -43,7 +43,7 @@ def test_an_endpoint_to_ship_is_named_with_its_address(project: Path, capsys: py
 
 
 def test_a_gguf_file_to_ship_is_named_with_what_serves_it(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    params = PARAMS.replace("endpoint: null", f"endpoint: null, gguf: {{path: big.gguf, sha256: {'ab' * 32}}}")
+    params = PARAMS.replace("endpoint: null", "endpoint: null, gguf: {path: big.gguf, sha256: " + "ab" * 32 + "}")
     finish_project(project, params=params, shares={"few_shot": 0.05, "gguf_few_shot": 0.9, "tuned": 0.3})
     assert run() == 0, "the arm that was tried on the server is this project's own best, not the one that ships"
     told = " ".join(capsys.readouterr().out.split())
