@@ -56,5 +56,8 @@ def test_answers_are_known_by_the_code_that_decoded_them(monkeypatch: pytest.Mon
     generator.tokenizer = SimpleNamespace(chat_template="")
     generator.folder, generator.device = Path("weights"), Device("cpu", "a processor", 1, "torch.float32")
     before = generator.identity
+    generator.device = Device("cpu", "a processor", 2, "torch.float32")
+    assert generator.identity != before, "what it took with one thread is not what it takes with two"
+    generator.device = Device("cpu", "a processor", 1, "torch.float32")
     monkeypatch.setattr("pipeline.inference.generation.made_by", lambda *modules: [*made_by(*modules), "edited"])
     assert generator.identity != before

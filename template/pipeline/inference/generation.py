@@ -49,11 +49,15 @@ class Generator:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The folder's name holds the hash of the weights; processor and number type decide the last digits."""
+        """The folder's name holds the hash of the weights; processor, threads and number type decide the last digits.
+
+        What answering took is kept with the answers, and on a CPU the threads decide that, too.
+        """
         return {
             "weights": self.folder.name,
             "bits": self.bits,
             "device": self.device.name,
+            "threads": self.device.threads if self.device.kind == "cpu" else None,
             "dtype": self.device.dtype_name,
             "template_sha256": sha256_json(self.tokenizer.chat_template),
             "made_by": made_by("inference/generation.py"),

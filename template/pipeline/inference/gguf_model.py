@@ -36,7 +36,7 @@ class GgufModel:
         except ImportError as error:
             mend = "`python3 environment.py pip install llama-cpp-python` (it is compiled: cmake and a C++ compiler)"
             raise ProjectError(f"llama.cpp is not installed: {error}", WHERE, mend) from None
-        self.settings = settings
+        self.settings, self.threads = settings, threads
         try:
             cores: dict[str, int] = {"n_threads": threads, "n_threads_batch": threads}
             self.model: Any = llama_cpp.Llama(settings.path, n_ctx=settings.context, **cores, verbose=False)
@@ -57,7 +57,8 @@ class GgufModel:
         """The file has weights, tokenizer and chat template; the machine decides the last digits."""
         version = metadata.version("llama-cpp-python")
         code = made_by("inference/gguf_model.py")[0]
-        return {"gguf": self.settings.sha256, "llama_cpp": version, "device": cpu_name(), "code": code}
+        machine = {"device": cpu_name(), "threads": self.threads}
+        return {"gguf": self.settings.sha256, "llama_cpp": version, "code": code, **machine}
 
     def render(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a chat prompt, ready for the assistant's turn. The chat template writes the only BOS."""
