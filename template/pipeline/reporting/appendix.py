@@ -63,7 +63,11 @@ def cost(facts: Facts) -> Element:
             f"{requests_band(even['requests'])} ({even['reason']})."
         )
     hosted: list[list[Node]] = [
-        [row["title"], *(banded(row["arms"].get(arm)) for arm in c["arms"]), f"{row['source']}, {row['date'] or 'undated'}"]
+        [
+            row["title"],
+            *(banded(row["arms"].get(arm)) for arm in c["arms"]),
+            f"{row['source']}, {row['date'] or 'undated'}",
+        ]
         for row in c["hosted"].values()
     ]
     caption = "The same tokens sent to a hosted model, $ for 1,000 requests (its quality was not measured)"
