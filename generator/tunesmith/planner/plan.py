@@ -1,5 +1,6 @@
 """A whole plan: memory, fit, time, GPU-hours and money of a spec or a project, before anything runs."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,7 @@ from tunesmith.planner.workload import (
     Tokens,
     evaluation,
     profile_of,
+    said_row,
     setup_for,
     subject,
     tokens_of,
@@ -132,7 +134,7 @@ def plan(
     knobs = {key: choice.value for key, choice in choices.items()} | dict(pins)
     model, machine = subject({**answers, **pins}), catalog.hardware()[answers["hardware"]]
     setup = setup_for(answers, knobs, machine)
-    tokens = tokens_of(knobs, counted, setup.devices, rows_counted)
+    tokens = tokens_of(knobs, counted, setup.devices, rows_counted, said_row(answers))
     setup = replace(setup, length=min(setup.length, tokens.longest))
     profile = profile_of(answers)
     memory = estimate(model.shape, setup, profile)
@@ -212,7 +214,22 @@ def changes(answers: Mapping[str, Any], pins: Mapping[str, Any], prices: Mapping
     machines_tried = (_try(answers, pins, {"hardware": key}, prices) for key in _larger_machines(answers, prices))
     fitting = [change for change in machines_tried if change is not None]
     found.append(min(fitting, key=lambda change: change.usd, default=None))
+    if not found[0] and not found[-1]:  # neither does alone
+        found += _lighter_besides(answers, pins, prices)
     return tuple(sorted((change for change in found if change), key=lambda change: change.usd))
+
+
+def _lighter_besides(
+    answers: Mapping[str, Any], pins: Mapping[str, Any], prices: Mapping[str, Price]
+) -> list[Change | None]:
+    """A lighter method on a larger machine, and of a smaller model."""
+    methods = _lighter_methods(answers["method"])
+    machines = itertools.product(methods, _larger_machines(answers, prices))
+    larger = [_try(answers, pins, {"method": method, "hardware": key}, prices) for method, key in machines]
+    models = itertools.product(_smaller_models(answers, pins), methods)
+    smaller = (_try(answers, pins, {"method": method, "model": key}, prices) for key, method in models)
+    cheapest = min((change for change in larger if change), key=lambda change: change.usd, default=None)
+    return [cheapest, next((change for change in smaller if change), None)]
 
 
 def _lighter_methods(method: str) -> tuple[str, ...]:
@@ -223,7 +240,9 @@ def _lighter_methods(method: str) -> tuple[str, ...]:
 
 def _shorter(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> tuple[int, ...]:
     longest = int(pins.get("max_length", resolve(answers, pins)["max_length"].value))
-    return tuple(length for length in (4096, 2048, 1024, 512, 256) if length < longest)
+    said = said_row(answers)
+    least = said.high if said else 0  # a shorter one would leave rows out
+    return tuple(length for length in (4096, 2048, 1024, 512, 256) if least <= length < longest)
 
 
 def _smaller_models(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> list[str]:
@@ -275,7 +294,7 @@ def _try(
         machine,
         setup,
         answering,
-        tokens_of(knobs, devices=setup.devices),
+        tokens_of(knobs, devices=setup.devices, said=said_row(changed)),
         prices.get(machine.key),
         changed,
     )
