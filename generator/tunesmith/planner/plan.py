@@ -1,7 +1,8 @@
 """A whole plan: memory, fit, time, GPU-hours and money of a spec or a project, before anything runs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 from tunesmith import catalog
@@ -50,7 +51,7 @@ class Money:
 
 @dataclass(frozen=True)
 class Change:
-    """One change to the spec that would make the run fit; ``usd`` is the typical cost of training with it."""
+    """What in the spec would make the run fit, one change or two; ``usd`` is the typical cost of training with it."""
 
     settings: Mapping[str, Any]
     what: str
@@ -199,19 +200,26 @@ def _money(hours: Money, price: Price | None) -> Money | None:
 
 
 def changes(answers: Mapping[str, Any], pins: Mapping[str, Any], prices: Mapping[str, Price]) -> tuple[Change, ...]:
-    """The smallest change of each kind that would fit, cheapest first; of machines the one that costs least."""
-    found = [
-        next((change for change in tried if change is not None), None)
-        for tried in (
-            (_try(answers, pins, {"method": method}, prices) for method in _lighter_methods(answers["method"])),
-            (_try(answers, pins, {"max_length": length}, prices) for length in _shorter(answers, pins)),
-            (_try(answers, pins, {"model": key}, prices) for key in _smaller_models(answers, pins)),
-            (_try(answers, pins, {"devices": count}, prices) for count in _more_devices(answers)),
-        )
-    ]
-    machines_tried = (_try(answers, pins, {"hardware": key}, prices) for key in _larger_machines(answers, prices))
-    fitting = [change for change in machines_tried if change is not None]
-    found.append(min(fitting, key=lambda change: change.usd, default=None))
+    """The smallest change of each kind that would fit, cheapest first; of machines the one that costs least.
+
+    Where none of them keeps the model, the cheapest two changes together that do.
+    """
+
+    def fitting(tried: Iterable[Mapping[str, Any]]) -> Iterator[Change]:
+        return (found for change in tried if (found := _try(answers, pins, change, prices)))
+
+    def cheapest(tried: Iterable[Mapping[str, Any]]) -> Change | None:
+        return min(fitting(tried), key=lambda change: change.usd, default=None)
+
+    methods: list[Mapping[str, Any]] = [{"method": method} for method in _lighter_methods(answers["method"])]
+    lengths: list[Mapping[str, Any]] = [{"max_length": length} for length in _shorter(answers, pins)]
+    counts: list[Mapping[str, Any]] = [{"devices": count} for count in _more_devices(answers)]
+    hardware: list[Mapping[str, Any]] = [{"hardware": key} for key in _larger_machines(answers, prices)]
+    found = [*(next(fitting(tried), None) for tried in (methods, lengths, counts)), cheapest(hardware)]
+    if not any(found):
+        pairs = ((methods, hardware), (methods, counts), (hardware, counts), (methods, lengths))
+        found = [cheapest({**one, **other} for one, other in product(*pair)) for pair in pairs]
+    found.append(next(fitting({"model": key} for key in _smaller_models(answers, pins)), None))
     return tuple(sorted((change for change in found if change), key=lambda change: change.usd))
 
 
