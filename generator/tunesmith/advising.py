@@ -205,6 +205,8 @@ def print_owned(rows: list[Estimate], answers: Mapping[str, Any]) -> None:
     for row in rows:
         pays = f"; {_break_even(row)}" if row.break_even else ""
         console.line(f"  {row.title}: {moved(row)}{pays}")
+        if row.note:
+            console.line(f"  {row.title}: {row.note}")
 
 
 def moved(row: Estimate) -> str:

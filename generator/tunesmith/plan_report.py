@@ -249,7 +249,7 @@ def _print_changes(made: Plan) -> None:
         cost = f"USD {change.usd:.2f}" if change.usd != float("inf") else "no price known"
         console.line(f"  {change.what}: {change.high_gib:.1f} of {change.memory_gib:g} GiB, {cost}")
     if not made.changes:
-        console.line("  no change of method, length, model or device, nor a lighter method beside one; rent a cluster")
+        console.line("  no one or two changes of method, length, model and device; it takes several machines")
 
 
 def _print_inference(made: Plan) -> None:

@@ -1,8 +1,8 @@
 """A whole plan: memory, fit, time, GPU-hours and money of a spec or a project, before anything runs."""
 
-import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 from tunesmith import catalog
@@ -52,7 +52,7 @@ class Money:
 
 @dataclass(frozen=True)
 class Change:
-    """One change to the spec that would make the run fit; ``usd`` is the typical cost of training with it."""
+    """What in the spec would make the run fit, one change or two; ``usd`` is the typical cost of training with it."""
 
     settings: Mapping[str, Any]
     what: str
@@ -201,35 +201,30 @@ def _money(hours: Money, price: Price | None) -> Money | None:
 
 
 def changes(answers: Mapping[str, Any], pins: Mapping[str, Any], prices: Mapping[str, Price]) -> tuple[Change, ...]:
-    """The smallest change of each kind that would fit, cheapest first; of machines the one that costs least."""
-    found = [
-        next((change for change in tried if change is not None), None)
-        for tried in (
-            (_try(answers, pins, {"method": method}, prices) for method in _lighter_methods(answers["method"])),
-            (_try(answers, pins, {"max_length": length}, prices) for length in _shorter(answers, pins)),
-            (_try(answers, pins, {"model": key}, prices) for key in _smaller_models(answers, pins)),
-            (_try(answers, pins, {"devices": count}, prices) for count in _more_devices(answers)),
-        )
-    ]
-    machines_tried = (_try(answers, pins, {"hardware": key}, prices) for key in _larger_machines(answers, prices))
-    fitting = [change for change in machines_tried if change is not None]
-    found.append(min(fitting, key=lambda change: change.usd, default=None))
-    if not found[0] and not found[-1]:  # neither does alone
-        found += _lighter_besides(answers, pins, prices)
+    """The smallest change of each kind that would fit, cheapest first; of machines the one that costs least.
+
+    Where none of them keeps the model, the cheapest two changes together that do, too.
+    """
+
+    def fitting(tried: Iterable[Mapping[str, Any]]) -> Iterator[Change]:
+        return (found for change in tried if (found := _try(answers, pins, change, prices)))
+
+    def cheapest(tried: Iterable[Mapping[str, Any]]) -> Change | None:
+        return min(fitting(tried), key=lambda change: change.usd, default=None)
+
+    methods: list[Mapping[str, Any]] = [{"method": method} for method in _lighter_methods(answers["method"])]
+    lengths: list[Mapping[str, Any]] = [{"max_length": length} for length in _shorter(answers, pins)]
+    counts: list[Mapping[str, Any]] = [{"devices": count} for count in _more_devices(answers)]
+    hardware: list[Mapping[str, Any]] = [{"hardware": key} for key in _larger_machines(answers, prices)]
+    found = [*(next(fitting(tried), None) for tried in (methods, lengths, counts)), cheapest(hardware)]
+    models = _smaller_models(answers, pins)
+    if not any(found):
+        pairs = ((methods, hardware), (methods, counts), (hardware, counts), (methods, lengths))
+        found = [cheapest({**one, **other} for one, other in product(*pair)) for pair in pairs]
+        # A lighter method keeps a larger one of the smaller models.
+        found.append(next(fitting({**method, "model": key} for key in models for method in methods), None))
+    found.append(next(fitting({"model": key} for key in models), None))
     return tuple(sorted((change for change in found if change), key=lambda change: change.usd))
-
-
-def _lighter_besides(
-    answers: Mapping[str, Any], pins: Mapping[str, Any], prices: Mapping[str, Price]
-) -> list[Change | None]:
-    """A lighter method on a larger machine, and of a smaller model."""
-    methods = _lighter_methods(answers["method"])
-    machines = itertools.product(methods, _larger_machines(answers, prices))
-    larger = [_try(answers, pins, {"method": method, "hardware": key}, prices) for method, key in machines]
-    models = itertools.product(_smaller_models(answers, pins), methods)
-    smaller = (_try(answers, pins, {"method": method, "model": key}, prices) for key, method in models)
-    cheapest = min((change for change in larger if change), key=lambda change: change.usd, default=None)
-    return [cheapest, next((change for change in smaller if change), None)]
 
 
 def _lighter_methods(method: str) -> tuple[str, ...]:
