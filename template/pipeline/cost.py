@@ -161,7 +161,7 @@ def hosted_cost(arms: dict[str, Any]) -> dict[str, Any]:
         prices[key] = {
             "title": row.get("title", key),
             "source": row.get("source"),
-            "date": str(row.get("date")),
+            "date": str(row.get("date") or "") or None,
             "arms": {arm: as_dict(hosted_usd(measure, *rates)) for arm, measure in arms.items()},
         }
     return prices

@@ -21,6 +21,7 @@ from tunesmith.planner.workload import (
     Tokens,
     evaluation,
     profile_of,
+    said_row,
     setup_for,
     subject,
     tokens_of,
@@ -133,7 +134,7 @@ def plan(
     knobs = {key: choice.value for key, choice in choices.items()} | dict(pins)
     model, machine = subject({**answers, **pins}), catalog.hardware()[answers["hardware"]]
     setup = setup_for(answers, knobs, machine)
-    tokens = tokens_of(knobs, counted, setup.devices, rows_counted)
+    tokens = tokens_of(knobs, counted, setup.devices, rows_counted, said_row(answers))
     setup = replace(setup, length=min(setup.length, tokens.longest))
     profile = profile_of(answers)
     memory = estimate(model.shape, setup, profile)
@@ -202,7 +203,7 @@ def _money(hours: Money, price: Price | None) -> Money | None:
 def changes(answers: Mapping[str, Any], pins: Mapping[str, Any], prices: Mapping[str, Price]) -> tuple[Change, ...]:
     """The smallest change of each kind that would fit, cheapest first; of machines the one that costs least.
 
-    Where none of them keeps the model, the cheapest two changes together that do.
+    Where none of them keeps the model, the cheapest two together that do, and a lighter method of a larger model.
     """
 
     def fitting(tried: Iterable[Mapping[str, Any]]) -> Iterator[Change]:
@@ -216,10 +217,12 @@ def changes(answers: Mapping[str, Any], pins: Mapping[str, Any], prices: Mapping
     counts: list[Mapping[str, Any]] = [{"devices": count} for count in _more_devices(answers)]
     hardware: list[Mapping[str, Any]] = [{"hardware": key} for key in _larger_machines(answers, prices)]
     found = [*(next(fitting(tried), None) for tried in (methods, lengths, counts)), cheapest(hardware)]
+    models: list[Mapping[str, Any]] = [{"model": key} for key in _smaller_models(answers, pins)]
     if not any(found):
         pairs = ((methods, hardware), (methods, counts), (hardware, counts), (methods, lengths))
         found = [cheapest({**one, **other} for one, other in product(*pair)) for pair in pairs]
-    found.append(next(fitting({"model": key} for key in _smaller_models(answers, pins)), None))
+        found.append(next(fitting({**method, **model} for model, method in product(models, methods)), None))
+    found.append(next(fitting(models), None))
     return tuple(sorted((change for change in found if change), key=lambda change: change.usd))
 
 
@@ -231,7 +234,9 @@ def _lighter_methods(method: str) -> tuple[str, ...]:
 
 def _shorter(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> tuple[int, ...]:
     longest = int(pins.get("max_length", resolve(answers, pins)["max_length"].value))
-    return tuple(length for length in (4096, 2048, 1024, 512, 256) if length < longest)
+    said = said_row(answers)
+    least = said.high if said else 0  # a shorter one would leave rows out
+    return tuple(length for length in (4096, 2048, 1024, 512, 256) if least <= length < longest)
 
 
 def _smaller_models(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> list[str]:
@@ -283,7 +288,7 @@ def _try(
         machine,
         setup,
         answering,
-        tokens_of(knobs, devices=setup.devices),
+        tokens_of(knobs, devices=setup.devices, said=said_row(changed)),
         prices.get(machine.key),
         changed,
     )
