@@ -9,7 +9,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 PIPELINE = Path("pipeline")
 # Modules that read, write, print or describe; an edit of theirs does not change what a stage finds out.
-PLUMBING = {"files", "markup", "progress", "run_record", "runtime", "settings", "wording"}
+PLUMBING = {"files", "markup", "progress", "run_record", "runtime", "settings", "strict_yaml", "wording"}
 # What a stage imports only to print it.
 PRINTED = {
     "gate": {"contest", "forgetting", "item_metrics", "metrics", "statistics", "verdict"},
