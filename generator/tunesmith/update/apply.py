@@ -116,7 +116,8 @@ def _advance(root: Path, store: Store, state: State) -> State:
     target = state.commit or state.head
     if state.branch:
         git.run("update-ref", "--create-reflog", "-m", MADE, state.branch, target, cwd=root)
-        moved = f"checkout: moving from {short(state.head_ref) or state.head} to {short(state.branch)}"  # for `switch -`
+        before, after = short(state.head_ref) or state.head, short(state.branch)
+        moved = f"checkout: moving from {before} to {after}"  # the words in which `git switch -` looks for the way back
         git.run("symbolic-ref", "-m", moved, "HEAD", state.branch, cwd=root)
     elif state.commit:
         git.run("update-ref", "-m", "tunesmith update", "HEAD", target, state.head, cwd=root)
