@@ -47,6 +47,11 @@ def test_a_stage_depends_on_the_code_it_runs(stage: str) -> None:
     assert not {module for module in shaping(stage) if not named & {module, *module.parents}}
 
 
+@pytest.mark.parametrize("unread", ["data/curated/rejected.jsonl", "evals/ladder.yaml"])
+def test_what_no_stage_reads_runs_none_again(unread: str) -> None:
+    assert not [name for name, stage in GRAPH.items() if {unread, *map(str, Path(unread).parents)} & {*stage["deps"]}]
+
+
 def test_what_differs_between_runs_is_no_out() -> None:
     outs = [
         out if isinstance(out, str) else next(iter(out)) for stage in GRAPH.values() for out in stage.get("outs", [])
