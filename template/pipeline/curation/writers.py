@@ -1,7 +1,7 @@
 """Canonical records in the words of each format; what a format cannot say is an error and never lost."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import to_builtins
@@ -36,17 +36,29 @@ def _to_messages(record: Record) -> dict[str, Any]:
 def _to_hosted(record: Record) -> dict[str, Any]:
     """The rows of hosted fine-tuning services, which want every call and every result to have the call's id."""
     fields = _to_messages(record)
+    return fields | {"messages": with_call_ids(fields["messages"])}
+
+
+def with_call_ids(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The turns, every call and every result with the id of the call; those that have none get one by their place.
+
+    Raises:
+        BadRecordError: there are more results than calls.
+    """
+    named: list[dict[str, Any]] = []
     open_calls: list[str] = []
-    for place, turn in enumerate(fields["messages"]):
-        for number, call in enumerate(turn.get("tool_calls", ())):
-            call.setdefault("id", f"call_{place}_{number}")
-            open_calls.append(call["id"])
+    for place, turn in enumerate(turns):
+        if turn.get("tool_calls"):
+            calls = [{"id": f"call_{place}_{number}"} | call for number, call in enumerate(turn["tool_calls"])]
+            open_calls += [call["id"] for call in calls]
+            turn = turn | {"tool_calls": calls}
         if turn["role"] == "tool":
             if not open_calls:
                 raise BadRecordError("roles", f"turn {place + 1} is a result more than there are calls")
-            turn.setdefault("tool_call_id", open_calls[0])
+            turn = {"tool_call_id": open_calls[0]} | turn
             open_calls = [name for name in open_calls if name != turn["tool_call_id"]]
-    return fields
+        named.append(turn)
+    return named
 
 
 def _tools(record: Record) -> dict[str, Any]:
