@@ -1,7 +1,7 @@
 """Canonical records in the words of each format; what a format cannot say is an error and never lost."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import to_builtins
@@ -9,6 +9,7 @@ from msgspec import to_builtins
 from pipeline.curation.messages import Message
 from pipeline.curation.reasons import BadRecordError
 from pipeline.curation.records import Record
+from pipeline.inference.calls import with_call_ids
 
 _SPEAKERS = {"user": "human", "assistant": "gpt", "system": "system", "tool": "observation"}
 Writer = Callable[[Record], dict[str, Any]]
@@ -36,29 +37,10 @@ def _to_messages(record: Record) -> dict[str, Any]:
 def _to_hosted(record: Record) -> dict[str, Any]:
     """The rows of hosted fine-tuning services, which want every call and every result to have the call's id."""
     fields = _to_messages(record)
-    return fields | {"messages": with_call_ids(fields["messages"])}
-
-
-def with_call_ids(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The turns, every call and every result with the id of the call; those that have none get one by their place.
-
-    Raises:
-        BadRecordError: there are more results than calls.
-    """
-    named: list[dict[str, Any]] = []
-    open_calls: list[str] = []
-    for place, turn in enumerate(turns):
-        if turn.get("tool_calls"):
-            calls = [{"id": f"call_{place}_{number}"} | call for number, call in enumerate(turn["tool_calls"])]
-            open_calls += [call["id"] for call in calls]
-            turn = turn | {"tool_calls": calls}
-        if turn["role"] == "tool":
-            if not open_calls:
-                raise BadRecordError("roles", f"turn {place + 1} is a result more than there are calls")
-            turn = {"tool_call_id": open_calls[0]} | turn
-            open_calls = [name for name in open_calls if name != turn["tool_call_id"]]
-        named.append(turn)
-    return named
+    try:
+        return fields | {"messages": with_call_ids(fields["messages"])}
+    except ValueError as error:
+        raise BadRecordError("roles", str(error)) from None
 
 
 def _tools(record: Record) -> dict[str, Any]:

@@ -34,6 +34,28 @@ def _wrapped(tool: dict[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": {key: value for key, value in tool.items() if key != "type"}}
 
 
+def with_call_ids(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The turns, every call and every result with the id of the call; those that have none get one by their place.
+
+    Raises:
+        ValueError: there are more results than calls.
+    """
+    named: list[dict[str, Any]] = []
+    open_calls: list[str] = []
+    for place, turn in enumerate(turns):
+        if turn.get("tool_calls"):
+            calls = [{"id": f"call_{place}_{number}"} | call for number, call in enumerate(turn["tool_calls"])]
+            open_calls += [call["id"] for call in calls]
+            turn = turn | {"tool_calls": calls}
+        if turn["role"] == "tool":
+            if not open_calls:
+                raise ValueError(f"turn {place + 1} is a result more than there are calls")
+            turn = {"tool_call_id": open_calls[0]} | turn
+            open_calls = [name for name in open_calls if name != turn["tool_call_id"]]
+        named.append(turn)
+    return named
+
+
 def call_text(calls: Sequence[Call]) -> str:
     """The one text of these calls."""
     return json.dumps(calls, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

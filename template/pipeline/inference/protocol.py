@@ -4,8 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.curation.writers import with_call_ids
-from pipeline.inference.calls import Call, call_text, tool_list
+from pipeline.inference.calls import Call, call_text, tool_list, with_call_ids
 
 _TURN = ("role", "content", "name", "tool_calls", "tool_call_id")
 
