@@ -36,7 +36,7 @@ LEFT_OUT = {  # what a template may leave out of a turn before the answer
     "name": ("unread_names", "a turn has a name"),
     "thinking": ("unread_thinking", "a turn before the answer has its thinking"),
 }
-CHECKED = 20  # rows of each split whose token ids are compared
+CHECKED = 20  # rows of each split and kind whose token ids are compared
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
         asked = [learnt(record, system, passages) for record in records]
         rows = [to_prompt_completion(turns, tools, template) for turns, tools in asked]
         lengths = [token_lengths(turns, tools, template) for turns, tools in asked]
-        check_tokens(rows[:CHECKED], asked[:CHECKED], template)
+        check_tokens(*sampled(rows, asked), template)
         if settings.format.too_long == "error":
             refuse_truncation(records, lengths, limit)
         fits = [not token and total <= limit for token, (total, _) in zip(held, lengths, strict=True)]
@@ -95,6 +95,13 @@ def main() -> None:
 def learnt(record: Record, system: str, passages: Passages | None = None) -> Conversation:
     """What a record is trained on as: its prompt, its answer and its tools."""
     return [*conversation(record, system, (), passages), record["messages"][-1]], record.get("tools")
+
+
+def sampled(rows: Sequence[Row], asked: Sequence[Conversation]) -> tuple[list[Row], list[Conversation]]:
+    """The first rows of text alone, and the first with tools, calls or thinking, to be checked."""
+    beyond = [bool(tools) or any(turn.keys() & {"tool_calls", "thinking"} for turn in turns) for turns, tools in asked]
+    places = [place for kind in (False, True) for place in [p for p, own in enumerate(beyond) if own is kind][:CHECKED]]
+    return [rows[place] for place in places], [asked[place] for place in places]
 
 
 def to_prompt_completion(turns: Sequence[Message], tools: str | None, template: ChatTemplate) -> Row:

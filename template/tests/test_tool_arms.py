@@ -8,16 +8,21 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from finished_project import PARAMS, finish_project
+from openai import OpenAI
 from scripted import KNOBS, Scripted
 from test_backends import running
 from tool_records import ASK, CALL, ONE, RESULT, SAID, TOOLS, record, template
 
+from pipeline.baseline import dev_score
 from pipeline.evaluation.item_metrics import exact_match, json_field_accuracy, json_match
 from pipeline.files import ProjectError, sha256_json
 from pipeline.inference.arms import answer_items
 from pipeline.inference.backends import Answer, Endpoint, Prompt
 from pipeline.inference.generation import Generator
+from pipeline.inference.perplexity import reference
 from pipeline.inference.prompting import Policy
+from pipeline.serve import ask
 from pipeline.server import create_app
 from pipeline.settings import EndpointSettings
 
@@ -110,6 +115,33 @@ def test_a_right_call_scores_in_every_templates_words(name: str, said: str) -> N
     item["tools"] = TOOLS.replace("timer", "clock")
     other, _ = answer_items("few_shot", model, [item], policy, KNOBS, Path())
     assert other[0]["prompt_sha256"] != row["prompt_sha256"] and '"name": "clock"' in model.asked[-1], "asked anew"
+
+
+def test_a_prompt_is_tried_on_dev_by_its_calls(project: Path) -> None:
+    settings = finish_project(project, params=PARAMS.replace("label_key: intent", "label_key: null"))
+    assert settings.evaluate.primary_metric == "json_match"
+    right = dev_score(Telling("qwen2_5", HERMES), [record(ASK, CALL)], Policy(""), settings)
+    wrong = dev_score(Telling("qwen2_5", "It rains."), [record(ASK, CALL)], Policy(""), settings)
+    assert (right, wrong) == (1, 0)
+
+
+def test_the_reference_of_a_call_is_what_the_template_writes() -> None:
+    model, item = Telling("qwen3", "x"), record(ASK, CALL | {"thinking": "Hm."})
+    text = model.text(reference(model, item, Policy("Be brief.")))
+    assert text.startswith("<think>\nHm.\n</think>") and text.endswith("</tool_call>") and "Köln" in text
+    assert model.text(reference(model, record(ASK, SAID), Policy(""))) == "It is blue."
+
+
+def test_a_client_gets_the_answers_that_were_evaluated() -> None:
+    thought = record(ASK, CALL | {"thinking": "The weather."}, RESULT, SAID)
+    for said, item in ((HERMES, record(ASK, CALL)), ("<think>\n</think>\n\nIt is blue.", thought)):
+        model = Telling("qwen3", said)
+        (row,), _ = answer_items("tuned", model, [item], Policy(""), KNOBS, Path())
+        client = OpenAI(
+            base_url="http://testserver/v1", api_key="x", http_client=TestClient(create_app(model, "m", None))
+        )
+        assert ask(client, "m", item, 8) == row["answer"] == row["expected"]
+        assert len(set(model.asked)) == 1, "one prompt, thinking and all"
 
 
 def test_a_wrong_call_is_wrong_by_as_much_as_it_differs() -> None:

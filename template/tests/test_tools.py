@@ -7,7 +7,7 @@ import pytest
 from tool_records import ASK, CALL, ENDS, ONE, RESULT, SAID, TOOLS, TWO, called, record, template
 
 from pipeline.files import ProjectError, write_jsonl
-from pipeline.format import learnt, to_prompt_completion, token_lengths
+from pipeline.format import learnt, sampled, to_prompt_completion, token_lengths
 from pipeline.inference.prompting import conversation
 from pipeline.inference.unsaid import refuse_unsaid, unsaid
 from pipeline.render_check import check_tokens, control_tokens, holds, unread
@@ -72,6 +72,37 @@ def test_arguments_are_said_as_the_template_reads_them() -> None:
         "tool_call.arguments | tojson", "tool_call.arguments"
     )
     assert repr_of.reads_arguments == "text", "as an object they would be Python's spelling"
+
+
+# A chat template in another pair of braces, because what is emitted holds none of Jinja's.
+SHORT = (
+    "<% for m in messages %><% for c in m.tool_calls or [] %><% if c.id|length != 9 %><< raise_exception('nine') >>"
+    "<% endif %>[CALL]<< c|tojson >><% endfor %><% if m.role == 'tool' %><< m.tool_call_id >><% endif %><< m.content >>"
+    "<< eos_token >><% endfor %>"
+)
+
+
+def test_a_template_that_wants_ids_of_nine_letters_gets_them() -> None:
+    made = template("qwen2_5")
+    made.tokenizer.chat_template = SHORT.translate(str.maketrans("<>", "{}"))
+    long = CALL | {"tool_calls": [call | {"id": "call_abcdefghij"} for call in CALL["tool_calls"]]}
+    result = RESULT | {"tool_call_id": "call_abcdefghij"}
+    said = made.turns([ASK, long, result, SAID, ASK, CALL, RESULT, called(ONE, TWO)["messages"][-1]])
+    ids = [call["id"] for turn in said for call in turn.get("tool_calls", ())]
+    assert ids == ["000000001", "000000002", "000000003", "000000004"]
+    assert [turn["tool_call_id"] for turn in said if turn["role"] == "tool"] == ids[:2]
+    assert made.text([ASK, long, result]).startswith(made.text([ASK, long])), "numbered as in a shorter one"
+    with pytest.raises(ProjectError, match="a result more than there are calls"):
+        made.turns([ASK, CALL, RESULT, RESULT])
+    assert not template("qwen2_5").wants_short_ids
+
+
+def test_rows_of_every_kind_are_checked() -> None:
+    made, plain = template("qwen2_5"), record(ASK, SAID, tools=None)
+    asked = [learnt(one, "") for one in [plain] * 30 + RECORDS]
+    rows = [to_prompt_completion(*one, made) for one in asked]
+    some, conversations = sampled(rows, asked)
+    assert len(some) == len(conversations) == 20 + 4 and [row for row in some if "tools" in row] == rows[30:34]
 
 
 def test_what_the_template_does_not_say_is_refused_with_its_lines() -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from pipeline.files import ProjectError
 from pipeline.inference.backends import Message
-from pipeline.inference.calls import calls_of, tool_list
+from pipeline.inference.calls import calls_of, tool_list, with_call_ids
 
 Conversation: TypeAlias = tuple[list[Message], str | None]  # canonical turns, the answer last; the tools as JSON
 
@@ -46,7 +46,8 @@ class ChatTemplate:
 
     def turns(self, turns: Sequence[Message]) -> list[Message]:
         """Canonical turns as the template reads them."""
-        return [self._turn({key: turn[key] for key in SPOKEN if key in turn}) for turn in turns]
+        said = [self._turn({key: turn[key] for key in SPOKEN if key in turn}) for turn in turns]
+        return _short_ids(said) if any(turn.get("tool_calls") for turn in said) and self.wants_short_ids else said
 
     @cached_property
     def reads_tools(self) -> bool:
@@ -61,6 +62,13 @@ class ChatTemplate:
             if "zqx" in said and str(PROBE["arguments"]) not in said:  # Python's spelling of an object is no JSON
                 return form
         return ""
+
+    @cached_property
+    def wants_short_ids(self) -> bool:
+        """Whether it refuses calls without an id of nine letters and digits, as Mistral's does."""
+        function = {"name": "probe", "arguments": PROBE["arguments"]}
+        short, long = (self._tried([ASKED, _calling(function, id=name)], None) for name in ("probed001", "call_1"))
+        return "zqx" in short and "zqx" not in long
 
     def _turn(self, turn: Message) -> Message:
         if not turn.get("tool_calls"):
@@ -95,9 +103,23 @@ class ChatTemplate:
         return ProjectError(f"the chat template does not tell the model {what}", self.where, mend)
 
 
-def _calling(function: dict[str, Any]) -> Message:
-    return {
-        "role": "assistant",
-        "content": "",
-        "tool_calls": [{"id": "probed001", "type": "function", "function": function}],
-    }
+def _calling(function: dict[str, Any], id: str = "probed001") -> Message:
+    return {"role": "assistant", "content": "", "tool_calls": [{"id": id, "type": "function", "function": function}]}
+
+
+def _short_ids(turns: Sequence[Message]) -> list[Message]:
+    """The turns with ids that count the calls."""
+    names: dict[str, str] = {}
+    short: list[Message] = []
+    try:
+        named = with_call_ids(turns)
+    except ValueError as error:
+        raise ProjectError(str(error), "tool_calls", "mend the conversation") from None
+    for turn in named:
+        if turn.get("tool_calls"):
+            ids = [names.setdefault(call["id"], f"{len(names) + 1:09}") for call in turn["tool_calls"]]
+            turn |= {"tool_calls": [call | {"id": name} for call, name in zip(turn["tool_calls"], ids, strict=True)]}
+        if turn["role"] == "tool":
+            turn |= {"tool_call_id": names.setdefault(turn["tool_call_id"], f"{len(names) + 1:09}")}
+        short.append(turn)
+    return short
