@@ -17,7 +17,7 @@ from pipeline.baseline import RESULTS, TEST
 from pipeline.evaluate import SCORES, TUNED
 from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write_json
 from pipeline.inference.arms import quantile
-from pipeline.inference.calls import answer_text, may_call
+from pipeline.inference.calls import answer_text
 from pipeline.inference.prompting import Record
 from pipeline.inference.protocol import reply_text, request
 from pipeline.model import base_model
@@ -85,7 +85,7 @@ def ask(client: Any, model: str, item: Record, max_tokens: int) -> str:
     """One chat request, decoded as the benchmark was; the answer as it is compared."""
     asked = request(item["messages"][:-1], item.get("tools"), thinking=True)
     response = client.chat.completions.create(model=model, **asked, max_tokens=max_tokens, temperature=0)
-    return answer_text(reply_text(response.choices[0].message), may_call(item))
+    return answer_text(reply_text(response.choices[0].message), item)
 
 
 @contextmanager

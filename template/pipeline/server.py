@@ -23,7 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline import runtime
 from pipeline.files import ProjectError, read_json, run_stage
 from pipeline.inference.backends import Message
-from pipeline.inference.calls import read_calls, whole_answer, without_thinking
+from pipeline.inference.call_forms import Tools, read_calls
+from pipeline.inference.calls import tool_list, whole_answer, without_thinking
 from pipeline.inference.generation import Generator
 from pipeline.inference.protocol import spoken_calls
 from pipeline.inference.served_prompt import Prepare, Prepared, citations, prompt_of
@@ -101,15 +102,16 @@ def create_app(generator: Generator, name: str, api_key: str | None, prepare: Pr
             raise HTTPException(404, f"this server serves {name!r}, not {request.model!r}")
         messages = [message.turn() for message in request.messages]
         prepared = prepare(messages) if prepare else Prepared(messages, [])
+        tools = json.dumps(request.tools) if request.tools else None
         try:
-            prompt = generator.render(prepared.messages, json.dumps(request.tools) if request.tools else None)
+            prompt = generator.render(prepared.messages, tools)
         except ProjectError as error:
             raise HTTPException(422, error.what) from None
         with one_at_a_time:
             _, (answer,) = next(generator.answer([prompt], request.max_tokens, batch_size=1))
         head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": name}
         said = whole_answer(generator.text(prompt), answer.text)
-        message, finish = reply(said, bool(request.tools), answer.finish)
+        message, finish = reply(said, tool_list(tools), answer.finish)
         if request.stream:
             return StreamingResponse(_events(head, message, finish), media_type="text/event-stream")
         return {
@@ -127,9 +129,9 @@ def create_app(generator: Generator, name: str, api_key: str | None, prepare: Pr
     return app
 
 
-def reply(text: str, tools: bool, finish: str) -> tuple[dict[str, Any], str]:
+def reply(text: str, tools: Tools | None, finish: str) -> tuple[dict[str, Any], str]:
     """An answer as the protocol's message, with the calls in it if there are ``tools``; and why it ended."""
-    said, calls = read_calls(without_thinking(text)) if tools else (text, [])
+    said, calls = read_calls(without_thinking(text), tools) if tools else (text, [])
     if not calls:
         return {"role": "assistant", "content": text}, finish
     return {"role": "assistant", "content": said or None, "tool_calls": spoken_calls(calls)}, "tool_calls"

@@ -6,9 +6,11 @@ import pytest
 from tool_records import ONE, TWO, called
 
 from pipeline.files import ProjectError
-from pipeline.inference.calls import answer_text, expected_text, read_calls, tool_list, whole_answer
+from pipeline.inference.call_forms import read_calls
+from pipeline.inference.calls import answer_text, expected_text, tool_list, whole_answer
 from pipeline.inference.prompting import situation
 
+CALLED, PLAIN = called(ONE), {"messages": [{"role": "assistant", "content": "5"}]}
 TEXT = '[{"arguments":{"city":"Köln","days":2},"name":"weather"}]'
 BOTH = TEXT[:-1] + ',{"arguments":{},"name":"timer"}]'
 ONE_JSON, TWO_JSON = json.dumps(ONE), json.dumps(TWO)
@@ -38,8 +40,23 @@ LLAMA = '{"name": "weather", "parameters": {"days": 2, "city": "Köln"}}'
     ],
 )
 def test_every_spelling_of_a_call_is_the_same_answer(written: str, compared: str) -> None:
-    assert answer_text(written, calls=True) == compared
-    assert answer_text(written, calls=False) != compared or written == compared
+    assert answer_text(written, CALLED) == compared
+    assert answer_text(written, PLAIN) != compared or written == compared
+
+
+KINDS = {"zip": "string", "days": "integer", "dry": "boolean", "at": "array", "note": "string"}
+PARAMETERS = {"type": "object", "properties": {key: {"type": kind} for key, kind in KINDS.items()}}
+
+
+def test_a_call_that_is_written_out_is_read_by_the_tools_own_types() -> None:
+    arguments = {"zip": "12345", "days": 2, "dry": True, "at": [1, "a"], "note": "two\nlines", "free": 1.5}
+    values = {"zip": "12345", "days": "2", "dry": "True", "at": '[1, "a"]', "note": "two\nlines", "free": "1.5"}
+    inner = "".join(f"<parameter={key}>\n{said}\n</parameter>\n" for key, said in values.items())
+    wanted = called({"name": "weather", "arguments": arguments})
+    wanted["tools"] = json.dumps([{"name": "weather", "parameters": PARAMETERS}])
+    written = f"<think>\n</think>\n\n<tool_call>\n<function=weather>\n{inner}</function>\n</tool_call>"
+    assert answer_text(written, wanted) == expected_text(wanted)
+    assert answer_text(written, wanted | {"tools": None}) != expected_text(wanted), "a text of digits is a number then"
 
 
 def test_the_expected_text_is_the_one_that_a_right_answer_has() -> None:
@@ -67,15 +84,15 @@ def test_the_expected_text_is_the_one_that_a_right_answer_has() -> None:
     ],
 )
 def test_what_is_no_call_stays_as_it_is(text: str) -> None:
-    assert answer_text(text, calls=True) == text and read_calls(text) == (text, [])
+    assert answer_text(text, CALLED) == text and read_calls(text) == (text, [])
 
 
 def test_thinking_is_no_part_of_an_answer() -> None:
-    assert answer_text("<think>\nIs it 4?\n</think>\n\n5", calls=False) == "5"
-    assert answer_text("Is it 4?</think>5", calls=False) == "5", "the prompt had opened it"
-    assert answer_text("<think> it is 5, it", calls=False) == "", "it was cut off before the answer"
-    assert answer_text("say <think> or </think>", calls=False) == "say <think> or </think>"
-    assert answer_text(whole_answer("<|assistant|><think>\n", "it is 5, it"), calls=False) == ""
+    assert answer_text("<think>\nIs it 4?\n</think>\n\n5", PLAIN) == "5"
+    assert answer_text("Is it 4?</think>5", PLAIN) == "5", "the prompt had opened it"
+    assert answer_text("<think> it is 5, it", PLAIN) == "", "it was cut off before the answer"
+    assert answer_text("say <think> or </think>", PLAIN) == "say <think> or </think>"
+    assert answer_text(whole_answer("<|assistant|><think>\n", "it is 5, it"), PLAIN) == ""
     assert whole_answer("<|assistant|>", "5") == "5"
 
 

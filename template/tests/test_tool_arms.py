@@ -28,6 +28,7 @@ from pipeline.settings import EndpointSettings
 
 pytestmark = pytest.mark.usefixtures("project")
 HERMES = f"Let me see.\n<tool_call>\n{json.dumps(ONE)}\n</tool_call>"
+WRITTEN_OUT = "<function=weather>\n<parameter=city>\nKöln\n</parameter>\n<parameter=days>\n2\n</parameter>\n</function>"
 SHOT = record(ASK, CALL, RESULT, SAID)
 REQUESTS: list[dict[str, Any]] = []
 
@@ -102,6 +103,7 @@ class Telling(Generator):
     [
         ("qwen2_5", HERMES),
         ("qwen3", f"<think>\nHm.\n</think>\n\n{HERMES}"),
+        ("qwen3_5_think", f"Hm.\n</think>\n\n<tool_call>\n{WRITTEN_OUT}\n</tool_call>"),
         ("llama3_1", '{"name": "weather", "parameters": {"days": 2, "city": "Köln"}}'),
     ],
 )

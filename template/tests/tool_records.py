@@ -15,6 +15,7 @@ MARKS = ["<|im_start|>", "<|im_end|>", "<|eot_id|>", "<|start_header_id|>", "<|e
 ENDS = {
     "qwen2_5": "<|im_end|>",
     "qwen3": "<|im_end|>",
+    "qwen3_5_think": "<|im_end|>",
     "llama3_1": "<|eot_id|>",
     "lfm2_v2": "<|im_end|>",
     "deepseekv3": "<|im_end|>",

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from pipeline.files import sha256_json, write_jsonl
 from pipeline.inference.backends import Answer, Backend, Prompt, answer_all
-from pipeline.inference.calls import answer_text, expected_text, may_call, whole_answer
+from pipeline.inference.calls import answer_text, expected_text, whole_answer
 from pipeline.inference.prompting import Policy, Record
 from pipeline.progress import Progress
 from pipeline.settings import EvaluateSettings
@@ -61,7 +61,7 @@ def answer_items(
 
 def compared(backend: Backend, prompt: Prompt, answer: Answer, item: Record) -> str:
     """An answer to an item as it is scored: its calls, or its text without the thinking."""
-    return answer_text(whole_answer(backend.text(prompt), answer.text), may_call(item))
+    return answer_text(whole_answer(backend.text(prompt), answer.text), item)
 
 
 def measurement(answers: Sequence[Answer], single: Sequence[float]) -> dict[str, Any]:

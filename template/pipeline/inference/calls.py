@@ -5,21 +5,14 @@ keys sorted. What an answer says beside its calls, and what it thinks before, is
 """
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pipeline.files import ProjectError
-
-Call: TypeAlias = dict[str, Any]  # name, and arguments as an object
+from pipeline.inference.call_forms import Call, read_calls
 
 _OPENED = "<think>"
 _THOUGHT = "</think>"
-_TAGGED = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)  # Hermes, Qwen
-_FENCE = re.compile(r"\A```[a-zA-Z]*\s*\n(.*?)\n?```\Z", re.DOTALL)
-# What may stand before a call's JSON: Mistral's and Llama's marks (special tokens, which decoding drops), a name.
-_LEAD = re.compile(r"[\s;,]*(?:\[TOOL_CALLS\]|<\|python_tag\|>)?\s*([\w.-]*)(?:\[ARGS\])?\s*")
-_KEYS = {"name", "arguments", "parameters", "id", "type", "function"}
 
 
 def tool_list(tools: str | None) -> list[dict[str, Any]] | None:
@@ -83,13 +76,13 @@ def expected_text(record: Mapping[str, Any]) -> str:
     """The expected answer as it is compared."""
     last = record["messages"][-1]
     calls = calls_of(last)
-    return call_text(calls) if calls else answer_text(last["content"], may_call(record))
+    return call_text(calls) if calls else answer_text(last["content"], record)
 
 
-def answer_text(text: str, calls: bool) -> str:
-    """An answer as it is compared: without its thinking, and if it may have ``calls`` and has some, these alone."""
+def answer_text(text: str, record: Mapping[str, Any]) -> str:
+    """An answer to a record as it is compared: without its thinking, and if it may call and does, its calls alone."""
     said = without_thinking(text)
-    found = read_calls(said)[1] if calls else []
+    found = read_calls(said, tool_list(record.get("tools")) or ())[1] if may_call(record) else []
     return call_text(found) if found else said
 
 
@@ -104,46 +97,3 @@ def without_thinking(text: str) -> str:
     if ended and (_OPENED not in thought or thought.lstrip().startswith(_OPENED)):
         return rest.strip()
     return "" if thought.lstrip().startswith(_OPENED) else text
-
-
-def read_calls(text: str) -> tuple[str, list[Call]]:
-    """What an answer says before its calls, and the calls; the whole text and none if there are none.
-
-    Between ``<tool_call>`` and its end, or the whole text is calls: JSON objects, one after the other or in a list, in
-    a fence, with the function's name before the arguments, or behind a mark.
-    """
-    tagged = _TAGGED.findall(text)
-    fenced = _FENCE.match(text.strip())
-    bodies = tagged or [fenced.group(1) if fenced else text]
-    try:
-        found = [call for body in bodies for call in _calls(body.strip())]
-    except (ValueError, RecursionError):
-        return text, []
-    return (text.partition("<tool_call>")[0].strip() if tagged else "", found) if found else (text, [])
-
-
-def _calls(text: str) -> Iterator[Call]:
-    decoder, place = json.JSONDecoder(parse_constant=_refuse), 0
-    while place < len(text):
-        lead = _LEAD.match(text, place)
-        assert lead is not None  # it matches nothing, too
-        value, place = decoder.raw_decode(text, lead.end())
-        for one in value if isinstance(value, list) and not lead.group(1) else [value]:
-            yield _call({"name": lead.group(1), "arguments": one} if lead.group(1) else one)
-
-
-def _call(value: Any) -> Call:
-    """A call in any of its spellings. Raises ValueError if it is none."""
-    function = value.get("function", value) if isinstance(value, dict) else None
-    if not isinstance(function, dict) or not {*value, *function} <= _KEYS:
-        raise ValueError("not a call")
-    arguments = function.get("arguments", function.get("parameters"))
-    if isinstance(arguments, str):
-        arguments = json.loads(arguments)
-    if not isinstance(function.get("name"), str) or not isinstance(arguments, dict):
-        raise ValueError("not a call")
-    return {"name": function["name"], "arguments": arguments}
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is not JSON")

@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.inference.calls import Call, call_text, tool_list, with_call_ids
+from pipeline.inference.call_forms import Call
+from pipeline.inference.calls import call_text, tool_list, with_call_ids
 
 _TURN = ("role", "content", "name", "tool_calls", "tool_call_id")
 

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 from pipeline.files import ProjectError
 from pipeline.inference.backends import Message
-from pipeline.inference.calls import answer_text, expected_text, may_call
+from pipeline.inference.calls import answer_text, expected_text
 from pipeline.inference.chat_template import ChatTemplate
 from pipeline.inference.prompting import Record
 
@@ -57,7 +57,7 @@ def read_back(record: Record, template: ChatTemplate) -> str:
     turns = record["messages"]
     ids = tokenizer(template.answer(turns[:-1], turns[-1], record.get("tools")), add_special_tokens=False)["input_ids"]
     kept = ids[: ids.index(tokenizer.eos_token_id)] if tokenizer.eos_token_id in ids else ids
-    return answer_text(tokenizer.decode(kept, skip_special_tokens=True).strip(), may_call(record))
+    return answer_text(tokenizer.decode(kept, skip_special_tokens=True).strip(), record)
 
 
 def _pieces(turns: Sequence[Message], tools: str | None) -> Iterator[Piece]:
