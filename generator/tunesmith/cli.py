@@ -149,7 +149,7 @@ def _demo(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 def _data(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = verbs.add_parser("data", help="add data to a project", description="Add data to a project.")
     actions = verb.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    add = _verb(actions, "add", "copy a data file into a project and track it with DVC")
+    add = _verb(actions, "add", "copy a data file, or a folder of them, into a project and track it with DVC")
     add.add_argument("file", type=Path, metavar="FILE")
     add.add_argument("directory", type=Path, metavar="DIR", nargs="?", default=Path())
     add.set_defaults(run="data_add")

@@ -1,4 +1,4 @@
-"""`tunesmith data add`: a user's file becomes the raw data of a project, tracked by DVC."""
+"""`tunesmith data add`: a user's file, or folder of files, becomes the raw data of a project, tracked by DVC."""
 
 import shutil
 from dataclasses import dataclass
@@ -8,13 +8,17 @@ from tunesmith import console, git, runner, spec
 from tunesmith.errors import FileProblem, GitFailed, RunFailed, WriteFailed
 from tunesmith.questions import questions
 
+NAMED = 5  # unwanted files, in the message
+TEMPORARY = ("~", ".tmp", ".temp", ".part", ".partial", ".swp", ".crdownload")
+
 
 @dataclass(frozen=True)
 class Added:
-    """Where the data went, how many lines it has, and whether it took the place of earlier data."""
+    """Where the data went, how many files and bytes they are, and whether they took the place of earlier data."""
 
     path: Path
-    lines: int
+    files: int
+    size_bytes: int
     replaced: bool
     staged: bool  # in git's index, for the user to commit: `dvc exp run --temp` sees only what git knows
 
@@ -23,11 +27,12 @@ def add(source: Path, project: Path) -> Added:
     """Copy ``source`` to the project's data path and track it with DVC.
 
     Raises:
-        FileProblem: the file is missing or empty, the directory is no project, or its example builds the data itself.
+        FileProblem: the source is missing or empty or holds what is no data, the directory is no project, or its
+            example builds the data itself.
         WriteFailed: the copy cannot be written.
         RunFailed: DVC refused.
     """
-    lines = _count_lines(source)
+    files = _files(source)
     runner.check(project)
     answers = _answers(project)
     if answers["example"] != "none":
@@ -39,13 +44,50 @@ def add(source: Path, project: Path) -> Added:
     target = project / answers["data_path"]
     if target.exists() and not target.with_name(f"{target.name}.dvc").exists():
         raise FileProblem(target, "is there already and DVC does not keep it", "move it away, or `dvc add` it first")
+    ours, theirs = target.resolve(), source.resolve()
+    if (source.is_dir() and ours.is_relative_to(theirs)) or (target.is_dir() and theirs.is_relative_to(ours)):
+        mend = "name data outside it; what was edited there is tracked again by `dvc add`"
+        raise FileProblem(source, f"and the project's own data, {target}, lie in one another", mend)
     replaced = target.exists()
-    _copy(source, target)
-    console.note("tracking it with DVC; the first command of a project makes its environment, which takes minutes")
+    size = _copy(source, files, target)
+    making = "" if runner.python(project) else "; this makes the project's environment first, which takes minutes"
+    console.note(f"tracking it with DVC{making}")
     command = ("dvc", "add", "--quiet", answers["data_path"])
     if code := runner.run(project, *command, quiet=True):
         raise RunFailed(project, ["python3", runner.ENVIRONMENT, *command], code)
-    return Added(target, lines, replaced, _staged(target))
+    return Added(target, len(files), size, replaced, _staged(target))
+
+
+def _files(source: Path) -> list[Path]:
+    """The files to copy, relative to ``source`` where it is a folder.
+
+    Raises:
+        FileProblem: there is none, none has any content, or some are links, hidden or half-written.
+    """
+    try:
+        found = sorted(source.rglob("*")) if source.is_dir() else [source]
+        unwanted = [path for path in found if source.is_dir() and _is_unwanted(path)]
+        files = [path for path in found if not path.is_dir()]
+        filled = [path for path in files if not unwanted and _has_content(path)]
+    except OSError as error:
+        raise FileProblem(source, error.strerror or str(error), "name data that can be read") from None
+    if unwanted:
+        names = ", ".join(str(path.relative_to(source)) for path in unwanted[:NAMED])
+        more = f" and {len(unwanted) - NAMED} more" if len(unwanted) > NAMED else ""
+        mend = "remove them, or copy the data files alone into another folder (`cp -L` follows links)"
+        raise FileProblem(source, f"holds links, hidden or temporary files: {names}{more}", mend)
+    if not filled:
+        raise FileProblem(source, "is empty", "name a file with one record a line, or a folder of such files")
+    return [path.relative_to(source) for path in files]
+
+
+def _has_content(path: Path) -> bool:
+    with path.open("rb") as handle:
+        return bool(handle.read(1))
+
+
+def _is_unwanted(path: Path) -> bool:
+    return path.is_symlink() or path.name.startswith(".") or path.name.lower().endswith(TEMPORARY)
 
 
 def _staged(target: Path) -> bool:
@@ -57,28 +99,35 @@ def _staged(target: Path) -> bool:
     return True
 
 
-def _count_lines(source: Path) -> int:
-    try:
-        with source.open("rb") as handle:
-            lines = sum(1 for line in handle if line.strip())
-    except OSError as error:
-        raise FileProblem(source, error.strerror or str(error), "name a data file that can be read") from None
-    if not lines:
-        raise FileProblem(source, "is empty", "name a file with one record a line")
-    return lines
-
-
 def _answers(project: Path) -> dict[str, str]:
     written = spec.from_file(project / ".copier-answers.yml").values
     return {key: str(written.get(key, questions()[key].default)) for key in ("example", "data_path")}
 
 
-def _copy(source: Path, target: Path) -> None:
-    beside = target.with_name(f".{target.name}.tunesmith")
+def _copy(source: Path, files: list[Path], target: Path) -> int:
+    """Put the files where ``target`` is, whole or not at all. Returns their bytes."""
+    beside, before = (target.with_name(f".{target.name}.{name}") for name in ("tunesmith", "before"))
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, beside)
+        _remove(beside)
+        for file in files:
+            (beside / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / file, beside / file)
+        size = sum((beside / file).stat().st_size for file in files)
+        if target.is_dir():
+            _remove(before)
+            target.replace(before)
+        elif beside.is_dir():
+            target.unlink(missing_ok=True)
         beside.replace(target)
+        _remove(before)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        _remove(beside)
         raise WriteFailed(target, error.strerror or str(error)) from error
+    return size
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

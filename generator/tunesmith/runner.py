@@ -1,5 +1,6 @@
 """Runs a command of a generated project, in the project's own environment, with its output shown as it comes."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,3 +35,10 @@ def check(project: Path) -> None:
             f"has no {ENVIRONMENT}, so it is not a generated project",
             "name the directory that `tunesmith new` made",
         )
+
+
+def python(project: Path) -> Path | None:
+    """The python of the project's environment; None where none was made."""
+    folder = Path(os.environ.get("PROJECT_VENV") or project / ".venv")
+    found = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    return found.absolute() if found.exists() else None

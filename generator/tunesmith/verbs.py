@@ -199,12 +199,11 @@ def data_add(options: argparse.Namespace) -> int:
 
     added = add(options.file, options.directory)
     if options.json:
-        console.as_json(
-            {"path": str(added.path), "lines": added.lines, "replaced": added.replaced, "staged": added.staged}
-        )
+        console.as_json(vars(added) | {"path": str(added.path)})
         return 0
     before = ", in place of the earlier data; the frozen benchmark keeps its items" if added.replaced else ""
-    console.line(f"{added.path}: {added.lines} lines, tracked by DVC{before}")
+    files = f"{added.files} files, " if added.files > 1 else ""
+    console.line(f"{added.path}: {files}{added.size_bytes:,} bytes, tracked by DVC{before}")
     console.line('next:  git commit -m "Add data"  &&  python3 environment.py dvc repro')
     return 0
 

@@ -11,9 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-import yaml
-
+from pipeline import strict_yaml
 from pipeline.evaluation.statistics import Interval
 from pipeline.files import ProjectError, read_json, run_stage, sha256_bytes, sha256_json, write_json, write_text
 from pipeline.reporting.ladder_page import ladder_page
@@ -74,12 +72,7 @@ def main() -> None:
 
 def read_ladder() -> Ladder:
     """The rungs to try. Raises `ProjectError` if the file is not as it should be."""
-    try:
-        ladder = msgspec.convert(yaml.safe_load(LADDER.read_text("utf-8")), Ladder)
-    except FileNotFoundError:
-        raise ProjectError("there is no ladder", str(LADDER), "restore it from git, or write it") from None
-    except (yaml.YAMLError, msgspec.ValidationError) as error:
-        raise ProjectError(f"not a ladder: {error}", str(LADDER), "it has `bar` and `rungs`") from None
+    ladder = strict_yaml.read(LADDER, Ladder)
     if not ladder.rungs:
         raise ProjectError("the ladder has no rungs", str(LADDER), "add one")
     return ladder

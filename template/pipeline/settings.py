@@ -1,15 +1,12 @@
 """``params.yaml`` as one frozen, strict value: a misspelt or mistyped knob stops the stage before any work."""
 
-import difflib
-import re
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal, TypeVar
 
-import msgspec
-import yaml
 from msgspec import Meta, Struct, field
 
+from pipeline import strict_yaml
 from pipeline.files import ProjectError
 
 PARAMS = Path("params.yaml")
@@ -290,21 +287,6 @@ def _present(group: _Group | None, name: str) -> _Group:
     return group
 
 
-class _Yaml12Loader(yaml.SafeLoader):
-    """YAML 1.2 numbers: PyYAML's 1.1 rules read ``1e-3`` as text."""
-
-
-_Yaml12Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Yaml12Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
-    list("-+.0123456789"),
-)
-
-
 @cache
 def load(path: Path = PARAMS) -> Settings:
     """Read and check ``params.yaml``.
@@ -312,36 +294,4 @@ def load(path: Path = PARAMS) -> Settings:
     Raises:
         ProjectError: the file is missing, is not YAML, or a knob is unknown, missing or out of range.
     """
-    try:
-        raw = yaml.load(path.read_text("utf-8"), Loader=_Yaml12Loader)
-    except FileNotFoundError:
-        raise ProjectError("params.yaml not found", str(path), "run from the project's root") from None
-    except yaml.YAMLError as error:
-        raise ProjectError(f"not valid YAML: {error}", str(path)) from None
-    try:
-        return msgspec.convert(raw, Settings)
-    except msgspec.ValidationError as error:
-        raise ProjectError(str(error), str(path), _mend(str(error))) from None
-
-
-def _mend(message: str) -> str:
-    """What a misspelt key or word most likely meant, and what is allowed."""
-    if unknown := re.match(r"Object contains unknown field `(.+?)`", message):
-        groups: list[type[Struct]] = [Settings, *Strict.__subclasses__()]
-        known = {name for group in groups for name in group.__struct_encode_fields__}
-        close = difflib.get_close_matches(unknown[1], sorted(known), n=1)
-        return f"did you mean `{close[0]}`?" if close else "remove it"
-    if wrong := re.match(r"Invalid enum value '(.*)' - at `\$\.([\w.]+)`", message):
-        allowed = _words(wrong[2].split("."))
-        close = difflib.get_close_matches(wrong[1], allowed, n=1)
-        return f"one of: {', '.join(allowed)}" + (f"; did you mean {close[0]}?" if close else "")
-    return "every knob is needed; `git diff params.yaml` shows what was changed"
-
-
-def _words(path: list[str]) -> list[str]:
-    """The words that the knob at this path may be."""
-    kind: Any = Settings
-    for name in path:
-        kind = next(part for part in (kind, *get_args(kind)) if isinstance(part, type) and issubclass(part, Struct))
-        kind = get_type_hints(kind, include_extras=True)[name]
-    return [word for part in (kind, *get_args(kind)) if get_origin(part) is Literal for word in get_args(part)]
+    return strict_yaml.read(path, Settings)

@@ -99,6 +99,24 @@ class TestContainers:
             [("user", "Q"), ("assistant", "A")]
         ] * 2
 
+    @pytest.mark.parametrize("name", ["d.jsonl", "d.json", "d"])
+    @pytest.mark.parametrize(
+        ("first", "form"),
+        [
+            (b"Question,Answer,Customer\n", "csv"),
+            (b'"answer";"prompt"\r\n', "csv"),
+            (b"messages\tkind\n", "tsv"),
+        ],
+    )
+    def test_a_table_is_known_by_its_header_whatever_its_name(self, name: str, first: bytes, form: str) -> None:
+        Path(name).write_bytes(first + b"a,b,c\n")
+        assert container(Path(name)) == form
+
+    @pytest.mark.parametrize("first", [b'"prompt": "a, b", "completion": "c"}', b"text, cut", b"prompt"])
+    def test_a_broken_first_line_makes_no_table_of_json_lines(self, first: bytes) -> None:
+        Path("d.jsonl").write_bytes(first + b"\n" + LINES)
+        assert container(Path("d.jsonl")) == "jsonl"
+
     def test_faults_inside_an_array_have_line_and_byte(self) -> None:
         path = Path("array.json")
         path.write_text('[\n {"a": 1},\n {"a": NaN},\n 5,\n]')

@@ -9,7 +9,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 PIPELINE = Path("pipeline")
 # Modules that read, write, print or describe; an edit of theirs does not change what a stage finds out.
-PLUMBING = {"files", "markup", "progress", "run_record", "runtime", "settings", "wording"}
+PLUMBING = {"files", "markup", "progress", "run_record", "runtime", "settings", "strict_yaml", "wording"}
 # What a stage imports only to print it.
 PRINTED = {
     "gate": {"contest", "forgetting", "item_metrics", "metrics", "statistics", "verdict"},
@@ -45,6 +45,11 @@ def shaping(stage: str) -> set[Path]:
 def test_a_stage_depends_on_the_code_it_runs(stage: str) -> None:
     named = {Path(path) for path in GRAPH[stage]["deps"]}
     assert not {module for module in shaping(stage) if not named & {module, *module.parents}}
+
+
+@pytest.mark.parametrize("unread", ["data/curated/rejected.jsonl", "evals/ladder.yaml"])
+def test_what_no_stage_reads_runs_none_again(unread: str) -> None:
+    assert not [name for name, stage in GRAPH.items() if {unread, *map(str, Path(unread).parents)} & {*stage["deps"]}]
 
 
 def test_what_differs_between_runs_is_no_out() -> None:

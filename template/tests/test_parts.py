@@ -109,3 +109,16 @@ class TestParts:
         assert curate(curate_settings(), smoke=False)["read"] == 300
         assert built == [parts.folders[2]]
         assert not engine.WORK.exists()
+
+    def test_an_edit_of_the_code_takes_no_part_of_the_stopped_run_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        write_raw(rows(20))
+        before = engine.read_parts(curate_settings()).folders
+        assert engine.read_parts(curate_settings()).folders == before
+        read = Path.read_bytes
+
+        def edited(path: Path) -> bytes:
+            return read(path) + (b"# edited" if path.match("curation/anomalies.py") else b"")
+
+        monkeypatch.setattr(Path, "read_bytes", edited)
+        after = engine.read_parts(curate_settings()).folders
+        assert after != before and not any(folder.exists() for folder in before)

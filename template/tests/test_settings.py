@@ -1,5 +1,6 @@
 """params.yaml is read strictly: a slip stops the stage and names itself."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,22 +30,56 @@ def test_a_misspelt_knob_is_refused_with_the_right_spelling(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "mend"),
+    ("old", "new", "knob", "mend"),
     [
-        ("  verdict: ", "  verdict: goals # ", "one of: any, ships, goal; did you mean goal?"),
-        ("    same_role: ", "    same_role: join # ", "one of: error, drop, repair, keep"),
-        ("seed: ", "# ", "every knob is needed"),
+        ("  verdict: ", "  verdict: goals # ", "gate.verdict", "one of: any, goal, ships; did you mean goal?"),
+        ("    echo: ", "    echo: keep # ", "curate.quality.echo", "one of: drop, report"),
+        ("  test_items: ", "  test_item: ", "curate.test_item", "did you mean test_items?"),
+        ("  test_items: ", "  seed: 1\n  test_items: ", "curate.seed", "remove it; here may stand: path, format,"),
+        ("  test_items: ", "  # ", "curate", "git diff"),
+        ("  test_items: ", "  test_items: many # ", "curate.test_items", "git diff"),
+        ("  shots: [", "  shots: [few, ", "evaluate.shots.0", "git diff"),
+        ("  primary_metric: ", "  primary_metric: 1 # ", "evaluate.primary_metric", "in quotes"),
+        ("  primary_metric: ", "  1: 2\n  primary_metric: ", "evaluate", "in quotes"),
     ],
 )
-def test_what_is_allowed_is_told(tmp_path: Path, old: str, new: str, mend: str) -> None:
+def test_a_slip_is_told_with_its_line_and_what_was_meant(
+    tmp_path: Path, old: str, new: str, knob: str, mend: str
+) -> None:
+    path = changed(tmp_path, old, new)
     with pytest.raises(ProjectError) as caught:
-        load(changed(tmp_path, old, new))
+        load(path)
+    found = re.fullmatch(rf"{path}, line (\d+), column (\d+): {knob}", caught.value.where)
+    assert found, caught.value.where
+    line = path.read_text("utf-8").splitlines()[int(found[1]) - 1]
+    name = "few" if knob.endswith("0") else f"{knob.rpartition('.')[2]}:"
+    assert line[int(found[2]) - 1 :].startswith(name)
     assert mend in caught.value.mend
 
 
-def test_a_value_of_the_wrong_type_is_refused_with_its_place(tmp_path: Path) -> None:
-    with pytest.raises(ProjectError, match=r"test_items"):
-        load(changed(tmp_path, "test_items: ", "test_items: many # "))
+@pytest.mark.parametrize(("text", "where"), [("", ""), ("- 1", ""), ("seed: 1\nsmoke", ", line 2, column 1 to line 2")])
+def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str, where: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ProjectError) as caught:
+        load(path)
+    assert caught.value.where.startswith(f"{path}{where}")
+
+
+def test_a_wrong_word_in_a_group_that_not_every_project_has(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("train:\n  method: qlor\n")
+    with pytest.raises(ProjectError) as caught:
+        load(path)
+    assert caught.value.where == f"{path}, line 2, column 3: train.method"
+    assert "did you mean qlora?" in caught.value.mend
+
+
+def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(b"seed: 1 # caf\xe9")
+    with pytest.raises(ProjectError, match="not UTF-8"):
+        load(path)
 
 
 def test_scientific_notation_is_a_number(tmp_path: Path) -> None:

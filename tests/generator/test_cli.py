@@ -171,3 +171,69 @@ def test_data_add_does_not_overwrite_what_dvc_does_not_keep(tunesmith: Run, tmp_
     done = tunesmith("data", "add", tmp_path / "new.jsonl", tmp_path / "p")
     assert done.returncode == 2 and "is there already" in done.stderr
     assert mine.read_text() == "mine\n"
+
+
+@pytest.fixture
+def own_project(tunesmith: Run, tmp_path: Path) -> Path:
+    """A project without data. A script stands in for its environment, and tells what it was asked for."""
+    assert tunesmith("new", tmp_path / "p", "--defaults", "--set", "example=none").returncode == 0
+    (tmp_path / "p" / "environment.py").write_text("import sys; print('asked:', *sys.argv[1:])\n")
+    return tmp_path / "p"
+
+
+def test_data_add_takes_a_folder_of_shards_whole(tunesmith: Run, tmp_path: Path, own_project: Path) -> None:
+    for name in ("a.jsonl", "deep/b.jsonl"):
+        (tmp_path / "shards" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "shards" / name).write_text(f"{name}\n")
+    done = tunesmith("data", "add", tmp_path / "shards", own_project)
+    assert done.returncode == 0 and "2 files, 21 bytes" in done.stdout, done.stderr
+    assert "asked: dvc add --quiet data/raw/requests.jsonl" in done.stderr
+    raw = own_project / "data" / "raw" / "requests.jsonl"
+    assert {path.relative_to(raw).as_posix() for path in raw.rglob("*.jsonl")} == {"a.jsonl", "deep/b.jsonl"}
+    (raw.parent / "requests.jsonl.dvc").touch()
+    for source in (tmp_path / "shards" / "a.jsonl", tmp_path / "shards"):  # each in place of what was there before
+        assert tunesmith("data", "add", source, own_project).returncode == 0
+        assert raw.is_dir() == source.is_dir()
+    assert sorted(path.name for path in raw.parent.iterdir()) == ["requests.jsonl", "requests.jsonl.dvc"]
+
+
+def test_data_add_refuses_a_folder_that_holds_what_is_no_data(
+    tunesmith: Run, tmp_path: Path, own_project: Path
+) -> None:
+    shards = tmp_path / "shards"
+    (shards / "deep").mkdir(parents=True)
+    done = tunesmith("data", "add", shards, own_project)
+    assert done.returncode == 2 and f"{shards}: is empty" in done.stderr
+    (shards / "deep" / "a.jsonl").write_text("{}\n")
+    (shards / "deep" / "b.jsonl").symlink_to("/etc/hostname")
+    for name in (".DS_Store", "a.jsonl~", "c.jsonl.part"):
+        (shards / name).touch()
+    done = tunesmith("data", "add", shards, own_project)
+    assert done.returncode == 2
+    assert "links, hidden or temporary files: .DS_Store, a.jsonl~, c.jsonl.part, deep/b.jsonl" in done.stderr
+    done = tunesmith("data", "add", tmp_path, tmp_path / "p")
+    assert done.returncode == 2 and not (own_project / "data" / "raw").exists()
+
+
+def test_data_add_does_not_copy_a_project_into_itself(tunesmith: Run, own_project: Path) -> None:
+    raw = own_project / "data" / "raw" / "requests.jsonl"
+    raw.mkdir(parents=True)
+    (raw / "a.jsonl").write_text("{}\n")
+    (raw.parent / "requests.jsonl.dvc").touch()
+    for source in (raw.parent, raw, raw / "a.jsonl"):
+        done = tunesmith("data", "add", source, own_project)
+        assert done.returncode == 2 and "lie in one another" in done.stderr
+    assert (raw / "a.jsonl").read_text() == "{}\n"
+
+
+def test_data_add_speaks_of_the_environment_only_where_there_is_none(
+    tunesmith: Run, tmp_path: Path, own_project: Path
+) -> None:
+    (tmp_path / "new.jsonl").write_text("{}\n")
+    says = "makes the project's environment"
+    assert says in tunesmith("data", "add", tmp_path / "new.jsonl", own_project).stderr
+    (own_project / "data" / "raw" / "requests.jsonl.dvc").touch()
+    python = own_project / ".venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    python.parent.mkdir(parents=True)
+    python.touch()
+    assert says not in tunesmith("data", "add", tmp_path / "new.jsonl", own_project).stderr

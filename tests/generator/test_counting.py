@@ -100,6 +100,14 @@ def test_every_shape_of_a_record_is_counted(form: str, row: dict[str, Any], mode
     assert found.lengths == (6,) and "1 records were not understood" in found.source
 
 
+def test_tools_calls_and_thinking_are_counted(model: Path, tmp_path: Path) -> None:
+    plain = SAME[2][1]
+    answer = {"role": "assistant", "content": None, "thinking": "one two", "tool_calls": [{"name": "yes"}]}
+    rows = [plain, plain | {"tools": '["one", "two"]'}, {"messages": [plain["messages"][0], answer]}]
+    found = counted(model, written(tmp_path / "raw.jsonl", rows), dataset_format="messages")
+    assert found.lengths == (6, 6 + 2, 6 - 1 + 2 + 2)  # words of the thinking and of the call instead of one answer's
+
+
 @pytest.mark.parametrize(
     ("form", "line"),
     [

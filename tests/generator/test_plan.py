@@ -590,8 +590,8 @@ def test_two_changes_are_offered_where_neither_does_alone(tunesmith: Run) -> Non
     full = ("--set", "model=qwen2.5-32b-instruct", "--set", "hardware=a100_40gb", "--set", "method=full")
     made = json.loads(tunesmith("plan", "--defaults", "--set", "approach=finetune", *full, "--json").stdout)
     offered = {tuple(sorted(change["settings"])) for change in made["changes"]}
-    assert offered >= {("model",), ("hardware", "method"), ("method", "model")}
-    (larger,) = (row["what"] for row in made["changes"] if set(row["settings"]) == {"method", "hardware"})
+    assert offered == {("model",), ("hardware", "method"), ("devices", "hardware"), ("method", "model")}
+    (larger,) = (row["what"] for row in made["changes"] if set(row["settings"]) == {"hardware", "method"})
     assert "lora" in larger
     (smaller,) = (row["settings"]["model"] for row in made["changes"] if set(row["settings"]) == {"method", "model"})
     assert smaller == "qwen2.5-14b-instruct", "the largest that fits"

@@ -501,3 +501,57 @@ def test_the_preview_of_a_finished_update_is_json_too(shop: Workshop, tmp_path: 
     project = shop.project("0.2.0", tmp_path / "p")
     done = shop.update(project, "--preview", "--json")
     assert done.code == 0 and json.loads(done.out)["available"] is False
+
+
+def branches(project: Path) -> list[str]:
+    return git.run("branch", "--format=%(refname:short)", cwd=project).split()
+
+
+def merged_into_main(project: Path, *merge: str) -> None:
+    """The user takes the finished update over and works on."""
+    git.run("switch", "--quiet", "-", cwd=project)
+    git.under_a_name(("merge", "--quiet", "--no-gpg-sign", *merge, "template/0.2.0"), project)
+
+
+@pytest.mark.parametrize("merge", [("--ff",), ("--no-ff", "--no-edit")])
+def test_a_merged_update_leaves_no_branch_behind(
+    merge: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project, _ = plain(tmp_path, {"a": "1\n"}, {"a": "2\n"})
+    assert update(project) == 0
+    merged_into_main(project, *merge)
+    git.run("branch", "template/mine", cwd=project)
+    assert update(project, "--preview") == 0 and "template/0.2.0" in branches(project), "a preview touches nothing"
+    assert update(project) == 0
+    assert branches(project) == ["main", "template/mine"]
+    assert "removed the branch template/0.2.0" in capsys.readouterr().err
+
+
+def test_an_update_with_work_that_is_not_merged_keeps_its_branch(tmp_path: Path) -> None:
+    project, _ = plain(tmp_path, {"a": "1\n"}, {"a": "2\n"})
+    assert update(project) == 0
+    merged_into_main(project, "--ff")
+    git.run("switch", "--quiet", "template/0.2.0", cwd=project)
+    (project / "later").write_text("mine\n")
+    commit(project, "Later")
+    git.run("switch", "--quiet", "main", cwd=project)
+    assert update(project) == 0
+    assert branches(project) == ["main", "template/0.2.0"]
+
+
+def test_an_abort_removes_no_branch_that_somebody_committed_to(small: Path) -> None:
+    assert update(small) == 3
+    git.run("checkout", "--quiet", "--ours", ".", cwd=small)
+    commit(small, "Resolved by hand")
+    git.run("switch", "--quiet", "main", cwd=small)
+    assert update(small, "--abort") == 0
+    assert branches(small) == ["main", "template/0.2.0"]
+    assert git.run("log", "-1", "--format=%s", "template/0.2.0", cwd=small) == "Resolved by hand"
+
+
+@pytest.mark.parametrize("option", ["--continue", "--abort"])
+def test_a_directory_that_is_not_there_is_said_so(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert update(tmp_path / "missing", option) == 2
+    assert "no such directory" in capsys.readouterr().err

@@ -1,12 +1,14 @@
 """Every variant that can be generated is lint-free, typed, and passes the tests that it carries."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, Generate, Project
+from .conftest import ROOT, SHARED, Generate, Project
 from .test_0_in_place import RENDERED_ONLY
 
 VARIANTS = {
@@ -73,6 +75,20 @@ def test_dvc_reads_the_graph_and_leaves_the_tree_clean(variant: Project) -> None
 def test_an_experiment_can_take_all_intents(generate: Generate, project: Project) -> None:
     printed = generate().run("dvc", "exp", "run", "-S", "data.intents=42", "data").stdout
     assert "42 intents" in printed
+
+
+def test_a_folder_of_shards_is_added_and_curated(generate: Generate, project: Project, tmp_path: Path) -> None:
+    sizes = ("test_items=20", "dev_items=8", "group_key=", "label_key=")
+    own = generate("example=none", "approach=prompting", *sizes)
+    for shard in range(3):
+        numbers = range(shard, 200, 3)
+        rows = ({"prompt": f"What is {n * 7919} in {n % 97} words?", "completion": f"{n}"} for n in numbers)
+        (tmp_path / f"part-{shard}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = [sys.executable, "-m", "tunesmith", "data", "add", str(tmp_path), str(own.path)]
+    subprocess.run(command, check=True, env={**os.environ, "PROJECT_VENV": str(SHARED)})
+    assert own.git("diff", "--cached", "--name-only").split() == ["data/raw/.gitignore", "data/raw/requests.jsonl.dvc"]
+    assert "read 200 " in own.run("dvc", "repro", "curate").stdout
+    assert own.run("dvc", "status", "curate").stdout.strip().endswith("up to date.")
 
 
 def test_the_project_is_small_enough_to_read(project: Project) -> None:

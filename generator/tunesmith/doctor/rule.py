@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from tunesmith import bundle, catalog, flat_yaml, git
+from tunesmith import bundle, catalog, flat_yaml, git, runner
 from tunesmith.catalog import Hardware
 from tunesmith.manifest import ANSWERS, PARAMETERS
 from tunesmith.questions import MACHINE
@@ -77,9 +77,7 @@ class Checkup:
     @cached_property
     def python(self) -> Path | None:
         """The python of the project's environment, None where none was made."""
-        folder = Path(os.environ.get("PROJECT_VENV") or self.path / ".venv")
-        found = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-        return found.absolute() if found.exists() else None
+        return runner.python(self.path)
 
     def probe(self, *classes: str) -> Mapping[str, Any]:
         """What the project's python has installed, and the fields of library classes (``package:Class``)."""

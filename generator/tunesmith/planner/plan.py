@@ -203,7 +203,7 @@ def _money(hours: Money, price: Price | None) -> Money | None:
 def changes(answers: Mapping[str, Any], pins: Mapping[str, Any], prices: Mapping[str, Price]) -> tuple[Change, ...]:
     """The smallest change of each kind that would fit, cheapest first; of machines the one that costs least.
 
-    Where none of them keeps the model, the cheapest two changes together that do, too.
+    Where none of them keeps the model, the cheapest two together that do, and a lighter method of a larger model.
     """
 
     def fitting(tried: Iterable[Mapping[str, Any]]) -> Iterator[Change]:
@@ -217,13 +217,12 @@ def changes(answers: Mapping[str, Any], pins: Mapping[str, Any], prices: Mapping
     counts: list[Mapping[str, Any]] = [{"devices": count} for count in _more_devices(answers)]
     hardware: list[Mapping[str, Any]] = [{"hardware": key} for key in _larger_machines(answers, prices)]
     found = [*(next(fitting(tried), None) for tried in (methods, lengths, counts)), cheapest(hardware)]
-    models = _smaller_models(answers, pins)
+    models: list[Mapping[str, Any]] = [{"model": key} for key in _smaller_models(answers, pins)]
     if not any(found):
         pairs = ((methods, hardware), (methods, counts), (hardware, counts), (methods, lengths))
         found = [cheapest({**one, **other} for one, other in product(*pair)) for pair in pairs]
-        # A lighter method keeps a larger one of the smaller models.
-        found.append(next(fitting({**method, "model": key} for key in models for method in methods), None))
-    found.append(next(fitting({"model": key} for key in models), None))
+        found.append(next(fitting({**method, **model} for model, method in product(models, methods)), None))
+    found.append(next(fitting(models), None))
     return tuple(sorted((change for change in found if change), key=lambda change: change.usd))
 
 

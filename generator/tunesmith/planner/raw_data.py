@@ -24,6 +24,8 @@ CONVERSATIONS = 5000  # that are rendered at most: each a fraction of a second
 ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant"}
 ASKED = ("prompt", "input", "question", "query", "instruction")
 ANSWERED = ("completion", "output", "answer", "response")
+# What a turn says beside its content. A chat template has other words for it, and for the tools: about as many.
+BESIDE = ("reasoning_content", "thinking", "tool_calls", "function_call")
 TURNS = ("messages", "conversations", "conversation", "items", "dialog", "dialogue")
 COLUMNS = (
     *ASKED,
@@ -170,6 +172,8 @@ def _turns(record: Any, read: Callable[[Mapping[str, Any]], list[Turn]]) -> list
     roles = [turn["role"] for turn in turns]
     if roles[-1:] != ["assistant"] or "user" not in roles or not all(_is_text(turn["content"]) for turn in turns):
         return []
+    if tools := _text(record.get("tools") or record.get("functions")):
+        turns = [turns[0] | {"content": f"{tools}\n{turns[0]['content']}"}, *turns[1:]]
     return turns if not system or "system" in roles else [{"role": "system", "content": system}, *turns]
 
 
@@ -213,7 +217,15 @@ def _told(turns: Sequence[Mapping[str, Any]]) -> Iterator[Turn]:
         said = turn.get("content", turn.get("value", turn.get("text")))
         if isinstance(said, list):
             said = "".join(part.get("text", "") for part in said)
-        yield {"role": ROLES.get(str(role).lower(), str(role).lower()), "content": said or ""}
+        beside = [_text(turn[key]) for key in BESIDE if turn.get(key)]
+        yield {
+            "role": ROLES.get(str(role).lower(), str(role).lower()),
+            "content": "\n".join(filter(None, [said, *beside])),
+        }
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) if value else ""
 
 
 READERS: dict[str, Callable[[Mapping[str, Any]], list[Turn]]] = {

@@ -14,6 +14,7 @@ from tunesmith.update.merge import THEIRS
 from tunesmith.update.plan import Plan
 from tunesmith.update.state import CHECKOUT, CONFLICT, State, Store
 from tunesmith.update.worktree import (
+    MADE,
     begin_index,
     commit_tree,
     differences,
@@ -114,8 +115,10 @@ def _advance(root: Path, store: Store, state: State) -> State:
     install_index(store)
     target = state.commit or state.head
     if state.branch:
-        git.run("update-ref", "-m", "tunesmith update", state.branch, target, cwd=root)
-        git.run("symbolic-ref", "-m", "tunesmith update", "HEAD", state.branch, cwd=root)
+        git.run("update-ref", "--create-reflog", "-m", MADE, state.branch, target, cwd=root)
+        before, after = short(state.head_ref) or state.head, short(state.branch)
+        moved = f"checkout: moving from {before} to {after}"  # the words in which `git switch -` looks for the way back
+        git.run("symbolic-ref", "-m", moved, "HEAD", state.branch, cwd=root)
     elif state.commit:
         git.run("update-ref", "-m", "tunesmith update", "HEAD", target, state.head, cwd=root)
     if state.stages:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith import console, git
-from tunesmith.errors import AVAILABLE, CONFLICT, NotAProject, WriteFailed
+from tunesmith.errors import AVAILABLE, CONFLICT, WriteFailed
 from tunesmith.update import apply, old_git, show
 from tunesmith.update.plan import Plan, Project, Request, prepare
 from tunesmith.update.state import CONFLICT as LAID_OUT
-from tunesmith.update.worktree import free_branch
+from tunesmith.update.worktree import free_branch, remove_merged
 
 OLDEST_GIT = (2, 38)  # the first with `merge-tree --write-tree`
 
@@ -62,6 +62,7 @@ def _preview(plan: Plan, options: argparse.Namespace) -> int:
 
 
 def _update(plan: Plan, options: argparse.Namespace) -> int:
+    _remove_merged(plan.project.root)
     if not plan.available:
         _report(plan, options, "")
         return 0
@@ -89,12 +90,17 @@ def _report(plan: Plan, options: argparse.Namespace, branch: str) -> None:
         )
 
 
+def _remove_merged(root: Path) -> None:
+    for branch in remove_merged(root):
+        console.note(f"removed the branch {branch} of an earlier update, which is merged")
+
+
 def _finish(options: argparse.Namespace) -> int:
-    root = git.toplevel(options.directory)
-    if root is None:
-        raise NotAProject(options.directory, "is not inside a git repository")
+    root = git.repository(options.directory)
     state = apply.resume(root) if options.resume else apply.abort(root)
     left = options.resume and state.phase == LAID_OUT and apply.in_progress(root)
+    if not left:
+        _remove_merged(root)
     words = "conflicts are laid out; resolve them and continue" if left else "done" if options.resume else "aborted"
     if options.json:
         console.as_json({"version": state.version, "state": words})

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from tunesmith import git
@@ -10,6 +11,7 @@ from tunesmith.update.state import CONFLICT, State, Store
 from tunesmith.update.trees import Repository
 
 ABORTED = "refs/tunesmith/aborted"
+MADE = "tunesmith update: a branch of its own"  # in the reflog: who made a branch
 
 
 def commit_tree(root: Path, tree: str, parent: str, message: str) -> str:
@@ -118,14 +120,35 @@ def roll_back(root: Path, store: Store, state: State, *, forget: bool = True) ->
 def _forget(root: Path, store: Store, state: State) -> None:
     """The user threw the update away or left it for another commit, whose files are not ours to touch.
 
-    The update's branch goes, unless it is checked out; what was committed there stays reachable.
+    The update's branch goes, unless it is checked out or somebody committed to it.
     """
-    if state.branch and state.branch != symbolic_head(root):
-        tip = git.run("for-each-ref", "--format=%(objectname)", state.branch, cwd=root)
-        if tip and tip != state.head:
-            git.run("update-ref", ABORTED, tip, cwd=root)
-        git.output("update-ref", "-d", state.branch, cwd=root, allowed=(0, 1))
+    if state.branch != symbolic_head(root):
+        _remove_branch(root, state)
     store.remove()
+
+
+def _remove_branch(root: Path, state: State) -> None:
+    """Remove the branch that the update made, if nothing else was committed there."""
+    if state.branch:
+        tip = git.run("for-each-ref", "--format=%(objectname)", state.branch, cwd=root)
+        if tip in (state.head, state.commit):
+            git.output("update-ref", "-d", state.branch, tip, cwd=root, allowed=(0, 1))
+
+
+def remove_merged(root: Path) -> list[str]:
+    """Remove the branches of earlier updates that the commit checked out contains whole. Returns their names.
+
+    The reflog tells which ones an update made; git itself refuses those that other work trees have checked out, and
+    those that are ahead of their upstream.
+    """
+    removed = []
+    for ref in git.run("for-each-ref", "--merged=HEAD", "--format=%(refname)", "refs/heads", cwd=root).split():
+        made = git.run("log", "--walk-reflogs", "--format=%gs", ref, "--", cwd=root).splitlines()
+        if ref != symbolic_head(root) and made[-1:] == [MADE]:
+            with suppress(GitFailed):
+                git.run("branch", "-d", short(ref), cwd=root)
+                removed.append(short(ref))
+    return removed
 
 
 def _move_back(root: Path, state: State) -> None:
@@ -137,8 +160,7 @@ def _move_back(root: Path, state: State) -> None:
         git.run("update-ref", *reason, "HEAD", state.head, cwd=root)
     else:
         git.run("update-ref", "--no-deref", *reason, "HEAD", state.head, cwd=root)
-    if state.branch:
-        git.output("update-ref", "-d", state.branch, cwd=root, allowed=(0, 1))
+    _remove_branch(root, state)
 
 
 def symbolic_head(root: Path) -> str:

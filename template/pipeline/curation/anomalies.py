@@ -41,7 +41,7 @@ class Anomalies:
         """
         policy = self.policies[anomaly]
         if policy == "drop":
-            raise BadRecordError(_REASONS.get(anomaly, anomaly), detail)
+            raise BadRecordError(_REASONS.get(anomaly, anomaly), f"{detail} (curate.anomalies.{anomaly})")
         if policy == "error":
             where = f"curate.anomalies.{anomaly} is `error`"
             raise ProjectError(

@@ -15,7 +15,7 @@ from typing import IO, Any, TypeAlias
 import zstandard
 
 from pipeline.curation.elements import WRAPPERS, array_elements
-from pipeline.curation.formats import PROMPT_KEYS
+from pipeline.curation.formats import CONVERSATION_KEYS, PROMPT_KEYS
 from pipeline.curation.reasons import BadRecordError
 from pipeline.curation.tables import arrow_rows, delimited_rows, parquet_rows
 from pipeline.files import ProjectError
@@ -30,6 +30,7 @@ _BLANK = b" \t\r\n"
 _SPEAKS = re.compile(rb'"(?:role|from|speaker|sender)"')
 _WRAPPED = re.compile(rb'"(%s)"\s*:\s*\[\s*[{\[]' % b"|".join(WRAPPERS))
 _ASKS = re.compile(b'"(?:messages|chosen|text|%s)"\\s*:' % "|".join(PROMPT_KEYS).encode())
+_COLUMNS = {"messages", "text", "chosen", *PROMPT_KEYS, *CONVERSATION_KEYS}
 _PEEK = 1 << 16
 BUFFER = 1 << 16  # bytes read at once
 _GZIP, _ZSTD, _PARQUET, _ARROW = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"ARROW1"
@@ -113,10 +114,18 @@ def _text_container(text: bytes, path: Path) -> str:
         return "jsonl"
     suffixes = {suffix.lower() for suffix in path.suffixes}
     if suffixes & {".jsonl", ".json", ".ndjson"}:
-        return "jsonl"
+        records = rest.lstrip(_BLANK)[:1] in (b"{", b"[")  # below a broken first line
+        if records or not _names_columns(first):
+            return "jsonl"
     if ".tsv" in suffixes or (".csv" not in suffixes and b"\t" in first):
         return "tsv"
     return "csv" if ".csv" in suffixes or b"," in first or b";" in first else "jsonl"
+
+
+def _names_columns(line: bytes) -> bool:
+    """Whether a line is a table's header, and no broken object: one of its cells is the name of a known field."""
+    cells = [cell.strip(b' \r"').decode(errors="replace").lower() for cell in re.split(rb"[,;\t|]", line)]
+    return len(cells) > 1 and not _COLUMNS.isdisjoint(cells)
 
 
 def _wraps(text: bytes) -> bool:

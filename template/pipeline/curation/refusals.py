@@ -2,6 +2,8 @@
 
 import math
 from collections import Counter
+from collections.abc import Collection
+from difflib import SequenceMatcher
 from pathlib import Path
 
 from pipeline.curation.deduplicate import CODES, KEPT, Fates
@@ -14,6 +16,7 @@ from pipeline.settings import CurateSettings
 
 EXAMPLES_SHOWN = 5
 REASONS_NAMED = 5
+FIELDS_NAMED = 5
 # What makes a record unusable. Duplicates are superfluous, and what a policy leaves out is left out on purpose.
 FAULTS = ["json", "encoding", "schema", "roles", "empty", "too_short", "too_long", "special_tokens", "broken_text"]
 FAULTS += ["control_characters", "preference"]
@@ -37,12 +40,25 @@ def refuse_bad_data(store: Store, settings: CurateSettings, conflicts: int) -> N
     looks = detect(Path(settings.path), settings)
     other = looks.format not in (None, settings.format, "prompt_only")  # which any record without an answer fits
     guess = f"; they look like another format: {looks.sentence()}" if other else ""
+    mend = _unknown_keys(settings, looks.fields)
+    mend = mend or f"mend these lines; or set curate.format, if the data are not in the `{settings.format}` format"
     raise ProjectError(
         f"{faulty} of {read} lines are unusable, {faulty / read:.1%} of them; "
         f"curate.max_reject_fraction allows {settings.max_reject_fraction:.1%}. The first ones:\n{examples}",
         f"{settings.path}; every one is listed in data/curated/rejected.jsonl",
-        f"mend these lines; or set curate.format, if the data are not in the `{settings.format}` format{guess}",
+        mend + guess,
     )
+
+
+def _unknown_keys(settings: CurateSettings, fields: Collection[str]) -> str:
+    """What to set group_key and label_key to where no record has the field that they name; else nothing."""
+    mends = []
+    for setting, key in (("group_key", settings.group_key), ("label_key", settings.label_key)):
+        if key is not None and fields and key not in fields:
+            near = sorted(fields, key=lambda name: SequenceMatcher(None, key, name).ratio(), reverse=True)
+            names = ", ".join(f"`{name}`" for name in near[:FIELDS_NAMED])
+            mends.append(f"no record has the field `{key}`: set curate.{setting} to one of {names}, or to null")
+    return "; ".join(mends)
 
 
 def refuse_little_data(
