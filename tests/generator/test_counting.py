@@ -187,6 +187,8 @@ def test_tables_and_packed_lines_are_counted_as_lines_are(name: str, model: Path
     turns = [{"messages": [{"role": "user", "content": "one"}, {"role": "assistant", "content": "yes"}]}]
     found = counted(model, table_file(tmp_path / name, turns), dataset_format="messages")
     assert found.lengths == (4,) and found.exact
+    found = counted(model, table_file(tmp_path / name, [turns[0] | {"tools": "two three"}]), dataset_format="messages")
+    assert found.lengths == (6,), "with its tools"
     with pytest.raises(FileProblem, match="no record in it"):
         counted(model, table_file(tmp_path / name, [{"other": "one"}]))
 

@@ -27,15 +27,9 @@ ANSWERED = ("completion", "output", "answer", "response")
 # What a turn says beside its content. A chat template has other words for it, and for the tools: about as many.
 BESIDE = ("reasoning_content", "thinking", "tool_calls", "function_call")
 TURNS = ("messages", "conversations", "conversation", "items", "dialog", "dialogue")
-COLUMNS = (
-    *ASKED,
-    *ANSWERED,
-    *TURNS,
-    "system",
-    "system_prompt",
-    "context",
-    "history",
-)  # of a table; others are not read
+TOOLS = ("tools", "functions")
+# Of a table, other columns are not read.
+COLUMNS = (*ASKED, *ANSWERED, *TURNS, *TOOLS, "system", "system_prompt", "context", "history")
 INSTALL = "pip install 'tunesmith[tables]', or `python3 environment.py` in the project"
 
 Turn = dict[str, str]
@@ -172,7 +166,7 @@ def _turns(record: Any, read: Callable[[Mapping[str, Any]], list[Turn]]) -> list
     roles = [turn["role"] for turn in turns]
     if roles[-1:] != ["assistant"] or "user" not in roles or not all(_is_text(turn["content"]) for turn in turns):
         return []
-    if tools := _text(record.get("tools") or record.get("functions")):
+    if tools := _text(next((record[key] for key in TOOLS if record.get(key)), None)):
         turns = [turns[0] | {"content": f"{tools}\n{turns[0]['content']}"}, *turns[1:]]
     return turns if not system or "system" in roles else [{"role": "system", "content": system}, *turns]
 
