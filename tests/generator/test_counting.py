@@ -24,6 +24,12 @@ WORDS = ["one", "two", "three", "yes", "[user]", "[assistant]", "[system]", "unk
 TEMPLATE = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
 
 
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make test` names the environment of generated projects, which has every package."""
+    monkeypatch.delenv("PROJECT_VENV", raising=False)
+
+
 def tokenizer_json() -> str:
     vocabulary = {word: place for place, word in enumerate(WORDS)}
     special = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
