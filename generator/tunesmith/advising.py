@@ -21,6 +21,18 @@ from tunesmith.spec import Spec
 
 LISTED = "`tunesmith catalog prices` prints every price"
 INTERVAL = "bands are the 5th and 95th percentile of 1,000 drawn cases; break-even counts three years"
+ALONE = "behind a figure that moves a bill, the bill with that figure alone at its lowest and at its highest"
+WORDS = {  # for figures whose own name does not say it
+    "answer_token": "seconds for a token of an answer",
+    "answer_token_batched": "seconds for a token of an answer, several at a time",
+    "endpoint_usd_per_hour": "price of an hour of the endpoint",
+    "life_years": "years until the machine is written off",
+    "prompt_token": "seconds for a token of a prompt",
+    "pue": "power of the building for each watt of the machine",
+    "server_factor": "price of the whole server over that of its devices",
+    "usd_per_hour": "price of an hour of the machine",
+    "usd_per_million_training": "price of training a million tokens",
+}
 
 
 @dataclass(frozen=True)
@@ -62,7 +74,7 @@ def show(told: Advised, *, sources: bool = False) -> None:
     print_advice(told.advice, told.answers)
     console.line()
     rows = [_row(row) for row in told.estimates]
-    volume = f"$ a month at {told.answers['monthly_requests']:,}"
+    volume = f"$ a month at {told.answers['monthly_requests']:,} requests"
     heads = ("approach", "$ once", volume, "$ over 3 years", "$ / 1,000 requests", "seconds to answer", "days of work")
     console.table(heads, rows)
     console.line()
@@ -76,9 +88,14 @@ def show(told: Advised, *, sources: bool = False) -> None:
             console.line(f"{row.title}: {_break_even(row)}")
         if row.note:
             console.line(f"{row.title}: {row.note}")
-    needs = {row.data: None for row in told.estimates}
-    console.line("What it needs: " + "; ".join(needs) + ".")
-    console.line(f"How to read it: {INTERVAL}. {'' if sources else '--sources says where each figure comes from.'}")
+    needs: dict[str, dict[str, None]] = {}
+    for row in told.estimates:
+        needs.setdefault(row.data, {})[row.title.split(",")[0]] = None
+    for data, titles in needs.items():
+        console.line(f"{' and '.join(titles)} {'needs' if len(titles) == 1 else 'need'} {data}.")
+    console.line(
+        f"How to read it: {INTERVAL}; {ALONE}. {'' if sources else '--sources says where each figure comes from.'}"
+    )
     for text in dict.fromkeys(source for row in told.estimates for source in row.sources) if sources else ():
         console.line(f"  {text}")
     if told.stale:
@@ -99,7 +116,8 @@ def print_advice(advice: Advice, answers: Mapping[str, Any]) -> None:
         console.line(f"  does not go together: {contradiction}")
     for step in advice.path:
         other = outcomes[step.otherwise]
-        console.line(f"  {step.ask} {'yes' if step.yes else 'no'} (otherwise: {other['approach']}, {step.otherwise})")
+        instead = f"{other['approach']}, {step.otherwise.replace('_', ' ')}"
+        console.line(f"  {step.ask} {'yes' if step.yes else 'no'} (otherwise: {instead})")
     console.line(f"Ask again {advice.revisit}.")
 
 
@@ -181,17 +199,19 @@ def owned(answers: Mapping[str, Any], made: Plan, listed: Mapping[str, Any]) -> 
 
 def print_owned(rows: list[Estimate], answers: Mapping[str, Any]) -> None:
     """By month and over three years."""
-    volume = f"$ a month at {answers['monthly_requests']:,}"
+    volume = f"$ a month at {answers['monthly_requests']:,} requests"
     bands = [_row(row)[:5] for row in rows]
     console.table(("cost to own", "$ once", volume, "$ over 3 years", "$ for 1,000 requests"), bands)
     for row in rows:
         pays = f"; {_break_even(row)}" if row.break_even else ""
         console.line(f"  {row.title}: {moved(row)}{pays}")
+        if row.note:
+            console.line(f"  {row.title}: {row.note}")
 
 
 def moved(row: Estimate) -> str:
     """What moves the three-year cost most, each figure alone."""
-    named = [f"{swing.name.replace('_', ' ')} ({_ends(swing)})" for swing in row.swings]
+    named = [f"{WORDS.get(swing.name) or swing.name.replace('_', ' ')} ({_ends(swing)})" for swing in row.swings]
     return f"three years move most with {'; '.join(named)}" if named else "nothing moves three years by 1%"
 
 
@@ -208,10 +228,15 @@ def _break_even(row: Estimate) -> str:
         return f"never cheaper than {row.against}, at any volume"
     if band.high == 0:
         return f"cheaper than {row.against} from the first request"
-    low, high = f"{band.low:,.0f}", f"{band.high:,.0f}"
+    low, typical, high = (_volume(bound) for bound in band)
     if math.isinf(band.high):
         if math.isinf(band.typical):
             return f"cheaper than {row.against} from at least {low} requests a month on, perhaps never"
-        about = f"about {band.typical:,.0f} requests a month on (at least {low}, perhaps never)"
+        about = f"about {typical} requests a month on (at least {low}, perhaps never)"
         return f"cheaper than {row.against} from {about}"
-    return f"cheaper than {row.against} from about {band.typical:,.0f} requests a month on [{low}, {high}]"
+    return f"cheaper than {row.against} from about {typical} requests a month on [{low}, {high}]"
+
+
+def _volume(requests: float) -> str:
+    """To two figures: the bands are far wider."""
+    return f"{float(f'{requests:.2g}'):,.0f}"

@@ -43,7 +43,12 @@ class Advice:
 
     def not_built(self, answers: Mapping[str, Any]) -> list[catalog.Refusal]:
         """What the support matrix says of a project that follows the advice; empty when it can be generated."""
-        return catalog.refusals({**answers, "approach": self.approach, **self.suggests})
+        planned = [
+            catalog.refusal("planned", row)
+            for row in catalog.support_rules()["planned"]
+            if all(self.suggests.get(key) in values for key, values in row["when"].items())
+        ]  # whatever else the spec says
+        return planned or catalog.refusals({**answers, "approach": self.approach, **self.suggests})
 
 
 def advise(answers: Mapping[str, Any]) -> Advice:

@@ -71,11 +71,19 @@ def _made(options: argparse.Namespace) -> tuple[Plan, Mapping[str, Any], Mapping
     if made.measured and made.time.utilisation > 1:
         share = f"{made.time.utilisation:.0%} of what {made.machine.title} can do at most"
         beyond.append(f"{made.measured.source}: {share}; that was another machine, model or setup")
-    return made, answers, listed, (*_untrained(made, answers), *notes, *beyond)
+    return made, answers, listed, (*_untrained(made, answers), *notes, *cut_answers(answers), *beyond)
 
 
 def _no_torch(made: Plan) -> str:
     return f"{made.machine.title}: the locks of generated projects hold no build of torch for it; put in your own"
+
+
+def cut_answers(answers: Mapping[str, Any]) -> list[str]:
+    """A warning where the spec's own answers are longer than the benchmark lets an arm write."""
+    written, longest = int(answers["answer_tokens"]), int(answers["max_new_tokens"])
+    if written <= longest:
+        return []
+    return [f"max_new_tokens: {longest} would cut answers of {written} tokens (answer_tokens) short in the evaluation"]
 
 
 def _untrained(made: Plan, answers: Mapping[str, Any]) -> tuple[str, ...]:
@@ -108,6 +116,7 @@ def note_of(spec: Spec) -> list[str]:
         lines.append(f"plan: a guess; {made.model.source}")
     if not made.machine.installable:
         lines.append(_no_torch(made))
+    lines += cut_answers(spec.answers)
     if not made.fits and made.changes:
         lines.append(f"plan: it would fit with {made.changes[0].what}; `tunesmith plan` lists the other ways")
     return lines
@@ -143,15 +152,21 @@ def _hours(hours: float) -> str:
     return f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.0f} min"
 
 
+def _terms(made: Plan) -> str:
+    """What the model may be used for, and whether its weights are asked for first; or what it was taken for."""
+    row = catalog.models().get(made.model.key)
+    if row is None:
+        return f" ({made.model.source})"
+    return f"; {row.licence}{', gated: accept its terms on its page first' if row.gated else ''}"
+
+
 def _usd(money: Money) -> str:
     digits = 2 if money.typical >= 0.1 else 3
     return f"{money.typical:.{digits}f} ({money.low:.{digits}f} to {money.high:.{digits}f})"
 
 
 def _print(made: Plan) -> None:
-    console.line(
-        f"Model    {made.model.key}: {made.model.shape.parameters / 1e9:.2f} B parameters ({made.model.source})"
-    )
+    console.line(f"Model    {made.model.key}: {made.model.shape.parameters / 1e9:.2f} B parameters{_terms(made)}")
     console.line(f"Machine  {_machine(made)}, {made.machine.memory_gib:g} GiB, {made.machine.tflops:g} TFLOPS")
     console.line()
     if made.trains:
@@ -192,7 +207,8 @@ def _print_memory(made: Plan) -> None:
         held = ", ".join(f"{name} {value:.1f}" for name, value in made.host.terms.items())
         console.line(f"  of the host: {made.host.low:.1f} to {made.host.high:.1f} GiB ({held}); not in the verdict")
     if not made.framework.fitted_rows:
-        console.line(f"  the band is that of frameworks left out: no published peaks of {made.framework.title}")
+        title = made.framework.title
+        console.line(f"  a wide band, that of frameworks it was not fitted to: nobody has published peaks of {title}")
     if made.measured and made.measured.peak_gib:
         off = 100 * (typical / made.measured.peak_gib - 1)
         console.line(
@@ -210,7 +226,7 @@ def _print_time(made: Plan) -> None:
     console.line(f"  {tokens.typical:,.0f} tokens ({tokens.source})")
     console.line(
         f"  {duration.tokens_per_second:,.0f} tokens a second; {duration.utilisation:.0%} of the peak; "
-        f"{duration.padding:.2f} tokens computed for each of the data ({made.padded})"
+        f"{duration.padding:.2f} tokens are computed for each token of the data ({made.padded})"
     )
     if duration.calibrated:
         source = made.measured.source if made.measured else ""
@@ -233,16 +249,15 @@ def _print_changes(made: Plan) -> None:
         cost = f"USD {change.usd:.2f}" if change.usd != float("inf") else "no price known"
         console.line(f"  {change.what}: {change.high_gib:.1f} of {change.memory_gib:g} GiB, {cost}")
     if not made.changes:
-        console.line("  no single change of method, length, model or device; change two, or rent a cluster")
+        console.line("  no one or two changes of method, length, model and device; it takes several machines")
 
 
 def _print_inference(made: Plan) -> None:
     answering, usable = made.evaluation, made.machine.memory_gib * USABLE
     verdict = "fits" if made.evaluation_fits else f"does not fit: {usable:.1f} GiB can be used"
     terms = ", ".join(f"{name} {value:.2f}" for name, value in answering.terms.items())
-    console.line(
-        f"Memory of answering the benchmark, {answering.requests} prompts at a time, untrained or merged weights"
-    )
+    prompts = f"{answering.requests} prompt{'' if answering.requests == 1 else 's'}"
+    console.line(f"Memory of answering the benchmark, {prompts} at a time, untrained or merged weights")
     console.line(f"  {answering.typical:.2f} GiB, at most {answering.high:.2f} ({terms}); {verdict}")
     serving = made.inference
     terms = ", ".join(f"{name} {value:.2f}" for name, value in serving.terms.items())

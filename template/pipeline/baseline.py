@@ -10,8 +10,9 @@ from typing import Any
 
 from pipeline.evaluation.metrics import metrics_of, score_items, summarise
 from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write_json, write_jsonl
-from pipeline.inference.arms import Row, answer_items
+from pipeline.inference.arms import Row, answer_items, compared
 from pipeline.inference.backends import Backend, Endpoint, answer_all
+from pipeline.inference.calls import expected_text
 from pipeline.inference.generation import Generator
 from pipeline.inference.gguf_model import GgufModel
 from pipeline.inference.perplexity import add_reference_nll
@@ -25,6 +26,7 @@ from pipeline.inference.prompting import (
     refuse_given_away,
     shot_pool,
 )
+from pipeline.inference.unsaid import refuse_unsaid
 from pipeline.model import base_model, base_sha256
 from pipeline.runtime import prepare
 from pipeline.settings import Settings, load
@@ -43,7 +45,9 @@ def main() -> None:
     metrics_of(settings)  # a slip in the project's own is told before anything is answered
     items = read_jsonl(TEST)
     device = prepare(settings.seed)
-    backends: dict[str, Backend] = {"": Generator(base_model(settings), device)}
+    generator = Generator(base_model(settings), device)
+    refuse_unsaid(items, generator.template, str(TEST))
+    backends: dict[str, Backend] = {"": generator}
     if settings.evaluate.endpoint:
         backends[ENDPOINT] = Endpoint(settings.evaluate.endpoint)
     if settings.evaluate.gguf:
@@ -134,11 +138,11 @@ def check_shots(arm: str, rows: Sequence[Row], count: int) -> None:
 
 def dev_score(backend: Backend, dev: Sequence[Record], policy: Policy, settings: Settings) -> float:
     """The mean primary metric of a policy on dev items."""
-    prompts = [backend.render(policy.ask(item)) for item in dev]
+    prompts = [backend.render(policy.ask(item), item.get("tools")) for item in dev]
     answers = answer_all(backend, prompts, settings.evaluate.max_new_tokens, settings.evaluate.batch_size)
     rows: list[dict[str, Any]] = [
-        {**item, "expected": item["messages"][-1]["content"], "answer": answer.text}
-        for item, answer in zip(dev, answers, strict=True)
+        {**item, "expected": expected_text(item), "answer": compared(backend, prompt, answer, item)}
+        for item, prompt, answer in zip(dev, prompts, answers, strict=True)
     ]
     scores = score_items(rows, settings)[settings.evaluate.primary_metric]
     return sum(scores) / len(scores)

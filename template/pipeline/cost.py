@@ -28,6 +28,7 @@ from pipeline.costing.money import (
 from pipeline.costing.planned import beside_the_plan
 from pipeline.costing.price_list import OLD_PRICE_DAYS, PriceError
 from pipeline.costing.total_cost import TIMING_ERROR, Study, device_seconds, total_cost
+from pipeline.costing.training_run import of_another_run, read_training
 from pipeline.files import ProjectError, read_json, run_stage, write_json
 from pipeline.runtime import cpu_name
 from pipeline.settings import CostSettings, Settings, load
@@ -56,7 +57,7 @@ def main() -> None:
     training = None
     if settings.trains:
         arms |= read_json(MEASURED / "tuned.json")
-        training = read_json(MEASURED / "train.json")
+        training = read_training(MEASURED / "train.json")
     scores = read_json(SCORES)
     verdict = scores["verdict"]
     best, tuned = verdict["best_baseline"], verdict["challenger"] if training else None
@@ -161,7 +162,7 @@ def hosted_cost(arms: dict[str, Any]) -> dict[str, Any]:
         prices[key] = {
             "title": row.get("title", key),
             "source": row.get("source"),
-            "date": str(row.get("date")),
+            "date": str(row.get("date") or "") or None,
             "arms": {arm: as_dict(hosted_usd(measure, *rates)) for arm, measure in arms.items()},
         }
     return prices
@@ -245,6 +246,7 @@ def warnings(
         found.append(
             f"times were measured on {training['device']} but priced as {machine['title']}: they are not comparable"
         )
+    found += of_another_run(settings, training) if training else []
     if training and training.get("resumed"):
         found.append("training was resumed: what was lost with the killed process is not in its seconds")
     for arm in in_order(arm for arm in arms if arm.startswith(ENDPOINT)):

@@ -16,7 +16,7 @@ from pipeline.evaluation.statistics import holm, power_table
 from pipeline.evaluation.verdict import decide
 from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write_json
 from pipeline.inference.arms import Row
-from pipeline.inference.prompting import Record
+from pipeline.inference.prompting import Record, question
 from pipeline.settings import Settings, load
 
 TUNED = Path("results/tuned")
@@ -101,7 +101,7 @@ def pairs(scores: Mapping[str, list[float]], groups: Sequence[str | None], setti
 
 def languages(records: Sequence[Record]) -> dict[str, str]:
     """{item: the language it is asked in}, of the frequent ones; empty unless there are two."""
-    told = {record["id"]: language(record["messages"][-2]["content"]) for record in records}
+    told = {record["id"]: language(question(record)) for record in records}
     counts = Counter(code for code in told.values() if code)
     frequent = {code for code, count in counts.items() if count >= LANGUAGE_SHARE * len(records)}
     return {item: code for item, code in told.items() if code in frequent} if len(frequent) > 1 else {}

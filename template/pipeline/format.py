@@ -1,5 +1,6 @@
 """Stage `format`: curated records as the trainer reads them, checked against the model's own chat template."""
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,16 +9,20 @@ from typing import Any
 from pipeline.files import ProjectError, read_jsonl, run_stage, write_json, write_jsonl
 from pipeline.inference.arms import quantile
 from pipeline.inference.backends import Message
+from pipeline.inference.calls import tool_list
+from pipeline.inference.chat_template import ChatTemplate, Conversation
 from pipeline.inference.prompting import Passages, Record, conversation, read_passages, read_prompt
+from pipeline.inference.unsaid import refuse_unsaid
 from pipeline.model import base_model
 from pipeline.render_check import (
+    Row,
     check_tokens,
     control_tokens,
     holds,
     refuse_control_tokens,
     refuse_truncation,
     refuse_untrainable,
-    unread_names,
+    unread,
 )
 from pipeline.reporting.format_page import write_page
 from pipeline.runtime import quiet
@@ -27,7 +32,11 @@ SOURCES = {"train": Path("data/curated/train.jsonl"), "dev": Path("data/eval/dev
 FORMATTED = Path("data/formatted")
 REPORT = Path("reports/format.json")
 STEPS = 50  # lengths that stand for all, from which `tunesmith plan` reckons the padding
-CHECKED = 20  # rows of each split whose token ids are compared
+LEFT_OUT = {  # what a template may leave out of a turn before the answer
+    "name": ("unread_names", "a turn has a name"),
+    "thinking": ("unread_thinking", "a turn before the answer has its thinking"),
+}
+CHECKED = 20  # rows of each split and kind whose token ids are compared
 
 
 def main() -> None:
@@ -36,6 +45,7 @@ def main() -> None:
     quiet()
     settings = load()
     tokenizer = AutoTokenizer.from_pretrained(base_model(settings))
+    template = ChatTemplate(tokenizer)
     system, limit = read_prompt("system"), settings.format.max_length
     passages = read_passages("train", "dev") if settings.format.with_passages else None
     policy, tokens = settings.curate.anomalies.special_tokens, control_tokens(tokenizer)
@@ -45,12 +55,14 @@ def main() -> None:
     for split, source in SOURCES.items():
         records = read_jsonl(source)
         refuse_untrainable(records, str(source))
+        refuse_unsaid(records, template, str(source))
         held = [holds(record, tokens) if policy != "keep" else None for record in records]
         if policy == "error":
             refuse_control_tokens(records, held, str(source))
-        rows = [to_prompt_completion(record, system, passages) for record in records]
-        lengths = [token_lengths(row, tokenizer) for row in rows]
-        check_tokens(rows[:CHECKED], tokenizer)
+        asked = [learnt(record, system, passages) for record in records]
+        rows = [to_prompt_completion(turns, tools, template) for turns, tools in asked]
+        lengths = [token_lengths(turns, tools, template) for turns, tools in asked]
+        check_tokens(*sampled(rows, asked), template)
         if settings.format.too_long == "error":
             refuse_truncation(records, lengths, limit)
         fits = [not token and total <= limit for token, (total, _) in zip(held, lengths, strict=True)]
@@ -65,34 +77,49 @@ def main() -> None:
             where = "format.max_length"
             raise ProjectError(f"no {split} record fits {limit} tokens", where, "raise it")
         if split == "train":
-            samples = [parts for parts, fit in zip(zip(records, rows, lengths, strict=True), fits, strict=True) if fit]
+            samples = [parts for parts, fit in zip(zip(records, asked, lengths, strict=True), fits, strict=True) if fit]
         write_jsonl(FORMATTED / f"{split}.jsonl", (row for row, fit in zip(rows, fits, strict=True) if fit))
         report[split] = statistics(kept, limit) | {"left_out": len(rows) - len(kept)}
-        if unread := unread_names(rows, tokenizer):
-            report[split]["unread_names"] = unread
-            print(f"{split}: in {unread} rows a turn has a name, which the chat template leaves out")
+        for key, (name, what) in LEFT_OUT.items():
+            if count := unread(key, asked, template):
+                report[split][name] = count
+                print(f"{split}: in {count} rows {what}, which the chat template leaves out")
     write_jsonl(FORMATTED / "rejected.jsonl", left_out)
     write_json(REPORT, report)
-    write_page(samples, report, limit, tokenizer)
+    write_page(samples, report, limit, template)
     train = report["train"]
     shares = f"{train['tokens']} tokens, {train['trained_tokens']} of them trained"
     print(f"train: {train['rows']} rows, {shares}; the longest has {train['longest']}; {len(left_out)} are left out")
 
 
-def to_prompt_completion(record: Record, system: str, passages: Passages | None = None) -> dict[str, list[Message]]:
+def learnt(record: Record, system: str, passages: Passages | None = None) -> Conversation:
+    """What a record is trained on as: its prompt, its answer and its tools."""
+    return [*conversation(record, system, (), passages), record["messages"][-1]], record.get("tools")
+
+
+def sampled(rows: Sequence[Row], asked: Sequence[Conversation]) -> tuple[list[Row], list[Conversation]]:
+    """The first rows of text alone, and the first with tools, calls or thinking, to be checked."""
+    beyond = [bool(tools) or any(turn.keys() & {"tool_calls", "thinking"} for turn in turns) for turns, tools in asked]
+    places = [place for kind in (False, True) for place in [p for p, own in enumerate(beyond) if own is kind][:CHECKED]]
+    return [rows[place] for place in places], [asked[place] for place in places]
+
+
+def to_prompt_completion(turns: Sequence[Message], tools: str | None, template: ChatTemplate) -> Row:
     """The trainer's row: the loss is taken on the completion, that is on the last assistant message, alone."""
-    return {"prompt": conversation(record, system, (), passages), "completion": record["messages"][-1:]}
+    said = template.turns(turns)
+    row: Row = {"prompt": said[:-1], "completion": said[-1:]}
+    return row | ({"tools": json.dumps(tool_list(tools), ensure_ascii=False)} if tools else {})
 
 
-def token_lengths(row: dict[str, list[Message]], tokenizer: Any) -> tuple[int, int]:
+def token_lengths(turns: Sequence[Message], tools: str | None, template: ChatTemplate) -> tuple[int, int]:
     """Tokens of the whole row and of its trained part, as the model's chat template renders them.
 
     Raises:
         ProjectError: the template does not render the prompt as the beginning of the whole conversation, or the
             assistant's turn does not close with the end-of-turn token: such a model would never learn to stop.
     """
-    prompt = tokenizer.apply_chat_template(row["prompt"], tokenize=False, add_generation_prompt=True)
-    whole = tokenizer.apply_chat_template([*row["prompt"], *row["completion"]], tokenize=False)
+    tokenizer = template.tokenizer
+    prompt, whole = template.text(turns[:-1], tools, prompt=True), template.text(turns, tools)
     if not whole.startswith(prompt):
         raise ProjectError(
             "the chat template renders a prompt differently with and without its answer",

@@ -15,7 +15,7 @@ from pipeline.evaluate import TUNED
 from pipeline.evaluation.forgetting import forgetting, interval
 from pipeline.evaluation.item_metrics import exact_match
 from pipeline.evaluation.lm_engine import Engine, Run, check_suites
-from pipeline.evaluation.lm_tasks import TASKS, write_answer_task, write_choice_task
+from pipeline.evaluation.lm_tasks import TASKS, sayable, write_answer_task, write_choice_task
 from pipeline.export import served_model
 from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, sha256_json, write_json, write_jsonl
 from pipeline.inference.prompting import Policy, Record, read_passages
@@ -49,7 +49,7 @@ def main() -> None:
         for arm, policy in policies(model, items, settings):
             domain[arm] = second_opinion(engine, arm, policy, items, settings)
             print(f"{arm}: {told(domain[arm])}", flush=True)
-            if arm == BARE[model]:
+            if arm == BARE[model] and sayable(items):
                 choices[model] = choose(engine, f"{model}_choice", policy, items, settings)
         for name, runs in suites.items():
             runs[model] = engine.run(
@@ -81,6 +81,8 @@ def second_opinion(
     Raises:
         ProjectError: lm-eval saw another prompt, or scored an equal answer otherwise.
     """
+    if not sayable(items):
+        return {"skipped": "items with tools or thinking are beyond what its tasks can say"}
     shots = write_answer_task(arm, items, policy, settings.evaluate.max_new_tokens, TASKS)
     if shots is None:
         return {"skipped": "each item has turns of its own before the question, which lm-eval cannot express"}

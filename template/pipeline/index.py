@@ -8,8 +8,9 @@ from typing import Any
 
 from pipeline.evaluation.item_metrics import contains, normalise
 from pipeline.files import read_jsonl, run_stage, write_json, write_jsonl
+from pipeline.inference.calls import expected_text
 from pipeline.inference.embedder import Embedder
-from pipeline.inference.prompting import RETRIEVED, Passage, Record
+from pipeline.inference.prompting import RETRIEVED, Passage, Record, question
 from pipeline.retrieval.chunks import KNOWLEDGE, documents, read_passages
 from pipeline.retrieval.ranking import ndcg_at, recall_at, reciprocal_rank
 from pipeline.retrieval.search import Search
@@ -73,11 +74,6 @@ def retrieved(record: Record, best: Sequence[Passage], named: set[str]) -> dict[
     return {"id": record["id"], "passages": best, "own": own if record["group"] in named else None}
 
 
-def question(record: Record) -> str:
-    """What is searched for: the record's last user turn."""
-    return str(next(turn["content"] for turn in reversed(record["messages"][:-1]) if turn["role"] == "user"))
-
-
 def measure(search: Search, records: Sequence[Record], relevant: Sequence[set[int]], depth: int) -> dict[str, Any]:
     """Recall, mean reciprocal rank and nDCG of each ranking over the records, whose ``relevant`` passages are known."""
     report = {}
@@ -107,7 +103,7 @@ def relevant_passages(record: Record, passages: Sequence[Passage]) -> set[int]:
 
     Of the record's own document, if its group names one.
     """
-    answer = record["messages"][-1]["content"]
+    answer = expected_text(record)
     own = {place for place, passage in enumerate(passages) if document_name(passage["source"]) == record["group"]}
     places = own or range(len(passages))
     return {place for place in places if contains(answer, passages[place]["text"])}
@@ -126,7 +122,7 @@ def told_in_full(records: Sequence[Record], texts: Sequence[str]) -> list[str]:
 
     found = []
     for record in records:
-        asked, answer = _plain(question(record)), record["messages"][-1]["content"]
+        asked, answer = _plain(question(record)), expected_text(record)
         if any(asks(text, lines, asked) and contains(answer, text) for text, lines in documents):
             found.append(record["id"])
     return found

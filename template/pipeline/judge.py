@@ -13,7 +13,7 @@ from pipeline.files import read_json, read_jsonl, run_stage, write_json
 from pipeline.inference.arms import Row
 from pipeline.inference.backends import Backend, Endpoint
 from pipeline.inference.generation import Generator
-from pipeline.inference.prompting import read_prompt
+from pipeline.inference.prompting import read_prompt, situation
 from pipeline.model import base_model
 from pipeline.runtime import prepare
 from pipeline.settings import Settings, load
@@ -102,7 +102,7 @@ def answered_pairs(first: str, second: str) -> list[Pair]:
 
 def answered_items(arm: str) -> list[Graded]:
     """An arm's answer to every test item, beside the expected one."""
-    asked = {row["id"]: row["messages"][-2]["content"] for row in read_jsonl(TEST)}
+    asked = {row["id"]: situation(row) for row in read_jsonl(TEST)}
     return [Graded(asked[row["id"]], row["expected"], row["answer"]) for row in answered(arm)]
 
 

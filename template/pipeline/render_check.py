@@ -1,24 +1,21 @@
 """What must hold before a model learns from rows: nothing is lost or cut, trainer and server see the same tokens."""
 
+import json
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from pipeline.files import ProjectError
-from pipeline.inference.backends import Message
+from pipeline.inference.chat_template import ChatTemplate, Conversation
 from pipeline.inference.prompting import Record
 
+Row: TypeAlias = dict[str, Any]  # the trainer's: prompt and completion as the chat template reads turns; tools as JSON
 SHOWN = 5  # records named in an error
 
 
 def refuse_untrainable(records: Sequence[Record], source: str) -> None:
-    """Raise `ProjectError` if a record is more than a question and an answer in text, which is all that is trained on.
-
-    Nothing of a record is left out of its training row in silence.
-    """
+    """Raise `ProjectError` if a record is no question with an answer, which is all that is trained on."""
     for what, found in (
-        ("call tools or list some", lambda record: record.get("tools") or _any_turn(record, "tool_calls")),
-        ("hold a thinking text beside an answer", lambda record: _any_turn(record, "thinking")),
         ("compare or judge answers (preference or KTO data)", _judges),
         ("have no user turn before the answer (plain text, or prompts alone)", lambda record: not _asks(record)),
     ):
@@ -40,8 +37,10 @@ def control_tokens(tokenizer: Any) -> re.Pattern[str]:
 
 
 def holds(record: Record, tokens: re.Pattern[str]) -> str | None:
-    """The first of the tokens that stands in a text of the record."""
-    found = (tokens.search(turn["content"]) for turn in record["messages"])
+    """The first of the tokens that stands in a text of the record: what is said, thought, called, or may be called."""
+    calls = [call["function"]["arguments"] for turn in record["messages"] for call in turn.get("tool_calls") or ()]
+    texts = [turn[key] for turn in record["messages"] for key in ("content", "thinking") if key in turn]
+    found = (tokens.search(text) for text in [*texts, *calls, record.get("tools") or ""])
     return next((match.group() for match in found if match), None)
 
 
@@ -54,10 +53,6 @@ def refuse_control_tokens(records: Sequence[Record], held: Sequence[str | None],
         raise ProjectError(what, f"{source}, input line {', '.join(lines[:SHOWN])}", mend)
 
 
-def _any_turn(record: Record, key: str) -> bool:
-    return any(key in turn for turn in record["messages"])
-
-
 def _judges(record: Record) -> bool:
     return "rejected" in record or "desirable" in record
 
@@ -67,35 +62,33 @@ def _asks(record: Record) -> bool:
     return roles[-1] == "assistant" and "user" in roles[:-1]
 
 
-def unread_names(rows: Sequence[dict[str, list[Message]]], tokenizer: Any) -> int:
-    """In how many rows a turn names its speaker and the chat template does not say so."""
+def unread(key: str, conversations: Sequence[Conversation], template: ChatTemplate) -> int:
+    """In how many conversations a turn has a ``name``, or one before the answer ``thinking``, that is not rendered."""
     count = 0
-    for row in rows:
-        turns = [*row["prompt"], *row["completion"]]
-        if any("name" in turn for turn in turns):
-            bare = [{key: value for key, value in turn.items() if key != "name"} for turn in turns]
-            named, unnamed = (tokenizer.apply_chat_template(said, tokenize=False) for said in (turns, bare))
-            count += named == unnamed
+    for turns, tools in conversations:
+        own = turns if key == "name" else turns[:-1]
+        if any(key in turn for turn in own):
+            bare = [{name: value for name, value in turn.items() if name != key} for turn in own]
+            count += template.text(turns, tools) == template.text([*bare, *turns[len(bare) :]], tools)
     return count
 
 
-def check_tokens(rows: Sequence[dict[str, list[Message]]], tokenizer: Any) -> None:
+def check_tokens(rows: Sequence[Row], conversations: Sequence[Conversation], template: ChatTemplate) -> None:
     """Compare the token ids that the trainer computes with those that the server computes.
 
-    The trainer asks the chat template for the ids of prompt and whole, and trains on what the whole has beyond the
-    prompt; the server tokenizes the rendered prompt.
+    The trainer (`trl.SFTTrainer`) asks the chat template for the ids of a row's prompt and whole, and trains on what
+    the whole has beyond the prompt; the server renders the conversation and tokenizes the text.
 
     Raises:
         ProjectError: they differ, or a token spans the border, so that the mask would begin inside it.
     """
-    for row in rows:
+    tokenizer = template.tokenizer
+    for row, (turns, tools) in zip(rows, conversations, strict=True):
         whole_turns = [*row["prompt"], *row["completion"]]
-        trained = tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, return_dict=True)[
-            "input_ids"
-        ]
-        whole = tokenizer.apply_chat_template(whole_turns, return_dict=True)["input_ids"]
-        text = tokenizer.apply_chat_template(row["prompt"], tokenize=False, add_generation_prompt=True)
-        served = tokenizer(text, add_special_tokens=False)["input_ids"]
+        knobs = {"tools": json.loads(row["tools"]) if row.get("tools") else None, "return_dict": True}
+        trained = tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, **knobs)["input_ids"]
+        whole = tokenizer.apply_chat_template(whole_turns, **knobs)["input_ids"]
+        served = tokenizer(template.text(turns[:-1], tools, prompt=True), add_special_tokens=False)["input_ids"]
         if trained != served or whole[: len(trained)] != trained:
             what = "the trainer and the server" if trained != served else "a prompt with and without its answer"
             raise ProjectError(

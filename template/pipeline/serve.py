@@ -17,6 +17,9 @@ from pipeline.baseline import RESULTS, TEST
 from pipeline.evaluate import SCORES, TUNED
 from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write_json
 from pipeline.inference.arms import quantile
+from pipeline.inference.calls import answer_text
+from pipeline.inference.prompting import Record
+from pipeline.inference.protocol import reply_text, request
 from pipeline.model import base_model
 from pipeline.runtime import prepare
 from pipeline.settings import Settings, load
@@ -42,7 +45,7 @@ def main() -> None:
         print(f"serving {[model.id for model in client.models.list()]} at {url}/v1", flush=True)
         for item in items:
             start = time.perf_counter()
-            answers[item["id"]] = ask(client, arm, item["messages"][:-1], settings.evaluate.max_new_tokens)
+            answers[item["id"]] = ask(client, arm, item, settings.evaluate.max_new_tokens)
             seconds.append(time.perf_counter() - start)
     equal = sum(answers[item["id"]] == evaluated[item["id"]] for item in items)
     write_json(
@@ -78,10 +81,11 @@ def served_arm(scores: dict[str, Any]) -> str:
     return best_local(scores) if model_of(arm) else arm
 
 
-def ask(client: Any, model: str, messages: list[dict[str, str]], max_tokens: int) -> str:
-    """One chat request, decoded as the benchmark was."""
-    response = client.chat.completions.create(model=model, messages=messages, max_tokens=max_tokens, temperature=0)
-    return response.choices[0].message.content or ""
+def ask(client: Any, model: str, item: Record, max_tokens: int) -> str:
+    """One chat request, decoded as the benchmark was; the answer as it is compared."""
+    asked = request(item["messages"][:-1], item.get("tools"), thinking=True)
+    response = client.chat.completions.create(model=model, **asked, max_tokens=max_tokens, temperature=0)
+    return answer_text(reply_text(response.choices[0].message), item)
 
 
 @contextmanager

@@ -22,7 +22,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline import runtime
 from pipeline.files import ProjectError, read_json, run_stage
+from pipeline.inference.backends import Message
+from pipeline.inference.call_forms import Tools, read_calls
+from pipeline.inference.calls import tool_list, whole_answer, without_thinking
 from pipeline.inference.generation import Generator
+from pipeline.inference.protocol import spoken_calls
 from pipeline.inference.served_prompt import Prepare, Prepared, citations, prompt_of
 from pipeline.serve import SERVED, artefact
 from pipeline.settings import load
@@ -31,9 +35,29 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 MAX_NEW_TOKENS = 4096
 
 
+class Function(BaseModel):
+    name: str
+    arguments: str  # JSON
+
+
+class ToolCall(BaseModel):
+    id: str | None = None
+    type: Literal["function"] = "function"
+    function: Function
+
+
 class ChatMessage(BaseModel):
-    role: Literal["system", "user", "assistant"]
-    content: str
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str | None = None
+    name: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+
+    def turn(self) -> Message:
+        """The message as a canonical turn."""
+        fields = self.model_dump(exclude_none=True, exclude={"reasoning_content"})
+        return {"content": ""} | fields | ({"thinking": self.reasoning_content} if self.reasoning_content else {})
 
 
 class ChatRequest(BaseModel):
@@ -45,6 +69,8 @@ class ChatRequest(BaseModel):
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     max_tokens: Annotated[int, Field(ge=1, le=MAX_NEW_TOKENS)] = 256
     temperature: Annotated[float, Field(ge=0, le=0)] = 0  # answers are greedy, as on the benchmark
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: Literal["auto"] = "auto"
     stream: bool = False
     user: str | None = None
 
@@ -74,34 +100,47 @@ def create_app(generator: Generator, name: str, api_key: str | None, prepare: Pr
     def chat(request: ChatRequest) -> dict[str, Any] | StreamingResponse:
         if request.model != name:
             raise HTTPException(404, f"this server serves {name!r}, not {request.model!r}")
-        messages = [message.model_dump() for message in request.messages]
+        messages = [message.turn() for message in request.messages]
         prepared = prepare(messages) if prepare else Prepared(messages, [])
-        prompt = generator.render(prepared.messages)
+        tools = json.dumps(request.tools) if request.tools else None
+        try:
+            prompt = generator.render(prepared.messages, tools)
+        except ProjectError as error:
+            raise HTTPException(422, error.what) from None
         with one_at_a_time:
             _, (answer,) = next(generator.answer([prompt], request.max_tokens, batch_size=1))
         head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": name}
+        said = whole_answer(generator.text(prompt), answer.text)
+        message, finish = reply(said, tool_list(tools), answer.finish)
         if request.stream:
-            return StreamingResponse(_events(head, answer.text, answer.finish), media_type="text/event-stream")
+            return StreamingResponse(_events(head, message, finish), media_type="text/event-stream")
         return {
             **head,
             "object": "chat.completion",
-            "choices": [
-                {"index": 0, "message": {"role": "assistant", "content": answer.text}, "finish_reason": answer.finish}
-            ],
+            "choices": [{"index": 0, "message": message, "finish_reason": finish}],
             "usage": {
                 "prompt_tokens": answer.prompt_tokens,
                 "completion_tokens": answer.completion_tokens,
                 "total_tokens": len(prompt) + (answer.completion_tokens or 0),
             },
-            **({"citations": citations(answer.text, prepared.passages)} if prepared.passages else {}),
+            **({"citations": citations(said, prepared.passages)} if prepared.passages else {}),
         }
 
     return app
 
 
-def _events(head: dict[str, Any], text: str, finish: str) -> Iterator[str]:
+def reply(text: str, tools: Tools | None, finish: str) -> tuple[dict[str, Any], str]:
+    """An answer as the protocol's message, with the calls in it if there are ``tools``; and why it ended."""
+    said, calls = read_calls(without_thinking(text), tools) if tools else (text, [])
+    if not calls:
+        return {"role": "assistant", "content": text}, finish
+    return {"role": "assistant", "content": said or None, "tool_calls": spoken_calls(calls)}, "tool_calls"
+
+
+def _events(head: dict[str, Any], message: dict[str, Any], finish: str) -> Iterator[str]:
     """A finished answer as server-sent events, for clients that only stream."""
-    deltas = [({"role": "assistant", "content": text}, None), ({}, finish)]
+    calls = [{"index": place} | call for place, call in enumerate(message.get("tool_calls", ()))]
+    deltas = [(message | ({"tool_calls": calls} if calls else {}), None), ({}, finish)]
     for delta, reason in deltas:
         chunk = {
             **head,

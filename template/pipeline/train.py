@@ -53,12 +53,11 @@ def main() -> None:
 
 def build_trainer(settings: Settings, device: Device, base: Path, folder: Path) -> Any:
     """TRL's SFTTrainer over the formatted files, with the loss on the completion alone."""
-    from datasets import load_dataset
     from peft.utils.error import NoMatchingPeftModuleError
     from transformers import AutoTokenizer, PrinterCallback
     from trl import SFTTrainer
 
-    data = load_dataset("json", data_files={"train": str(TRAIN), "dev": str(DEV)}, cache_dir=str(folder / "dataset"))
+    data = read_rows({"train": TRAIN, "dev": DEV}, folder / "dataset")
     try:
         arguments = build_arguments(settings, device, folder)  # joins the other processes, so it comes first
     except ValueError as error:  # a scheduler or an optimiser that transformers does not know
@@ -78,6 +77,15 @@ def build_trainer(settings: Settings, device: Device, base: Path, folder: Path) 
     trainer.pop_callback(PrinterCallback)
     keep_adapters_in_fp32(trainer.model)
     return trainer
+
+
+def read_rows(files: dict[str, Path], cache: Path) -> Any:
+    """The formatted files, turn by turn as JSON: a table would give every turn and call the fields of all others."""
+    from datasets import Features, Json, List, Value, load_dataset
+
+    columns = Features({"prompt": List(Json()), "completion": List(Json()), "tools": Value("string")})
+    paths = {split: str(path) for split, path in files.items()}
+    return load_dataset("json", data_files=paths, features=columns, cache_dir=str(cache))
 
 
 def build_quantization(train: TrainSettings, device: Device, *, sharded: bool = False) -> Any:

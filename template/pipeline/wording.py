@@ -88,9 +88,11 @@ def usd(amount: float) -> str:
 
 
 def usd_band(band: dict[str, float] | None) -> str:
-    """Typical dollars with the interval, or "unknown"."""
+    """Typical dollars with the interval, where it is one, or "unknown"."""
     if band is None:
         return "unknown"
+    if band["low"] == band["high"]:
+        return usd(band["typical"])
     return f"{usd(band['typical'])} [{usd(band['low'])}, {usd(band['high'])}]"
 
 

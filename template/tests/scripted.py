@@ -33,7 +33,7 @@ class Scripted:
     def __init__(self, name: object) -> None:
         self.identity: dict[str, Any] = {"name": name}
 
-    def render(self, messages: Sequence[Message]) -> Prompt:
+    def render(self, messages: Sequence[Message], tools: str | None = None) -> Prompt:
         return list(messages)
 
     def text(self, prompt: Prompt) -> str:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from finished_project import PARAMS, PRICES, TRAINING, finish_project, measure
 
@@ -99,6 +100,27 @@ def test_times_that_are_too_close_may_never_pay(project: Path) -> None:
     write_json(project / "reports/measured/tuned.json", {"tuned": measure(240, 240 * 0.44, 60)})
     even = run()["break_even"]
     assert even["requests"]["high"] is None and "too close" in even["reason"]
+
+
+def test_the_seconds_of_another_run_are_said_to_be_that(project: Path) -> None:
+    """DVC's cache restores the weights of a run with earlier parameters, and not what was measured then."""
+    settings = msgspec.to_builtins(finish_project(project))
+    record = project / "reports/measured/train.json"
+    write_json(record, TRAINING | {"settings": [settings]})
+    cost.main()
+    assert not any("another" in warning for warning in read_json(cost.COST)["warnings"])
+    earlier = settings | {
+        "seed": settings["seed"] + 1,
+        "train": settings["train"] | {"lora_rank": 64, "no_longer_a_knob": 1},
+    }
+    write_json(record, TRAINING | {"settings": [earlier]})
+    cost.main()
+    (said,) = (warning for warning in read_json(cost.COST)["warnings"] if "another" in warning)
+    assert "with another train.lora_rank, seed; to measure, train again: `dvc repro --force" in said
+    record.unlink()
+    with pytest.raises(ProjectError, match="record of the training run is missing") as raised:
+        cost.main()
+    assert "--single-item train" in str(raised.value)
 
 
 def test_a_resumed_training_costs_what_its_record_says(project: Path) -> None:

@@ -63,6 +63,16 @@ def test_a_machine_without_a_price_leaves_its_routes_out(project: Path) -> None:
     assert "own machine" in section and "rented machine" not in section and "<svg" not in section
 
 
+def test_a_price_of_ones_own_without_a_date_is_said_to_be_undated(project: Path) -> None:
+    own = PRICES.replace("usd_per_hour: {low: 0.07, typical: 0.09, high: 0.10}", "usd_per_hour: 0.11")
+    hosted = "hosted:\n  ours: {usd_per_million_input: 1, usd_per_million_output: 2, source: yours, date: null}\n"
+    own = own.replace("source: a price list\n    date: 2026-10-01", "source: yours\n    date: null", 1)
+    finish_project(project, prices=own.partition("hosted:")[0] + hosted)
+    text = page()
+    assert "at $0.11 an hour (yours, undated)" in text and "yours, undated<" in text
+    assert "None" not in text.partition("Cost and break-even</h2>")[2].partition("</section>")[0]
+
+
 @pytest.mark.parametrize(
     ("volume", "said"),
     [

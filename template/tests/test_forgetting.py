@@ -86,3 +86,12 @@ def test_the_gate_refuses_a_suite_that_is_not_held(
     load.cache_clear()
     assert run_stage(gate.main) == (0 if wanted == HELD else 1)
     assert ("gate.require_no_regression" in capsys.readouterr().err) == (wanted != HELD)
+
+
+def test_a_report_where_lm_eval_could_be_asked_no_item(project: Path) -> None:
+    asked = harness(150, 148) | {"domain": {"tuned": {"skipped": "items with tools"}}, "choice": {}}
+    write_json(project / "reports/harness.json", asked)
+    cost.main()
+    report.main()
+    page = (project / "reports/report.html").read_text("utf-8")
+    assert "tuned: not run, items with tools." in page and "Picking the right answer" not in page

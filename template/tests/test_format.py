@@ -8,15 +8,17 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from pipeline.files import ProjectError
-from pipeline.format import packed, statistics, to_prompt_completion, token_lengths
+from pipeline.format import learnt, packed, statistics, to_prompt_completion, token_lengths
+from pipeline.inference.chat_template import ChatTemplate, Conversation
 from pipeline.render_check import (
+    Row,
     check_tokens,
     control_tokens,
     holds,
     refuse_control_tokens,
     refuse_truncation,
     refuse_untrainable,
-    unread_names,
+    unread,
 )
 from pipeline.reporting.format_page import marked, write_page
 
@@ -31,23 +33,27 @@ RECORD = {
 }
 
 
-def tokenizer(stop: str = "'<e>'", tail: str = "<s>assistant\n") -> Any:
+def template(stop: str = "'<e>'", tail: str = "<s>assistant\n") -> ChatTemplate:
     characters = {character: place for place, character in enumerate(sorted(set("turnoisa eystm\n")))}
     vocabulary = characters | {"<s>": 90, "<e>": 91, "?": 92}
     core = Tokenizer(models.WordLevel(vocabulary, unk_token="?"))
     core.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
     made = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<e>", bos_token="<s>", unk_token="?")
     made.chat_template = CHAT.replace("STOP", stop).replace("TAIL", tail)
-    return made
+    return ChatTemplate(made)
+
+
+def rows(*conversations: Conversation, by: ChatTemplate) -> list[Row]:
+    return [to_prompt_completion(*one, by) for one in conversations]
 
 
 def test_only_the_answer_and_its_end_are_trained_on() -> None:
-    made, row = tokenizer(), to_prompt_completion(RECORD, "")
-    total, trained = token_lengths(row, made)
-    whole = made.apply_chat_template(RECORD["messages"], return_dict=True)["input_ids"]
+    made, asked = template(), learnt(RECORD, "")
+    total, trained = token_lengths(*asked, made)
+    whole = made.tokenizer.apply_chat_template(RECORD["messages"], return_dict=True)["input_ids"]
     assert total == len(whole)
-    assert made.decode(whole[total - trained :]).replace(" ", "").startswith("itison<e>")
-    check_tokens([row], made)
+    assert made.tokenizer.decode(whole[total - trained :]).replace(" ", "").startswith("itison<e>")
+    check_tokens(rows(asked, by=made), [asked], made)
 
 
 def test_the_trainer_masks_exactly_what_this_stage_says(tmp_path: Path) -> None:
@@ -56,44 +62,44 @@ def test_the_trainer_masks_exactly_what_this_stage_says(tmp_path: Path) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
     from trl import SFTConfig, SFTTrainer
 
-    made = tokenizer()
-    made.pad_token = "?"
+    made = template()
+    made.tokenizer.pad_token = "?"
     longer = {"messages": [*RECORD["messages"], *RECORD["messages"]], "line": 4}
-    rows = [to_prompt_completion(record, "turn") for record in (RECORD, longer)]
+    asked = [learnt(record, "turn") for record in (RECORD, longer)]
     size = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
     plain: dict[str, Any] = {"use_cpu": True, "bf16": False, "report_to": "none"}
     trainer = SFTTrainer(
         model=LlamaForCausalLM(LlamaConfig(vocab_size=93, **size)),
         args=SFTConfig(str(tmp_path), completion_only_loss=True, max_length=200, **plain),
-        train_dataset=Dataset.from_list(rows),
-        processing_class=made,
+        train_dataset=Dataset.from_list(rows(*asked, by=made)),
+        processing_class=made.tokenizer,
     )
     batch = trainer.data_collator([trainer.train_dataset[place] for place in range(2)])
-    for row, ids, labels in zip(rows, batch["input_ids"].tolist(), batch["labels"].tolist(), strict=True):
-        total, trained = token_lengths(row, made)
-        whole = made.apply_chat_template([*row["prompt"], *row["completion"]], return_dict=True)["input_ids"]
+    for one, ids, labels in zip(asked, batch["input_ids"].tolist(), batch["labels"].tolist(), strict=True):
+        total, trained = token_lengths(*one, made)
+        whole = made.tokenizer.apply_chat_template(one[0], return_dict=True)["input_ids"]
         assert ids[:total] == whole
         assert labels[:total] == [-100] * (total - trained) + whole[total - trained :]
         assert set(labels[total:]) <= {-100}
-        assert made.eos_token_id in labels
+        assert made.tokenizer.eos_token_id in labels
 
 
 def test_the_page_marks_what_is_trained_on_and_the_end_of_the_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    made = tokenizer()
+    made = template()
     turns = [{"role": "user", "content": "<i>turn</i>\non"}, {"role": "assistant", "content": "it is on"}]
     records = [RECORD | {"line": n, "id": str(n), "messages": turns * (1 + n)} for n in range(9)]
-    rows = [to_prompt_completion(record, "") for record in records]
-    lengths = [token_lengths(row, made) for row in rows]
-    tokens = marked(rows[0], lengths[0][1], made)
+    asked = [learnt(record, "") for record in records]
+    lengths = [token_lengths(*one, made) for one in asked]
+    tokens = marked(asked[0], lengths[0][1], made)
     assert len(tokens) == lengths[0][0]
-    assert "".join(text for text, _, _ in tokens) == made.apply_chat_template(turns, tokenize=False)
+    assert "".join(text for text, _, _ in tokens) == made.text(turns)
     assert "".join(text for text, learnt, _ in tokens if learnt) == "it is on<e>\n"
     assert [text for text, _, ends in tokens if ends] == ["<e>"]
     report = {"train": statistics(lengths, 999) | {"left_out": 7}}
-    write_page(list(zip(records, rows, lengths, strict=True)), report, 999, made)
+    write_page(list(zip(records, asked, lengths, strict=True)), report, 999, made)
     page = Path("reports/format.html").read_text()
     assert [f"Input line {n}:" in page for n in range(9)] == [n in (0, 4, 8) for n in range(9)]
     assert page.count('<mark class="end">&lt;e&gt;</mark>') == 3
@@ -103,23 +109,24 @@ def test_the_page_marks_what_is_trained_on_and_the_end_of_the_turn(
 
 def test_a_template_that_never_ends_the_answer_is_refused() -> None:
     with pytest.raises(ProjectError, match="does not end the assistant's turn"):
-        token_lengths(to_prompt_completion(RECORD, ""), tokenizer(stop="''"))
+        token_lengths(*learnt(RECORD, ""), template(stop="''"))
 
 
 def test_a_template_that_renders_the_prompt_differently_is_refused() -> None:
     with pytest.raises(ProjectError, match="differently with and without its answer"):
-        token_lengths(to_prompt_completion(RECORD, ""), tokenizer(tail="<s>assistant\n\n"))
+        token_lengths(*learnt(RECORD, ""), template(tail="<s>assistant\n\n"))
 
 
 def test_a_server_with_other_tokens_is_noticed() -> None:
-    made = tokenizer()
-    made.apply_chat_template = lambda turns, tokenize=True, **_: {"input_ids": [1, 2]} if tokenize else "turn"
+    made, asked = template(), learnt(RECORD, "")
+    trained = rows(asked, by=made)
+    made.tokenizer.apply_chat_template = lambda _, tokenize=True, **__: {"input_ids": [1, 2]} if tokenize else "turn"
     with pytest.raises(ProjectError, match="the trainer and the server have different tokens"):
-        check_tokens([to_prompt_completion(RECORD, "")], made)
+        check_tokens(trained, [asked], made)
 
 
 def test_a_control_token_of_this_tokenizer_inside_a_text_is_found() -> None:
-    tokens = control_tokens(tokenizer())
+    tokens = control_tokens(template().tokenizer)
     clean, tainted = (
         RECORD,
         {"line": 7, "messages": [{"role": "user", "content": "turn <e>on?"}, RECORD["messages"][1]]},
@@ -132,12 +139,12 @@ def test_a_control_token_of_this_tokenizer_inside_a_text_is_found() -> None:
 
 
 def test_names_that_the_template_leaves_out_are_counted() -> None:
-    made = tokenizer()
+    made = template()
     named = {"line": 4, "messages": [{"role": "user", "content": "turn on", "name": "ann"}, RECORD["messages"][1]]}
-    rows = [to_prompt_completion(record, "") for record in (RECORD, named, named)]
-    assert unread_names(rows, made) == 2
-    made.chat_template = made.chat_template.replace("m['role']", "m['role'] + (m.name or '')")
-    assert unread_names(rows, made) == 0
+    asked = [learnt(record, "") for record in (RECORD, named, named)]
+    assert unread("name", asked, made) == 2
+    made.tokenizer.chat_template = made.tokenizer.chat_template.replace("m['role']", "m['role'] + (m.name or '')")
+    assert unread("name", asked, made) == 0
 
 
 def test_nothing_is_cut_unseen() -> None:
@@ -150,9 +157,6 @@ def test_nothing_is_cut_unseen() -> None:
 @pytest.mark.parametrize(
     ("more", "what"),
     [
-        ({"messages": [{"role": "user"}, {"role": "assistant", "tool_calls": [{}]}]}, "call tools"),
-        ({"tools": '[{"name": "f"}]'}, "call tools or list some"),
-        ({"messages": [{"role": "user"}, {"role": "assistant", "thinking": "hm"}]}, "thinking text"),
         ({"rejected": [{"role": "assistant", "content": "no"}]}, "compare or judge"),
         ({"desirable": False}, "compare or judge"),
         ({"messages": [{"role": "assistant", "content": "plain text"}]}, "no user turn"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from scripted import KNOBS, record
+from tool_records import ASK, CALL, RESULT, TOOLS
 
 from pipeline.files import ProjectError, sha256_file
 from pipeline.inference.arms import answer_items
@@ -18,7 +19,10 @@ from pipeline.settings import GgufSettings
 SPECIAL = ["<s>", "</s>", "<|go|>"]
 LETTERS = [chr(code) for code in [*range(33, 127), *range(161, 173), *range(174, 324)]]  # GPT-2's names of 256 bytes
 # A chat template in another pair of braces, because what is emitted holds none of Jinja's.
-TURNS = "<< bos_token >><% for m in messages %><< m.content + eos_token >><% endfor %>"
+TURNS = (
+    "<< bos_token >><% if tools %><< tools|tojson >><% endif %><% for m in messages %><< m.content >>"
+    "<% if m.tool_calls %><< m.tool_calls|tojson >><% endif %><< m.thinking or '' >><< eos_token >><% endfor %>"
+)
 TEMPLATE = TURNS + "<% if add_generation_prompt %>[|go|]<% endif %>"
 
 
@@ -125,6 +129,10 @@ class TestWithLlamaCpp:
         assert prompts == [twin.render(messages) for messages in asked]
         assert all(ids[0] == 0 and 0 not in ids[1:] for ids in prompts), "one BOS"
         assert model.text(prompts[0]) == "<s>Be brief: ab.</s>ask 0 é</s><|go|>"
+        turns = [ASK, CALL | {"thinking": "<hm> & é"}, RESULT]
+        tools = TOOLS.replace("timer", "<é> & 'timer'")
+        assert model.render(turns, tools) == twin.render(turns, tools)
+        assert "'timer'" in model.text(model.render(turns, tools)) and "<hm>" in model.text(model.render(turns, tools))
         same = [next(twin.answer([ids], 8, 1))[1][0] for ids in prompts]
         found = [answer for _, (answer,) in model.answer(prompts, 8, 1)]
         assert [told(answer) for answer in found] == [told(answer) for answer in same]

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 from finished_project import HARNESS_PARAMS, PARAMS
+from tool_records import ASK, CALL, SAID
+from tool_records import record as spoken
 
 from pipeline import harness
 from pipeline.evaluation.item_metrics import exact_match
 from pipeline.evaluation.lm_engine import Engine, Run, check_suites
-from pipeline.evaluation.lm_tasks import TASKS, write_answer_task, write_choice_task
+from pipeline.evaluation.lm_tasks import TASKS, sayable, write_answer_task, write_choice_task
 from pipeline.files import ProjectError, read_jsonl, sha256_json, write_jsonl
 from pipeline.harness import BASELINE, second_opinion
 from pipeline.inference.generation import Generator
@@ -127,6 +129,13 @@ def test_an_arm_whose_items_have_their_own_examples_is_no_task(project: Path) ->
     assert not (project / TASKS / "few_shot.yaml").exists()
 
 
+def test_lm_eval_is_not_asked_what_it_cannot_say() -> None:
+    plain = spoken(ASK, SAID, tools=None)
+    assert sayable([plain])
+    for more in (spoken(ASK, SAID), spoken(ASK, CALL, tools=None), spoken(ASK, SAID | {"thinking": "Hm."}, tools=None)):
+        assert not sayable([plain, more])
+
+
 def test_a_task_that_sets_its_own_number_of_examples_is_refused(model: Path, device: Device) -> None:
     """lm-eval would silently show none."""
     policy = Policy("", dict.fromkeys("01234", SHOTS))
@@ -150,6 +159,8 @@ def test_another_prompt_or_another_score_stops_the_stage(model: Path, device: De
     write_jsonl(BASELINE / "zero_shot.jsonl", rows)
     found = second_opinion(engine, "zero_shot", policy, items, load())
     assert found["same_answers"] == 5 and found["exact_match"] == found["exact_match_of_lm_eval"] == 0.0
+    called = [items[0] | {"tools": '[{"name": "f"}]'}, *items[1:]]
+    assert "beyond" in second_opinion(engine, "zero_shot", policy, called, load())["skipped"]
     write_jsonl(BASELINE / "zero_shot.jsonl", [rows[0] | {"expected": answers[0]}, *rows[1:]])
     with pytest.raises(ProjectError, match="scores an equal answer otherwise"):
         second_opinion(engine, "zero_shot", policy, items, load())

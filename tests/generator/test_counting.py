@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import struct
 import sys
 import zipfile
@@ -21,6 +22,12 @@ from tunesmith.questions import defaults
 # One token a word: prompts of three words, answers of one.
 WORDS = ["one", "two", "three", "yes", "[user]", "[assistant]", "[system]", "unknown"]
 TEMPLATE = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make test` names the environment of generated projects, which has every package."""
+    monkeypatch.delenv("PROJECT_VENV", raising=False)
 
 
 def tokenizer_json() -> str:
@@ -53,6 +60,15 @@ def written(path: Path, records: list[dict[str, Any]]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in records))
     return path
+
+
+def shim(environment: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project's environment whose Python is this one, in a process of its own."""
+    (environment / "bin").mkdir(parents=True)
+    monkeypatch.setenv("PROJECT_VENV", str(environment))
+    (environment / "bin/python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (environment / "bin/python").chmod(0o755)
+    return environment
 
 
 def counted(model: Path, data: Path, **changes: object) -> Any:
@@ -88,6 +104,14 @@ def test_every_shape_of_a_record_is_counted(form: str, row: dict[str, Any], mode
     data = written(tmp_path / "raw.jsonl", [row, {"what": "is this"}])
     found = counted(model, data, dataset_format=form)
     assert found.lengths == (6,) and "1 records were not understood" in found.source
+
+
+def test_tools_calls_and_thinking_are_counted(model: Path, tmp_path: Path) -> None:
+    plain = SAME[2][1]
+    answer = {"role": "assistant", "content": None, "thinking": "one two", "tool_calls": [{"name": "yes"}]}
+    rows = [plain, plain | {"tools": '["one", "two"]'}, {"messages": [plain["messages"][0], answer]}]
+    found = counted(model, written(tmp_path / "raw.jsonl", rows), dataset_format="messages")
+    assert found.lengths == (6, 6 + 2, 6 - 1 + 2 + 2)  # words of the thinking and of the call instead of one answer's
 
 
 @pytest.mark.parametrize(
@@ -137,6 +161,104 @@ def test_every_container_is_counted_alike(model: Path, tmp_path: Path) -> None:
         assert counted(model, tmp_path / name).lengths == (6, 9), name
 
 
+def table_file(path: Path, rows: list[dict[str, Any]], piece: int = 1000) -> Path:
+    """The rows as Parquet, as an Arrow file or stream, or as lines that Zstandard packed, by the file's suffix."""
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = pyarrow.Table.from_pylist(rows)
+    if path.suffix == ".parquet":
+        parquet.write_table(table, path, row_group_size=piece, use_dictionary=False, compression="none")
+    elif path.suffix == ".zst":
+        lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        packed = pytest.importorskip("zstandard").ZstdCompressor()
+        path.write_bytes(packed.compress(lines[:40]) + packed.compress(lines[40:]))  # two frames
+    else:
+        new = pyarrow.ipc.new_file if path.suffix == ".arrow" else pyarrow.ipc.new_stream
+        with pyarrow.OSFile(str(path), "wb") as file, new(file, table.schema) as writer:
+            writer.write_table(table, max_chunksize=piece)
+    return path
+
+
+TABLES = ["a.parquet", "a.arrow", "a.arrows", "a.jsonl.zst"]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_and_packed_lines_are_counted_as_lines_are(name: str, model: Path, tmp_path: Path) -> None:
+    rows = [record(1), record(2), record(3)]
+    found = counted(
+        model,
+        table_file(tmp_path / name, [row | {"picture": b"\xff"} for row in rows] if "zst" not in name else rows, 2),
+    )
+    assert found.lengths == (6, 9, 12) and found.exact, found.source
+    turns = [{"messages": [{"role": "user", "content": "one"}, {"role": "assistant", "content": "yes"}]}]
+    found = counted(model, table_file(tmp_path / name, turns), dataset_format="messages")
+    assert found.lengths == (4,) and found.exact
+    found = counted(model, table_file(tmp_path / name, [turns[0] | {"tools": "two three"}]), dataset_format="messages")
+    assert found.lengths == (6,), "with its tools"
+    with pytest.raises(FileProblem, match="no record in it"):
+        counted(model, table_file(tmp_path / name, [{"other": "one"}]))
+
+
+@pytest.mark.parametrize(
+    ("name", "piece"), [("a.parquet", 500), ("a.parquet", 60_000), ("a.arrow", 500), ("a.arrows", 500)]
+)
+def test_of_a_large_table_a_sample_is_decoded(name: str, piece: int, model: Path, tmp_path: Path) -> None:
+    rows = [record(1 + place // 10_000) | {"padding": "x" * 99} for place in range(60_000)]
+    data = table_file(tmp_path / name, rows, piece)
+    assert data.stat().st_size > raw_data.WHOLE_BYTES
+    found = counted(model, data)
+    assert found == counted(model, data) and not found.exact and 1000 < len(found.lengths) < 3000
+    mean = sum(found.lengths) / len(found.lengths)
+    how, about = (
+        ("from its beginning", 6) if name == "a.arrows" else ("evenly spaced", 13.5)
+    )  # 3 to 18 words, three more
+    assert how in found.source and mean == pytest.approx(about, rel=0.02)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_damaged_table_is_refused_where_it_was_named(name: str, model: Path, tmp_path: Path) -> None:
+    data = table_file(tmp_path / name, [record(place % 5 + 1) for place in range(3000)])
+    content = data.read_bytes()
+    data.write_bytes(content[:20] + bytes(len(content) // 2))
+    with pytest.raises(FileProblem):
+        counted(model, data)
+
+
+@pytest.mark.parametrize("start", [b"PAR1", b"ARROW1", b"\xff\xff\xff\xff", b"\x28\xb5\x2f\xfd"])
+def test_without_the_package_for_a_container_the_plan_says_in_one_line_what_to_do(
+    start: bytes, tunesmith: Run, tmp_path: Path
+) -> None:
+    for name in ("pyarrow", "zstandard", "compression"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError\n")
+    data = tmp_path / "raw.bin"
+    data.write_bytes(start + bytes(40))
+    for verb in ("plan", "advise"):
+        done = tunesmith(
+            verb, "--defaults", "--data", data, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        )
+        (line,) = (line for line in (done.stdout + done.stderr).splitlines() if str(data) in line)
+        assert done.returncode == 0 and "is counted with the package" in line and "tunesmith[tables]" in line
+        assert "tokens are taken from the spec" in line
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_python_of_the_projects_environment_reads_what_this_one_cannot(
+    name: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = table_file(tmp_path / name, [record(1), record(2)])
+    environment = shim(tmp_path / "environment", monkeypatch)
+    for package in ("pyarrow", "zstandard", "compression"):
+        monkeypatch.setitem(sys.modules, package, None)
+    assert counted(model, data).lengths == (6, 9)
+    data.write_bytes(data.read_bytes()[:10] + bytes(40))
+    with pytest.raises(FileProblem, match="cannot be read"):
+        counted(model, data)
+    (environment / "bin/python").write_text("#!/bin/sh\nexit 1\n")
+    answers = defaults() | {"model": "custom", "dataset_format": "jsonl"}
+    rows, note = counting.of_data(answers, {"model_source": "path", "model_id": str(model)}, data, [])
+    assert rows is None and "cannot either" in note
+
+
 def test_a_large_file_is_sampled_evenly_always_alike_with_a_band(model: Path, tmp_path: Path) -> None:
     data = tmp_path / "large.jsonl"
     with data.open("w") as handle:  # short ones first: the beginning alone would mislead
@@ -182,11 +304,7 @@ def test_without_the_package_characters_are_counted_and_the_way_to_better_is_sai
 def test_the_python_of_the_projects_environment_counts_where_this_one_cannot(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    environment = tmp_path / "environment"
-    (environment / "bin").mkdir(parents=True)
-    monkeypatch.setenv("PROJECT_VENV", str(environment))
-    (environment / "bin/python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    (environment / "bin/python").chmod(0o755)
+    environment = shim(tmp_path / "environment", monkeypatch)
     data = written(tmp_path / "raw.jsonl", [record(1)])
 
     def missing(*_: object) -> list[int]:
@@ -195,7 +313,7 @@ def test_the_python_of_the_projects_environment_counts_where_this_one_cannot(
     monkeypatch.setattr(token_lengths, "lengths", missing)
     assert counted(model, data).lengths == (6,)
     (environment / "bin/python").write_text("#!/bin/sh\nexit 1\n")
-    assert "cannot count either" in counted(model, data).source
+    assert "cannot either" in counted(model, data).source
 
 
 def test_a_hub_model_is_counted_by_its_pinned_revision_in_the_cache(
@@ -302,7 +420,7 @@ def test_a_tokenizer_that_cannot_be_read_is_said(written_as: str, model: Path, t
     assert "tokens a character" in found.source and f"{model} cannot be read" in found.source
 
 
-@pytest.mark.parametrize("content", [b"PAR1", b"\xff\xfeno utf-8", b"", b"{}\n", b"\x1f\x8bcut"])
+@pytest.mark.parametrize("content", [b"\xff\xfeno utf-8", b"", b"{}\n", b"\x1f\x8bcut"])
 def test_a_named_file_that_cannot_be_counted_is_refused_and_a_found_one_left_aside(
     content: bytes, model: Path, tmp_path: Path
 ) -> None:

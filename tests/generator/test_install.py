@@ -39,25 +39,29 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-@pytest.fixture
-def project(installed: Path, tmp_path: Path) -> Path:
-    command = [sys.executable, "-P", "-m", "tunesmith", "new", "project", "--defaults", "--set", "learning_rate=5e-4"]
-    command += [
-        "--set",
-        "model=qwen3-0.6b",
-        "--set",
-        f"model_revision={REVISION}",
-        "--set",
-        "hardware=l4",
-        "--set",
-        "shots=4",
-    ]
+def new(installed: Path, folder: Path, home: Path | None = None, **answers: str) -> Path:
+    """A project that the installed wheel made in ``folder``, by somebody whose own figures are in ``home``."""
+    command = [sys.executable, "-P", "-m", "tunesmith", "new", "project", "--defaults"]
+    command += [word for key, value in answers.items() for word in ("--set", f"{key}={value}")]
     settings = {**os.environ, "PYTHONPATH": str(installed), "https_proxy": "http://127.0.0.1:9"}
+    settings |= {"XDG_CONFIG_HOME": str(home)} if home else {}
     done = subprocess.run(
-        command, cwd=tmp_path, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        command, cwd=folder, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return tmp_path / "project"
+    return folder / "project"
+
+
+@pytest.fixture
+def project(installed: Path, tmp_path: Path) -> Path:
+    chosen = {
+        "learning_rate": "5e-4",
+        "model": "qwen3-0.6b",
+        "model_revision": REVISION,
+        "hardware": "l4",
+        "shots": "4",
+    }
+    return new(installed, tmp_path, **chosen)
 
 
 @pytest.fixture
@@ -127,25 +131,62 @@ def test_the_wheel_renders_what_the_checkout_renders(
     assert tree(saved) == tree(project)
 
 
-def test_plain_copier_upgrades_the_project(project: Path, newer: Path) -> None:
-    before = answers(project)
-    params = (project / "params.yaml").read_text()
-    (project / "params.yaml").write_text(params.replace("shots: 4", "shots: 8"))
-    git.commit_all(project, "Eight shots")
+def upgraded(project: Path, newer: Path, *data: str) -> None:
+    """The project after `copier update` to the newer release, as somebody without Tunesmith runs it."""
     settings = {
         **os.environ,
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": f"url.{newer}.insteadOf",
         "GIT_CONFIG_VALUE_0": f"{bundle.PUBLIC_URL}.git",
     }
-    command = [sys.executable, "-m", "copier", "update", "--defaults"]
+    command = [sys.executable, "-m", "copier", "update", "--defaults", *data]
     done = subprocess.run(
         command, cwd=project, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_plain_copier_upgrades_the_project(project: Path, newer: Path) -> None:
+    before = answers(project)
+    params = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(params.replace("shots: 4", "shots: 8"))
+    git.commit_all(project, "Eight shots")
+    upgraded(project, newer)
     after = answers(project)
     assert after.pop("greeting") == "hello"
     assert after.pop("_commit") == "v0.3.0"
     assert after == {key: value for key, value in before.items() if key != "_commit"}
     assert (project / "CHANGES.md").read_text() == "New in 0.3.0\n"
     assert (project / "params.yaml").read_text() == params.replace("shots: 4", "shots: 8")
+
+
+OWN = """hardware:
+  house_card:
+    {title: House card, memory_gib: 64, bf16: true, generation: hopper, tflops: 500, bandwidth_gb_s: 2000, watts: 400}
+"""
+
+
+def test_plain_copier_upgrades_a_project_with_a_machine_of_ones_own(
+    installed: Path, newer: Path, tmp_path: Path
+) -> None:
+    """By a colleague who has neither the file with its figures nor the one with its price."""
+    home = tmp_path / "home"
+    (home / "tunesmith").mkdir(parents=True)
+    (home / "tunesmith/hardware.yaml").write_text(OWN)
+    (home / "tunesmith/prices.yaml").write_text(
+        "hardware: {house_card: 0.7}\non_prem: {devices: {house_card: {purchase_usd: 9000}}}\n"
+    )
+    project = new(installed, tmp_path, home, hardware="house_card", approach="finetune")
+    before, prices = answers(project), (project / "prices.yaml").read_bytes()
+    assert b"House card" in prices
+    upgraded(project, newer)
+    after = answers(project)
+    assert (after.pop("_commit"), after.pop("greeting")) == ("v0.3.0", "hello")
+    assert after == {key: value for key, value in before.items() if key != "_commit"}
+    assert (project / "CHANGES.md").read_text() == "New in 0.3.0\n" and (project / "prices.yaml").read_bytes() == prices
+    assert yaml.safe_load((project / "params.yaml").read_text())["cost"]["hardware"] == "house_card"
+    assert not git.run("diff", "--name-only", "--diff-filter=U", cwd=project)
+    git.commit_all(project, "Update")
+    upgraded(project, newer, "--data", "hardware=l4")
+    assert answers(project)["hardware"] == "l4"
+    assert yaml.safe_load((project / "params.yaml").read_text())["cost"]["hardware"] == "l4"

@@ -96,13 +96,21 @@ def test_what_does_not_fit_is_said_with_the_changes_that_would_by_price(tunesmit
         assert change["high_gib"] <= change["memory_gib"] * 0.95, change
 
 
-def test_every_change_that_is_named_fits_when_it_is_made() -> None:
-    made = plan(answers(model="llama-3.3-70b-instruct", hardware="a10g"), {})
-    assert not made.fits and made.changes
+def test_the_cost_of_what_does_not_fit_says_so(tunesmith: Run) -> None:
+    spec = ("plan", "--defaults", "--set", "model=qwen3-32b", "--set", "hardware=l4", "--set", "method=full")
+    assert "does not fit on NVIDIA L4 as it is" in tunesmith(*spec).stdout.partition("cost to own")[2]
+
+
+@pytest.mark.parametrize(("method", "together"), [("qlora", 1), ("lora", 2)])
+def test_every_change_that_is_named_fits_when_it_is_made(method: str, together: int) -> None:
+    asked = answers(model="llama-3.3-70b-instruct", hardware="a10g", method=method)
+    made = plan(asked, {})
+    assert not made.fits
+    assert {len(change.settings) for change in made.changes if "model" not in change.settings} == {together}
     for change in made.changes:
         settings = dict(change.settings)
         pins = {"max_length": settings.pop("max_length")} if "max_length" in settings else {}
-        assert plan(answers(model="llama-3.3-70b-instruct", hardware="a10g") | settings, pins).fits, change
+        assert plan(asked | settings, pins).fits, change
 
 
 @pytest.mark.parametrize("hardware", [key for key, row in catalog.hardware().items() if not row.cpu])
@@ -534,3 +542,72 @@ def test_a_measured_speed_is_the_speed_of_the_plan() -> None:
 def test_new_says_whether_it_will_fit(tunesmith: Run, tmp_path: Path) -> None:
     done = tunesmith("new", tmp_path / "p", "--defaults", "--set", "method=full", "--set", "hardware=t4")
     assert done.returncode == 0 and "plan: full of smollm2-135m-instruct" in done.stderr
+
+
+SPOKEN = ("--set", "request_tokens=1500", "--set", "answer_tokens=600", "--set", "approach=finetune")
+LARGE = ("--defaults", "--set", "model=llama-3.3-70b-instruct", "--set", "hardware=h100_sxm", *SPOKEN)
+
+
+def test_rows_are_as_long_as_the_spec_says_and_none_is_too_long_to_train_on(tunesmith: Run) -> None:
+    made = json.loads(tunesmith("plan", *LARGE, "--json").stdout)
+    choice, tokens = made["training"]["choices"]["max_length"], made["training"]["tokens"]
+    assert choice["value"] == 4096 and "rows of 2105 tokens, up to 2945" in choice["reason"]
+    assert "rows of 2105 tokens by the spec's request_tokens and answer_tokens" in tokens["source"]
+    assert tokens["low"] < tokens["typical"] < tokens["high"]
+    small = json.loads(tunesmith("plan", "--defaults", *SPOKEN[-2:], "--json").stdout)["training"]
+    assert (
+        small["choices"]["max_length"]["value"] == 256
+        and "rows taken as 50% of max_length" in small["tokens"]["source"]
+    )
+    passages = ("--set", "approach=rag_finetune", "--set", "request_tokens=300", "--set", "hardware=l4")
+    made = json.loads(tunesmith("plan", "--defaults", "--set", "model=qwen3-4b", *passages, "--json").stdout)
+    assert made["training"]["choices"]["max_length"]["value"] == 1024
+    assert "rows of 715 tokens" in made["training"]["tokens"]["source"], "the passages of the defaults are 360"
+
+
+def test_a_pinned_length_that_leaves_rows_out_is_said(tunesmith: Run) -> None:
+    told = tunesmith("plan", *LARGE, "--set", "max_length=1024").stdout
+    assert "rows of 2105 tokens" in told and "those beyond max_length: 1024 are left out" in told
+    assert "are left out" not in tunesmith("plan", *LARGE).stdout
+
+
+def test_what_would_cut_answers_or_ask_for_terms_is_said(tunesmith: Run) -> None:
+    done = tunesmith("plan", *LARGE)
+    assert "70.55 B parameters; Llama 3.3 Community License, gated: accept its terms" in done.stdout
+    assert "Memory of answering the benchmark, 1 prompt at a time" in done.stdout
+    assert "max_new_tokens: 64 would cut answers of 600 tokens" in done.stderr
+    plain = tunesmith("plan", "--defaults")
+    assert "0.13 B parameters; Apache-2.0\n" in plain.stdout and "would cut" not in plain.stderr
+
+
+def test_every_row_that_a_machine_cannot_serve_says_so(tunesmith: Run) -> None:
+    told = json.loads(tunesmith("advise", *LARGE, "--set", "data_may_leave=false", "--json").stdout)
+    notes = [row["note"] for row in told["estimates"]]
+    assert len(notes) >= 4 and all("does not fit on NVIDIA H100 SXM" in note for note in notes), notes
+
+
+def test_two_changes_are_offered_where_neither_does_alone(tunesmith: Run) -> None:
+    full = ("--set", "model=qwen2.5-32b-instruct", "--set", "hardware=a100_40gb", "--set", "method=full")
+    made = json.loads(tunesmith("plan", "--defaults", "--set", "approach=finetune", *full, "--json").stdout)
+    offered = {tuple(sorted(change["settings"])) for change in made["changes"]}
+    assert offered == {("model",), ("hardware", "method"), ("devices", "hardware"), ("method", "model")}
+    (larger,) = (row["what"] for row in made["changes"] if set(row["settings"]) == {"hardware", "method"})
+    assert "lora" in larger
+    (smaller,) = (row["settings"]["model"] for row in made["changes"] if set(row["settings"]) == {"method", "model"})
+    assert smaller == "qwen2.5-14b-instruct", "the largest that fits"
+
+
+def test_no_length_is_offered_that_leaves_rows_out(tunesmith: Run) -> None:
+    tight = ("model=qwen3-8b", "hardware=a100_40gb", "request_tokens=6000", "answer_tokens=1000", "approach=finetune")
+    words = [word for pair in tight for word in ("--set", pair)]
+    spoken = json.loads(tunesmith("plan", "--defaults", *words, "--json").stdout)
+    assert spoken["training"]["choices"]["max_length"]["value"] == 16384 and not spoken["fits"]
+    assert spoken["changes"] and not [row for row in spoken["changes"] if "max_length" in row["settings"]], "4096 fits"
+
+
+def test_advice_that_cannot_be_generated_yet_says_what_to_use_today(tunesmith: Run) -> None:
+    wanted = ("prompt_measured=true", "behaviour_gap=true", "good_examples=800", "runs_models=false")
+    told = tunesmith("advise", "--defaults", *(word for pair in wanted for word in ("--set", pair)))
+    assert "the advice would set backend: hosted (your spec: trl)" in told.stdout
+    assert "planned, not built yet" in told.stdout and "today use backend: trl" in told.stdout
+    assert "impossible" not in told.stdout

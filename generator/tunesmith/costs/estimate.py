@@ -95,13 +95,15 @@ def approaches(answers: Mapping[str, Any], found: Figures, made: Plan) -> Iterat
     where = (
         f"hosted {answers['hosted_model']}" if may_leave else f"own {answers['model']} on a rented {made.machine.title}"
     )
+    note = "" if may_leave or made.evaluation_fits else _too_large(made, "answering the benchmark")
     prompted = (ownership.hosted_api, hosted_latency) if may_leave else (untrained(ownership.rented), own_latency)
-    yield Approach("prompt", f"Prompt, {where}", "prompting", _tokens("instructions"), *prompted)
-    yield Approach("few_shot", f"Few-shot prompt, {where}", "prompting", _tokens("instructions", shots=True), *prompted)
+    told, shown = _tokens("instructions"), _tokens("instructions", shots=True)
+    yield Approach("prompt", f"Prompt, {where}", "prompting", told, *prompted, note)
+    yield Approach("few_shot", f"Few-shot prompt, {where}", "prompting", shown, *prompted, note)
     if looked_up:
         with_index = (ownership.retrieval_api, hosted_latency) if may_leave else prompted
         tokens = _tokens("instructions", passages=True)
-        yield Approach("retrieval", f"Retrieval, {where}", "rag", tokens, *with_index)
+        yield Approach("retrieval", f"Retrieval, {where}", "rag", tokens, *with_index, note)
     yield from _tuned(answers, found, made, passages=looked_up and answers["behaviour_gap"])
 
 
@@ -111,7 +113,7 @@ def _tuned(answers: Mapping[str, Any], found: Figures, made: Plan, *, passages: 
     name = f"{answers['model']} tuned" + (" and retrieval" if passages else "")
     machine = made.machine.title
     notes = [] if passages or not answers["knowledge_changes"] else ["tuning does not teach facts that change"]
-    notes += [] if made.fits else [f"{_unfit(made)} does not fit on {machine} as it is: see `tunesmith plan`"]
+    notes += [] if made.fits else [_too_large(made, _unfit(made))]
     note = "; ".join(notes)
     yield Approach("tuned", f"{name}, rented {machine}", kind, tokens, ownership.rented, own_latency, note)
     if "purchase_usd" in found.bands:
@@ -119,6 +121,10 @@ def _tuned(answers: Mapping[str, Any], found: Figures, made: Plan, *, passages: 
     if answers["data_may_leave"] and made.model.shape.parameters <= _largest_hosted():
         title = f"{name}, hosted service"
         yield Approach("tuned_hosted", title, kind, tokens, ownership.hosted_tuned, endpoint_latency, note)
+
+
+def _too_large(made: Plan, what: str) -> str:
+    return f"{what} does not fit on {made.machine.title} as it is: see `tunesmith plan`"
 
 
 def _unfit(made: Plan) -> str:

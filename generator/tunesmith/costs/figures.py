@@ -9,13 +9,12 @@ from tunesmith.costs import price_list, prices, speed
 from tunesmith.costs.money import Band
 from tunesmith.costs.price_list import Figure
 from tunesmith.planner.plan import Plan
-from tunesmith.planner.workload import instructions
+from tunesmith.planner.workload import EITHER_WAY, instructions
 
 PASSAGE_TOKENS = Band(200, 480, 1500)  # three passages of about 120 words
 INDEX_GB = Band(0.01, 0.1, 2)
 UTILISATION = Band(0.2, 0.5, 0.8)  # share of a paid hour that answers requests
 ENDPOINT_DEVICE = "h100_sxm"  # what a tuning service serves on, for its speed
-EITHER_WAY = Band(0.7, 1.0, 1.4)  # what a token count in the spec may be off by
 
 
 @dataclass

@@ -5,7 +5,6 @@ and the package `tokenizers`, else by characters. Whichever it was, the result s
 import json
 import math
 import os
-import subprocess
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -18,13 +17,12 @@ from typing import Any
 from tunesmith import catalog
 from tunesmith.costs.money import Band
 from tunesmith.errors import FileProblem
-from tunesmith.planner import gguf_tokenizer, raw_data, token_lengths
-from tunesmith.planner.raw_data import Turn
+from tunesmith.planner import elsewhere, gguf_tokenizer, raw_data, token_lengths
+from tunesmith.planner.raw_data import NoReader, Turn
 from tunesmith.planner.workload import P95, TOKENS_PER_CHARACTER, TOKENS_PER_WORD, RowLengths, hub_snapshots
 
 INSTALL = "pip install 'tunesmith[tokens]'"
 TURN_TOKENS = 5  # that a chat template puts around a turn, where there is none to render
-COUNT_SECONDS = 60  # another Python may take, which has to start first
 
 
 @dataclass(frozen=True)
@@ -54,15 +52,17 @@ def of_data(
     row = catalog.models().get(str(answers["model"]))
     catalogued = {"model_source": row.source, "model_id": row.id, "model_file": row.file} if row else {}
     knobs = {"model_source": "", "model_id": "", "model_file": "", "model_revision": "", **catalogued, **pins}
-    if named:
-        return row_lengths(answers, knobs, named, environment), ""
     places = [folder / str(answers["data_path"]) for folder in folders]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
+    data = named or next((place for place in places if place.is_file()), None)
+    if data is None:
         return None, ""
     try:
-        return row_lengths(answers, knobs, found, environment), ""
+        return row_lengths(answers, knobs, data, environment), ""
+    except NoReader as reason:
+        return None, f"{data}: {reason}; until then tokens are taken from the spec"
     except FileProblem as problem:
+        if named:
+            raise
         return None, f"{problem.path}: {problem.reason}; tokens are taken from the spec"
 
 
@@ -75,9 +75,10 @@ def row_lengths(
 
     Raises:
         FileProblem: the data cannot be read, or holds no conversation in the format of the answers.
+        NoReader: it is in a container for which a package is missing.
     """
     form = str(answers["dataset_format"])
-    found = raw_data.sample(data, form)
+    found = raw_data.sample(data, form, environment)
     if not found.conversations:
         mend = "see `dataset_format` in docs/spec.md, or leave the file out"
         raise FileProblem(data, f"no record in it is a question with its answer in the format {form}", mend)
@@ -87,7 +88,7 @@ def row_lengths(
     beside = math.ceil(passages * TOKENS_PER_WORD)
     notes = [f"; {found.skipped} records were not understood" if found.skipped else ""]
     notes += [f"; retrieved passages taken as {beside} tokens a row" if beside else ""]
-    of = f"{len(rows)} records of {data.name}{'' if found.whole else ', evenly spaced'}"
+    of = f"{len(rows)} records of {data.name}{found.how}"
     try:
         tokenizer = find(knobs, environment)
         texts = _rendered(tokenizer.settings, rows)
@@ -135,23 +136,11 @@ def _counted(tokenizer: Tokenizer, texts: Sequence[str], environment: Path | Non
 def _counted_elsewhere(tokenizer: Tokenizer, texts: Sequence[str], environment: Path | None) -> list[int]:
     """The same by the Python of the project's environment."""
     reason = f"the package tokenizers is not installed ({INSTALL})"
-    python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python") if environment else None
-    if python is None or not python.exists():
-        raise NotCounted(reason)
-    asked = json.dumps({"tokenizer": tokenizer.path, "json": tokenizer.written, "texts": texts})
+    question = {"tokenizer": tokenizer.path, "json": tokenizer.written, "texts": texts}
     try:
-        done = subprocess.run(
-            [python, "-I", token_lengths.__file__],
-            input=asked,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=COUNT_SECONDS,
-            check=True,
-        )
-        return [int(length) for length in json.loads(done.stdout)]
-    except (OSError, subprocess.SubprocessError, ValueError):
-        raise NotCounted(f"{reason}, and {python} cannot count either") from None
+        return [int(length) for length in elsewhere.asked(token_lengths.__file__, question, environment, reason)]
+    except elsewhere.NoPython as error:
+        raise NotCounted(str(error)) from None
 
 
 def _rendered(settings: Mapping[str, Any], rows: Sequence[Sequence[Turn]]) -> list[str]:

@@ -1,7 +1,8 @@
 """A whole plan: memory, fit, time, GPU-hours and money of a spec or a project, before anything runs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 from tunesmith import catalog
@@ -20,6 +21,7 @@ from tunesmith.planner.workload import (
     Tokens,
     evaluation,
     profile_of,
+    said_row,
     setup_for,
     subject,
     tokens_of,
@@ -50,7 +52,7 @@ class Money:
 
 @dataclass(frozen=True)
 class Change:
-    """One change to the spec that would make the run fit; ``usd`` is the typical cost of training with it."""
+    """What in the spec would make the run fit, one change or two; ``usd`` is the typical cost of training with it."""
 
     settings: Mapping[str, Any]
     what: str
@@ -132,7 +134,7 @@ def plan(
     knobs = {key: choice.value for key, choice in choices.items()} | dict(pins)
     model, machine = subject({**answers, **pins}), catalog.hardware()[answers["hardware"]]
     setup = setup_for(answers, knobs, machine)
-    tokens = tokens_of(knobs, counted, setup.devices, rows_counted)
+    tokens = tokens_of(knobs, counted, setup.devices, rows_counted, said_row(answers))
     setup = replace(setup, length=min(setup.length, tokens.longest))
     profile = profile_of(answers)
     memory = estimate(model.shape, setup, profile)
@@ -199,19 +201,28 @@ def _money(hours: Money, price: Price | None) -> Money | None:
 
 
 def changes(answers: Mapping[str, Any], pins: Mapping[str, Any], prices: Mapping[str, Price]) -> tuple[Change, ...]:
-    """The smallest change of each kind that would fit, cheapest first; of machines the one that costs least."""
-    found = [
-        next((change for change in tried if change is not None), None)
-        for tried in (
-            (_try(answers, pins, {"method": method}, prices) for method in _lighter_methods(answers["method"])),
-            (_try(answers, pins, {"max_length": length}, prices) for length in _shorter(answers, pins)),
-            (_try(answers, pins, {"model": key}, prices) for key in _smaller_models(answers, pins)),
-            (_try(answers, pins, {"devices": count}, prices) for count in _more_devices(answers)),
-        )
-    ]
-    machines_tried = (_try(answers, pins, {"hardware": key}, prices) for key in _larger_machines(answers, prices))
-    fitting = [change for change in machines_tried if change is not None]
-    found.append(min(fitting, key=lambda change: change.usd, default=None))
+    """The smallest change of each kind that would fit, cheapest first; of machines the one that costs least.
+
+    Where none of them keeps the model, the cheapest two together that do, and a lighter method of a larger model.
+    """
+
+    def fitting(tried: Iterable[Mapping[str, Any]]) -> Iterator[Change]:
+        return (found for change in tried if (found := _try(answers, pins, change, prices)))
+
+    def cheapest(tried: Iterable[Mapping[str, Any]]) -> Change | None:
+        return min(fitting(tried), key=lambda change: change.usd, default=None)
+
+    methods: list[Mapping[str, Any]] = [{"method": method} for method in _lighter_methods(answers["method"])]
+    lengths: list[Mapping[str, Any]] = [{"max_length": length} for length in _shorter(answers, pins)]
+    counts: list[Mapping[str, Any]] = [{"devices": count} for count in _more_devices(answers)]
+    hardware: list[Mapping[str, Any]] = [{"hardware": key} for key in _larger_machines(answers, prices)]
+    found = [*(next(fitting(tried), None) for tried in (methods, lengths, counts)), cheapest(hardware)]
+    models: list[Mapping[str, Any]] = [{"model": key} for key in _smaller_models(answers, pins)]
+    if not any(found):
+        pairs = ((methods, hardware), (methods, counts), (hardware, counts), (methods, lengths))
+        found = [cheapest({**one, **other} for one, other in product(*pair)) for pair in pairs]
+        found.append(next(fitting({**method, **model} for model, method in product(models, methods)), None))
+    found.append(next(fitting(models), None))
     return tuple(sorted((change for change in found if change), key=lambda change: change.usd))
 
 
@@ -223,7 +234,9 @@ def _lighter_methods(method: str) -> tuple[str, ...]:
 
 def _shorter(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> tuple[int, ...]:
     longest = int(pins.get("max_length", resolve(answers, pins)["max_length"].value))
-    return tuple(length for length in (4096, 2048, 1024, 512, 256) if length < longest)
+    said = said_row(answers)
+    least = said.high if said else 0  # a shorter one would leave rows out
+    return tuple(length for length in (4096, 2048, 1024, 512, 256) if least <= length < longest)
 
 
 def _smaller_models(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> list[str]:
@@ -275,7 +288,7 @@ def _try(
         machine,
         setup,
         answering,
-        tokens_of(knobs, devices=setup.devices),
+        tokens_of(knobs, devices=setup.devices, said=said_row(changed)),
         prices.get(machine.key),
         changed,
     )

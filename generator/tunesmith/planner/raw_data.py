@@ -3,6 +3,7 @@
 What the stage `curate` mends, drops or refuses is not judged here: a record that is not understood is left out.
 """
 
+import base64
 import csv
 import gzip
 import itertools
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import FileProblem
+from tunesmith.planner import containers, elsewhere
+from tunesmith.planner.containers import BEGINNING, EVENLY
 
 WHOLE_BYTES = 4 << 20  # a file up to this size is read whole
 PLACES = 2000  # of a larger file: so many records, evenly spaced by their place in the file
@@ -21,30 +24,48 @@ CONVERSATIONS = 5000  # that are rendered at most: each a fraction of a second
 ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant"}
 ASKED = ("prompt", "input", "question", "query", "instruction")
 ANSWERED = ("completion", "output", "answer", "response")
+# What a turn says beside its content. A chat template has other words for it, and for the tools: about as many.
+BESIDE = ("reasoning_content", "thinking", "tool_calls", "function_call")
 TURNS = ("messages", "conversations", "conversation", "items", "dialog", "dialogue")
+TOOLS = ("tools", "functions")
+# Of a table, other columns are not read.
+COLUMNS = (*ASKED, *ANSWERED, *TURNS, *TOOLS, "system", "system_prompt", "context", "history")
+INSTALL = "pip install 'tunesmith[tables]', or `python3 environment.py` in the project"
 
 Turn = dict[str, str]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Conversations of a file; ``whole`` where they are all that it holds, ``skipped`` records were not understood."""
+    """Conversations of a file; ``how`` says which they are of a larger one; ``skipped`` records were not understood."""
 
     conversations: Sequence[Sequence[Turn]]
-    whole: bool
+    how: str
     skipped: int
 
+    @property
+    def whole(self) -> bool:
+        """Whether they are all that the file holds."""
+        return not self.how
 
-def sample(path: Path, form: str) -> Sample:
-    """The conversations of a data file, or evenly spaced ones of a large one: always the same of the same file.
+
+class NoReader(Exception):
+    """Which package the container needs, and how to get it."""
+
+
+def sample(path: Path, form: str, environment: Path | None = None) -> Sample:
+    """The conversations of a data file, or some of a large one: always the same of the same file.
+
+    ``environment`` is that of the project, which may have the packages that this Python lacks.
 
     Raises:
         FileProblem: it cannot be read here.
+        NoReader: a package is missing.
     """
     if path.exists() and not path.is_file():
         raise FileProblem(path, "is no plain file", "name a file of records")
     try:
-        records, whole = _records(path)
+        records, how = _records(path, environment)
     except (OSError, EOFError, csv.Error, ValueError) as error:  # what is no UTF-8 is a ValueError
         raise FileProblem(path, f"cannot be read: {error}", "the stage `curate` says what is wrong with it") from None
     read = READERS.get(form, _messages)
@@ -52,14 +73,14 @@ def sample(path: Path, form: str) -> Sample:
     skipped = len(records) - len(found)
     characters = sum(len(turn["content"]) for turns in found for turn in turns)
     step = max(1, -(-characters // CHARACTERS), -(-len(found) // CONVERSATIONS))
-    return Sample(found[::step], whole and step == 1, skipped)
+    return Sample(found[::step], how or (EVENLY if step > 1 else ""), skipped)
 
 
-def _records(path: Path) -> tuple[list[Any], bool]:
+def _records(path: Path, environment: Path | None) -> tuple[list[Any], str]:
     with path.open("rb") as handle:
         start = handle.read(4)
-    if start.startswith((b"PAR1", b"ARRO", b"\xff\xff\xff\xff", b"\x28\xb5\x2f\xfd")):
-        raise ValueError("Parquet, Arrow and Zstandard are counted by the stage `format`")
+    if kind := containers.KINDS.get(start):
+        return _contained(kind, path, environment)
     if start.startswith(b"\x1f\x8b"):
         with gzip.open(path) as packed:
             data = packed.read(WHOLE_BYTES + 1)
@@ -73,7 +94,31 @@ def _records(path: Path) -> tuple[list[Any], bool]:
             return _parsed(path, handle.read(WHOLE_BYTES), cut=True)
         # The line after each place, for a long line is more often hit than a short one.
         lines = [_line_after(handle, size * place // PLACES) for place in range(PLACES)]
-    return [record for line in lines if (record := _json(line)) is not None], False
+    return [record for line in lines if (record := _json(line)) is not None], EVENLY
+
+
+def _contained(kind: str, path: Path, environment: Path | None) -> tuple[list[Any], str]:
+    """Records of a container that takes a package to read, or another Python that has it."""
+    asked: dict[str, Any] = {
+        "kind": kind,
+        "path": str(path.absolute()),
+        "columns": COLUMNS,
+        "rows": PLACES,
+        "size": WHOLE_BYTES,
+    }
+    try:
+        found = containers.read(**asked)
+    except ImportError:
+        reason = f"{kind} is counted with the package {containers.PACKAGES[kind]} ({INSTALL})"
+        try:
+            found = elsewhere.asked(containers.__file__, asked, environment, reason)
+        except elsewhere.NoPython as error:
+            raise NoReader(str(error)) from None
+    if "fault" in found:
+        raise ValueError(found["fault"])
+    if "text" in found:
+        return _parsed(path.with_suffix(""), base64.b64decode(found["text"]), cut=not found["whole"])
+    return found["rows"], found["how"]
 
 
 def _line_after(handle: Any, place: int) -> bytes:
@@ -84,22 +129,22 @@ def _line_after(handle: Any, place: int) -> bytes:
     return line
 
 
-def _parsed(path: Path, data: bytes, *, cut: bool) -> tuple[list[Any], bool]:
+def _parsed(path: Path, data: bytes, *, cut: bool) -> tuple[list[Any], str]:
     """Records of the beginning of a file, or of the whole: JSON lines, one JSON array, CSV or TSV."""
     text = data.decode("utf-8-sig", errors="ignore" if cut else "strict")
     if path.suffix in (".csv", ".tsv"):
         rows = csv.DictReader(text.splitlines(keepends=True), delimiter="\t" if path.suffix == ".tsv" else ",")
         records: list[Any] = list(rows)
-        return records[:-1] if cut else records, not cut
+        return (records[:-1], BEGINNING) if cut else (records, "")
     if text.lstrip().startswith("[") and not cut:
         try:
             loaded = json.loads(text)
-            return (loaded if isinstance(loaded, list) else []), True
+            return (loaded if isinstance(loaded, list) else []), ""
         except (ValueError, RecursionError):
             pass  # lines of lists
     lines = text.splitlines()
     found = (_json(line) for line in (lines[:-1] if cut else lines) if line.strip())
-    return list(found), not cut
+    return list(found), BEGINNING if cut else ""
 
 
 def _json(line: bytes | str) -> Any:
@@ -121,6 +166,8 @@ def _turns(record: Any, read: Callable[[Mapping[str, Any]], list[Turn]]) -> list
     roles = [turn["role"] for turn in turns]
     if roles[-1:] != ["assistant"] or "user" not in roles or not all(_is_text(turn["content"]) for turn in turns):
         return []
+    if tools := _text(next((record[key] for key in TOOLS if record.get(key)), None)):
+        turns = [turns[0] | {"content": f"{tools}\n{turns[0]['content']}"}, *turns[1:]]
     return turns if not system or "system" in roles else [{"role": "system", "content": system}, *turns]
 
 
@@ -164,7 +211,15 @@ def _told(turns: Sequence[Mapping[str, Any]]) -> Iterator[Turn]:
         said = turn.get("content", turn.get("value", turn.get("text")))
         if isinstance(said, list):
             said = "".join(part.get("text", "") for part in said)
-        yield {"role": ROLES.get(str(role).lower(), str(role).lower()), "content": said or ""}
+        beside = [_text(turn[key]) for key in BESIDE if turn.get(key)]
+        yield {
+            "role": ROLES.get(str(role).lower(), str(role).lower()),
+            "content": "\n".join(filter(None, [said, *beside])),
+        }
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) if value else ""
 
 
 READERS: dict[str, Callable[[Mapping[str, Any]], list[Turn]]] = {

@@ -1,5 +1,6 @@
 """Chooses the knobs that a spec leaves open, each with its reason, so that the project runs as generated."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,7 +9,7 @@ from tunesmith import catalog
 from tunesmith.catalog import Hardware, Model
 from tunesmith.planner.fitting import Fit, fastest, fits_of
 from tunesmith.planner.setup import ImpossibleSetup
-from tunesmith.planner.workload import Subject, evaluation, subject
+from tunesmith.planner.workload import Subject, evaluation, said_row, subject
 from tunesmith.questions import knobs
 
 SMALL = 500_000_000  # parameters
@@ -83,7 +84,7 @@ def _training(
         "lora_targets": Choice("all-linear", "adapters on every linear layer learn best for their size"),
         "learning_rate": _learning_rate(answers["method"], model.shape.parameters),
         "max_steps": _steps(machine.cpu, answers["good_examples"], batch),
-        "max_length": _length(answers["approach"], machine.cpu, model.context_length),
+        "max_length": _length(answers, machine.cpu, model.context_length),
         "compute_dtype": _dtype(machine),
         "attention_implementation": _attention(model),
     }
@@ -104,7 +105,8 @@ def _memory_choices(
     why = f"the fastest that fits: {need}" if best.fits else f"the least that can be asked for, and yet {need}"
     size, devices = best.setup.micro_batch, best.setup.devices
     accumulation = max(1, batch // (size * devices))
-    parts = f"{size} x {devices} devices x {accumulation} passes: " if devices > 1 else ""
+    passes = "1 pass" if accumulation == 1 else f"{accumulation} passes"
+    parts = f"{size} x {devices} devices x {passes}: " if devices > 1 else ""
     step = f"{parts}{size * devices * accumulation} records in one optimiser step"
     optimizer = "adamw" if best.setup.optimizer == "adamw" else best.setup.optimizer
     name = {"adamw": "adamw_torch" if machine.cpu else "adamw_torch_fused"}.get(optimizer, optimizer)
@@ -185,19 +187,24 @@ def _learning_rate(method: str, parameters: int) -> Choice:
 
 def _steps(on_cpu: bool, examples: int, batch: int) -> Choice:
     if on_cpu:
-        return Choice(96, "minutes on two cores, and enough for a narrow behaviour")
+        return Choice(96, "minutes on a few cores, and enough for a narrow behaviour")
     passes = min(3 * examples // batch, 2000)
     if passes <= 96:
         return Choice(96, "the least that teaches a narrow behaviour, whatever the number of examples")
     return Choice(passes, f"three passes over {examples} examples, at most 2,000 steps")
 
 
-def _length(approach: str, on_cpu: bool, context: int) -> Choice:
-    if on_cpu and approach == "rag_finetune":
-        return Choice(min(512, context or 512), "a short request with its retrieved passages")
-    if on_cpu:
-        return Choice(min(256, context or 256), "short requests, and a CPU pays for every token")
-    return Choice(min(1024, context or 1024), "room for a request with its instructions")
+def _length(answers: Mapping[str, Any], on_cpu: bool, context: int) -> Choice:
+    usual, reason = 1024, "room for a request with its instructions"
+    if on_cpu and answers["approach"] == "rag_finetune":
+        usual, reason = 512, "a short request with its retrieved passages"
+    elif on_cpu:
+        usual, reason = 256, "short requests, and a CPU pays for every token"
+    said = said_row(answers)
+    if said and said.high > usual:  # a row that is longer is not trained on
+        usual = 1 << math.ceil(math.log2(said.high))
+        reason = f"room for rows of {said.typical:.0f} tokens, up to {said.high:.0f}, as the spec has them"
+    return Choice(min(usual, context or usual), reason)
 
 
 def _dtype(machine: Hardware) -> Choice:

@@ -16,6 +16,7 @@ from tunesmith.planner.architecture import Architecture, from_config
 from tunesmith.planner.inference import InferenceMemory, inference_memory
 from tunesmith.planner.setup import ALL_LINEAR, ImpossibleSetup, Profile, Setup, profiles
 from tunesmith.planner.time import LENGTH_SPREAD
+from tunesmith.questions import defaults
 
 FRAMEWORK = "trl"  # what generated projects train with
 SCENARIO = ("method", "framework", "devices", "sharding", "loss", "packing")  # can be planned beyond what is generated
@@ -164,6 +165,7 @@ def setup_for(answers: Mapping[str, Any], knobs: Mapping[str, Any], machine: Har
 
 
 TOKENS_PER_CHARACTER = Band(0.2, 0.25, 0.35)  # of English text and of code, for the tokenizers of today
+EITHER_WAY = Band(0.7, 1.0, 1.4)  # what a token count in the spec may be off by
 PROMPT_TOKENS = Band(50, 200, 600)  # of a worked-out system prompt, where the spec has none
 TOKENS_PER_WORD = 1.5
 
@@ -171,6 +173,17 @@ TOKENS_PER_WORD = 1.5
 def instructions(text: str) -> Band:
     """Tokens of a system prompt; of a usual one where there is none."""
     return TOKENS_PER_CHARACTER.times(len(text)) if text else PROMPT_TOKENS
+
+
+def said_row(answers: Mapping[str, Any]) -> Band | None:
+    """Tokens of a training row by the spec's own figures; None where it has none but the defaults."""
+    asked, answered = int(answers["request_tokens"]), int(answers["answer_tokens"])
+    if (asked, answered) == (defaults()["request_tokens"], defaults()["answer_tokens"]):
+        return None
+    passages = answers["passages"] * answers["chunk_words"] * TOKENS_PER_WORD
+    beside = instructions(answers["system_prompt"]).typical + (passages if answers["approach"] == "rag_finetune" else 0)
+    said = EITHER_WAY.times(asked + answered)
+    return Band(said.low + beside, said.typical + beside, said.high + beside)
 
 
 def asked_tokens(answers: Mapping[str, Any], knobs: Mapping[str, Any]) -> int:
@@ -240,11 +253,12 @@ def tokens_of(
     counted: Mapping[str, Any] | None = None,
     devices: int = 1,
     rows_counted: RowLengths | None = None,
+    said: Band | None = None,
 ) -> Tokens:
     """Tokens of a run of ``max_steps``.
 
     ``counted`` is the split `train` of a project's reports/format.json, where the model's own tokenizer counted;
-    ``rows_counted`` are the user's raw data, where that stage did not run yet.
+    ``rows_counted`` are the user's raw data, where that stage did not run yet; ``said`` is `said_row`.
     """
     rows = (
         int(knobs["max_steps"]) * int(knobs["micro_batch_size"]) * int(knobs["gradient_accumulation_steps"]) * devices
@@ -258,7 +272,13 @@ def tokens_of(
         return Tokens(rows * mean, rows * mean, rows * mean, int(counted["longest"]), source, spread, lengths)
     if rows_counted:
         return _of_rows(rows_counted, rows, longest)
-    source = f"no data counted yet (--data names it): rows of {MEAN_SHARE:.0%} of max_length, from a fifth to all of it"
+    uncounted = "no data counted yet, --data names it"
+    if said:
+        low, typical, high = (min(tokens, longest) for tokens in said)
+        source = f"{uncounted}; rows of {said.typical:.0f} tokens by the spec's request_tokens and answer_tokens"
+        source += f"; those beyond max_length: {longest} are left out" if said.high > longest else ""
+        return Tokens(rows * low, rows * typical, rows * high, longest, source)
+    source = f"{uncounted}; rows taken as {MEAN_SHARE:.0%} of max_length, at least a fifth and at most all of it"
     return Tokens(rows * longest * 0.2, rows * longest * MEAN_SHARE, rows * longest, longest, source)
 
 

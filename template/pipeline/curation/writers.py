@@ -9,6 +9,7 @@ from msgspec import to_builtins
 from pipeline.curation.messages import Message
 from pipeline.curation.reasons import BadRecordError
 from pipeline.curation.records import Record
+from pipeline.inference.calls import with_call_ids
 
 _SPEAKERS = {"user": "human", "assistant": "gpt", "system": "system", "tool": "observation"}
 Writer = Callable[[Record], dict[str, Any]]
@@ -36,17 +37,10 @@ def _to_messages(record: Record) -> dict[str, Any]:
 def _to_hosted(record: Record) -> dict[str, Any]:
     """The rows of hosted fine-tuning services, which want every call and every result to have the call's id."""
     fields = _to_messages(record)
-    open_calls: list[str] = []
-    for place, turn in enumerate(fields["messages"]):
-        for number, call in enumerate(turn.get("tool_calls", ())):
-            call.setdefault("id", f"call_{place}_{number}")
-            open_calls.append(call["id"])
-        if turn["role"] == "tool":
-            if not open_calls:
-                raise BadRecordError("roles", f"turn {place + 1} is a result more than there are calls")
-            turn.setdefault("tool_call_id", open_calls[0])
-            open_calls = [name for name in open_calls if name != turn["tool_call_id"]]
-    return fields
+    try:
+        return fields | {"messages": with_call_ids(fields["messages"])}
+    except ValueError as error:
+        raise BadRecordError("roles", str(error)) from None
 
 
 def _tools(record: Record) -> dict[str, Any]:

@@ -89,6 +89,7 @@ def write_answer_task(
     """Write an arm's items as a task that generates. Returns the number of examples in its prompt.
 
     None: each item has its own turns before the question (its nearest examples, a dialogue), which no task can say.
+    Items with tools or thinking are not for lm-eval at all, see `sayable`.
     """
     asked = [split_turns(policy.ask(item)) for item in items]
     examples = asked[0][1]
@@ -120,6 +121,14 @@ def write_choice_task(name: str, items: Sequence[Record], policy: Policy, seed: 
         rows.append({**turns, "choices": choices, "gold": choices.index(right)})
     write_jsonl(folder / f"{name}.jsonl", rows)
     write_text(folder / f"{name}.yaml", CHOICE.format(name=name, files=flow({"test": f"{folder}/{name}.jsonl"})))
+
+
+def sayable(items: Sequence[Record]) -> bool:
+    """Whether a task can say the items: it has no place for tools, calls and thinking."""
+    beyond = ("tool_calls", "thinking")
+    return not any(
+        item.get("tools") or any(key in turn for turn in item["messages"] for key in beyond) for item in items
+    )
 
 
 def split_turns(conversation: Sequence[Message]) -> tuple[str, list[Message], str]:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from pipeline.files import sha256_json, write_jsonl
-from pipeline.inference.backends import Answer, Backend, answer_all
+from pipeline.inference.backends import Answer, Backend, Prompt, answer_all
+from pipeline.inference.calls import answer_text, expected_text, whole_answer
 from pipeline.inference.prompting import Policy, Record
 from pipeline.progress import Progress
 from pipeline.settings import EvaluateSettings
@@ -27,7 +28,7 @@ def answer_items(
 
     What the model saw is kept, item by item, in ``prompts/<arm>.jsonl`` under ``results``.
     """
-    prompts = [backend.render(policy.ask(item)) for item in items]
+    prompts = [backend.render(policy.ask(item), item.get("tools")) for item in items]
     answers = answer_all(backend, prompts, settings.max_new_tokens, settings.batch_size, Progress(arm, len(items)))
     shown = ({"id": item["id"], "prompt": backend.text(p)} for item, p in zip(items, prompts, strict=True))
     write_jsonl(results / "prompts" / f"{arm}.jsonl", shown)
@@ -36,8 +37,8 @@ def answer_items(
             "id": item["id"],
             "label": item["label"],
             "group": item["group"],
-            "expected": item["messages"][-1]["content"],
-            "answer": answer.text,
+            "expected": expected_text(item),
+            "answer": compared(backend, prompt, answer, item),
             "prompt_sha256": sha256_json(prompt),
             "template_sha256": backend.identity.get("template_sha256"),
             "prompt_tokens": answer.prompt_tokens,
@@ -56,6 +57,11 @@ def answer_items(
     write_jsonl(LATENCY / f"{arm}.jsonl", times)
     alone = [answer_all(backend, [p], settings.max_new_tokens, 1)[0] for p in prompts[:TIMED_REQUESTS]]
     return rows, measurement(answers, [answer.seconds for answer in alone])
+
+
+def compared(backend: Backend, prompt: Prompt, answer: Answer, item: Record) -> str:
+    """An answer to an item as it is scored: its calls, or its text without the thinking."""
+    return answer_text(whole_answer(backend.text(prompt), answer.text), item)
 
 
 def measurement(answers: Sequence[Answer], single: Sequence[float]) -> dict[str, Any]:

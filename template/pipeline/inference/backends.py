@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 from pipeline.files import ProjectError, sha256_json
+from pipeline.inference.protocol import readable, reply_text, request
 from pipeline.model import STORE
 from pipeline.settings import EndpointSettings
 
-Message: TypeAlias = dict[str, str]
+Message: TypeAlias = dict[str, Any]  # a canonical turn: role and content; of the assistant perhaps tool_calls, thinking
 Prompt: TypeAlias = Any  # what a backend computes on: token ids in this process, messages for a server
 Report: TypeAlias = Callable[[int], None]  # called with the number of prompts answered so far
 
@@ -40,8 +41,8 @@ class Backend(Protocol):
     def identity(self) -> dict[str, Any]:
         """Everything beside prompt and decoding that an answer depends on."""
 
-    def render(self, messages: Sequence[Message]) -> Prompt:
-        """A chat prompt as this backend computes on it, as JSON."""
+    def render(self, messages: Sequence[Message], tools: str | None = None) -> Prompt:
+        """A chat prompt, with the tools that the model may call (as JSON), as this backend computes on it, as JSON."""
 
     def text(self, prompt: Prompt) -> str:
         """A rendered prompt as it can be read."""
@@ -67,11 +68,12 @@ class Endpoint:
         named = {"base_url": self.settings.base_url, "model": self.settings.model}
         return named | ({"revision": self.settings.revision} if self.settings.revision else {})
 
-    def render(self, messages: Sequence[Message]) -> Prompt:
-        return list(messages)
+    def render(self, messages: Sequence[Message], tools: str | None = None) -> Prompt:
+        asked = request(messages, tools)
+        return asked if "tools" in asked else asked["messages"]
 
     def text(self, prompt: Prompt) -> str:
-        return "\n\n".join(f"{message['role']}: {message['content']}" for message in prompt)
+        return readable(_request(prompt))
 
     def answer(
         self, prompts: Sequence[Prompt], max_new_tokens: int, batch_size: int
@@ -84,18 +86,18 @@ class Endpoint:
                 share = (time.perf_counter() - start) / len(answers)
                 yield places, [replace(answer, seconds=share) for answer in answers]
 
-    def _ask(self, messages: list[Message], max_new_tokens: int) -> Answer:
+    def _ask(self, prompt: Prompt, max_new_tokens: int) -> Answer:
         from openai import BadRequestError, OpenAIError
 
         start, greedy = time.perf_counter(), self.greedy  # other threads may learn of a refusal meanwhile
         try:
             try:
-                response = self._create(messages, max_new_tokens, greedy=greedy)
+                response = self._create(prompt, max_new_tokens, greedy=greedy)
             except BadRequestError as error:
                 if not greedy or not any(word in str(error) for word in ("max_tokens", "temperature")):
                     raise
                 # Hosted reasoning models refuse both parameters; what they answer then may differ from run to run.
-                response = self._create(messages, max_new_tokens, greedy=False)
+                response = self._create(prompt, max_new_tokens, greedy=False)
                 greedy = self.greedy = False
         except OpenAIError as error:
             where = f"{self.settings.base_url}, model {self.settings.model}"
@@ -103,13 +105,17 @@ class Endpoint:
             raise ProjectError(f"the endpoint refused: {type(error).__name__}: {error}", where, mend) from None
         choice, usage = response.choices[0], response.usage
         into, out = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
-        text, seconds = (choice.message.content or "").strip(), time.perf_counter() - start
+        text, seconds = reply_text(choice.message), time.perf_counter() - start
         decoding = "greedy" if greedy else "the server's own"
         return Answer(text, into, out, choice.finish_reason, seconds, decoding, seconds)
 
-    def _create(self, messages: list[Message], limit: int, *, greedy: bool) -> Any:
+    def _create(self, prompt: Prompt, limit: int, *, greedy: bool) -> Any:
         knobs: dict[str, Any] = {"max_tokens": limit, "temperature": 0} if greedy else {"max_completion_tokens": limit}
-        return self.client.chat.completions.create(model=self.settings.model, messages=messages, **knobs)  # type: ignore[arg-type]
+        return self.client.chat.completions.create(model=self.settings.model, **_request(prompt), **knobs)
+
+
+def _request(prompt: Prompt) -> dict[str, Any]:
+    return prompt if isinstance(prompt, dict) else {"messages": prompt}
 
 
 class AnswerCache:

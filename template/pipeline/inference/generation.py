@@ -3,11 +3,13 @@
 import copy
 import time
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from pipeline.files import ProjectError, sha256_json
 from pipeline.inference.backends import Answer, Message
+from pipeline.inference.chat_template import ChatTemplate
 from pipeline.runtime import Device, made_by
 
 Bits: TypeAlias = Literal[16, 8, 4]  # of a weight; 16 stands for the device's own number type
@@ -36,9 +38,14 @@ class Generator:
         self.model.eval()
         self.stop_ids = _stop_ids(self.tokenizer, self.model)
 
-    def render(self, messages: Sequence[Message]) -> list[int]:
+    @cached_property
+    def template(self) -> ChatTemplate:
+        """The model's chat template."""
+        return ChatTemplate(self.tokenizer, f"{self.folder}: chat_template")
+
+    def render(self, messages: Sequence[Message], tools: str | None = None) -> list[int]:
         """Token ids of a chat prompt, ready for the assistant's turn. The chat template writes the only BOS."""
-        text = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        text = self.template.text(messages, tools, prompt=True)
         ids = list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
         if ids[:2] == [self.tokenizer.bos_token_id] * 2:
             raise ProjectError("the chat template begins a prompt with two BOS tokens", str(self.folder), "mend it")
@@ -60,7 +67,7 @@ class Generator:
             "threads": self.device.threads if self.device.kind == "cpu" else None,
             "dtype": self.device.dtype_name,
             "template_sha256": sha256_json(self.tokenizer.chat_template),
-            "made_by": made_by("inference/generation.py"),
+            "made_by": made_by("inference/generation.py", "inference/chat_template.py"),
         }
 
     def answer(

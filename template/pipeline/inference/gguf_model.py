@@ -13,10 +13,24 @@ from typing import Any
 
 from pipeline.files import ProjectError, sha256_file
 from pipeline.inference.backends import Answer, Message
+from pipeline.inference.chat_template import ChatTemplate
 from pipeline.runtime import cpu_name, made_by
 from pipeline.settings import GgufSettings
 
 WHERE = "params.yaml: evaluate.gguf"
+
+
+class _Renderer:
+    """The file's chat template, rendered as transformers renders the one of a tokenizer."""
+
+    def __init__(self, template: str, names: dict[str, str]) -> None:
+        self.template, self.names = template, names
+
+    def apply_chat_template(self, turns: list[Message], tokenize: bool, **knobs: Any) -> str:
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        assert not tokenize
+        return str(render_jinja_template([turns], chat_template=self.template, **self.names, **knobs)[0][0])
 
 
 class GgufModel:
@@ -32,7 +46,6 @@ class GgufModel:
             raise ProjectError(f"the sha256 of {path} is {found}, not {settings.sha256}", WHERE, mend)
         try:
             import llama_cpp
-            from llama_cpp.llama_chat_format import Jinja2ChatFormatter
         except ImportError as error:
             mend = "`python3 environment.py pip install llama-cpp-python` (it is compiled: cmake and a C++ compiler)"
             raise ProjectError(f"llama.cpp is not installed: {error}", WHERE, mend) from None
@@ -50,19 +63,20 @@ class GgufModel:
         vocabulary = llama_cpp.llama_model_get_vocab(self.model.model)
         ends = llama_cpp.llama_vocab_is_eog
         self.stop_ids = {token for token in range(self.model.n_vocab()) if ends(vocabulary, token)}
-        self.chat = Jinja2ChatFormatter(template, self._name(self.model.token_eos()), self._name(self.bos))
+        names = {"eos_token": self._name(self.model.token_eos()), "bos_token": self._name(self.bos)}
+        self.template = ChatTemplate(_Renderer(template, names), f"{settings.path}: tokenizer.chat_template")
 
     @property
     def identity(self) -> dict[str, Any]:
         """The file has weights, tokenizer and chat template; the machine decides the last digits."""
         version = metadata.version("llama-cpp-python")
-        code = made_by("inference/gguf_model.py")[0]
+        code = made_by("inference/gguf_model.py", "inference/chat_template.py")[:2]
         machine = {"device": cpu_name(), "threads": self.threads}
         return {"gguf": self.settings.sha256, "llama_cpp": version, "code": code, **machine}
 
-    def render(self, messages: Sequence[Message]) -> list[int]:
+    def render(self, messages: Sequence[Message], tools: str | None = None) -> list[int]:
         """Token ids of a chat prompt, ready for the assistant's turn. The chat template writes the only BOS."""
-        text = self.chat(messages=list(messages)).prompt
+        text = self.template.text(messages, tools, prompt=True)
         ids: list[int] = self.model.tokenize(text.encode(), add_bos=False, special=True)
         if ids[:2] == [self.bos] * 2:
             raise ProjectError("the chat template begins a prompt with two BOS tokens", self.settings.path, "mend it")

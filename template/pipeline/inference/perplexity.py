@@ -15,8 +15,8 @@ def add_reference_nll(rows: Sequence[Row], model: Generator, items: Sequence[Rec
     """
     import torch
 
-    prompts = [model.render(policy.ask(item)) for item in items]
-    answers = [list(model.tokenizer(row["expected"], add_special_tokens=False)["input_ids"]) for row in rows]
+    prompts = [model.render(policy.ask(item), item.get("tools")) for item in items]
+    answers = [reference(model, item, policy) for item in items]
     longest = max((len(p) + len(a) for p, a in zip(prompts, answers, strict=True)), default=0)
     prefix = shared_prefix(prompts) if model.sees_all(longest) else []
     scored = []
@@ -30,3 +30,13 @@ def add_reference_nll(rows: Sequence[Row], model: Generator, items: Sequence[Rec
             told = chances.gather(1, ids[0, len(own) :, None])
             scored.append(row | {"reference_nll": round(-float(told.sum()), 4), "reference_tokens": len(answer)})
     return scored
+
+
+def reference(model: Generator, item: Record, policy: Policy) -> list[int]:
+    """Tokens of the right answer: its text; of a call, or an answer with its thinking, as the template writes it."""
+    last = item["messages"][-1]
+    text = last["content"]
+    if last.get("tool_calls") or last.get("thinking"):
+        asked, tools = policy.ask(item), item.get("tools")
+        text = model.template.answer(asked, last, tools).partition(model.tokenizer.eos_token)[0]
+    return list(model.tokenizer(text, add_special_tokens=False)["input_ids"])

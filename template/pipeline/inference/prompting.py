@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from pipeline.files import ProjectError, read_jsonl
 from pipeline.inference.backends import Message
+from pipeline.inference.calls import call_text, calls_of
 
 Record: TypeAlias = dict[str, Any]  # a curated record; its last message is the expected answer
 Passage: TypeAlias = dict[str, str]  # id, source and text of a retrieved passage
@@ -45,7 +46,8 @@ def conversation(
 ) -> list[Message]:
     """The chat prompt of a record: system message, shots as earlier turns, then the record's own turns but the last.
 
-    A record's own system message wins over the project's. With ``passages`` each question, a shot's too, is asked with
+    A record's own system message wins over the project's. The tools of the prompt are the record's own, and not those
+    of the shots: every arm may call the same. With ``passages`` each question, a shot's too, is asked with
     its own passages.
     """
     turns = record["messages"][:-1]
@@ -74,6 +76,22 @@ def with_passages(turns: Sequence[Message], passages: Sequence[Passage]) -> list
         where, mend = str(PROMPTS / "passages.txt"), "it may name $passages and $question; a dollar sign is $$"
         raise ProjectError(f"the template cannot be filled: {error}", where, mend) from None
     return [*turns[:last], {"role": "user", "content": content}, *turns[last + 1 :]]
+
+
+def question(record: Record) -> str:
+    """What is asked: the record's last user turn."""
+    return str(next((turn["content"] for turn in reversed(record["messages"][:-1]) if turn["role"] == "user"), ""))
+
+
+def situation(record: Record) -> str:
+    """What is answered: the last question and, line by line, what was called and came back since."""
+    said: list[str] = []
+    for turn in record["messages"][:-1]:
+        if turn["role"] == "user":
+            said = []
+        text = call_text(calls_of(turn)) if turn.get("tool_calls") else turn["content"]
+        said += [text if turn["role"] == "user" else f"{turn['role']}: {text}"]
+    return "\n".join(said)
 
 
 def read_passages(*splits: str) -> dict[str, list[Passage]]:
@@ -117,9 +135,9 @@ def shot_pool(selection: str) -> list[Record]:
 
 def refuse_given_away(shots: Sequence[Record], items: Sequence[Record]) -> None:
     """Raises `ProjectError` if an example asks what an item asks: the prompt would hold the answer."""
-    asked = {item["messages"][-2]["content"].casefold().strip() for item in items}
+    asked = {question(item).casefold().strip() for item in items}
     for shot in shots:
-        if shot["messages"][-2]["content"].casefold().strip() in asked:
+        if question(shot).casefold().strip() in asked:
             raise ProjectError("an example is an item of the benchmark", shot["id"], "take another one")
 
 
@@ -143,8 +161,7 @@ def choose_shots(
     import bm25s  # lazy: only this selection needs it
 
     def words(records: Sequence[Record]) -> Any:
-        texts = [record["messages"][-2]["content"] for record in records]
-        return bm25s.tokenize(texts, stopwords=None, show_progress=False)
+        return bm25s.tokenize([question(record) for record in records], stopwords=None, show_progress=False)
 
     index = bm25s.BM25()
     index.index(words(train), show_progress=False)

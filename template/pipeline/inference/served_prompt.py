@@ -8,7 +8,16 @@ from typing import Any, NamedTuple
 from pipeline.evaluation.item_metrics import contains
 from pipeline.files import read_json
 from pipeline.inference.backends import Message
-from pipeline.inference.prompting import Passage, Policy, choose_shots, read_passages, read_prompt, shot_pool
+from pipeline.inference.prompting import (
+    Passage,
+    Policy,
+    Record,
+    choose_shots,
+    question,
+    read_passages,
+    read_prompt,
+    shot_pool,
+)
 from pipeline.settings import Settings
 from pipeline.wording import family
 
@@ -36,9 +45,9 @@ def prompt_of(arm: str, settings: Settings) -> Prepare:
     shown = read_passages("train") if search and train else {}
 
     def prepare(messages: Sequence[Message]) -> Prepared:
-        record = {"id": REQUEST, "label": None, "messages": [*messages, {"role": "assistant", "content": ""}]}
+        record: Record = {"id": REQUEST, "label": None, "messages": [*messages, {"role": "assistant", "content": ""}]}
         shots = choose_shots(train, [record], count, settings.seed, settings.evaluate.shot_selection) if train else {}
-        asked = next((turn["content"] for turn in reversed(messages) if turn["role"] == "user"), "")
+        asked = question(record)
         found: list[Passage] = search.find([asked], settings.retrieval)[0] if search else []
         passages = {**shown, REQUEST: found} if search else None
         return Prepared(Policy(system, shots, passages).ask(record), found)

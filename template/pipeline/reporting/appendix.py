@@ -54,7 +54,7 @@ def cost(facts: Facts) -> Element:
     machine, even = c["hardware"], c["break_even"]
     price = usd_band(machine["usd_per_hour"])
     paragraphs = [
-        f"Priced as {machine['title']} at {price} an hour ({machine['source']}, {machine['date']}), busy "
+        f"Priced as {machine['title']} at {price} an hour ({machine['source']}, {machine['date'] or 'undated'}), busy "
         f"{c['utilisation']:.0%} of the time. Times were measured on {c['measured_on']}.",
     ]
     if even:
@@ -63,7 +63,11 @@ def cost(facts: Facts) -> Element:
             f"{requests_band(even['requests'])} ({even['reason']})."
         )
     hosted: list[list[Node]] = [
-        [row["title"], *(banded(row["arms"].get(arm)) for arm in c["arms"]), f"{row['source']}, {row['date']}"]
+        [
+            row["title"],
+            *(banded(row["arms"].get(arm)) for arm in c["arms"]),
+            f"{row['source']}, {row['date'] or 'undated'}",
+        ]
         for row in c["hosted"].values()
     ]
     caption = "The same tokens sent to a hosted model, $ for 1,000 requests (its quality was not measured)"

@@ -9,16 +9,18 @@ from typing import Any, TypeAlias
 from xml.etree.ElementTree import Element
 
 from pipeline.files import write_text
-from pipeline.inference.backends import Message
+from pipeline.inference.chat_template import ChatTemplate, Conversation
 from pipeline.inference.prompting import Record
 from pipeline.reporting.markup import Node, document, h, table
 
 PAGE = Path("reports/format.html")
 
-Sample: TypeAlias = tuple[Record, dict[str, list[Message]], tuple[int, int]]  # record, row, tokens and trained ones
+Sample: TypeAlias = tuple[Record, Conversation, tuple[int, int]]  # record, as it is trained on, tokens and trained ones
 
 
-def write_page(samples: Sequence[Sample], report: dict[str, dict[str, Any]], limit: int, tokenizer: Any) -> None:
+def write_page(
+    samples: Sequence[Sample], report: dict[str, dict[str, Any]], limit: int, template: ChatTemplate
+) -> None:
     """Write the page.
 
     Args:
@@ -28,18 +30,18 @@ def write_page(samples: Sequence[Sample], report: dict[str, dict[str, Any]], lim
     by_length = sorted(samples, key=lambda sample: (sample[2], str(sample[0]["id"])))
     chosen = {place: by_length[place] for place in (0, len(by_length) // 2, len(by_length) - 1)}
     intro = "The model learns to write the marked tokens and no others. By the framed one it ends its turn."
-    shown = [_row(record, row, lengths[1], tokenizer) for record, row, lengths in chosen.values()]
+    shown = [_row(record, asked, lengths[1], template) for record, asked, lengths in chosen.values()]
     rows = h("section", h("h2", "What is trained on"), h("p", intro), *shown)
     heading = h("header", h("h1", "What the trainer reads"))
     write_text(PAGE, document("Training rows", heading, _lengths(report, limit), rows))
 
 
-def marked(row: dict[str, list[Message]], trained: int, tokenizer: Any) -> list[tuple[str, bool, bool]]:
+def marked(asked: Conversation, trained: int, template: ChatTemplate) -> list[tuple[str, bool, bool]]:
     """The tokens of a row as text, each with whether it is trained on and whether it ends the turn.
 
     A character that several tokens make up stands with the last of them.
     """
-    text = tokenizer.apply_chat_template([*row["prompt"], *row["completion"]], tokenize=False)
+    text, tokenizer = template.text(*asked), template.tokenizer
     found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     tokens, done = [], 0
     for place, (token, (_, end)) in enumerate(zip(found["input_ids"], found["offset_mapping"], strict=True)):
@@ -49,8 +51,8 @@ def marked(row: dict[str, list[Message]], trained: int, tokenizer: Any) -> list[
     return tokens
 
 
-def _row(record: Record, row: dict[str, list[Message]], trained: int, tokenizer: Any) -> Element:
-    tokens = marked(row, trained, tokenizer)
+def _row(record: Record, asked: Conversation, trained: int, template: ChatTemplate) -> Element:
+    tokens = marked(asked, trained, template)
     pieces = [
         h("mark" if learnt else "span", text.replace("\n", "\u21b5\n"), class_="end" if ends else "token")
         for text, learnt, ends in tokens

@@ -63,12 +63,13 @@ def second_opinion(facts: Facts) -> list[Node]:
         h("p", f"{arm}: not run, {one['skipped']}.", class_="note") for arm, one in arms.items() if "skipped" in one
     ]
     picked = "; ".join(f"{model} {percent(Interval(**one['acc']))}" for model, one in harness["choice"].items())
-    chance = next(iter(harness["choice"].values()))["chance"]
+    chance = next((one["chance"] for one in harness["choice"].values()), 0)
+    choices = f"Picking the right answer among those of other items (guessing: {chance:.0%}): {picked}."
     return [
         h("h3", "A second opinion on the benchmark"),
-        table(
-            ["Arm", "Exact match", "By lm-eval", "Same answers"], rows, "The same items and prompts, token for token"
-        ),
+        table(["Arm", "Exact match", "By lm-eval", "Same answers"], rows, "The same items and prompts, token for token")
+        if rows
+        else None,
         *skipped,
-        h("p", f"Picking the right answer among those of other items (guessing: {chance:.0%}): {picked}."),
+        h("p", choices) if picked else None,
     ]

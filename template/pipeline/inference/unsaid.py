@@ -1,0 +1,80 @@
+"""What a record says and the model's chat template would leave out: refused, before anything is trained or measured."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+from pipeline.files import ProjectError
+from pipeline.inference.backends import Message
+from pipeline.inference.calls import answer_text, expected_text
+from pipeline.inference.chat_template import ChatTemplate
+from pipeline.inference.prompting import Record
+
+Piece: TypeAlias = tuple[str, list[Message], str | None]  # what it is; the turns and the tools without it
+SHOWN = 5  # records named in an error
+
+
+def refuse_unsaid(records: Sequence[Record], template: ChatTemplate, source: str) -> None:
+    """Raise `ProjectError` if the template leaves out tools, a call, its result or the thinking of an answer.
+
+    It does if the text is the same without them. So it is if a call answer, as the template writes it, could not be
+    read back: no answer would ever be right.
+    """
+    found: dict[str, list[int]] = {}
+    for record in records:
+        if what := unsaid(record, template):
+            found.setdefault(what, []).append(record["line"])
+    for what, lines in found.items():
+        raise ProjectError(
+            f"{len(lines)} records {what}",
+            f"{source}, input line {', '.join(map(str, lines[:SHOWN]))}; {template.where}",
+            "use a base model whose chat template has a place for it, or take it out of these records",
+        )
+
+
+def unsaid(record: Record, template: ChatTemplate) -> str | None:
+    """The first thing of a record that the model would not see, or that could not be scored."""
+    turns, tools = record["messages"], record.get("tools")
+    whole: dict[int, str] = {}
+    for what, bare, listed in _pieces(turns, tools):
+        try:
+            if len(bare) not in whole:
+                whole[len(bare)] = template.text(turns[: len(bare)], tools)
+        except ProjectError as error:
+            return f"cannot be said: {error.what}"
+        try:
+            if template.text(bare, listed) == whole[len(bare)]:
+                return f"{what}, which the model's chat template leaves out"
+        except ProjectError:
+            continue  # without it the conversation is none
+    if turns[-1].get("tool_calls") and read_back(record, template) != expected_text(record):
+        return "are answered by a tool call that cannot be read in the words of the model's chat template"
+    return None
+
+
+def read_back(record: Record, template: ChatTemplate) -> str:
+    """The expected answer if the model writes it as its template does: as tokens, decoded as answers are."""
+    tokenizer: Any = template.tokenizer
+    turns = record["messages"]
+    ids = tokenizer(template.answer(turns[:-1], turns[-1], record.get("tools")), add_special_tokens=False)["input_ids"]
+    kept = ids[: ids.index(tokenizer.eos_token_id)] if tokenizer.eos_token_id in ids else ids
+    return answer_text(tokenizer.decode(kept, skip_special_tokens=True).strip(), record)
+
+
+def _pieces(turns: Sequence[Message], tools: str | None) -> Iterator[Piece]:
+    """Each thing that a template may leave out; an earlier turn's thinking is tried as if that turn were the answer."""
+    if tools:
+        yield "list tools", list(turns), None
+    for place, turn in enumerate(turns):
+        before, after = list(turns[:place]), list(turns[place + 1 :])
+        calls = turn.get("tool_calls") or []
+        bare = {key: value for key, value in turn.items() if key != "tool_calls"}
+        for number in range(len(calls)):
+            left = calls[:number] + calls[number + 1 :]
+            yield "call tools", [*before, bare | ({"tool_calls": left} if left else {}), *after], tools
+        if calls and turn["content"]:
+            yield "say something beside a tool call", [*before, turn | {"content": ""}, *after], tools
+        if turn["role"] == "tool" and turn["content"]:
+            yield "hold a tool's result", [*before, turn | {"content": ""}, *after], tools
+        if turn.get("thinking"):
+            bare = {key: value for key, value in turn.items() if key != "thinking"}
+            yield "hold a thinking text beside an answer", [*before, bare], tools
