@@ -23,19 +23,25 @@ def peers() -> dict[str, Peer]:
     found: dict[str, Peer] = {}
     for name, make in (
         ("hf-vram-calc", _hf_vram_calc),
-        ("llm-analysis", _llm_analysis),
-        ("llm-flops", _llm_flops),
-        ("alloc", _alloc),
+        ("llm-analysis", lambda: _of_full(_llm_analysis())),
+        ("llm-flops", lambda: _of_full(_llm_flops())),
+        ("alloc", lambda: _of_full(_alloc())),
     ):
         try:
             found[name] = make()
         except ImportError:
             continue
+    # Hugging Face's "anatomy of model memory", and accelerate's estimate-memory.
     return {
         **found,
-        "rule: 18 bytes a parameter": lambda shape, setup: _full_only(18, shape, setup),
-        "rule: 4 x 16-bit weights": lambda shape, setup: _full_only(8, shape, setup),
+        "rule: 18 bytes a parameter": _of_full(lambda shape, setup: 18 * shape.parameters / GIB),
+        "rule: 4 x 16-bit weights": _of_full(lambda shape, setup: 8 * shape.parameters / GIB),
     }
+
+
+def _of_full(peer: Peer) -> Peer:
+    """The estimator for full training, the only kind that it covers."""
+    return lambda shape, setup: peer(shape, setup) if setup.method == "full" else None
 
 
 def _hf_vram_calc() -> Peer:
@@ -60,8 +66,6 @@ def _llm_analysis() -> Peer:
     logging.disable(logging.WARNING)  # it warns of every row
 
     def estimate(shape: Architecture, setup: Setup) -> float | None:
-        if setup.method != "full":
-            return None
         # The ratio beside the width: without it the constructor insists on a whole one, which no gated model has.
         model = ModelConfig(
             name="row",
@@ -92,8 +96,6 @@ def _llm_flops() -> Peer:
     from llmflops.memory import training_activation_bytes, training_memory_bytes
 
     def estimate(shape: Architecture, setup: Setup) -> float | None:
-        if setup.method != "full":
-            return None
         model = ModelConfig(
             name="row",
             hidden_size=shape.hidden_size,
@@ -118,8 +120,6 @@ def _alloc() -> Peer:
     from alloc.ghost import ghost
 
     def estimate(shape: Architecture, setup: Setup) -> float | None:
-        if setup.method != "full":
-            return None
         found = ghost(
             param_count=shape.parameters,
             dtype="bf16",
@@ -131,8 +131,3 @@ def _alloc() -> Peer:
         return None if found.estimation_failed else float(found.total_gb)
 
     return estimate
-
-
-def _full_only(width: int, shape: Architecture, setup: Setup) -> float | None:
-    """``width`` bytes for each parameter: Hugging Face's "anatomy of model memory", accelerate's estimate-memory."""
-    return width * shape.parameters / GIB if setup.method == "full" else None

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.evaluation.metrics import score_items, summarise
+from pipeline.evaluation.metrics import metrics_of, score_items, summarise
 from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write_json, write_jsonl
 from pipeline.inference.arms import Row, answer_items, compared
 from pipeline.inference.backends import Backend, Endpoint, answer_all
@@ -42,6 +42,7 @@ MEASURED = Path("reports/measured/baseline.json")
 
 def main() -> None:
     settings = load()
+    metrics_of(settings)  # a slip in the project's own is told before anything is answered
     items = read_jsonl(TEST)
     device = prepare(settings.seed)
     generator = Generator(base_model(settings), device)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline import checkpoints, run_record
 from pipeline.cost import read_price
-from pipeline.files import run_stage, write_json
+from pipeline.files import ProjectError, run_stage, write_json
 from pipeline.model import base_model, building
 from pipeline.progress import step_printer, stopwatch
 from pipeline.run_record import TUNED
@@ -53,20 +53,27 @@ def main() -> None:
 
 def build_trainer(settings: Settings, device: Device, base: Path, folder: Path) -> Any:
     """TRL's SFTTrainer over the formatted files, with the loss on the completion alone."""
+    from peft.utils.error import NoMatchingPeftModuleError
     from transformers import AutoTokenizer, PrinterCallback
     from trl import SFTTrainer
 
     data = read_rows({"train": TRAIN, "dev": DEV}, folder / "dataset")
-    arguments = build_arguments(settings, device, folder)  # joins the other processes, so it comes first
-    trainer = SFTTrainer(
-        model=load_base(base, settings.train, device, sharded=bool(arguments.fsdp)),
-        args=arguments,
-        train_dataset=data["train"],
-        eval_dataset=data["dev"],
-        processing_class=AutoTokenizer.from_pretrained(base),
-        peft_config=build_adapter(settings),
-        callbacks=[step_printer()],
-    )
+    try:
+        arguments = build_arguments(settings, device, folder)  # joins the other processes, so it comes first
+    except ValueError as error:  # a scheduler or an optimiser that transformers does not know
+        raise ProjectError(str(error), "params.yaml: train", "set the knob to one of these") from error
+    try:
+        trainer = SFTTrainer(
+            model=load_base(base, settings.train, device, sharded=bool(arguments.fsdp)),
+            args=arguments,
+            train_dataset=data["train"],
+            eval_dataset=data["dev"],
+            processing_class=AutoTokenizer.from_pretrained(base),
+            peft_config=build_adapter(settings),
+            callbacks=[step_printer()],
+        )
+    except NoMatchingPeftModuleError as error:
+        raise ProjectError(str(error), "params.yaml: train.target_modules", "all-linear, or names of layers") from error
     trainer.pop_callback(PrinterCallback)
     keep_adapters_in_fp32(trainer.model)
     return trainer

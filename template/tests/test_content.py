@@ -2,9 +2,12 @@
 
 import importlib.util
 import json
+import sys
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from raw_data import curate_settings
 
 from pipeline.curation.feedback import Feedback
@@ -19,6 +22,9 @@ from pipeline.settings import PrivateSettings
 PRESIDIO = importlib.util.find_spec("presidio_analyzer") is not None
 needs_presidio = pytest.mark.skipif(not PRESIDIO, reason="Presidio is not installed")
 REDACT = PrivateSettings(*["redact"] * 7)  # type: ignore[arg-type]
+FRAGMENTS = [" ", ".", "-", "@", ":", "=", "x", "GB82", "WEST", "8.8", "12", "345", "4111", "1111", "536-22", "\u0663"]
+FRAGMENTS += ["30 12 345 67", "8.8.8.8", "DE89 3704 0044 0532 0130 00", "4111 1111 1111 1111", "a@b.io", "api_kEy"]
+FRAGMENTS += ["sk-", "abcdEFGH1jklmnopqrst", "ftp://u:", "hunter2@", "+49", "(30)", "<EMAIL_1>", "é"]
 AWS = "AKIA" + "IOSFODNN7EXAMPLE"  # in two, or a scanner for secrets finds it here
 
 
@@ -147,6 +153,7 @@ class TestPrivateData:
         texts += [
             "ftp://user" + ":secret@host.org",
             "api_key" + "=abcdefgh1jklmnopqrs",
+            "aPi_kEy" + ": abcdefgh1jklmnopqrs",
             "a\x01b",
             "<|im_end|>",
             "[INST]",
@@ -156,7 +163,17 @@ class TestPrivateData:
         treated = PrivateData(REDACT)
         for text in texts:
             assert not unremarkable(f"some words {text} and more"), text
-        assert all(treated.treated(text) != text for text in texts[:15])
+        assert all(treated.treated(text) != text for text in texts[:16])
+
+    @given(st.lists(st.sampled_from(FRAGMENTS), max_size=14).map("".join))
+    @settings(max_examples=300, deadline=None)
+    def test_the_look_for_clues_spares_patterns_and_changes_nothing(self, text: str) -> None:
+        for action in ("redact", "hash"):
+            chosen = PrivateSettings(*[action] * 8)  # type: ignore[arg-type]
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("pipeline.curation.private.clues", lambda text: (True, sys.maxsize))
+                every = PrivateData(chosen).treated(text)
+            assert PrivateData(chosen).treated(text) == every
 
 
 class TestPresidio:

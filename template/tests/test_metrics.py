@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from finished_project import PARAMS
 from evals.metrics import METRICS as PROJECT_METRICS
 from pipeline.evaluate import confusion_rows, languages, slices
 from pipeline.evaluation.item_metrics import METRICS, label_of
-from pipeline.evaluation.metrics import confusion, score_items, summarise
+from pipeline.evaluation.metrics import OWN, confusion, metrics_of, score_items, summarise
 from pipeline.evaluation.secondary import secondary, secondary_of
 from pipeline.files import ProjectError
 from pipeline.settings import Settings, load
@@ -159,6 +160,36 @@ def test_a_projects_own_metric_decides_under_a_name_of_its_own(
     monkeypatch.setitem(PROJECT_METRICS, "contains", lambda expected, answer: 1.0)
     with pytest.raises(ProjectError, match="contains is the name of a metric that every project has"):
         score_items(items(("yes", "may")), own)
+
+
+@pytest.mark.parametrize(
+    ("text", "told", "place"),
+    [
+        ("METRICS = {}\ndef f(:\n", "SyntaxError: invalid syntax", "evals/metrics.py, line 2"),
+        ("import json\nimport nosuch\n", "ModuleNotFoundError", "evals/metrics.py, line 2"),
+        ("", "ImportError: cannot import name 'METRICS'", "evals/metrics.py"),
+        ("METRICS = [len]\n", "METRICS is no dictionary of functions", "evals/metrics.py"),
+    ],
+)
+def test_a_projects_own_metrics_that_cannot_be_read_are_told_with_the_line(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: str, place: str
+) -> None:
+    (tmp_path / OWN).parent.mkdir()
+    (tmp_path / OWN).with_name("__init__.py").touch()
+    (tmp_path / OWN).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("evals", "evals.metrics"):
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ProjectError, match=told) as caught:
+        metrics_of(settings)
+    assert caught.value.where == place
+
+
+def test_a_misspelt_primary_metric_is_told_the_nearest(settings: Settings) -> None:
+    misspelt = msgspec.structs.replace(settings.evaluate, primary_metric="exact_mach")
+    with pytest.raises(ProjectError) as caught:
+        metrics_of(msgspec.structs.replace(settings, evaluate=misspelt))
+    assert "did you mean exact_match?" in caught.value.mend
 
 
 def test_one_word_answers_get_no_bleu(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -231,6 +232,20 @@ def test_a_misspelt_parameter_stops_the_first_stage_that_reads_it(finished: Proj
     failed = finished.run("python", "-m", "pipeline.train", check=False)
     assert failed.returncode == 1 and "did you mean lora_rank?" in failed.stdout
     finished.git("checkout", "-q", ".")
+
+
+@pytest.mark.parametrize(
+    ("knob", "value", "told"),
+    [("lr_scheduler", "cosin", "'cosine'"), ("target_modules", "[none]", "not found in the base model")],
+)
+def test_a_word_that_the_libraries_do_not_know_is_told_in_one_message(
+    finished: Project, knob: str, value: str, told: str
+) -> None:
+    finished.edit("params.yaml", f"  {knob}: ", f"  {knob}: {value} # ")
+    failed = finished.run("python", "-m", "pipeline.train", check=False)
+    assert failed.returncode == 1 and told in failed.stdout and "Traceback" not in failed.stdout
+    finished.git("checkout", "-q", ".")
+    shutil.rmtree(finished.path / "checkpoints")
 
 
 def test_a_model_may_come_from_a_folder(finished: Project) -> None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 from pipeline.curation.reasons import BadRecordError
 from pipeline.files import ProjectError
@@ -11,13 +11,15 @@ from pipeline.files import ProjectError
 # A key of an object that holds nothing but the file's records.
 WRAPPERS = (b"data", b"examples", b"rows", b"records", b"train", b"items", b"dataset")
 _OTHER_PARTS = (b"validation", b"valid", b"val", b"test", b"dev", b"eval")
+_Element: TypeAlias = tuple[int, int, Any]  # line, byte offset, and the bytes or what is wrong with them
 _CHUNK = 1 << 20
 _BLANK = b" \t\r\n"
 # A whole string, the beginning of one that the chunk cuts, a bracket, a comma or a line feed.
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|"|[\[\]{},\n]', re.DOTALL)
+_PASSED = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+(?=[\[\]{}])', re.DOTALL)  # all before a bracket
 
 
-def array_elements(stream: IO[bytes], path: Path, limit: int) -> Iterator[tuple[int, int, Any]]:
+def array_elements(stream: IO[bytes], path: Path, limit: int) -> Iterator[_Element]:
     """Line, byte offset and bytes of each element of the file's array, or of the one that objects wrap.
 
     An element that is broken inside is its own business. One of more than ``limit`` bytes is skipped without being
@@ -47,18 +49,20 @@ class _Cutter:
         self.start = 0  # of the current element, in `held`: right after the separator
         self.start_line = 1
         self.offset = 0  # of the current element in the file, if its beginning is no longer held
-        self.skipping = False
+        self.skipping = self.cut = False
         self.count = 0
 
-    def feed(self, chunk: bytes) -> Iterator[tuple[int, int, Any]]:
+    def feed(self, chunk: bytes) -> Iterator[_Element]:
         self.held += chunk
-        for match in _TOKEN.finditer(self.held, self.at):
+        self.cut = False
+        while match := self._next():
             token = match.group()
             if token == b'"':  # the chunk cuts a string: go on from here with the next chunk
                 self.at = match.start()
                 break
             self.at = match.end()
-            yield from self._token(token, match.start(), match.end())
+            if element := self._token(token, match.start(), match.end()):
+                yield element
         else:
             self.at = len(self.held)
         if len(self.held) - self.at > self.limit:
@@ -68,7 +72,18 @@ class _Cutter:
             )
         self._forget()
 
-    def _token(self, token: bytes, begin: int, end: int) -> Iterator[tuple[int, int, Any]]:
+    def _next(self) -> re.Match[bytes] | None:
+        """The next token; within a record the next bracket at once, for nothing else matters there but line feeds."""
+        if self.depth > self.records_depth > 0 and not self.cut:
+            passed = _PASSED.match(self.held, self.at)
+            self.cut = passed is None  # no bracket until the chunk's end, which is looked for but once
+            if passed:
+                self.line += passed.group().count(b"\n")
+                self.at = passed.end()
+        return _TOKEN.search(self.held, self.at)
+
+    def _token(self, token: bytes, begin: int, end: int) -> _Element | None:
+        """The element that ends with this token, if one does."""
         first = token[:1]
         here = self.depth == self.records_depth > 0
         if first == b"\n":
@@ -82,13 +97,15 @@ class _Cutter:
             if first == b"[":
                 self._array(end)
         elif first == b"," and here:
-            yield from self._cut(begin, end, last=False)
+            return self._cut(begin, end, last=False)
         elif first in b"]}":
+            element = self._cut(begin, end, last=True) if here else None
             if here:
-                yield from self._cut(begin, end, last=True)
                 self.records_depth = -1
             self.other = 0 if self.depth == self.other else self.other
             self.depth -= 1
+            return element
+        return None
 
     def _array(self, end: int) -> None:
         """An array begins: that of the records, one within another record, or a further one."""
@@ -104,8 +121,8 @@ class _Cutter:
             where = f"{self.path}, line {self.line}"
             raise ProjectError("the file holds several arrays of records", where, "put each into a file of its own")
 
-    def _cut(self, begin: int, end: int, *, last: bool) -> Iterator[tuple[int, int, Any]]:
-        """The element that ends before ``begin``; the next one starts at ``end``."""
+    def _cut(self, begin: int, end: int, *, last: bool) -> _Element | None:
+        """The element that ends before ``begin``, if there is one; the next one starts at ``end``."""
         raw = self.held[self.start : begin]
         data = raw.lstrip(_BLANK)
         lead = len(raw) - len(data)
@@ -117,12 +134,14 @@ class _Cutter:
         if self.skipping or len(element) > self.limit:
             size = self.base + begin - offset
             element = BadRecordError("too_long", f"the record has {size} bytes of at most {self.limit}")
+        found: _Element | None = None
         if element or not last:
-            yield line, offset, element or BadRecordError("json", "nothing stands between two commas")
+            found = line, offset, element or BadRecordError("json", "nothing stands between two commas")
         elif self.count:
-            yield line, offset, BadRecordError("json", "a comma before the end of the array")
+            found = line, offset, BadRecordError("json", "a comma before the end of the array")
         self.count += 1
         self.start, self.start_line, self.skipping = end, self.line, False
+        return found
 
     def _forget(self) -> None:
         """Drop the bytes that are behind: everything up to the current element, or that too if it is over the limit."""
@@ -132,7 +151,7 @@ class _Cutter:
         self.held, self.base, self.at = self.held[keep:], self.base + keep, self.at - keep
         self.start = 0
 
-    def end(self) -> Iterator[tuple[int, int, Any]]:
+    def end(self) -> Iterator[_Element]:
         """What the file's end leaves open."""
         rest = self.held[self.start :].strip(_BLANK)
         if self.depth:

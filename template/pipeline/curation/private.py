@@ -10,9 +10,10 @@ import ipaddress
 import re
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from pipeline.curation.reasons import BadRecordError
+from pipeline.curation.skim import clues
 from pipeline.files import ProjectError
 from pipeline.settings import PrivateSettings
 
@@ -78,20 +79,42 @@ _SECRET = re.compile(
     r"(?=[\w+/=.-]*\d)(?=[\w+/=.-]*[A-Za-z])[\w+/=.-]{16,}"
 )
 
+
+class _Kind(NamedTuple):
+    """A kind of private data, and what every text has that holds some: so many digits, and a sign."""
+
+    name: str
+    pattern: re.Pattern[str]
+    confirmed: Check
+    digits: int = 0
+    sign: str = ""
+
+
 # Order matters: what an earlier kind took, a later one does not see.
-_KINDS: list[tuple[str, re.Pattern[str], Check]] = [
-    ("secret", _SECRET, _any),
-    ("email", re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b"), _any),
-    ("iban", re.compile(r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?\b"), iban_valid),
-    ("card", re.compile(r"(?<![\d.-])\d(?:[ -]?\d){12,18}(?![\d-])"), _card),
-    ("us_ssn", re.compile(r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])"), _ssn),
-    ("ip", re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)"), _public_ip),
-    (
+_KINDS = (
+    _Kind("secret", _SECRET, _any),
+    _Kind(
+        "email",
+        re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b"),
+        _any,
+        sign="@",
+    ),
+    _Kind(
+        "iban",
+        re.compile(r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?\b"),
+        iban_valid,
+        digits=2,
+    ),
+    _Kind("card", re.compile(r"(?<![\d.-])\d(?:[ -]?\d){12,18}(?![\d-])"), _card, digits=13),
+    _Kind("us_ssn", re.compile(r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])"), _ssn, digits=9, sign="-"),
+    _Kind("ip", re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)"), _public_ip, digits=4, sign="."),
+    _Kind(
         "phone",
         re.compile(r"(?<![\w.+-])(?:\+\d{1,3}[ .-]?)?(?:\(\d{2,4}\)[ .-]?)?\d{2,4}(?:[ .-]\d{2,4}){2,4}(?![\w-])"),
         _phone,
+        digits=9,
     ),
-]
+)
 
 
 # Presidio's names of our kinds; what else it finds is an identifier, but for what is nobody's.
@@ -122,13 +145,16 @@ class PrivateData:
         Raises:
             BadRecordError: a kind is found whose records are to be dropped.
         """
-        for kind, pattern, confirmed in _KINDS[:1] if self.recognizers else _KINDS:
+        secret, digits = clues(text)
+        for kind in _KINDS[:1] if self.recognizers else _KINDS:
+            if digits < kind.digits or kind.sign not in text or (kind.name == "secret" and not secret):
+                continue
 
-            def replace(match: re.Match[str], kind: str = kind, confirmed: Check = confirmed) -> str:
+            def replace(match: re.Match[str], kind: _Kind = kind) -> str:
                 found = match.group()
-                return self._replacement(kind, found, match.start()) if confirmed(found) else found
+                return self._replacement(kind.name, found, match.start()) if kind.confirmed(found) else found
 
-            text = pattern.sub(replace, text)
+            text = kind.pattern.sub(replace, text)
         return self._by_presidio(text) if self.recognizers else text
 
     def _replacement(self, kind: str, found: str, start: int) -> str:

@@ -15,9 +15,8 @@ _SIGNS = (
     (b"//", ("://",)),
     (b"_", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "sk_", "rk_", "hf_", "npm_")),
     (b"-", ("glpat-", "sk-", "xox", "pypi-", "-----BEGIN")),
-    (b"=", ("key", "KEY", "Key", "ecret", "ECRET", "oken", "OKEN", "assw", "ASSW")),
-    (b":", ("key", "KEY", "Key", "ecret", "ECRET", "oken", "OKEN", "assw", "ASSW")),
 )
+_NAMES = ("key", "secret", "token", "passw")  # in any case, before an equals sign or a colon
 
 
 def unremarkable(text: str) -> bool:
@@ -27,9 +26,26 @@ def unremarkable(text: str) -> bool:
         return True
     if rest.translate(None, _HARMLESS) or len(rest.translate(None, _NOT_DIGITS)) >= _FEWEST_DIGITS:
         return False  # an at sign, a bracket, a control character, a letter beyond ASCII; or a number
+    return not _may_hold_secret(text, rest)
+
+
+def clues(text: str) -> tuple[bool, int]:
+    """Whether a text may hold a secret, and how many digits it has. Beyond ASCII there are other digits and cases."""
+    if not text.isascii():
+        return True, len(text)
+    rest = text.encode().translate(None, _ORDINARY)
+    return _may_hold_secret(text, rest), len(rest.translate(None, _NOT_DIGITS))
+
+
+def _may_hold_secret(text: str, rest: bytes) -> bool:
     for sign, needed in _SIGNS:
         if sign in rest:
             for word in needed:
                 if word in text:
-                    return False
-    return True
+                    return True
+    if b"=" in rest or b":" in rest:
+        lower = text.lower()
+        for word in _NAMES:
+            if word in lower:
+                return True
+    return False

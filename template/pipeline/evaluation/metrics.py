@@ -3,6 +3,8 @@
 An item is a row of ``results/<arm>.jsonl``: ``expected`` and ``answer`` are texts, ``group`` and ``label`` may be null.
 """
 
+import difflib
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
@@ -10,7 +12,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.metrics import METRICS as PROJECT_METRICS
 from pipeline.evaluation.item_metrics import METRICS, Metric, label_accuracy, label_of, normalise, parse_json
 from pipeline.evaluation.statistics import Interval, bootstrap_mean, percentile_interval, proportion_interval, resamples
 from pipeline.files import ProjectError
@@ -19,6 +20,7 @@ from pipeline.settings import Settings
 Item: TypeAlias = Mapping[str, Any]
 Scores: TypeAlias = dict[str, list[float]]  # metric -> one score an item
 
+OWN = "evals/metrics.py"
 JSON_METRICS = ("json_match", "json_field_accuracy", "json_valid", "exact_match")
 TEXT_METRICS = ("exact_match", "contains", "token_f1")
 CORPUS_SAMPLES = 1000  # resamples of the metrics that are slow to recompute: BLEU, chrF, macro F1
@@ -33,18 +35,34 @@ def score_items(items: Sequence[Item], settings: Settings) -> Scores:
     label_key = settings.curate.label_key
     if has_labels(items, label_key):
         names.append("label_accuracy")
-    if taken := METRICS.keys() & PROJECT_METRICS:
-        raise ProjectError(
-            f"{min(taken)} is the name of a metric that every project has", "evals/metrics.py", "rename it"
-        )
-    names += PROJECT_METRICS
-    functions = METRICS | {"label_accuracy": partial(label_accuracy, label_key=label_key)} | PROJECT_METRICS
-    if names[0] not in functions:
-        known = ", ".join(functions)
-        raise ProjectError(
-            f"no metric is called {names[0]!r}", "params.yaml: evaluate.primary_metric", f"one of {known}"
-        )
+    functions = metrics_of(settings) | {"label_accuracy": partial(label_accuracy, label_key=label_key)}
+    names += [name for name in functions if name not in METRICS]
     return {name: score_by(name, functions[name], items) for name in dict.fromkeys(names)}
+
+
+def metrics_of(settings: Settings) -> dict[str, Metric]:
+    """Every metric that the settings may name, those of the project's own evals/metrics.py last.
+
+    Raises:
+        ProjectError: that file cannot be read, a name in it is taken, or `evaluate.primary_metric` is none of them.
+    """
+    try:
+        from evals.metrics import METRICS as OF_PROJECT
+    except Exception as error:  # the project's own code
+        inside = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(OWN)]
+        line = error.lineno if isinstance(error, SyntaxError) else inside[-1] if inside else None
+        where = f"{OWN}, line {line}" if line else OWN
+        raise ProjectError(f"{type(error).__name__}: {error}", where, f"mend it; `python {OWN}` tries it") from error
+    if not isinstance(OF_PROJECT, dict):
+        raise ProjectError("METRICS is no dictionary of functions", OWN, 'write METRICS = {"name": function}')
+    if taken := METRICS.keys() & OF_PROJECT:
+        raise ProjectError(f"{min(taken)} is the name of a metric that every project has", OWN, "rename it")
+    primary, functions = settings.evaluate.primary_metric, METRICS | OF_PROJECT
+    if primary not in functions:
+        close = difflib.get_close_matches(primary, functions, n=1)
+        mend = f"one of {', '.join(functions)}" + (f"; did you mean {close[0]}?" if close else "")
+        raise ProjectError(f"no metric is called {primary!r}", "params.yaml: evaluate.primary_metric", mend)
+    return functions
 
 
 def score_by(name: str, metric: Metric, items: Sequence[Item]) -> list[float]:
@@ -55,7 +73,7 @@ def score_by(name: str, metric: Metric, items: Sequence[Item]) -> list[float]:
     """
     scores = []
     for item in items:
-        where, mend = f"evals/metrics.py: {name}, item {item['id']}", "a metric gives a number between 0 and 1"
+        where, mend = f"{OWN}: {name}, item {item['id']}", "a metric gives a number between 0 and 1"
         try:
             score = float(metric(item["expected"], item["answer"]))
         except Exception as error:  # the project's own code: what it raises is one fact to its owner
