@@ -36,7 +36,8 @@ TEST = Path("data/eval/test.jsonl")
 DEV = Path("data/eval/dev.jsonl")
 BENCHMARK = Path("data/eval/benchmark.json")
 RESULTS = Path("results/baseline")
-MARKER = Path("results/baseline.json")
+MARKER = Path("results/baseline.json")  # what was measured: training waits for it, and for nothing else of this stage
+SHOTS = Path("results/shots.json")
 MEASURED = Path("reports/measured/baseline.json")
 
 
@@ -71,16 +72,8 @@ def main() -> None:
             write_jsonl(RESULTS / f"{arm}.jsonl", rows)
             print(f"{arm}: {headline(rows, settings)}")
     write_json(MEASURED, measured)
-    write_json(
-        MARKER,
-        {
-            "arms": sorted(measured),
-            "base_sha256": base_sha256(),
-            "benchmark_sha256": read_json(BENCHMARK)["sha256"],
-            "shots": shots,
-            "shots_tried_on_dev": tried,
-        },
-    )
+    write_json(SHOTS, {"shots": shots, "tried_on_dev": tried})
+    write_json(MARKER, {"base_sha256": base_sha256(), "benchmark_sha256": read_json(BENCHMARK)["sha256"]})
 
 
 def policies(

@@ -42,9 +42,8 @@ def read_arms(settings: Settings) -> dict[str, list[Row]]:
     marker, benchmark = read_json(MARKER), read_json(BENCHMARK)
     if marker["benchmark_sha256"] != benchmark["sha256"]:
         raise ProjectError("the baseline was measured on another benchmark", str(MARKER), "run `dvc repro baseline`")
-    arms = {arm: read_jsonl(RESULTS / f"{arm}.jsonl") for arm in marker["arms"]}
-    if settings.trains:
-        arms |= {path.stem: read_jsonl(path) for path in sorted(TUNED.glob("*.jsonl"))}
+    folders = [RESULTS, TUNED] if settings.trains else [RESULTS]
+    arms = {path.stem: read_jsonl(path) for folder in folders for path in sorted(folder.glob("*.jsonl"))}
     check_templates(arms)
     return arms
 

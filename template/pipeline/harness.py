@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.baseline import MARKER, TEST
+from pipeline.baseline import SHOTS, TEST
 from pipeline.baseline import policies as base_policies
 from pipeline.evaluate import TUNED
 from pipeline.evaluation.forgetting import forgetting, interval
@@ -68,9 +68,7 @@ def policies(model: str, items: Sequence[Record], settings: Settings) -> Iterato
         yield from tuned_policies(settings).items()
         return
     passages = read_passages("train", "dev", "test") if settings.retrieves else None
-    marker = read_json(MARKER)
-    found = base_policies(items, marker["shots"], passages, settings)
-    yield from ((arm, policy) for arm, policy in found.items() if arm in marker["arms"])
+    yield from base_policies(items, read_json(SHOTS)["shots"], passages, settings).items()
 
 
 def second_opinion(

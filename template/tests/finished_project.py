@@ -180,9 +180,8 @@ def finish_project(
         write_jsonl(root / "data/retrieved/test.jsonl", found)
     write_json(reports / "data.json", DATA | {"test": n})
     write_json(root / "models/base.json", BASE_MODEL)
-    baselines = sorted(arms.keys() - {"tuned"})
-    marker = {"arms": baselines, "benchmark_sha256": HASH, "base_sha256": HASH, "shots": {"few_shot": 6}}
-    write_json(root / "results/baseline.json", marker)
+    write_json(root / "results/baseline.json", {"base_sha256": HASH, "benchmark_sha256": HASH})
+    write_json(root / "results/shots.json", {"shots": {"few_shot": 6}, "tried_on_dev": {}})
     write_json(root / "data/eval/benchmark.json", {"sha256": HASH})
     write_jsonl(root / "data/eval/test.jsonl", requests(n))
     scores = scored(params, n, tuple(shares.items()))

@@ -227,8 +227,9 @@ def test_data_add_does_not_copy_a_project_into_itself(tunesmith: Run, own_projec
 
 
 def test_data_add_speaks_of_the_environment_only_where_there_is_none(
-    tunesmith: Run, tmp_path: Path, own_project: Path
+    tunesmith: Run, tmp_path: Path, own_project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("PROJECT_VENV", raising=False)  # as `make test` names it
     (tmp_path / "new.jsonl").write_text("{}\n")
     says = "makes the project's environment"
     assert says in tunesmith("data", "add", tmp_path / "new.jsonl", own_project).stderr

@@ -233,9 +233,8 @@ def test_without_the_package_for_a_container_the_plan_says_in_one_line_what_to_d
     data = tmp_path / "raw.bin"
     data.write_bytes(start + bytes(40))
     for verb in ("plan", "advise"):
-        done = tunesmith(
-            verb, "--defaults", "--data", data, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-        )
+        path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        done = tunesmith(verb, "--defaults", "--data", data, cwd=tmp_path, PYTHONPATH=path)
         (line,) = (line for line in (done.stdout + done.stderr).splitlines() if str(data) in line)
         assert done.returncode == 0 and "is counted with the package" in line and "tunesmith[tables]" in line
         assert "tokens are taken from the spec" in line

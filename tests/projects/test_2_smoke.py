@@ -83,6 +83,15 @@ def test_a_second_repro_does_nothing(finished: Project) -> None:
     assert finished.git("status", "--porcelain") == ""
 
 
+def test_another_prompt_is_measured_and_nothing_is_trained_again(finished: Project) -> None:
+    finished.edit("params.yaml", "shots: [2, 6]", "shots: [1]")
+    printed = finished.run("dvc", "repro", "evaluate").stdout
+    assert "Running stage 'baseline'" in printed and "Running stage 'train'" not in printed
+    assert finished.read("results/shots.json")["shots"] == {"few_shot": 1}
+    finished.git("checkout", "-q", ".")
+    finished.run("dvc", "checkout")
+
+
 def environment_without(folder: Path, *names: str) -> str:
     """The shared environment as a machine has it that has not computed these yet."""
     folder.mkdir()

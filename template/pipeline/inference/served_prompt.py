@@ -21,7 +21,7 @@ from pipeline.inference.prompting import (
 from pipeline.settings import Settings
 from pipeline.wording import family
 
-MARKER = Path("results/baseline.json")
+SHOTS = Path("results/shots.json")
 REQUEST = "request"  # the id of the one record that a request makes
 
 
@@ -39,7 +39,7 @@ def prompt_of(arm: str, settings: Settings) -> Prepare:
     """The function that turns a client's messages into this arm's prompt, as on the benchmark."""
     system = read_prompt("system" if family(arm) == "tuned" else settings.evaluate.prompt)
     train = shot_pool(settings.evaluate.shot_selection) if arm.endswith("few_shot") else []
-    count = read_json(MARKER)["shots"][arm] if train else 0
+    count = read_json(SHOTS)["shots"][arm] if train else 0
     # Named at run time: a project without documents has no such module.
     search: Any = import_module("pipeline.retrieval.search").Search.load(settings) if "rag" in arm else None
     shown = read_passages("train") if search and train else {}
