@@ -46,7 +46,9 @@ def main() -> None:
     items = read_jsonl(TEST)
     device = prepare(settings.seed)
     generator = Generator(base_model(settings), device)
-    refuse_unsaid(items, generator.template, str(TEST))
+    asking = Policy(read_prompt(settings.evaluate.prompt))
+    whole = [item | {"messages": [*asking.ask(item), item["messages"][-1]]} for item in items]
+    refuse_unsaid(whole, generator.template, str(TEST))
     backends: dict[str, Backend] = {"": generator}
     if settings.evaluate.endpoint:
         backends[ENDPOINT] = Endpoint(settings.evaluate.endpoint)

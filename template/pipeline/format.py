@@ -55,11 +55,12 @@ def main() -> None:
     for split, source in SOURCES.items():
         records = read_jsonl(source)
         refuse_untrainable(records, str(source))
-        refuse_unsaid(records, template, str(source))
+        asked = [learnt(record, system, passages) for record in records]
+        whole = [record | {"messages": turns} for record, (turns, _) in zip(records, asked, strict=True)]
+        refuse_unsaid(whole, template, str(source))
         held = [holds(record, tokens) if policy != "keep" else None for record in records]
         if policy == "error":
             refuse_control_tokens(records, held, str(source))
-        asked = [learnt(record, system, passages) for record in records]
         rows = [to_prompt_completion(turns, tools, template) for turns, tools in asked]
         lengths = [token_lengths(turns, tools, template) for turns, tools in asked]
         check_tokens(*sampled(rows, asked), template)

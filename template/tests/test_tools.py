@@ -99,6 +99,15 @@ def test_a_template_that_wants_ids_of_nine_letters_gets_them() -> None:
     assert not template("qwen2_5").wants_short_ids
 
 
+def test_a_template_that_lists_tools_in_the_system_turn_alone_needs_one() -> None:
+    made = template("qwen2_5")
+    listing = "<% for m in messages %><< m.role + m.content >><% if m.role == 'system' %><< tools|tojson >><% endif %>"
+    made.tokenizer.chat_template = (listing + "<< eos_token >><% endfor %>").translate(str.maketrans("<>", "{}"))
+    system = {"role": "system", "content": "Be brief."}
+    assert unsaid(record(system, ASK, SAID), made) is None
+    assert "which tools it may call" in (unsaid(record(ASK, SAID), made) or "")
+
+
 def test_rows_of_every_kind_are_checked() -> None:
     made, plain = template("qwen2_5"), record(ASK, SAID, tools=None)
     asked = [learnt(one, "") for one in [plain] * 30 + RECORDS]

@@ -17,7 +17,6 @@ Conversation: TypeAlias = tuple[list[Message], str | None]  # canonical turns, t
 
 ASKED = {"role": "user", "content": "q"}
 PROBE = {"name": "probe", "arguments": {"probed": "zqx"}}
-TOOL = {"type": "function", "function": {"name": "probe", "description": "zqx", "parameters": {"type": "object"}}}
 SPOKEN = ("role", "content", "name", "thinking", "tool_calls", "tool_call_id")  # of a record's turn
 
 
@@ -33,10 +32,11 @@ class ChatTemplate:
         Raises:
             ProjectError: the template cannot tell the model of the tools or of a call, or it refuses the conversation.
         """
-        listed = tool_list(tools)
-        if listed and not self.reads_tools:
+        said, listed = self.turns(turns), tool_list(tools)
+        text = self._rendered(said, listed, prompt)
+        if listed and text == self._tried(said, None, prompt):
             raise self._unread("which tools it may call")
-        return self._rendered(self.turns(turns), listed, prompt)
+        return text
 
     def answer(self, turns: Sequence[Message], answer: Message, tools: str | None = None) -> str:
         """What the template writes of an answer: all behind the prompt, the end of the turn too."""
@@ -48,11 +48,6 @@ class ChatTemplate:
         """Canonical turns as the template reads them."""
         said = [self._turn({key: turn[key] for key in SPOKEN if key in turn}) for turn in turns]
         return _short_ids(said) if any(turn.get("tool_calls") for turn in said) and self.wants_short_ids else said
-
-    @cached_property
-    def reads_tools(self) -> bool:
-        """Whether the template tells the model what it may call."""
-        return self._tried([ASKED], [TOOL]) not in ("", self._tried([ASKED], None))
 
     @cached_property
     def reads_arguments(self) -> str:
@@ -80,9 +75,9 @@ class ChatTemplate:
         pairs = zip(turn["tool_calls"], calls_of(turn), strict=True)
         return turn | {"tool_calls": [call | {"function": function} for call, function in pairs]}
 
-    def _tried(self, turns: Sequence[Message], tools: Any) -> str:
+    def _tried(self, turns: Sequence[Message], tools: Any, prompt: bool = False) -> str:
         try:
-            return self._rendered(turns, tools, False)
+            return self._rendered(turns, tools, prompt)
         except ProjectError:
             return ""
 

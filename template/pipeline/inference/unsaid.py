@@ -9,7 +9,7 @@ from pipeline.inference.calls import answer_text, expected_text
 from pipeline.inference.chat_template import ChatTemplate
 from pipeline.inference.prompting import Record
 
-Piece: TypeAlias = tuple[str, list[Message], str | None]  # what it is; the turns and the tools without it
+Piece: TypeAlias = tuple[str, list[Message], list[Message]]  # what it is; turns with it and without it
 SHOWN = 5  # records named in an error
 
 
@@ -23,7 +23,8 @@ def refuse_unsaid(records: Sequence[Record], template: ChatTemplate, source: str
     for record in records:
         if what := unsaid(record, template):
             found.setdefault(what, []).append(record["line"])
-    for what, lines in found.items():
+    if found:
+        what, lines = next(iter(found.items()))
         raise ProjectError(
             f"{len(lines)} records {what}",
             f"{source}, input line {', '.join(map(str, lines[:SHOWN]))}; {template.where}",
@@ -34,15 +35,16 @@ def refuse_unsaid(records: Sequence[Record], template: ChatTemplate, source: str
 def unsaid(record: Record, template: ChatTemplate) -> str | None:
     """The first thing of a record that the model would not see, or that could not be scored."""
     turns, tools = record["messages"], record.get("tools")
-    whole: dict[int, str] = {}
-    for what, bare, listed in _pieces(turns, tools):
+    pieces = list(_pieces(turns))
+    if not pieces and not tools:
+        return None
+    try:
+        template.text(turns, tools)
+    except ProjectError as error:
+        return f"cannot be said: {error.what}"
+    for what, said, bare in pieces:
         try:
-            if len(bare) not in whole:
-                whole[len(bare)] = template.text(turns[: len(bare)], tools)
-        except ProjectError as error:
-            return f"cannot be said: {error.what}"
-        try:
-            if template.text(bare, listed) == whole[len(bare)]:
+            if template.text(bare, tools) == template.text(said, tools):
                 return f"{what}, which the model's chat template leaves out"
         except ProjectError:
             continue  # without it the conversation is none
@@ -60,21 +62,20 @@ def read_back(record: Record, template: ChatTemplate) -> str:
     return answer_text(tokenizer.decode(kept, skip_special_tokens=True).strip(), record)
 
 
-def _pieces(turns: Sequence[Message], tools: str | None) -> Iterator[Piece]:
+def _pieces(turns: Sequence[Message]) -> Iterator[Piece]:
     """Each thing that a template may leave out; an earlier turn's thinking is tried as if that turn were the answer."""
-    if tools:
-        yield "list tools", list(turns), None
+    whole = list(turns)
     for place, turn in enumerate(turns):
-        before, after = list(turns[:place]), list(turns[place + 1 :])
+        before, after = whole[:place], whole[place + 1 :]
         calls = turn.get("tool_calls") or []
-        bare = {key: value for key, value in turn.items() if key != "tool_calls"}
+        silent = {key: value for key, value in turn.items() if key != "tool_calls"}
         for number in range(len(calls)):
             left = calls[:number] + calls[number + 1 :]
-            yield "call tools", [*before, bare | ({"tool_calls": left} if left else {}), *after], tools
+            yield "call tools", whole, [*before, silent | ({"tool_calls": left} if left else {}), *after]
         if calls and turn["content"]:
-            yield "say something beside a tool call", [*before, turn | {"content": ""}, *after], tools
+            yield "say something beside a tool call", whole, [*before, turn | {"content": ""}, *after]
         if turn["role"] == "tool" and turn["content"]:
-            yield "hold a tool's result", [*before, turn | {"content": ""}, *after], tools
+            yield "hold a tool's result", whole, [*before, turn | {"content": ""}, *after]
         if turn.get("thinking"):
-            bare = {key: value for key, value in turn.items() if key != "thinking"}
-            yield "hold a thinking text beside an answer", [*before, bare], tools
+            rash = {key: value for key, value in turn.items() if key != "thinking"}
+            yield "hold a thinking text beside an answer", [*before, turn], [*before, rash]
