@@ -61,13 +61,14 @@ def live(made: Project) -> None:
     made.edit("params.yaml", "weight_decay: 0.0\n", "weight_decay: 0.01\n")
     (made.path / "pipeline" / "own.py").write_text("OWN = 1\n")
     made.edit("dvc.yaml", "\nmetrics:\n", f"{OWN_STAGE}\nmetrics:\n")
-    for stage in yaml.safe_load((made.path / "dvc.yaml").read_text("utf-8"))["stages"].values():
-        for kind in ("outs", "metrics", "plots"):
-            for out in stage.get(kind, ()):
-                name = next(iter(out)) if isinstance(out, dict) else out
-                path = made.path / name if Path(name).suffix else made.path / name / "content.json"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text("{}\n")
+    stages = yaml.safe_load((made.path / "dvc.yaml").read_text("utf-8"))["stages"].values()
+    listed = [out for stage in stages for kind in ("outs", "metrics", "plots") for out in stage.get(kind, ())]
+    outs = [next(iter(out)) if isinstance(out, dict) else out for out in listed]
+    within = [dep for stage in stages for dep in stage["deps"] if any(dep.startswith(f"{out}/") for out in outs)]
+    for name in [*outs, *within]:
+        path = made.path / name if Path(name).suffix else made.path / name / "content.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}\n")
     run(made, "dvc", "commit", "--force")
     made.git("add", "--all")
     made.git("commit", "--quiet", "--message", "Live")
