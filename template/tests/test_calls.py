@@ -28,7 +28,7 @@ LLAMA = '{"name": "weather", "parameters": {"days": 2, "city": "Köln"}}'
         (f"```json\n{ONE_JSON}\n```", TEXT),
         (f"[{ONE_JSON}, {TWO_JSON}]", BOTH),
         (f"[TOOL_CALLS][{ONE_JSON}]", TEXT),
-        (f"[TOOL_CALLS]weather[ARGS]{json.dumps(ONE['arguments'])}[TOOL_CALLS]timer[ARGS]{{}}", BOTH),
+        ("[TOOL_CALLS]weather[ARGS]" + json.dumps(ONE["arguments"]) + "[TOOL_CALLS]timer[ARGS]{}", BOTH),
         (f"weather{json.dumps(ONE['arguments'])}", TEXT),  # the same, its marks dropped
         (LLAMA, TEXT),
         (f"<|python_tag|>{LLAMA}; {TWO_JSON}", BOTH),

@@ -62,6 +62,12 @@ def hostile(tunesmith: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_no_jinja_in_python() -> None:
+    for path in sorted((REPOSITORY / "template").rglob("*.py")):
+        text = path.read_text("utf-8")
+        assert "{{" not in text and "{%" not in text, path
+
+
 def test_the_same_spec_gives_the_same_bytes_in_any_directory(
     project: Path, tunesmith: Run, tmp_path: Path, tree: Tree
 ) -> None:

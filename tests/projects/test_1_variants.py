@@ -96,12 +96,6 @@ def test_the_project_is_small_enough_to_read(project: Project) -> None:
     assert not [name for name in files if (project.path / name).stat().st_size > 64_000]
 
 
-def test_no_jinja_in_python() -> None:
-    for path in sorted((ROOT / "template").rglob("*.py")):
-        text = path.read_text("utf-8")
-        assert "{{" not in text and "{%" not in text, path
-
-
 def test_copier_alone_makes_the_same_default_project(tmp_path: Path, generate: Generate) -> None:
     """Without the command line, copier's own defaults give the same code, tests and locks."""
     folder = tmp_path / "plain"
