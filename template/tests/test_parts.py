@@ -66,6 +66,12 @@ class TestShards:
 
 
 class TestParts:
+    def test_half_of_a_character_within_a_text_that_is_json_is_a_reject(self) -> None:
+        """Strict JSON finds it in a line; this one comes to light when the text within the line is read."""
+        odd = {"prompt": "weather", "completion": "sunny", "tools": r'[{"name": "f\ud800"}]'}
+        run([*rows(200), odd])
+        assert (201, "encoding") in [(row["line"], row["reason"]) for row in read_jsonl(REJECTED)]
+
     def test_a_policy_that_stops_names_file_and_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("pipeline.curation.engine.PIECE_BYTES", 4000)
         monkeypatch.setattr("pipeline.curation.engine.WORKER_BYTES", 4000)

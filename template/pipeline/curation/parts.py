@@ -23,6 +23,7 @@ from pipeline.curation.feedback import Feedback
 from pipeline.curation.private import hidden
 from pipeline.curation.reasons import BadRecordError
 from pipeline.curation.records import Record, RecordReader, Rejected
+from pipeline.curation.strict_json import HALF
 from pipeline.files import ProjectError, read_json, write_json
 from pipeline.settings import CurateSettings
 
@@ -114,15 +115,18 @@ class _Part:
         self.words.append(np.add.reduceat(np.frombuffer(data, np.uint8) == _BLANK, starts, dtype=np.uint32))
         self.prompts.clear()
 
+    def _said(self, detail: str) -> str:
+        """Without private data, and with half of a character as its escape."""
+        return hidden(detail, _LONGEST_DETAIL, self.engine).encode("utf-8", "backslashreplace").decode()
+
     def reject(self, note: Rejected) -> None:
-        note = structs.replace(note, detail=hidden(note.detail, _LONGEST_DETAIL, self.engine))
+        note = structs.replace(note, detail=self._said(note.detail))
         self.rejected.write(self.encode(note) + b"\n")
         self.reasons[note.reason] += 1
 
     def note_repairs(self, source: str, line: int, mended: list[tuple[str, str]]) -> None:
         for anomaly, detail in mended:
-            said = hidden(detail, _LONGEST_DETAIL, self.engine)
-            self.repaired.write(self.encode(Repair(source, line, anomaly, said)) + b"\n")
+            self.repaired.write(self.encode(Repair(source, line, anomaly, self._said(detail))) + b"\n")
             self.repairs[anomaly] += 1
 
     def finish(self, read: int, reader: RecordReader | None) -> dict[str, Any]:
@@ -169,9 +173,13 @@ def build_part(folder: Path, piece: Piece, settings: CurateSettings) -> dict[str
             except RecursionError:
                 part.reject(Rejected(piece.source, line, byte, "json", "nested too deeply"))
                 continue
+            try:
+                part.keep(structs.replace(record, origin=origin) if origin else record, byte)
+            except UnicodeEncodeError:  # escaped in JSON, or in a Python literal, that a text of the record holds
+                part.reject(Rejected(piece.source, line, byte, "encoding", HALF))
+                continue
             if reader.anomalies.mended:
                 part.note_repairs(piece.source, line, reader.anomalies.mended)
-            part.keep(structs.replace(record, origin=origin) if origin else record, byte)
         assert part.reasons.total() + part.kept == read, "the record stage lost a record"
     return part.finish(read, reader)
 

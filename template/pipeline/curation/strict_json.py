@@ -130,6 +130,7 @@ def _first_again(text: str) -> tuple[str, str]:
     raise AssertionError("the parser found a key twice")
 
 
+HALF = "a lone surrogate (half of an escaped emoji) is not a character"
 _STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_not_a_number, parse_float=_finite)
 
 
@@ -145,8 +146,7 @@ def _slow(data: bytes) -> dict[str, Any]:
             "encoding", f"column {column}: byte 0x{data[error.start]:02x} is not UTF-8; {hint}"
         ) from None
     except UnicodeEncodeError:
-        what = "a lone surrogate (half of an escaped emoji) is not a character"
-        raise BadRecordError("encoding", f"{_first(data.decode(), _LONE)}: {what}") from None
+        raise BadRecordError("encoding", f"{_first(data.decode(), _LONE)}: {HALF}") from None
     except _TwiceError:
         key, place = _first_again(data.decode())
         raise BadRecordError("json", f"{place}: key `{key}` occurs twice") from None
