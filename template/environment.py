@@ -35,7 +35,7 @@ def main() -> int:
             stamp.touch()
     except subprocess.CalledProcessError as error:
         failed = " ".join(map(str, error.cmd[1:]))
-        return refuse(f"`{failed}` failed; mend what it says above and run this again", error.returncode)
+        return refuse(f"`{failed}` failed; fix what it says above and run this again", error.returncode)
     if code := subprocess.run([python, "-m", "pipeline.model", "--fetch"], cwd=ROOT, check=False).returncode:
         return code  # it has said why
     if sys.argv[1:]:

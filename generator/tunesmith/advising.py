@@ -58,7 +58,7 @@ def advised(spec: Spec, override: Path | None = None, rows: RowLengths | None = 
         made = plan(spec.answers, spec.pins, rows_counted=rows, prices=prices.machines(listed))
         found = figures.of_spec(spec.answers, listed, made)
     except prices.PriceError as error:
-        raise SpecError("prices", [Problem(error.where, f"{error.what}; {error.mend}")], LISTED) from None
+        raise SpecError("prices", [Problem(error.where, f"{error.what}; {error.fix}")], LISTED) from None
     today = dt.date.today()
     stale = [_named(name, figure) for name, figure in found.used.items() if figure.old(today)]
     return Advised(spec.answers, advise(spec.answers), estimate.estimates(spec.answers, found, made), found, stale)

@@ -175,7 +175,7 @@ def _update(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
 def _doctor(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = _verb(verbs, "doctor", "check a project: environment, reproducibility, ownership, drift, safety")
     verb.add_argument("directory", type=Path, metavar="DIR", nargs="?", default=Path())
-    verb.add_argument("--fix", action="store_true", help="mend what can be mended safely")
+    verb.add_argument("--fix", action="store_true", help="fix what can be repaired safely")
     verb.add_argument("--skip", action="append", default=[], metavar="CODE", help="leave out a rule or a group, as ENV")
 
 

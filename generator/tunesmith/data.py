@@ -46,8 +46,8 @@ def add(source: Path, project: Path) -> Added:
         raise FileProblem(target, "is there already and DVC does not keep it", "move it away, or `dvc add` it first")
     ours, theirs = target.resolve(), source.resolve()
     if (source.is_dir() and ours.is_relative_to(theirs)) or (target.is_dir() and theirs.is_relative_to(ours)):
-        mend = "name data outside it; what was edited there is tracked again by `dvc add`"
-        raise FileProblem(source, f"and the project's own data, {target}, lie in one another", mend)
+        fix = "name data outside it; what was edited there is tracked again by `dvc add`"
+        raise FileProblem(source, f"and the project's own data, {target}, lie in one another", fix)
     replaced = target.exists()
     size = _copy(source, files, target)
     making = "" if runner.python(project) else "; this makes the project's environment first, which takes minutes"
@@ -74,8 +74,8 @@ def _files(source: Path) -> list[Path]:
     if unwanted:
         names = ", ".join(str(path.relative_to(source)) for path in unwanted[:NAMED])
         more = f" and {len(unwanted) - NAMED} more" if len(unwanted) > NAMED else ""
-        mend = "remove them, or copy the data files alone into another folder (`cp -L` follows links)"
-        raise FileProblem(source, f"holds links, hidden or temporary files: {names}{more}", mend)
+        fix = "remove them, or copy the data files alone into another folder (`cp -L` follows links)"
+        raise FileProblem(source, f"holds links, hidden or temporary files: {names}{more}", fix)
     if not filled:
         raise FileProblem(source, "is empty", "name a file with one record a line, or a folder of such files")
     return [path.relative_to(source) for path in files]

@@ -1,4 +1,4 @@
-"""Every way to fail, as a type that formats its own message: what is wrong, where, and how to mend it."""
+"""Every way to fail, as a type that formats its own message: what is wrong, where, and how to fix it."""
 
 import difflib
 import errno
@@ -91,8 +91,8 @@ class DirectoryInUse(TunesmithError):
     def __str__(self) -> str:
         shown = ", ".join(self.entries[:5]) + (", ..." if len(self.entries) > 5 else "")
         if self.forced:
-            mend = "move them away first; nothing was written"
-            return f"{self.path}: these files are there already and would change: {shown}\n{mend}"
+            fix = "move them away first; nothing was written"
+            return f"{self.path}: these files are there already and would change: {shown}\n{fix}"
         return f"{self.path}: not empty ({shown})\nname a new directory, or add --force to write beside what is there"
 
 
@@ -179,12 +179,12 @@ class RenderFailed(TunesmithError):
 class FileProblem(TunesmithError):
     """A file that was named cannot be read or has the wrong content."""
 
-    def __init__(self, path: Path, reason: str, mend: str) -> None:
-        self.path, self.reason, self.mend = path, reason, mend
-        super().__init__(path, reason, mend)
+    def __init__(self, path: Path, reason: str, fix: str) -> None:
+        self.path, self.reason, self.fix = path, reason, fix
+        super().__init__(path, reason, fix)
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}\n{self.mend}"
+        return f"{self.path}: {self.reason}\n{self.fix}"
 
 
 class RunFailed(TunesmithError):
@@ -200,7 +200,7 @@ class RunFailed(TunesmithError):
         again = " ".join(self.command)
         return (
             f"{self.project}: `{again}` ended with exit code {self.code}; its message is above\n"
-            "mend it and run the same command there again: finished stages are kept"
+            "fix it and run the same command there again: finished stages are kept"
         )
 
 
@@ -274,12 +274,12 @@ class InTheWay(TunesmithError):
 class UpdateState(TunesmithError):
     """An update is in progress, or none is."""
 
-    def __init__(self, message: str, mend: str) -> None:
-        self.message, self.mend = message, mend
-        super().__init__(message, mend)
+    def __init__(self, message: str, fix: str) -> None:
+        self.message, self.fix = message, fix
+        super().__init__(message, fix)
 
     def __str__(self) -> str:
-        return f"{self.message}\n{self.mend}"
+        return f"{self.message}\n{self.fix}"
 
 
 class Unresolved(TunesmithError):

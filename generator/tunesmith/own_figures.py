@@ -19,7 +19,7 @@ def own_file(name: str) -> Path:
     return Path(base) / "tunesmith" / name
 
 
-def read(path: Path, sections: Mapping[str, Any], mend: str) -> dict[str, dict[str, Any]]:
+def read(path: Path, sections: Mapping[str, Any], fix: str) -> dict[str, dict[str, Any]]:
     """The sections of a file; what is empty is left out.
 
     Raises:
@@ -28,20 +28,18 @@ def read(path: Path, sections: Mapping[str, Any], mend: str) -> dict[str, dict[s
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise FileProblem(path, f"cannot be read: {error}", mend) from None
+        raise FileProblem(path, f"cannot be read: {error}", fix) from None
     if not isinstance(loaded, dict):
-        raise FileProblem(path, "holds no sections", mend)
+        raise FileProblem(path, "holds no sections", fix)
     for key, value in loaded.items():
         if key not in sections:
             close = nearest(str(key), sections)
-            raise FileProblem(
-                path, f"has an unknown section: {key}{f' (did you mean {close}?)' if close else ''}", mend
-            )
+            raise FileProblem(path, f"has an unknown section: {key}{f' (did you mean {close}?)' if close else ''}", fix)
         if value is not None and not isinstance(value, dict):
-            raise FileProblem(path, f"{key}: {value!r} is no section", mend)
+            raise FileProblem(path, f"{key}: {value!r} is no section", fix)
         for name in value or ():
             if not isinstance(name, str):
-                raise FileProblem(path, f"{key}: the key {name!r} is no text; put it in quotes", mend)
+                raise FileProblem(path, f"{key}: the key {name!r} is no text; put it in quotes", fix)
     return {
         key: {name: row for name, row in value.items() if row is not None} for key, value in loaded.items() if value
     }
@@ -69,7 +67,7 @@ def merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, An
     return result
 
 
-def check(catalogue: str, content: Mapping[str, Any], path: Path, mend: str) -> None:
+def check(catalogue: str, content: Mapping[str, Any], path: Path, fix: str) -> None:
     """Hold the merged content to the catalogue's schema.
 
     Raises:
@@ -80,11 +78,11 @@ def check(catalogue: str, content: Mapping[str, Any], path: Path, mend: str) -> 
 
     schema = json.loads(resources.schema_file("catalog", f"{catalogue}.schema.json").read_text(encoding="utf-8"))
     if place := _endless(content):
-        raise FileProblem(path, f"{place} is no figure", mend)
+        raise FileProblem(path, f"{place} is no figure", fix)
     plain = json.loads(json.dumps(content, default=str))
     if error := best_match(Draft202012Validator(schema).iter_errors(plain)):
         place = ".".join(map(str, error.absolute_path))
-        raise FileProblem(path, f"{place}: {error.message}", mend)
+        raise FileProblem(path, f"{place}: {error.message}", fix)
 
 
 def _endless(content: Any, place: str = "") -> str:

@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         owned = advising.owned(answers, made, listed)
     except prices.PriceError as error:
-        owned, notes = [], (*notes, f"cost to own is left out: {error.what}; {error.mend}")
+        owned, notes = [], (*notes, f"cost to own is left out: {error.what}; {error.fix}")
     if options.json:
         console.as_json(data(made, notes=notes) | {"cost_to_own": [advising.estimate_data(row) for row in owned]})
     else:

@@ -151,8 +151,8 @@ def _text_fault(question: Question, value: str) -> str:
     for position, character in enumerate(value, start=1):
         if unicodedata.category(character) == "Cc" and character not in usual:
             kind = "a line break or control character" if not question.multiline else "a control character"
-            mend = "; one line is needed" if not question.multiline else ""
-            return f"holds {kind} (U+{ord(character):04X}, character {position}){mend}"
+            fix = "; one line is needed" if not question.multiline else ""
+            return f"holds {kind} (U+{ord(character):04X}, character {position}){fix}"
     return ""
 
 

@@ -62,8 +62,8 @@ def _converted(source: Path, given: str, wanted: str, settings: CurateSettings) 
             record = reader.canonical(fields, line)
             yield _further(fields, given, wanted) | written(record, wanted)
         except BadRecordError as bad:
-            mend = "mend it, or curate the file first: `dvc repro curate` lists every such record"
-            raise ProjectError(f"{bad.reason}: {bad.detail}", f"{source}, line {line}", mend) from None
+            fix = "fix it, or curate the file first: `dvc repro curate` lists every such record"
+            raise ProjectError(f"{bad.reason}: {bad.detail}", f"{source}, line {line}", fix) from None
 
 
 def _unchanged(settings: CurateSettings, given: str) -> CurateSettings:

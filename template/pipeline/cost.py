@@ -116,7 +116,7 @@ def readable_prices(path: Path = PRICES) -> Iterator[None]:
     try:
         yield
     except PriceError as error:
-        raise ProjectError(error.what, f"{path}: {error.where}", error.mend) from None
+        raise ProjectError(error.what, f"{path}: {error.where}", error.fix) from None
 
 
 def seconds_per_request(measure: dict[str, Any]) -> Band:

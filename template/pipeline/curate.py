@@ -203,7 +203,7 @@ def _print(report: dict[str, Any], frozen: Frozen | None, settings: CurateSettin
     for reason, count in report["rejected"].items():
         print(f"  left out {count:>7}  {reason}")
     for anomaly, count in report["repaired"].items():
-        print(f"  mended   {count:>7}  {anomaly}")
+        print(f"  repaired {count:>7}  {anomaly}")
     leak = report["leakage"]["random_split_would_leak"]
     print(f"test items with a near duplicate in train: 0 (drawn at random from the same lines: {leak:.1%})")
     if report["contamination"]["records"]:

@@ -57,8 +57,8 @@ def check_templates(arms: Mapping[str, list[Row]]) -> None:
     of = {arm: {row["template_sha256"] for row in rows} - {None} for arm, rows in arms.items()}
     if len(set().union(*of.values())) > 1:
         told = ", ".join(f"{arm} {min(found)[:12]}" for arm, found in of.items() if found)
-        mend = "use the base model's chat template for tuning too, then run `dvc repro`"
-        raise ProjectError("the arms were asked through different chat templates", told, mend)
+        fix = "use the base model's chat template for tuning too, then run `dvc repro`"
+        raise ProjectError("the arms were asked through different chat templates", told, fix)
 
 
 def score(arms: Mapping[str, list[Row]], settings: Settings) -> dict[str, Any]:

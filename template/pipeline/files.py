@@ -14,18 +14,18 @@ import msgspec
 
 
 class ProjectError(Exception):
-    """Something the project's owner can mend: what happened, where, and how to mend it."""
+    """Something the project's owner can fix: what happened, where, and how to fix it."""
 
-    def __init__(self, what: str, where: str = "", mend: str = "") -> None:
-        self.what, self.where, self.mend = what, where, mend
+    def __init__(self, what: str, where: str = "", fix: str = "") -> None:
+        self.what, self.where, self.fix = what, where, fix
         super().__init__(what)
 
     def __str__(self) -> str:
         lines = [f"error: {self.what}"]
         if self.where:
             lines.append(f"  where: {self.where}")
-        if self.mend:
-            lines.append(f"  mend:  {self.mend}")
+        if self.fix:
+            lines.append(f"  fix:   {self.fix}")
         return "\n".join(lines)
 
 

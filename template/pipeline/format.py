@@ -125,7 +125,7 @@ def token_lengths(turns: Sequence[Message], tools: str | None, template: ChatTem
         raise ProjectError(
             "the chat template renders a prompt differently with and without its answer",
             "models/base: chat_template",
-            "loss on the answer alone cannot be computed; use another base model or mend its chat template",
+            "loss on the answer alone cannot be computed; use another base model or fix its chat template",
         )
     if tokenizer.eos_token not in whole[len(prompt) :]:
         raise ProjectError(

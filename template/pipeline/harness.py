@@ -91,9 +91,9 @@ def second_opinion(
     same = [row["answer"] == answer for row, answer in zip(rows, run.answers, strict=True)]
     for row, prompt, equal, mine, theirs in zip(rows, run.prompts, same, ours, run.scores, strict=True):
         if sha256_json(prompt) != row["prompt_sha256"]:
-            raise ProjectError("lm-eval saw another prompt than the arm", f"{arm}, item {row['id']}", MEND)
+            raise ProjectError("lm-eval saw another prompt than the arm", f"{arm}, item {row['id']}", FIX)
         if equal and mine != theirs:
-            raise ProjectError("lm-eval scores an equal answer otherwise", f"{arm}, item {row['id']}", MEND)
+            raise ProjectError("lm-eval scores an equal answer otherwise", f"{arm}, item {row['id']}", FIX)
     keep(run, arm, "domain")
     return {
         "items": len(rows),
@@ -105,7 +105,7 @@ def second_opinion(
     }
 
 
-MEND = "run `dvc repro -f baseline`; if it stays, the model's tokenizer or chat template is at fault"
+FIX = "run `dvc repro -f baseline`; if it stays, the model's tokenizer or chat template is at fault"
 
 
 def choose(engine: Engine, name: str, policy: Policy, items: Sequence[Record], settings: Settings) -> dict[str, Any]:
@@ -124,8 +124,8 @@ def compare_suite(name: str, runs: dict[str, Run], settings: Settings) -> dict[s
     """
     base, tuned = runs["base"], runs["tuned"]
     if base.prompts != tuned.prompts:
-        mend = "a suite must not draw its items or examples at random; if it does not, " + MEND
-        raise ProjectError("the tuned model saw other prompts than the base model", f"suite {name}", mend)
+        fix = "a suite must not draw its items or examples at random; if it does not, " + FIX
+        raise ProjectError("the tuned model saw other prompts than the base model", f"suite {name}", fix)
     return {
         "metric": base.metric,
         "shots": base.shots,

@@ -83,7 +83,7 @@ def run(experiment: str, name: str, knobs: Mapping[str, Any]) -> None:
     sets = [word for key, value in knobs.items() for word in ("-S", f"{key}={written(value)}")]
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", experiment, *sets, "report"]
     if subprocess.run(command, check=False).returncode:
-        raise ProjectError(f"the rung {name} failed", f"{LADDER}: rungs.{name}", "mend what DVC says above")
+        raise ProjectError(f"the rung {name} failed", f"{LADDER}: rungs.{name}", "fix what DVC says above")
 
 
 def written(value: Any) -> str:
@@ -153,7 +153,7 @@ def git(*arguments: str) -> str:
 def said(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ProjectError(done.stderr.strip(), " ".join(command[-3:]), "run it by hand, and mend what it says")
+        raise ProjectError(done.stderr.strip(), " ".join(command[-3:]), "run it by hand, and fix what it says")
     return done.stdout
 
 

@@ -49,8 +49,8 @@ def refuse_control_tokens(records: Sequence[Record], held: Sequence[str | None],
     lines = [f"{record['line']} ({token})" for record, token in zip(records, held, strict=True) if token]
     if lines:
         what = f"{len(lines)} records hold a control token of the model in a text"
-        mend = "mend the records, or set curate.anomalies.special_tokens to drop or keep"
-        raise ProjectError(what, f"{source}, input line {', '.join(lines[:SHOWN])}", mend)
+        fix = "fix the records, or set curate.anomalies.special_tokens to drop or keep"
+        raise ProjectError(what, f"{source}, input line {', '.join(lines[:SHOWN])}", fix)
 
 
 def _judges(record: Record) -> bool:
@@ -94,7 +94,7 @@ def check_tokens(rows: Sequence[Row], conversations: Sequence[Conversation], tem
             raise ProjectError(
                 f"{what} have different tokens",
                 "models/base: chat_template, tokenizer",
-                "use another base model, or mend its chat template so that a special token stands between the two",
+                "use another base model, or fix its chat template so that a special token stands between the two",
             )
 
 

@@ -23,5 +23,5 @@ def read_at(path: str, revision: str) -> Any:
     except (FileNotFoundError, FileMissingError, PathMissingError):
         return None
     except (DvcException, SCMError) as error:
-        mend = "name a commit, a branch or an experiment"
-        raise ProjectError(f"cannot read {path}: {error}", revision, mend) from None
+        fix = "name a commit, a branch or an experiment"
+        raise ProjectError(f"cannot read {path}: {error}", revision, fix) from None

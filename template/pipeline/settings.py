@@ -45,7 +45,7 @@ Private = Literal["report", "redact", "hash", "drop"]
 
 
 class AnomalySettings(Strict, frozen=True):
-    """What to do with a record that is odd but could be mended."""
+    """What to do with a record that is odd but could be repaired."""
 
     same_role: Policy  # two turns of one speaker in a row
     system_not_first: Policy

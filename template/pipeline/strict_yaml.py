@@ -40,8 +40,8 @@ def read(path: Path, kind: type[_T]) -> _T:
         root = loader.get_single_node()
         value = loader.construct_document(root) if root else None
     except FileNotFoundError:
-        mend = "run from the project's root, or restore it from git"
-        raise ProjectError(f"{path.name} not found", str(path), mend) from None
+        fix = "run from the project's root, or restore it from git"
+        raise ProjectError(f"{path.name} not found", str(path), fix) from None
     except UnicodeDecodeError as error:
         raise ProjectError(f"not UTF-8: {error.reason}", str(path), "save it as UTF-8") from None
     except yaml.MarkedYAMLError as error:
@@ -56,12 +56,12 @@ def read(path: Path, kind: type[_T]) -> _T:
         what, _, at = str(error).partition(" - at ")
         what += " as a key" if at.startswith("`key`") else ""
         names = re.findall(r"[.\[](\w+)", at)  # `$.train.lora_rank`, `$.evaluate.shots[1]`
-        mend = _mend(what, inspect.type_info(kind), names) or f"`git diff {path}` shows what changed"
+        fix = _fix(what, inspect.type_info(kind), names) or f"`git diff {path}` shows what changed"
         if unknown := _UNKNOWN.match(what):
             names.append(unknown[1])
         mark = _mark(root, names)
         where = ", ".join([str(path), *([_place(mark)] if mark else [])])
-        raise ProjectError(what, f"{where}: {'.'.join(names)}" if names else where, mend) from None
+        raise ProjectError(what, f"{where}: {'.'.join(names)}" if names else where, fix) from None
 
 
 _UNKNOWN = re.compile("Object contains unknown field `(.+)`")
@@ -85,7 +85,7 @@ def _mark(node: Any, names: list[str]) -> Any:
     return mark
 
 
-def _mend(what: str, kind: inspect.Type, names: list[str]) -> str:
+def _fix(what: str, kind: inspect.Type, names: list[str]) -> str:
     """What was most likely meant, and what is allowed there."""
     for name in names:
         kind = next((found for part in _parts(kind) if (found := _inner(part, name))), kind)

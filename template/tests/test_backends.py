@@ -127,7 +127,7 @@ def test_a_refusal_of_the_endpoint_is_told(url: str) -> None:
     endpoint = Endpoint(EndpointSettings(url, "echo", 1), api_key="wrong")
     with pytest.raises(ProjectError, match="401") as caught:
         answer_all(endpoint, [endpoint.render([{"role": "user", "content": "x"}])], 8, 1)
-    assert "ENDPOINT_API_KEY" in caught.value.mend
+    assert "ENDPOINT_API_KEY" in caught.value.fix
 
 
 class Counting(Scripted):

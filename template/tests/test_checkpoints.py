@@ -36,4 +36,4 @@ def test_a_first_run_has_none(tmp_path: Path) -> None:
 def test_a_disk_that_cannot_hold_the_checkpoints_is_refused_before_training(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match="GiB free") as caught:
         checkpoints.refuse_full_disk(tmp_path, weights=2**60, method="full")
-    assert "free some space" in caught.value.mend
+    assert "free some space" in caught.value.fix

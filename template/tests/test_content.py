@@ -37,12 +37,12 @@ class TestRepair:
     def test_mojibake_is_decoded_and_noted(self) -> None:
         record, reader = read("the cafÃ© isnâ€™t open")
         assert record.prompt == "the café isn’t open"  # noqa: RUF001
-        assert reader.anomalies.mended[0][0] == "broken_text"
+        assert reader.anomalies.repaired[0][0] == "broken_text"
 
     @pytest.mark.parametrize("text", ["naïve café 東京 😀", "x < y, a [b] c", "plain"])
     def test_text_in_order_is_left_alone(self, text: str) -> None:
         record, reader = read(text)
-        assert record.prompt == text and not reader.anomalies.mended
+        assert record.prompt == text and not reader.anomalies.repaired
 
     def test_control_and_invisible_characters_are_removed(self) -> None:
         assert read("a\x00b\u200bc\u202ed\te\n")[0].prompt == "abcd\te\n"
@@ -218,7 +218,7 @@ class TestPresidio:
     def test_that_is_not_installed_says_how_to_install_it(self) -> None:
         with pytest.raises(ProjectError, match="Presidio is not installed") as error:
             read("hello", pii_engine="presidio")
-        assert "environment.py pip install" in error.value.mend
+        assert "environment.py pip install" in error.value.fix
 
 
 class TestAnswers:

@@ -182,7 +182,7 @@ class TestBadInput:
         silent = [{"messages": [{"role": "user", "content": f"question {n}"}]} for n in range(20)]
         with pytest.raises(ProjectError, match="no assistant turn") as caught:
             run(silent, format="messages", max_reject_fraction=0.1, group_key=None, label_key=None)
-        assert "another format" not in caught.value.mend
+        assert "another format" not in caught.value.fix
 
     def test_what_a_policy_leaves_out_names_the_policy(self) -> None:
         with pytest.raises(ProjectError) as caught:
@@ -192,7 +192,7 @@ class TestBadInput:
     def test_a_key_that_no_record_has_is_told_the_fields_they_have_the_closest_first(self) -> None:
         with pytest.raises(ProjectError) as caught:
             run([row | {"customer": "a"} for row in rows(20)], group_key="costumer", label_key="prompts")
-        group, label = caught.value.mend.split("; ")
+        group, label = caught.value.fix.split("; ")
         assert "no record has the field `costumer`: set curate.group_key to one of `customer`, `" in group
         assert "set curate.label_key to one of `prompt`, `" in label and label.endswith(", or to null")
 

@@ -1,4 +1,4 @@
-"""Every input format with its quirks, and what is odd but can be mended."""
+"""Every input format with its quirks, and what is odd but can be repaired."""
 
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,7 @@ class TestQuirks:
 
 class TestAnomalies:
     @pytest.mark.parametrize(
-        ("chat", "mended", "anomaly"),
+        ("chat", "repaired", "anomaly"),
         [
             ("user user assistant", "user assistant", "same_role"),
             ("user system assistant", "system user assistant", "system_not_first"),
@@ -152,12 +152,12 @@ class TestAnomalies:
             ("user assistant user", "user assistant", "trailing_user"),
         ],
     )
-    def test_order_is_mended_where_the_policy_says_so(self, chat: str, mended: str, anomaly: str) -> None:
+    def test_order_is_repaired_if_the_policy_says_so(self, chat: str, repaired: str, anomaly: str) -> None:
         messages = [{"role": role, "content": f"{role} {place}"} for place, role in enumerate(chat.split())]
         reader = RecordReader(curate_settings(format="messages", anomalies=REPAIR))
         found = reader.canonical({"messages": messages}, line=1)
-        assert [turn.role for turn in found.messages] == mended.split()
-        assert [name for name, _ in reader.anomalies.mended] == [anomaly]
+        assert [turn.role for turn in found.messages] == repaired.split()
+        assert [name for name, _ in reader.anomalies.repaired] == [anomaly]
         assert reason({"messages": messages}, "messages").startswith("roles: ")
 
     def test_joined_turns_lose_no_text(self) -> None:

@@ -99,14 +99,14 @@ def test_a_file_that_is_missing_or_another_one_is_refused(path: Path) -> None:
         GgufModel(GgufSettings("other.gguf", "0" * 64), 1)
     with pytest.raises(ProjectError, match=sha256_file(path)) as caught:
         GgufModel(GgufSettings(str(path), "0" * 64), 1)
-    assert caught.value.where == "params.yaml: evaluate.gguf" and "sha256" in caught.value.mend
+    assert caught.value.where == "params.yaml: evaluate.gguf" and "sha256" in caught.value.fix
 
 
 def test_without_llama_cpp_it_says_how_to_install_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "llama_cpp", None)
     with pytest.raises(ProjectError, match=r"llama\.cpp is not installed") as caught:
         GgufModel(settings(path), 1)
-    assert "pip install llama-cpp-python" in caught.value.mend
+    assert "pip install llama-cpp-python" in caught.value.fix
 
 
 class TestWithLlamaCpp:

@@ -180,7 +180,7 @@ def test_the_suites_can_be_run_and_an_unknown_one_is_named(
     with pytest.raises(ProjectError, match="no suite no_such_suite") as refused:
         check_suites([suite, "no_such_suite"], SUITES)
     assert (
-        "no_such_suite.yaml" in refused.value.mend
+        "no_such_suite.yaml" in refused.value.fix
         and refused.value.where == "params.yaml: harness.suites, no_such_suite"
     )
 
@@ -231,7 +231,7 @@ def test_a_hub_out_of_reach_is_told_before_anything_is_answered(project: Path, m
     load.cache_clear()
     with pytest.raises(ProjectError, match="hub, which has the items of arc_easy, is out of reach") as refused:
         harness.main()
-    assert refused.value.where == "params.yaml: harness.suites, arc_easy" and "network" in refused.value.mend
+    assert refused.value.where == "params.yaml: harness.suites, arc_easy" and "network" in refused.value.fix
     assert not (project / "results").exists()
 
 

@@ -145,7 +145,7 @@ def test_a_projects_own_metric_that_is_none_is_told(
     monkeypatch.setitem(PROJECT_METRICS, "own", metric)
     with pytest.raises(ProjectError, match=told) as caught:
         score_items(items(("yes", "")), settings)
-    assert caught.value.where == "evals/metrics.py: own, item 0" and "between 0 and 1" in caught.value.mend
+    assert caught.value.where == "evals/metrics.py: own, item 0" and "between 0 and 1" in caught.value.fix
 
 
 def test_a_projects_own_metric_decides_under_a_name_of_its_own(
@@ -189,7 +189,7 @@ def test_a_misspelt_primary_metric_is_told_the_nearest(settings: Settings) -> No
     misspelt = msgspec.structs.replace(settings.evaluate, primary_metric="exact_mach")
     with pytest.raises(ProjectError) as caught:
         metrics_of(msgspec.structs.replace(settings, evaluate=misspelt))
-    assert "did you mean exact_match?" in caught.value.mend
+    assert "did you mean exact_match?" in caught.value.fix
 
 
 def test_one_word_answers_get_no_bleu(settings: Settings) -> None:
@@ -303,7 +303,7 @@ def test_a_schema_that_cannot_be_right_is_refused(settings: Settings, schema: Pa
     schema.write_text(text)
     with pytest.raises(ProjectError, match=told) as caught:
         secondary_of({"tuned": items(('{"intent": "on"}', "on"))}, settings)
-    assert caught.value.where.startswith("evals/schema.json") and caught.value.mend
+    assert caught.value.where.startswith("evals/schema.json") and caught.value.fix
 
 
 def test_similarity_and_perplexity_are_there_where_they_were_asked_for(settings: Settings) -> None:

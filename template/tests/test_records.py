@@ -218,7 +218,7 @@ class TestFormats:
 
 
 class TestTheShortWay:
-    """Most records are two texts with nothing to mend; they are not led past all the checks."""
+    """Most records are two texts with nothing to fix; they are not led past all the checks."""
 
     @pytest.mark.parametrize(
         "fields",

@@ -70,7 +70,7 @@ def test_what_is_no_document_is_told_with_its_place(tmp_path: Path, name: str, c
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ProjectError, match=told) as caught:
         read_passages(tmp_path, 60, 10)
-    assert str(tmp_path) in caught.value.where and caught.value.mend
+    assert str(tmp_path) in caught.value.where and caught.value.fix
 
 
 def test_fusion_prefers_what_both_rankings_like() -> None:
@@ -189,7 +189,7 @@ def test_a_store_that_is_unknown_or_not_installed_is_refused(monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "lancedb", None)
     with pytest.raises(ProjectError, match="lancedb is not installed") as caught:
         Search([{"id": "0", "source": "0", "text": "0"}], directions(1200)[:1], Given(directions(1200)), "lancedb")  # type: ignore[arg-type]
-    assert caught.value.where == "params.yaml: retrieval.store" and "pip install lancedb" in caught.value.mend
+    assert caught.value.where == "params.yaml: retrieval.store" and "pip install lancedb" in caught.value.fix
 
 
 def test_a_missing_store_is_told_before_anything_is_embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

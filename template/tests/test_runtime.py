@@ -27,7 +27,7 @@ def test_a_run_that_was_started_for_another_number_of_devices_stops(
     monkeypatch.setenv("WORLD_SIZE", started)
     with pytest.raises(ProjectError, match=f"{devices} devices are to train, and {started} processes") as stopped:
         place(devices)
-    assert stopped.value.where == "params.yaml: train.devices" and "dvc.yaml" in stopped.value.mend
+    assert stopped.value.where == "params.yaml: train.devices" and "dvc.yaml" in stopped.value.fix
 
 
 def test_each_process_has_a_card_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,11 +26,11 @@ def test_the_emitted_parameters_are_valid() -> None:
 def test_a_misspelt_knob_is_refused_with_the_right_spelling(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match="max_new_token") as caught:
         load(changed(tmp_path, "  max_new_tokens:", "  max_new_token:"))
-    assert "max_new_tokens" in caught.value.mend
+    assert "max_new_tokens" in caught.value.fix
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "knob", "mend"),
+    ("old", "new", "knob", "fix"),
     [
         ("  verdict: ", "  verdict: goals # ", "gate.verdict", "one of: any, goal, ships; did you mean goal?"),
         ("    echo: ", "    echo: keep # ", "curate.quality.echo", "one of: drop, report"),
@@ -44,7 +44,7 @@ def test_a_misspelt_knob_is_refused_with_the_right_spelling(tmp_path: Path) -> N
     ],
 )
 def test_a_slip_is_told_with_its_line_and_what_was_meant(
-    tmp_path: Path, old: str, new: str, knob: str, mend: str
+    tmp_path: Path, old: str, new: str, knob: str, fix: str
 ) -> None:
     path = changed(tmp_path, old, new)
     with pytest.raises(ProjectError) as caught:
@@ -54,7 +54,7 @@ def test_a_slip_is_told_with_its_line_and_what_was_meant(
     line = path.read_text("utf-8").splitlines()[int(found[1]) - 1]
     name = "few" if knob.endswith("0") else f"{knob.rpartition('.')[2]}:"
     assert line[int(found[2]) - 1 :].startswith(name)
-    assert mend in caught.value.mend
+    assert fix in caught.value.fix
 
 
 @pytest.mark.parametrize(("text", "where"), [("", ""), ("- 1", ""), ("seed: 1\nsmoke", ", line 2, column 1 to line 2")])
@@ -72,7 +72,7 @@ def test_a_wrong_word_in_a_group_that_not_every_project_has(tmp_path: Path) -> N
     with pytest.raises(ProjectError) as caught:
         load(path)
     assert caught.value.where == f"{path}, line 2, column 3: train.method"
-    assert "did you mean qlora?" in caught.value.mend
+    assert "did you mean qlora?" in caught.value.fix
 
 
 def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
@@ -101,4 +101,4 @@ def test_a_settings_value_cannot_be_changed() -> None:
 def test_a_missing_file_says_where_to_stand(tmp_path: Path) -> None:
     with pytest.raises(ProjectError) as caught:
         load(tmp_path / "params.yaml")
-    assert "project's root" in caught.value.mend
+    assert "project's root" in caught.value.fix

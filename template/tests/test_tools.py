@@ -129,7 +129,7 @@ def test_what_the_template_does_not_say_is_refused_with_its_lines() -> None:
         with pytest.raises(ProjectError, match=what) as caught:
             refuse_unsaid([record(ASK, SAID, tools=None), one], plain, "train.jsonl")
         assert "train.jsonl, input line 7" in caught.value.where
-        assert "base model" in caught.value.mend
+        assert "base model" in caught.value.fix
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,8 @@ def test_people_who_write_twice_in_a_row_are_joined_or_left_out() -> None:
     kept, reasons, _ = records("chitchat.jsonl", format="messages")
     assert len(kept) + len(reasons) == 20
     repair = AnomalySettings(*["repair"] * 8)  # type: ignore[arg-type]
-    mended, left, _ = records("chitchat.jsonl", format="messages", anomalies=repair)
-    assert len(mended) > len(kept) and len(mended) + len(left) == 20
+    repaired, left, _ = records("chitchat.jsonl", format="messages", anomalies=repair)
+    assert len(repaired) > len(kept) and len(repaired) + len(left) == 20
     source = json.loads((REAL / "chitchat.jsonl").read_text("utf-8").splitlines()[0])
-    said = " ".join(turn.content for turn in mended[0].messages).split()
+    said = " ".join(turn.content for turn in repaired[0].messages).split()
     assert said == " ".join(turn["content"] for turn in source["messages"]).split()[: len(said)]

@@ -74,7 +74,7 @@ def test_every_rule_says_what_why_how_and_where() -> None:
     assert len(codes) == len(set(codes)) >= 20
     for one in rules():
         assert re.fullmatch(r"(ENV|REP|OWN|DRF|SAF)\d{3}", one.code)
-        assert one.title().endswith(".") and one.why and one.mend and one.link().startswith("https://")
+        assert one.title().endswith(".") and one.why and one.fix and one.link().startswith("https://")
         assert f"## {one.code}\n\n{one.title()}" in page, f"docs/doctor.md: {one.code}"
 
 
@@ -113,7 +113,7 @@ def test_pickles_and_conflict_markers_are_found(examine: Examine, copy: Path) ->
     assert found["SAF003"] == ["model.pkl"] and found["SAF004"] == ["notes.md"]
 
 
-def test_fix_mends_what_is_safe(examine: Examine, copy: Path) -> None:
+def test_fix_repairs_what_is_safe(examine: Examine, copy: Path) -> None:
     replace(copy / ".gitignore", ".env\n", "")
     commit(copy)
     assert "SAF005" in examine(copy, code=4)
@@ -232,7 +232,7 @@ def test_another_version_than_the_locks_is_found(
 
 
 def test_fix_installs_what_the_lock_says(examine: Examine, copy: Path, environment: Callable[..., None]) -> None:
-    """environment.py is run; here it is one that mends the lock instead."""
+    """environment.py is run; here it is one that fixes the lock instead."""
     environment()
     (copy / "pyproject.toml").write_text('[project]\nname = "x"\n')
     (copy / "locks" / "trl.txt").write_text("pyyaml==1.0\n")
@@ -306,9 +306,9 @@ def test_the_graphics_card_is_held_against_the_spec(
         assert wanted in found and bool(wanted) == bool(found)
 
 
-def test_people_get_the_mend_and_the_link(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_people_get_the_fix_and_the_link(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     replace(copy / ".gitignore", ".env\n", "")
     commit(copy)
     assert cli.main(["doctor", str(copy)]) == 4
     shown = capsys.readouterr().out
-    assert "SAF005 fault" in shown and "mend: Add `.env`" in shown and "docs/doctor.md#saf005" in shown
+    assert "SAF005 fault" in shown and "fix: Add `.env`" in shown and "docs/doctor.md#saf005" in shown

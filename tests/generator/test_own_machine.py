@@ -132,10 +132,10 @@ def test_a_machine_without_a_price_is_generated_and_the_price_is_asked_for(
     assert new.returncode == 0 and "no price known for old_card" in new.stderr
     words = tunesmith("plan", *TUNED, "hardware=old_card", **home)
     assert "Money    no price known for old_card" in words.stdout
-    mend = f"add `hardware: {{old_card: USD_PER_HOUR}}` to {home['XDG_CONFIG_HOME']}/tunesmith/prices.yaml, or"
-    assert "cost to own is left out" in words.stderr and mend in words.stderr
+    fix = f"add `hardware: {{old_card: USD_PER_HOUR}}` to {home['XDG_CONFIG_HOME']}/tunesmith/prices.yaml, or"
+    assert "cost to own is left out" in words.stderr and fix in words.stderr
     asked = tunesmith("advise", *TUNED, "hardware=old_card", **home)
-    assert asked.returncode == 2 and mend in asked.stderr and "schema" not in asked.stderr, asked.stderr
+    assert asked.returncode == 2 and fix in asked.stderr and "schema" not in asked.stderr, asked.stderr
     own = tmp_path / "prices.yaml"
     own.write_text("hardware: {old_card: 0.4}\non_prem: {devices: {old_card: {purchase_usd: 900}}}\n")
     priced = tunesmith("advise", *TUNED, "hardware=old_card", "--prices", own, **home)

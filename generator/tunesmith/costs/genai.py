@@ -10,7 +10,7 @@ from tunesmith.costs.money import Band
 from tunesmith.costs.price_list import Figure, PriceError
 
 TOKENS = 1000
-MEND = "see `tunesmith catalog prices` for what the list has, or add the model to your own price file"
+FIX = "see `tunesmith catalog prices` for what the list has, or add the model to your own price file"
 
 
 def rates(name: str) -> tuple[Figure, Figure]:
@@ -31,7 +31,7 @@ def rates(name: str) -> tuple[Figure, Figure]:
     try:
         found = calc_price(Usage(input_tokens=TOKENS, output_tokens=TOKENS), model_ref=model, provider_id=provider)
     except LookupError:
-        raise PriceError(f"genai-prices does not know {name!r}", "hosted_model", MEND) from None
+        raise PriceError(f"genai-prices does not know {name!r}", "hosted_model", FIX) from None
     source = f"genai-prices {version('genai-prices')}"
     sides = (found.input_price, found.output_price)
     first, second = (Figure(name, Band(*[float(usd) / TOKENS * 1e6] * 3), source, "") for usd in sides)

@@ -59,7 +59,7 @@ def load(override: Path | None = None) -> dict[str, Any]:
     try:
         list(figures(listed))
     except PriceError as error:
-        raise FileProblem(path, f"{error.where}: {error.what}", error.mend) from None
+        raise FileProblem(path, f"{error.where}: {error.what}", error.fix) from None
     return _with_recorded(listed)
 
 
@@ -120,8 +120,8 @@ def machine(listed: Mapping[str, Any], key: str) -> Figure:
     """
     if key not in machines(listed):
         path = own_figures.own_file("prices.yaml")
-        mend = f"add `hardware: {{{key}: USD_PER_HOUR}}` to {path}, or to a file named with --prices"
-        raise PriceError(f"no price known for {key}", "hardware", mend)
+        fix = f"add `hardware: {{{key}: USD_PER_HOUR}}` to {path}, or to a file named with --prices"
+        raise PriceError(f"no price known for {key}", "hardware", fix)
     return price_list.machine(listed, key, "the price list")
 
 

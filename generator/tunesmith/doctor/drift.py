@@ -13,7 +13,7 @@ class LibraryArguments(Rule):
 
     code = "DRF001"
     why = "Libraries rename options between versions; a name that is gone fails after an hour, or is silently ignored."
-    mend = "Install the locked versions (`python3 environment.py`), or take a newer template (`tunesmith update`)."
+    fix = "Install the locked versions (`python3 environment.py`), or take a newer template (`tunesmith update`)."
 
     def check(self, project: Checkup) -> Iterable[str]:
         if project.python is None:

@@ -20,7 +20,7 @@ class PythonVersion(Rule):
 
     code = "ENV001"
     why = "The locks hold wheels for Python 3.11 to 3.13; another version resolves to something untested."
-    mend = "Remove .venv and run environment.py with Python 3.11, 3.12 or 3.13."
+    fix = "Remove .venv and run environment.py with Python 3.11, 3.12 or 3.13."
 
     def check(self, project: Checkup) -> Iterable[str]:
         version = tuple(project.probe()["python"]) if project.python else sys.version_info[:2]
@@ -33,7 +33,7 @@ class TorchInstalled(Rule):
 
     code = "ENV002"
     why = "Stages run with the python of .venv; without it `dvc repro` would pick whatever the system has."
-    mend = "Run `python3 environment.py`."
+    fix = "Run `python3 environment.py`."
 
     def check(self, project: Checkup) -> Iterable[str]:
         if project.python is None:
@@ -47,7 +47,7 @@ class GraphicsCard(Rule):
 
     code = "ENV003"
     why = "Batch size, precision and price follow from the hardware in the spec; a smaller card runs out of memory."
-    mend = "Run on that hardware, or `tunesmith update --set hardware=...` to plan for this one."
+    fix = "Run on that hardware, or `tunesmith update --set hardware=...` to plan for this one."
 
     def check(self, project: Checkup) -> Iterable[str]:
         wanted = project.hardware
@@ -76,7 +76,7 @@ class DiskSpace(Rule):
 
     code = "ENV004"
     why = "A full disk in the middle of training costs the run."
-    mend = f"Free at least {FREE_DISK_GIB} GiB on the project's disk."
+    fix = f"Free at least {FREE_DISK_GIB} GiB on the project's disk."
 
     def check(self, project: Checkup) -> Iterable[str]:
         free = shutil.disk_usage(project.path).free / GIB
@@ -89,7 +89,7 @@ class Memory(Rule):
 
     code = "ENV005"
     why = "On a CPU the weights lie in main memory; a machine that swaps is a hundred times slower."
-    mend = "Choose a smaller model, or hardware with more memory."
+    fix = "Choose a smaller model, or hardware with more memory."
 
     def check(self, project: Checkup) -> Iterable[str]:
         model = catalog.models().get(str(project.answers.get("model", "")))
@@ -107,7 +107,7 @@ class UpgradeAvailable(Rule):
     code = "ENV006"
     level = NOTE
     why = "Fixes of the template reach a project only by an update."
-    mend = "See what it would do: `tunesmith update --preview`."
+    fix = "See what it would do: `tunesmith update --preview`."
 
     def check(self, project: Checkup) -> Iterable[str]:
         from packaging.version import Version
@@ -125,7 +125,7 @@ class TorchForHardware(Rule):
 
     code = "ENV007"
     why = "A build for CPUs, or one newer than the driver, trains on the processor without a word."
-    mend = "Install the build of torch for this driver (pytorch.org/get-started), or plan for what is here: ENV003."
+    fix = "Install the build of torch for this driver (pytorch.org/get-started), or plan for what is here: ENV003."
 
     def check(self, project: Checkup) -> Iterable[str]:
         wanted = project.hardware

@@ -17,7 +17,7 @@ class TemplateFilesEdited(Rule):
     code = "OWN001"
     level = NOTE
     why = "An update merges its changes with edits, and the more there are, the likelier is a conflict."
-    mend = "Nothing needs mending. What everybody could use is worth a request to the template."
+    fix = "Nothing needs fixing. What everybody could use is worth a request to the template."
 
     def check(self, project: Checkup) -> Iterable[str]:
         rendered = _rendered(project)
@@ -58,7 +58,7 @@ class AnswersRecorded(Rule):
 
     code = "OWN002"
     why = "Without them no update can tell your edits from the template's text."
-    mend = f"Restore {ANSWERS} from git's history; it is not edited by hand."
+    fix = f"Restore {ANSWERS} from git's history; it is not edited by hand."
 
     def check(self, project: Checkup) -> Iterable[str]:
         from tunesmith.update.source import parse
@@ -74,7 +74,7 @@ class UpdateFinished(Rule):
 
     code = "OWN003"
     why = "Until it is finished, the project is a mixture of two versions."
-    mend = "`tunesmith update --continue`, or `--abort`."
+    fix = "`tunesmith update --continue`, or `--abort`."
 
     def check(self, project: Checkup) -> Iterable[str]:
         state = Store.of(project.root).read()

@@ -16,7 +16,7 @@ class LockInUse(Rule):
 
     code = "REP001"
     why = "Another version of a library gives other numbers, and nobody can say why."
-    mend = "Run `python3 environment.py`, which installs the locked versions; `tunesmith doctor --fix` does."
+    fix = "Run `python3 environment.py`, which installs the locked versions; `tunesmith doctor --fix` does."
 
     def check(self, project: Checkup) -> Iterable[str]:
         installed = {normalised(name): version for name, version in project.probe()["versions"].items()}
@@ -27,7 +27,7 @@ class LockInUse(Rule):
         if installed:
             yield from (f"{name} is not installed" for name in _required(project) if name not in installed)
 
-    def fix(self, project: Checkup) -> str:
+    def repair(self, project: Checkup) -> str:
         code, _ = project.run("python3", "environment.py") if project.python else (1, "")
         return "" if code else "installed what the lock says"
 
@@ -52,7 +52,7 @@ class SeedSet(Rule):
 
     code = "REP002"
     why = "Without it the split, the order of training and the benchmark differ from run to run."
-    mend = "Set `seed` in params.yaml to a whole number."
+    fix = "Set `seed` in params.yaml to a whole number."
 
     def check(self, project: Checkup) -> Iterable[str]:
         seed = project.parameters.get("seed")
@@ -65,7 +65,7 @@ class PinnedModel(Rule):
 
     code = "REP003"
     why = "A model name on a hub is a moving target: its owner can replace the weights."
-    mend = "Set model.revision in params.yaml to the full commit id on the hub (or model.sha256 of the package's file)."
+    fix = "Set model.revision in params.yaml to the full commit id on the hub (or model.sha256 of the package's file)."
 
     def check(self, project: Checkup) -> Iterable[str]:
         source = project.parameter("model", "source")
@@ -81,7 +81,7 @@ class PipelineUpToDate(Rule):
 
     code = "REP004"
     why = "A report over an older state of the code says nothing about this one."
-    mend = "Run `python3 environment.py dvc repro` and commit dvc.lock."
+    fix = "Run `python3 environment.py dvc repro` and commit dvc.lock."
 
     def check(self, project: Checkup) -> Iterable[str]:
         if project.python is None or not (project.path / "dvc.lock").is_file():
@@ -97,7 +97,7 @@ class RemoteConfigured(Rule):
 
     code = "REP005"
     why = "Without it data and weights live on this disk alone, and nobody can repeat the run from a clone."
-    mend = "`dvc remote add --default storage WHERE`, or for this clone `dvc remote modify --local storage url WHERE`."
+    fix = "`dvc remote add --default storage WHERE`, or for this clone `dvc remote modify --local storage url WHERE`."
 
     def check(self, project: Checkup) -> Iterable[str]:
         config = project.text(".dvc/config") + project.text(".dvc/config.local")
@@ -121,7 +121,7 @@ class BenchmarkTracked(Rule):
 
     code = "REP006"
     why = "Scores can be compared only on the same benchmark; its digest in git is what proves it."
-    mend = "Commit data/eval/benchmark.json."
+    fix = "Commit data/eval/benchmark.json."
 
     def check(self, project: Checkup) -> Iterable[str]:
         name = "data/eval/benchmark.json"

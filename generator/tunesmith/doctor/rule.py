@@ -105,7 +105,7 @@ class Rule:
     code: ClassVar[str]
     level: ClassVar[str] = FAULT
     why: ClassVar[str]
-    mend: ClassVar[str]
+    fix: ClassVar[str]
 
     @classmethod
     def title(cls) -> str:
@@ -121,8 +121,8 @@ class Rule:
         """What is wrong; nothing when all is well."""
         raise NotImplementedError
 
-    def fix(self, project: Checkup) -> str:
-        """Mend it where that is safe, and say what was done; empty where it is not safe."""
+    def repair(self, project: Checkup) -> str:
+        """Fix it where that is safe, and say what was done; empty where it is not safe."""
         return ""
 
 

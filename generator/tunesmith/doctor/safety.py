@@ -24,7 +24,7 @@ class NoSecrets(Rule):
 
     code = "SAF001"
     why = "What was pushed once is public, whatever a later commit removes."
-    mend = "Revoke it first, then move it to .env. A line that only looks like one says `pragma: allowlist secret`."
+    fix = "Revoke it first, then move it to .env. A line that only looks like one says `pragma: allowlist secret`."
 
     def check(self, project: Checkup) -> Iterable[str]:
         for name in project.tracked:
@@ -46,7 +46,7 @@ class LicencesStated(Rule):
     code = "SAF002"
     level = NOTE
     why = "A tuned model inherits the terms of both; the model card and whoever ships it need them."
-    mend = "`tunesmith update --set licence=... --set data_source=...`; a custom model's licence is on its model card."
+    fix = "`tunesmith update --set licence=... --set data_source=...`; a custom model's licence is on its model card."
 
     def check(self, project: Checkup) -> Iterable[str]:
         for key, what in (("licence", "the data's licence"), ("data_source", "where the data come from")):
@@ -62,7 +62,7 @@ class NoPickles(Rule):
 
     code = "SAF003"
     why = "Loading a pickle runs whatever its author put into it; safetensors holds numbers alone."
-    mend = "Save weights as safetensors and remove the file from git (`git rm --cached`)."
+    fix = "Save weights as safetensors and remove the file from git (`git rm --cached`)."
 
     def check(self, project: Checkup) -> Iterable[str]:
         yield from (name for name in project.tracked if name.lower().endswith(PICKLED))
@@ -73,7 +73,7 @@ class NoConflictMarkers(Rule):
 
     code = "SAF004"
     why = "A file with markers is two files at once, and some formats still load."
-    mend = "Decide what the file shall say; `git grep '^<<<<<<< '` finds the places."
+    fix = "Decide what the file shall say; `git grep '^<<<<<<< '` finds the places."
 
     def check(self, project: Checkup) -> Iterable[str]:
         command = ("grep", "-l", "-z", "-I", "-E", "^(<<<<<<<|>>>>>>>) ")
@@ -86,14 +86,14 @@ class EnvironmentFileIgnored(Rule):
 
     code = "SAF005"
     why = "That is where keys go, and `git add --all` must not take it along."
-    mend = "Add `.env` to .gitignore; `tunesmith doctor --fix` does."
+    fix = "Add `.env` to .gitignore; `tunesmith doctor --fix` does."
 
     def check(self, project: Checkup) -> Iterable[str]:
         ignored = git.output("check-ignore", "--quiet", ".env", cwd=project.path, allowed=(0, 1))[0] == 0
         if not ignored:
             yield ".gitignore does not name .env"
 
-    def fix(self, project: Checkup) -> str:
+    def repair(self, project: Checkup) -> str:
         path = project.path / ".gitignore"
         text = project.text(".gitignore")
         path.write_text(text + ("" if not text or text.endswith("\n") else "\n") + ".env\n", encoding="utf-8")

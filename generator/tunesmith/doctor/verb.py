@@ -1,4 +1,4 @@
-"""`tunesmith doctor`: runs the rules, shows what they find, mends what is safe to mend."""
+"""`tunesmith doctor`: runs the rules, shows what they find, repairs what is safe to repair."""
 
 import argparse
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class Finding:
     title: str
     found: list[str]
     why: str
-    mend: str
+    fix: str
     link: str
     fixed: str = ""
 
@@ -52,15 +52,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def examine(rule: Rule, project: Checkup, *, fix: bool) -> Finding | None:
-    """What one rule finds, mended if that is wanted and safe."""
+    """What one rule finds, repaired if that is wanted and safe."""
     found = list(rule.check(project))
     if not found:
         return None
-    fixed = rule.fix(project) if fix else ""
+    fixed = rule.repair(project) if fix else ""
     if fixed:
         project = Checkup(project.path, project.root, project.prefix)
         fixed = "" if list(rule.check(project)) else fixed
-    return Finding(rule.code, rule.level, rule.title(), found, rule.why, rule.mend, rule.link(), fixed)
+    return Finding(rule.code, rule.level, rule.title(), found, rule.why, rule.fix, rule.link(), fixed)
 
 
 def _show(findings: Sequence[Finding], count: int) -> None:
@@ -69,7 +69,7 @@ def _show(findings: Sequence[Finding], count: int) -> None:
         console.line(f"{finding.code} {mark}: {finding.title}")
         for text in finding.found:
             console.line(f"  {text}")
-        console.line(f"  done: {finding.fixed}" if finding.fixed else f"  why: {finding.why}\n  mend: {finding.mend}")
+        console.line(f"  done: {finding.fixed}" if finding.fixed else f"  why: {finding.why}\n  fix: {finding.fix}")
         console.line(f"  {finding.link}\n")
     faults = sum(finding.level == FAULT and not finding.fixed for finding in findings)
     notes = sum(finding.level != FAULT for finding in findings)

@@ -80,8 +80,8 @@ def row_lengths(
     form = str(answers["dataset_format"])
     found = raw_data.sample(data, form, environment)
     if not found.conversations:
-        mend = "see `dataset_format` in docs/spec.md, or leave the file out"
-        raise FileProblem(data, f"no record in it is a question with its answer in the format {form}", mend)
+        fix = "see `dataset_format` in docs/spec.md, or leave the file out"
+        raise FileProblem(data, f"no record in it is a question with its answer in the format {form}", fix)
     system = str(answers["system_prompt"]).strip()
     rows = [_opened(turns, system) for turns in found.conversations]
     passages = answers["passages"] * answers["chunk_words"] if answers["approach"] == "rag_finetune" else 0

@@ -1,6 +1,6 @@
 """A sample of the user's raw records as conversations: enough to count their tokens, long before they are curated.
 
-What the stage `curate` mends, drops or refuses is not judged here: a record that is not understood is left out.
+What the stage `curate` fixes, drops or refuses is not judged here: a record that is not understood is left out.
 """
 
 import base64

@@ -52,7 +52,7 @@ def project(folder: Path) -> Project:
         ) from None
     checked = ("max_length", "evaluation_batch_size", "sharding", *_TRAIN_KNOBS)
     for fault in (fault for key in checked if key in pins for fault in value_problems(key, pins[key], None)):
-        raise FileProblem(path, str(fault), "mend that line")
+        raise FileProblem(path, str(fault), "fix that line")
     if answers["hardware"] not in catalog.hardware():
         close = nearest(str(answers["hardware"]), catalog.hardware())
         raise FileProblem(
@@ -151,8 +151,8 @@ def calibration(path: Path) -> Measured:
     record = _json(path)
     speed = (record or {}).get("tokens_per_second")
     if not isinstance(speed, (int, float)) or isinstance(speed, bool) or not 0 < speed < math.inf:
-        mend = "a JSON object with tokens_per_second above 0, as a project's reports/measured/train.json has it"
-        raise FileProblem(path, "says no tokens a second", mend)
+        fix = "a JSON object with tokens_per_second above 0, as a project's reports/measured/train.json has it"
+        raise FileProblem(path, "says no tokens a second", fix)
     return Measured(float(speed), float((record or {}).get("peak_memory_gib") or 0), str(path))
 
 
@@ -219,7 +219,7 @@ def _mapping(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise FileProblem(path, error.strerror or str(error), "name a folder that tunesmith generated") from None
     except yaml.YAMLError as error:
-        raise FileProblem(path, f"not valid YAML: {error}", "mend that line") from None
+        raise FileProblem(path, f"not valid YAML: {error}", "fix that line") from None
     if not isinstance(loaded, dict):
         raise FileProblem(path, "holds no settings", "name a folder that tunesmith generated")
     return loaded

@@ -68,9 +68,9 @@ def subject(answers: Mapping[str, Any]) -> Subject:
     if path is None:
         stand_in = catalog.models()[STAND_IN]
         guess = f"no config.json on this machine: planned as {stand_in.title}"
-        mend = f"{_obtain(source, answers)}, then plan again"
+        fix = f"{_obtain(source, answers)}, then plan again"
         shape = Architecture(**stand_in.architecture)
-        return Subject("custom", shape, f"{guess}; {mend}", stand_in.context_length, False)
+        return Subject("custom", shape, f"{guess}; {fix}", stand_in.context_length, False)
     wanted = "a config.json as the model's publisher wrote it"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))

@@ -45,9 +45,9 @@ class Source:
         try:
             git.run("clone", "--bare", "--quiet", "--", expanded(location), str(clone), cwd=scratch)
         except GitFailed as failure:
-            mend = f"name a bundle, a repository or a URL with --source, or by the setting {SETTING}"
+            fix = f"name a bundle, a repository or a URL with --source, or by the setting {SETTING}"
             reason = failure.output.splitlines()[-1] if failure.output else "git cannot clone it"
-            raise FileProblem(Path(location), f"is no template that can be read: {reason}", mend) from None
+            raise FileProblem(Path(location), f"is no template that can be read: {reason}", fix) from None
         return cls(clone, Origin(address, clone.as_posix()), location)
 
     def versions(self) -> list[Version]:

@@ -58,8 +58,8 @@ def install_index(store: Store) -> None:
     try:
         os.link(store.index, lock)
     except FileExistsError:
-        mend = f"wait for it to end; if none runs, remove {lock}; then `tunesmith update --continue` or --abort"
-        raise UpdateState("another git process holds the index", mend) from None
+        fix = f"wait for it to end; if none runs, remove {lock}; then `tunesmith update --continue` or --abort"
+        raise UpdateState("another git process holds the index", fix) from None
     lock.replace(store.index_of_user)
     store.index.unlink()
 
@@ -99,8 +99,8 @@ def roll_back(root: Path, store: Store, state: State, *, forget: bool = True) ->
         _forget(root, store, state)
         return
     if head not in (state.head, state.commit):
-        mend = f"`git switch {short(state.head_ref) or state.head}` leaves it; `--continue` finishes it"
-        raise UpdateState("commits were made since the update began, and an abort would hide them", mend)
+        fix = f"`git switch {short(state.head_ref) or state.head}` leaves it; `--continue` finishes it"
+        raise UpdateState("commits were made since the update began, and an abort would hide them", fix)
     _keep_resolutions(root, store, state)
     begin_index(store)
     own = {"GIT_INDEX_FILE": str(store.index)}

@@ -14,14 +14,14 @@ OLD_PRICE_DAYS = 90
 
 
 class PriceError(ValueError):
-    """A price that cannot be read: ``what`` is wrong, ``where`` in the list, and how to ``mend`` it."""
+    """A price that cannot be read: ``what`` is wrong, ``where`` in the list, and how to ``fix`` it."""
 
-    def __init__(self, what: str, where: str, mend: str) -> None:
-        super().__init__(what, where, mend)
-        self.what, self.where, self.mend = what, where, mend
+    def __init__(self, what: str, where: str, fix: str) -> None:
+        super().__init__(what, where, fix)
+        self.what, self.where, self.fix = what, where, fix
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}; {self.mend}"
+        return f"{self.where}: {self.what}; {self.fix}"
 
 
 class Figure(NamedTuple):

@@ -1,4 +1,4 @@
-"""What is odd about a record but can be mended: each kind has a policy in params.yaml; each repair is recorded."""
+"""What is odd about a record but can be repaired: each kind has a policy in params.yaml; each repair is recorded."""
 
 from msgspec import Struct, structs
 
@@ -26,14 +26,14 @@ class Repair(Struct, frozen=True):
 
 
 class Anomalies:
-    """The policies, and what was mended in the record at hand."""
+    """The policies, and what was repaired in the record at hand."""
 
     def __init__(self, policies: AnomalySettings) -> None:
         self.policies: dict[str, str] = structs.asdict(policies)
-        self.mended: list[tuple[str, str]] = []
+        self.repaired: list[tuple[str, str]] = []
 
     def repair(self, anomaly: str, detail: str) -> bool:
-        """Whether to mend it (true) or to keep the record as it is (false).
+        """Whether to fix it (true) or to keep the record as it is (false).
 
         Raises:
             BadRecordError: the policy is to drop the record.
@@ -45,9 +45,9 @@ class Anomalies:
         if policy == "error":
             where = f"curate.anomalies.{anomaly} is `error`"
             raise ProjectError(
-                f"a record has an anomaly: {detail}", where, "mend the record, or set repair, drop or keep"
+                f"a record has an anomaly: {detail}", where, "fix the record, or set repair, drop or keep"
             )
         if policy == "repair":
-            self.mended.append((anomaly, detail))
+            self.repaired.append((anomaly, detail))
             return True
         return False

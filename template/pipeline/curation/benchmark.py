@@ -38,8 +38,8 @@ def read_frozen(version: int) -> Frozen | None:
         ProjectError: its files are missing, or are not the ones that were drawn.
     """
     if not BENCHMARK.exists() and TEST.exists():
-        mend = f"git checkout {BENCHMARK}; or delete {TEST} and {DEV} to draw a new benchmark"
-        raise ProjectError("there are benchmark items, but not the record of how they were drawn", str(BENCHMARK), mend)
+        fix = f"git checkout {BENCHMARK}; or delete {TEST} and {DEV} to draw a new benchmark"
+        raise ProjectError("there are benchmark items, but not the record of how they were drawn", str(BENCHMARK), fix)
     drawn = _drawn(version)
     if drawn is None or drawn["smoke"]:
         return None
@@ -47,8 +47,8 @@ def read_frozen(version: int) -> Frozen | None:
         if not path.exists():
             raise ProjectError("the frozen benchmark is missing", str(path), "run `dvc pull`, or `dvc checkout`")
         if sha256_file(path) != drawn[key]:
-            mend = "restore it with `dvc checkout`; to draw a new benchmark raise curate.benchmark_version"
-            raise ProjectError("the frozen benchmark was changed", str(path), mend)
+            fix = "restore it with `dvc checkout`; to draw a new benchmark raise curate.benchmark_version"
+            raise ProjectError("the frozen benchmark was changed", str(path), fix)
     return Frozen(test=_read(TEST), dev=_read(DEV), wanted=drawn["wanted"])
 
 
@@ -68,8 +68,8 @@ def write_benchmark(
     previous = _drawn(version)
     overwritten = previous and (previous.get("overwritten") if previous["smoke"] else _hashes(previous))
     if overwritten and overwritten != full:
-        where, mend = str(BENCHMARK), "git checkout data/eval/benchmark.json && dvc checkout, then run again"
-        raise ProjectError("a smoke run replaced the frozen benchmark, and the data have changed since", where, mend)
+        where, fix = str(BENCHMARK), "git checkout data/eval/benchmark.json && dvc checkout, then run again"
+        raise ProjectError("a smoke run replaced the frozen benchmark, and the data have changed since", where, fix)
     test, dev = test[:smoke_rows], dev[:smoke_rows]
     write_jsonl(TEST, test)
     write_jsonl(DEV, dev)

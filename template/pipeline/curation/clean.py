@@ -10,7 +10,7 @@ from pipeline.curation.messages import Message
 from pipeline.curation.private import PrivateData
 from pipeline.curation.reasons import BadRecordError
 from pipeline.curation.skim import unremarkable
-from pipeline.curation.text import mended
+from pipeline.curation.text import repaired
 
 _FEWEST_DIGITS = 9  # of a number that is private by itself
 
@@ -47,10 +47,10 @@ class Cleaner:
 
     def text(self, text: str) -> str:
         """One text."""
-        return text if self.plain(text) else self.private.treated(mended(text, self.anomalies))
+        return text if self.plain(text) else self.private.treated(repaired(text, self.anomalies))
 
     def plain(self, text: str) -> bool:
-        """Whether a text has nothing to mend and nothing to hide."""
+        """Whether a text has nothing to fix and nothing to hide."""
         return unremarkable(text) and not (self.private.recognizers and self.private.possible(text))
 
     def json(self, text: str) -> str:

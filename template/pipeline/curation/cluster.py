@@ -35,8 +35,8 @@ def run_on(engine: str, tasks: list[Task]) -> None:
     try:
         import datatrove.executor  # noqa: F401
     except ImportError:
-        mend = 'python3 environment.py pip install "datatrove[ray]==0.10.1"'
-        raise ProjectError("datatrove is not installed", f"curate.engine: {engine}", mend) from None
+        fix = 'python3 environment.py pip install "datatrove[ray]==0.10.1"'
+        raise ProjectError("datatrove is not installed", f"curate.engine: {engine}", fix) from None
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir(parents=True)
     root = Path.cwd()
@@ -46,8 +46,8 @@ def run_on(engine: str, tasks: list[Task]) -> None:
         _ENGINES[engine]([step], ranks, root / LOGS)
     except Exception as error:  # whatever an executor makes of a task's error, the task has written it down
         _raise_failed()
-        mend = f"see the logs in {LOGS}; finished parts are kept"
-        raise ProjectError(f"{engine} stopped: {type(error).__name__}: {error}", "curate.engine", mend) from error
+        fix = f"see the logs in {LOGS}; finished parts are kept"
+        raise ProjectError(f"{engine} stopped: {type(error).__name__}: {error}", "curate.engine", fix) from error
     _raise_failed()
     shutil.rmtree(LOGS)
 
@@ -59,7 +59,7 @@ def _run_rank(root: str, tasks: list[Task], data: Any, rank: int, world_size: in
         try:
             function(*arguments)
         except ProjectError as error:
-            write_json(LOGS / f"{rank}.{_FAILED}", [error.what, error.where, error.mend])
+            write_json(LOGS / f"{rank}.{_FAILED}", [error.what, error.where, error.fix])
             raise
 
 

@@ -90,9 +90,9 @@ def container(path: Path) -> str:
         return "arrow"
     with opened(path) as stream:
         text = stream.read(_PEEK)
-    for magic, (what, mend) in _FOREIGN.items():
+    for magic, (what, fix) in _FOREIGN.items():
         if text.startswith(magic):
-            raise ProjectError(f"the data file is {what}", str(path), mend)
+            raise ProjectError(f"the data file is {what}", str(path), fix)
     return _text_container(text.removeprefix(BOM).lstrip(_BLANK), path)
 
 
@@ -109,8 +109,8 @@ def _text_container(text: bytes, path: Path) -> str:
         if alone and _wraps(text):
             return "json"
         if rest.strip(_BLANK) and first.rstrip(_BLANK)[-1:] in (b"{", b"[", b","):
-            mend = f"write each on a line of its own: jq -c . {path.name}"
-            raise ProjectError("the data file holds objects that stretch over several lines", str(path), mend)
+            fix = f"write each on a line of its own: jq -c . {path.name}"
+            raise ProjectError("the data file holds objects that stretch over several lines", str(path), fix)
         return "jsonl"
     suffixes = {suffix.lower() for suffix in path.suffixes}
     if suffixes & {".jsonl", ".json", ".ndjson"}:
@@ -229,8 +229,8 @@ class _Expanded(io.RawIOBase):
         try:
             data = self.stream.read(len(buffer))
         except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
-            mend = "compress the data again, or copy the file again"
-            raise ProjectError(f"the compressed data are damaged: {error}", str(self.path), mend) from None
+            fix = "compress the data again, or copy the file again"
+            raise ProjectError(f"the compressed data are damaged: {error}", str(self.path), fix) from None
         self.done += len(data)
         if self.done > self.allowed:
             raise ProjectError(

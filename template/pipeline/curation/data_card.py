@@ -78,7 +78,7 @@ def _texts(report: dict[str, Any]) -> list[str]:
 
 def _content(report: dict[str, Any]) -> list[str]:
     lines = []
-    for title, key in (("Mended", "repaired"), ("Personal data and secrets", "private_data")):
+    for title, key in (("Repaired", "repaired"), ("Personal data and secrets", "private_data")):
         if report[key]:
             lines.append(f"- {title}: " + ", ".join(f"{name} {count:,}" for name, count in report[key].items()))
     for title, key in (("Findings in answers", "findings"), ("Languages", "languages")):

@@ -81,7 +81,7 @@ def _examples(title: str, path: Path, key: str) -> Element | None:
 def _repairs(report: dict[str, Any]) -> Element | None:
     if not report["repaired"]:
         return None
-    section = _examples("Mended", REPAIRED, "anomaly")
+    section = _examples("Repaired", REPAIRED, "anomaly")
     counts = ", ".join(f"{name} {count:,}" for name, count in report["repaired"].items())
     return section if section is None else h("div", section, h("p", f"In all: {counts}.", class_="note"))
 

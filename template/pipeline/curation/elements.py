@@ -68,7 +68,7 @@ class _Cutter:
         if len(self.held) - self.at > self.limit:
             what = f"a quotation mark in line {self.line} is not closed within {self.limit} bytes"
             raise ProjectError(
-                what, f"{self.path}, byte {self.base + self.at}", "mend the file, or save it as JSON lines"
+                what, f"{self.path}, byte {self.base + self.at}", "fix the file, or save it as JSON lines"
             )
         self._forget()
 
@@ -158,10 +158,10 @@ class _Cutter:
             raise ProjectError(
                 f"the file ends inside a record that begins in line {self.start_line}",
                 str(self.path),
-                "the file was cut short, or a quotation mark or bracket before that is not closed: mend it",
+                "the file was cut short, or a quotation mark or bracket before that is not closed: fix it",
             )
         if self.records_depth == 0:
-            what, mend = "the file holds no array of records", 'write them as JSON lines, or as {"data": [...]}'
-            raise ProjectError(what, str(self.path), mend)
+            what, fix = "the file holds no array of records", 'write them as JSON lines, or as {"data": [...]}'
+            raise ProjectError(what, str(self.path), fix)
         if rest and self.depth == 0 and rest.strip(b"]}" + _BLANK):
             yield self.line, self.base + self.start, BadRecordError("json", "text after the end of the array")

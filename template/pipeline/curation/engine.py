@@ -105,8 +105,8 @@ def run_all(what: str, tasks: list[tuple[int, Callable[..., Any], tuple[Any, ...
             future.result()
             progress.done(running[future])
     except BrokenProcessPool:
-        mend = "free some memory and run it again: finished parts are kept"
-        raise ProjectError("a worker process was killed, most likely for want of memory", what, mend) from None
+        fix = "free some memory and run it again: finished parts are kept"
+        raise ProjectError("a worker process was killed, most likely for want of memory", what, fix) from None
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -25,8 +25,8 @@ def data_files(folder: Path) -> list[Path]:
             continue
         named = Path(path.stem) if path.suffix.lower() in _PACKED else path
         if named.suffix.lower() not in _READ:
-            mend = f"name it *.jsonl (or {', '.join(sorted(_READ))}; packed .gz, .zst), or move it away"
-            raise ProjectError("a file among the data is of no known kind", str(path), mend)
+            fix = f"name it *.jsonl (or {', '.join(sorted(_READ))}; packed .gz, .zst), or move it away"
+            raise ProjectError("a file among the data is of no known kind", str(path), fix)
         found.append(path)
     return found
 

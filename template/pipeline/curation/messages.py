@@ -252,7 +252,7 @@ def _calls_from_text(text: str) -> list[dict[str, Any]]:
 def in_order(messages: list[Message], anomalies: Anomalies) -> list[Message]:
     """Turns as every chat template renders them: a system turn perhaps, then user and assistant alternating.
 
-    A tool's turns stand between two of the assistant. Raises `BadRecordError`, or mends, as the policies say.
+    A tool's turns stand between two of the assistant. Raises `BadRecordError`, or fixes, as the policies say.
     """
     system = [turn for turn in messages if turn.role == "system" and turn.content.strip()]
     turns = [turn for turn in messages if turn.role != "system"]

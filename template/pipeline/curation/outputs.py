@@ -80,7 +80,7 @@ def _detail(store: Store, reason: int, index: int, kept: int) -> str:
 
 
 def write_repaired(store: Store) -> None:
-    """What was mended, record by record."""
+    """What was repaired, record by record."""
     with writing(REPAIRED) as file:
         for folder in store.folders:
             with (folder / "repaired.jsonl").open("rb") as part:

@@ -124,8 +124,8 @@ class _Part:
         self.rejected.write(self.encode(note) + b"\n")
         self.reasons[note.reason] += 1
 
-    def note_repairs(self, source: str, line: int, mended: list[tuple[str, str]]) -> None:
-        for anomaly, detail in mended:
+    def note_repairs(self, source: str, line: int, repaired: list[tuple[str, str]]) -> None:
+        for anomaly, detail in repaired:
             self.repaired.write(self.encode(Repair(source, line, anomaly, self._said(detail))) + b"\n")
             self.repairs[anomaly] += 1
 
@@ -166,7 +166,7 @@ def build_part(folder: Path, piece: Piece, settings: CurateSettings) -> dict[str
             try:
                 record = reader.read(payload, line)
             except ProjectError as stop:
-                raise ProjectError(stop.what, f"{piece.source}, line {line}; {stop.where}", stop.mend) from None
+                raise ProjectError(stop.what, f"{piece.source}, line {line}; {stop.where}", stop.fix) from None
             except BadRecordError as bad:
                 part.reject(Rejected(piece.source, line, byte, bad.reason, bad.detail))
                 continue
@@ -178,8 +178,8 @@ def build_part(folder: Path, piece: Piece, settings: CurateSettings) -> dict[str
             except UnicodeEncodeError:  # escaped in JSON, or in a Python literal, that a text of the record holds
                 part.reject(Rejected(piece.source, line, byte, "encoding", HALF))
                 continue
-            if reader.anomalies.mended:
-                part.note_repairs(piece.source, line, reader.anomalies.mended)
+            if reader.anomalies.repaired:
+                part.note_repairs(piece.source, line, reader.anomalies.repaired)
         assert part.reasons.total() + part.kept == read, "the record stage lost a record"
     return part.finish(read, reader)
 

@@ -198,8 +198,8 @@ def _presidio() -> list[Any]:
         from presidio_analyzer import PatternRecognizer, RecognizerRegistry
         from presidio_analyzer.predefined_recognizers import PhoneRecognizer
     except ImportError:
-        mend = 'python3 environment.py pip install "presidio-analyzer==2.2.366"'
-        raise ProjectError("Presidio is not installed", "curate.pii_engine: presidio", mend) from None
+        fix = 'python3 environment.py pip install "presidio-analyzer==2.2.366"'
+        raise ProjectError("Presidio is not installed", "curate.pii_engine: presidio", fix) from None
     # Presidio checks the domain of an address by a list that tldextract downloads; its own copy will do.
     tldextract.extract = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
     registry = RecognizerRegistry()

@@ -100,9 +100,9 @@ class RecordReader:
         self.wanted_languages = frozenset(settings.languages)
 
     def read(self, payload: bytes | dict[str, Any] | BadRecordError, line: int) -> Record:
-        """The canonical record; what was mended in it is in ``anomalies.mended``. Raises `BadRecordError`."""
-        if self.anomalies.mended:
-            self.anomalies.mended = []
+        """The canonical record; what was repaired in it is in ``anomalies.repaired``. Raises `BadRecordError`."""
+        if self.anomalies.repaired:
+            self.anomalies.repaired = []
         return self.canonical(self.fields(payload), line)
 
     def fields(self, payload: bytes | dict[str, Any] | BadRecordError) -> dict[str, Any]:

@@ -40,25 +40,25 @@ def refuse_bad_data(store: Store, settings: CurateSettings, conflicts: int) -> N
     looks = detect(Path(settings.path), settings)
     other = looks.format not in (None, settings.format, "prompt_only")  # which any record without an answer fits
     guess = f"; they look like another format: {looks.sentence()}" if other else ""
-    mend = _unknown_keys(settings, looks.fields)
-    mend = mend or f"mend these lines; or set curate.format, if the data are not in the `{settings.format}` format"
+    fix = _unknown_keys(settings, looks.fields)
+    fix = fix or f"fix these lines; or set curate.format, if the data are not in the `{settings.format}` format"
     raise ProjectError(
         f"{faulty} of {read} lines are unusable, {faulty / read:.1%} of them; "
         f"curate.max_reject_fraction allows {settings.max_reject_fraction:.1%}. The first ones:\n{examples}",
         f"{settings.path}; every one is listed in data/curated/rejected.jsonl",
-        mend + guess,
+        fix + guess,
     )
 
 
 def _unknown_keys(settings: CurateSettings, fields: Collection[str]) -> str:
     """What to set group_key and label_key to where no record has the field that they name; else nothing."""
-    mends = []
+    fixes = []
     for setting, key in (("group_key", settings.group_key), ("label_key", settings.label_key)):
         if key is not None and fields and key not in fields:
             near = sorted(fields, key=lambda name: SequenceMatcher(None, key, name).ratio(), reverse=True)
             names = ", ".join(f"`{name}`" for name in near[:FIELDS_NAMED])
-            mends.append(f"no record has the field `{key}`: set curate.{setting} to one of {names}, or to null")
-    return "; ".join(mends)
+            fixes.append(f"no record has the field `{key}`: set curate.{setting} to one of {names}, or to null")
+    return "; ".join(fixes)
 
 
 def refuse_little_data(
@@ -71,11 +71,11 @@ def refuse_little_data(
     if usable < settings.minimum_records:
         purpose = "to tune a model on and to measure it by"
         setting = f"curate.minimum_records is {settings.minimum_records}"
-        mend = "collect more examples first; until then a prompt with a few examples is the better choice"
+        fix = "collect more examples first; until then a prompt with a few examples is the better choice"
     elif drawing and usable < needed:
         purpose = f"to hold {settings.test_items} out for test and {settings.dev_items} for dev"
         setting = f"curate.test_items and curate.dev_items ask for {benchmark}"
-        mend = f"provide at least {needed} good examples, or ask for fewer test and dev items"
+        fix = f"provide at least {needed} good examples, or ask for fewer test and dev items"
     else:
         return
     write_rejected(store, fates, details)
@@ -85,5 +85,5 @@ def refuse_little_data(
     raise ProjectError(
         f"{usable} good examples of {read} are too few {purpose}" + (f"; left out: {most}" if most else ""),
         f"{setting}; all are listed in data/curated/rejected.jsonl",
-        mend,
+        fix,
     )

@@ -52,8 +52,8 @@ def _delimited(
     try:
         names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
     except csv.Error as error:
-        mend = "name each column once, in the first line"
-        raise ProjectError(f"the table's header cannot be read: {error}", f"{path}, line 1", mend) from None
+        fix = "name each column once, in the first line"
+        raise ProjectError(f"the table's header cannot be read: {error}", f"{path}, line 1", fix) from None
     if any("\udc80" <= character <= "\udcff" for character in header):
         raise ProjectError("the table's header is not UTF-8", f"{path}, line 1", "iconv -f latin1 -t utf-8")
     if not any(names) or len(set(names)) != len(names):

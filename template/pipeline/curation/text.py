@@ -18,7 +18,7 @@ _FOREIGN = re.compile(r"[^\x00-\x7f]{0,8}")  # what is quoted of a repair: more 
 _OPENINGS = ("<|", "s>", "INST]", "SYS>>", "_of_turn>", "<\uff5c")
 
 
-def mended(text: str, anomalies: Anomalies) -> str:
+def repaired(text: str, anomalies: Anomalies) -> str:
     """The text as it is trained on. Raises `BadRecordError` where a policy says so."""
     if text.isascii():
         if text.encode().translate(None, _ALLOWED_ASCII):

@@ -32,9 +32,9 @@ def read_schema() -> Any | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise ProjectError(f"not valid JSON: {error}", str(SCHEMA), "mend it; {} allows every answer") from None
+        raise ProjectError(f"not valid JSON: {error}", str(SCHEMA), "fix it; {} allows every answer") from None
     except SchemaError as error:
-        raise ProjectError(f"not a JSON Schema: {error.message}", f"{SCHEMA}: {error.json_path}", "mend it") from None
+        raise ProjectError(f"not a JSON Schema: {error.message}", f"{SCHEMA}: {error.json_path}", "fix it") from None
     return draft(schema, registry=REGISTRY)
 
 
@@ -61,8 +61,8 @@ def schema_failures(items: Sequence[Item], validator: Any) -> list[float]:
         if wrong:
             first, told = next(iter(wrong.items()))
             what = f"{len(wrong)} of {len(items)} expected answers break the schema; of item {first}: {told}"
-            raise ProjectError(what, str(SCHEMA), "mend the schema, or the records, and run `dvc repro`")
+            raise ProjectError(what, str(SCHEMA), "fix the schema, or the records, and run `dvc repro`")
         return [float(fault(item["answer"]) is not None) for item in items]
     except Unresolvable as error:
-        mend = "put what it names under $defs of the same file: nothing is fetched"
-        raise ProjectError(f"a $ref leads nowhere: {error}", str(SCHEMA), mend) from None
+        fix = "put what it names under $defs of the same file: nothing is fetched"
+        raise ProjectError(f"a $ref leads nowhere: {error}", str(SCHEMA), fix) from None

@@ -108,8 +108,8 @@ def read_calibration(path: Path = CALIBRATION) -> list[dict[str, str]]:
     rows = read_jsonl(path) if path.exists() else []
     for number, row in enumerate(rows, 1):
         if {"question", "first", "second", "human"} - row.keys() or row["human"] not in CHOICES:
-            mend = 'write {"question": ..., "first": ..., "second": ..., "human": "first", "second" or "tie"}'
-            raise ProjectError("not a human judgement", f"{path}, line {number}", mend)
+            fix = 'write {"question": ..., "first": ..., "second": ..., "human": "first", "second" or "tie"}'
+            raise ProjectError("not a human judgement", f"{path}, line {number}", fix)
     return rows
 
 

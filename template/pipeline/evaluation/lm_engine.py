@@ -67,14 +67,14 @@ def explained(name: str, folder: Path) -> Iterator[None]:
         with redirect_stderr(io.StringIO()):
             yield
     except ConnectionError as error:
-        mend = f"run it once where the network is (the items are kept then), or name suites of {folder}"
-        raise ProjectError(f"the hub, which has the items of {name}, is out of reach: {error}", where, mend) from None
+        fix = f"run it once where the network is (the items are kept then), or name suites of {folder}"
+        raise ProjectError(f"the hub, which has the items of {name}, is out of reach: {error}", where, fix) from None
     except Exception as error:  # a task is a program: what it raises is one fact to the user
         if not is_own(name, folder) and name not in tasks(name, folder).all_tasks:
-            mend = f"correct it (`lm-eval ls tasks` lists lm-eval's own), or write {folder / name}.yaml"
-            raise ProjectError(f"there is no suite {name}", where, mend) from None
+            fix = f"correct it (`lm-eval ls tasks` lists lm-eval's own), or write {folder / name}.yaml"
+            raise ProjectError(f"there is no suite {name}", where, fix) from None
         reason = (str(error) or "no reason given").splitlines()[0]
-        raise ProjectError(f"lm-eval cannot run it: {type(error).__name__}: {reason}", where, "mend the task") from None
+        raise ProjectError(f"lm-eval cannot run it: {type(error).__name__}: {reason}", where, "fix the task") from None
 
 
 class Engine:
@@ -140,7 +140,7 @@ class Engine:
         prompts = [self.lm.tok_encode(given[0][0]) for given in arguments]
         bos = self.lm.tokenizer.bos_token_id
         if any(prompt[:2] == [bos, bos] for prompt in prompts):
-            raise ProjectError("a prompt begins with two BOS tokens", task, "mend the model's chat template")
+            raise ProjectError("a prompt begins with two BOS tokens", task, "fix the model's chat template")
         generates = isinstance(arguments[0][0][1], dict)
         return Run(
             metric,

@@ -52,7 +52,7 @@ def metrics_of(settings: Settings) -> dict[str, Metric]:
         inside = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(OWN)]
         line = error.lineno if isinstance(error, SyntaxError) else inside[-1] if inside else None
         where = f"{OWN}, line {line}" if line else OWN
-        raise ProjectError(f"{type(error).__name__}: {error}", where, f"mend it; `python {OWN}` tries it") from error
+        raise ProjectError(f"{type(error).__name__}: {error}", where, f"fix it; `python {OWN}` tries it") from error
     if not isinstance(OF_PROJECT, dict):
         raise ProjectError("METRICS is no dictionary of functions", OWN, 'write METRICS = {"name": function}')
     if taken := METRICS.keys() & OF_PROJECT:
@@ -60,8 +60,8 @@ def metrics_of(settings: Settings) -> dict[str, Metric]:
     primary, functions = settings.evaluate.primary_metric, METRICS | OF_PROJECT
     if primary not in functions:
         close = difflib.get_close_matches(primary, functions, n=1)
-        mend = f"one of {', '.join(functions)}" + (f"; did you mean {close[0]}?" if close else "")
-        raise ProjectError(f"no metric is called {primary!r}", "params.yaml: evaluate.primary_metric", mend)
+        fix = f"one of {', '.join(functions)}" + (f"; did you mean {close[0]}?" if close else "")
+        raise ProjectError(f"no metric is called {primary!r}", "params.yaml: evaluate.primary_metric", fix)
     return functions
 
 
@@ -73,13 +73,13 @@ def score_by(name: str, metric: Metric, items: Sequence[Item]) -> list[float]:
     """
     scores = []
     for item in items:
-        where, mend = f"{OWN}: {name}, item {item['id']}", "a metric gives a number between 0 and 1"
+        where, fix = f"{OWN}: {name}, item {item['id']}", "a metric gives a number between 0 and 1"
         try:
             score = float(metric(item["expected"], item["answer"]))
         except Exception as error:  # the project's own code: what it raises is one fact to its owner
-            raise ProjectError(f"the metric failed: {type(error).__name__}: {error}", where, mend) from error
+            raise ProjectError(f"the metric failed: {type(error).__name__}: {error}", where, fix) from error
         if not 0 <= score <= 1:
-            raise ProjectError(f"the metric gave {score}", where, mend)
+            raise ProjectError(f"the metric gave {score}", where, fix)
         scores.append(score)
     return scores
 

@@ -53,8 +53,8 @@ def read_labels(path: Path = LABELS) -> list[dict[str, Any]]:
     for number, row in enumerate(rows, 1):
         whole = isinstance(row.get("human"), int) and not isinstance(row["human"], bool)
         if set(Graded._fields) - row.keys() or not whole or row["human"] not in GRADES:
-            mend = 'write {"question": ..., "expected": ..., "answer": ..., "human": a number from 1 to 5}'
-            raise ProjectError("not a human grade", f"{path}, line {number}", mend)
+            fix = 'write {"question": ..., "expected": ..., "answer": ..., "human": a number from 1 to 5}'
+            raise ProjectError("not a human grade", f"{path}, line {number}", fix)
     return rows
 
 

@@ -101,8 +101,8 @@ class Endpoint:
                 greedy = self.greedy = False
         except OpenAIError as error:
             where = f"{self.settings.base_url}, model {self.settings.model}"
-            mend = f"check evaluate.endpoint in params.yaml, and {KEY_VARIABLE}"
-            raise ProjectError(f"the endpoint refused: {type(error).__name__}: {error}", where, mend) from None
+            fix = f"check evaluate.endpoint in params.yaml, and {KEY_VARIABLE}"
+            raise ProjectError(f"the endpoint refused: {type(error).__name__}: {error}", where, fix) from None
         choice, usage = response.choices[0], response.usage
         into, out = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
         text, seconds = reply_text(choice.message), time.perf_counter() - start

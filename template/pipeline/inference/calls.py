@@ -64,7 +64,7 @@ def calls_of(turn: Mapping[str, Any]) -> list[Call]:
     try:
         return [{"name": one["name"], "arguments": json.loads(one["arguments"])} for one in functions]
     except (ValueError, RecursionError) as error:
-        raise ProjectError(f"the arguments of a tool call are not JSON: {error}", "tool_calls", "mend them") from None
+        raise ProjectError(f"the arguments of a tool call are not JSON: {error}", "tool_calls", "fix them") from None
 
 
 def may_call(record: Mapping[str, Any]) -> bool:

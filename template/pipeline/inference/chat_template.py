@@ -94,8 +94,8 @@ class ChatTemplate:
             raise ProjectError(what, self.where, "use another base model, or change the records") from None
 
     def _unread(self, what: str) -> ProjectError:
-        mend = "use a model whose chat template does, or take it out of the records"
-        return ProjectError(f"the chat template does not tell the model {what}", self.where, mend)
+        fix = "use a model whose chat template does, or take it out of the records"
+        return ProjectError(f"the chat template does not tell the model {what}", self.where, fix)
 
 
 def _calling(function: dict[str, Any], id: str = "probed001") -> Message:
@@ -109,7 +109,7 @@ def _short_ids(turns: Sequence[Message]) -> list[Message]:
     try:
         named = with_call_ids(turns)
     except ValueError as error:
-        raise ProjectError(str(error), "tool_calls", "mend the conversation") from None
+        raise ProjectError(str(error), "tool_calls", "fix the conversation") from None
     for turn in named:
         if turn.get("tool_calls"):
             ids = [names.setdefault(call["id"], f"{len(names) + 1:09}") for call in turn["tool_calls"]]

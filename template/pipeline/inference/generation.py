@@ -48,7 +48,7 @@ class Generator:
         text = self.template.text(messages, tools, prompt=True)
         ids = list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
         if ids[:2] == [self.tokenizer.bos_token_id] * 2:
-            raise ProjectError("the chat template begins a prompt with two BOS tokens", str(self.folder), "mend it")
+            raise ProjectError("the chat template begins a prompt with two BOS tokens", str(self.folder), "fix it")
         return ids
 
     def text(self, prompt: Sequence[int]) -> str:

@@ -42,20 +42,20 @@ class GgufModel:
             raise ProjectError(f"there is no GGUF file {path}", WHERE, "correct `path`, or put the file there")
         found = sha256_file(path)
         if found != settings.sha256:
-            mend = "set `sha256` to this if it is the model you mean"
-            raise ProjectError(f"the sha256 of {path} is {found}, not {settings.sha256}", WHERE, mend)
+            fix = "set `sha256` to this if it is the model you mean"
+            raise ProjectError(f"the sha256 of {path} is {found}, not {settings.sha256}", WHERE, fix)
         try:
             import llama_cpp
         except ImportError as error:
-            mend = "`python3 environment.py pip install llama-cpp-python` (it is compiled: cmake and a C++ compiler)"
-            raise ProjectError(f"llama.cpp is not installed: {error}", WHERE, mend) from None
+            fix = "`python3 environment.py pip install llama-cpp-python` (it is compiled: cmake and a C++ compiler)"
+            raise ProjectError(f"llama.cpp is not installed: {error}", WHERE, fix) from None
         self.settings, self.threads = settings, threads
         try:
             cores: dict[str, int] = {"n_threads": threads, "n_threads_batch": threads}
             self.model: Any = llama_cpp.Llama(settings.path, n_ctx=settings.context, **cores, verbose=False)
         except ValueError as error:
-            mend = "name a GGUF file of a chat model"
-            raise ProjectError(f"llama.cpp cannot load {path}: {error}", WHERE, mend) from None
+            fix = "name a GGUF file of a chat model"
+            raise ProjectError(f"llama.cpp cannot load {path}: {error}", WHERE, fix) from None
         template = self.model.metadata.get("tokenizer.chat_template")
         if template is None:
             raise ProjectError(f"{path} has no chat template", WHERE, "convert the model again, with its tokenizer")
@@ -79,7 +79,7 @@ class GgufModel:
         text = self.template.text(messages, tools, prompt=True)
         ids: list[int] = self.model.tokenize(text.encode(), add_bos=False, special=True)
         if ids[:2] == [self.bos] * 2:
-            raise ProjectError("the chat template begins a prompt with two BOS tokens", self.settings.path, "mend it")
+            raise ProjectError("the chat template begins a prompt with two BOS tokens", self.settings.path, "fix it")
         return ids
 
     def text(self, prompt: Sequence[int]) -> str:

@@ -58,8 +58,8 @@ def conversation(
     for shot in shots:
         own = [message for message in shot["messages"] if message["role"] != "system"]
         if passages is not None and shot["id"] not in passages:
-            mend = "choose another evaluate.shot_selection"
-            raise ProjectError("a fixed example has no passages to be asked with", shot["id"], mend)
+            fix = "choose another evaluate.shot_selection"
+            raise ProjectError("a fixed example has no passages to be asked with", shot["id"], fix)
         examples += with_passages(own, passages[shot["id"]]) if passages is not None else own
     asked = with_passages(turns, passages[record["id"]]) if passages is not None else turns
     return [*opening, *examples, *asked]
@@ -73,8 +73,8 @@ def with_passages(turns: Sequence[Message], passages: Sequence[Passage]) -> list
     try:
         content = template.substitute(passages=listed, question=turns[last]["content"])
     except (KeyError, ValueError) as error:
-        where, mend = str(PROMPTS / "passages.txt"), "it may name $passages and $question; a dollar sign is $$"
-        raise ProjectError(f"the template cannot be filled: {error}", where, mend) from None
+        where, fix = str(PROMPTS / "passages.txt"), "it may name $passages and $question; a dollar sign is $$"
+        raise ProjectError(f"the template cannot be filled: {error}", where, fix) from None
     return [*turns[:last], {"role": "user", "content": content}, *turns[last + 1 :]]
 
 
@@ -122,12 +122,12 @@ def shot_pool(selection: str) -> list[Record]:
     if selection != "fixed":
         return read_jsonl(TRAIN)
     found: list[Record] = []
-    mend = 'write {"prompt": ..., "completion": ...} a line, or change evaluate.shot_selection'
+    fix = 'write {"prompt": ..., "completion": ...} a line, or change evaluate.shot_selection'
     if not SHOTS.exists():
-        raise ProjectError("there are no fixed examples", str(SHOTS), mend)
+        raise ProjectError("there are no fixed examples", str(SHOTS), fix)
     for number, row in enumerate(read_jsonl(SHOTS), 1):
         if not all(isinstance(row.get(key), str) for key in ("prompt", "completion")):
-            raise ProjectError("not an example", f"{SHOTS}, line {number}", mend)
+            raise ProjectError("not an example", f"{SHOTS}, line {number}", fix)
         turns = [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["completion"]}]
         found.append({"id": f"{SHOTS}:{number}", "label": None, "group": None, "messages": turns})
     return found

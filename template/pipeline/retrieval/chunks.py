@@ -20,8 +20,8 @@ def read_passages(folder: Path, chunk_words: int, overlap_words: int) -> list[Pa
         ProjectError: there is no document, or one is not UTF-8 text.
     """
     if overlap_words >= chunk_words:
-        where, mend = "params.yaml: retrieval.overlap_words", "make it smaller than retrieval.chunk_words"
-        raise ProjectError("passages would overlap whole", where, mend)
+        where, fix = "params.yaml: retrieval.overlap_words", "make it smaller than retrieval.chunk_words"
+        raise ProjectError("passages would overlap whole", where, fix)
     passages = []
     for source, text in documents(folder):
         for number, chunk in enumerate(chunks(text, chunk_words, overlap_words)):
@@ -41,8 +41,8 @@ def documents(folder: Path) -> Iterator[tuple[str, str]]:
         try:
             text = path.read_text("utf-8-sig")
         except UnicodeDecodeError as error:
-            where, mend = f"{path}, byte {error.start}", "save it as UTF-8"
-            raise ProjectError("a document is not UTF-8 text", where, mend) from None
+            where, fix = f"{path}, byte {error.start}", "save it as UTF-8"
+            raise ProjectError("a document is not UTF-8 text", where, fix) from None
         if path.suffix != ".jsonl":
             yield name, text
             continue
@@ -56,8 +56,8 @@ def _document(line: str, where: str) -> tuple[str, str]:
         row = json.loads(line)
         return str(row["id"]), str(row["text"])
     except (ValueError, KeyError, TypeError):
-        mend = 'write one {"id": "...", "text": "..."} on a line'
-        raise ProjectError("not a document", where, mend) from None
+        fix = 'write one {"id": "...", "text": "..."} on a line'
+        raise ProjectError("not a document", where, fix) from None
 
 
 def chunks(text: str, chunk_words: int, overlap_words: int) -> Iterator[str]:

@@ -101,8 +101,8 @@ def check_installed(store: str) -> None:
     try:
         import lancedb  # noqa: F401
     except ImportError as error:
-        mend = "`python3 environment.py pip install lancedb`, or set it to memory"
-        raise ProjectError(f"lancedb is not installed: {error}", "params.yaml: retrieval.store", mend) from None
+        fix = "`python3 environment.py pip install lancedb`, or set it to memory"
+        raise ProjectError(f"lancedb is not installed: {error}", "params.yaml: retrieval.store", fix) from None
 
 
 def _parts(passages: int) -> int:
