@@ -1,3 +1,3 @@
 """Tunesmith: a spec in, a reproducible and self-measuring LLM project out."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

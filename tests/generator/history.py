@@ -1,7 +1,7 @@
 """A history of the template for update tests: six releases, each built from the working tree with realistic changes.
 
 0.0.1 is the working tree and a module. What follows does what releases do: add files and knobs, rename a module, bump
-locks, add, rename and drop a question, add and drop a stage. 0.2.0, the last, is what the command line updates to.
+locks, add, rename and drop a question, add and drop a stage. 0.3.0, the last, is what the command line updates to.
 """
 
 import json
@@ -97,7 +97,7 @@ def renamed_question(root: Path) -> None:
 
 
 def code_and_folder(root: Path) -> None:
-    """0.2.0: changed code, a new folder, a changed template of the answers' neighbours."""
+    """0.3.0: changed code, a new folder, a changed template of the answers' neighbours."""
     for name in ("gate", "reporting/facts", "cost"):
         path = root / f"template/pipeline/{name}.py"
         path.write_text(f"{path.read_text('utf-8')}\n\nRELEASE_OF_{path.stem.upper()} = 6\n", encoding="utf-8")
@@ -113,7 +113,7 @@ RELEASES: dict[str, Callable[[Path], None]] = {
     "0.0.3": renamed_module,
     "0.0.4": question_and_stage,
     "0.0.5": renamed_question,
-    "0.2.0": code_and_folder,
+    "0.3.0": code_and_folder,
 }
 
 
@@ -159,10 +159,10 @@ def build(folder: Path) -> Path:
         change(sources)
         changelog = f"\n## {version}\n\n- {(change.__doc__ or '').split(': ', 1)[1]}\n{changelog}"
         (sources / "CHANGELOG.md").write_text(CHANGELOG + changelog, encoding="utf-8")
-        if version != "0.2.0":
+        if version != "0.3.0":
             git.run("add", "--all", cwd=sources)
             git.commit(sources, version)
             manifest += f'[[release]]\nversion = "{version}"\ncommit = "{git.run("rev-parse", "HEAD", cwd=sources)}"\n'
             (sources / "releases.toml").write_text(manifest, encoding="utf-8")
-    bundle.build(sources, folder / "history.bundle", "0.2.0")
+    bundle.build(sources, folder / "history.bundle", "0.3.0")
     return folder / "history.bundle"

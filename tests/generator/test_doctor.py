@@ -190,14 +190,14 @@ def test_the_machine_is_held_against_what_the_project_needs(
 
 
 def test_an_older_template_and_an_unfinished_update_are_told(examine: Examine, copy: Path) -> None:
-    replace(copy / ".copier-answers.yml", "_commit: v0.2.0", "_commit: v0.1.0")
+    replace(copy / ".copier-answers.yml", "_commit: v0.3.0", "_commit: v0.1.0")
     commit(copy)
-    assert examine(copy)["ENV006"] == ["template 0.1.0, and 0.2.0 is here"]
+    assert examine(copy)["ENV006"] == ["template 0.1.0, and 0.3.0 is here"]
     gate = copy / "pipeline" / "gate.py"
     gate.write_text("MINE = 1\n")
     commit(copy)
     assert cli.main(["update", str(copy)]) == 3
-    assert examine(copy)["OWN003"] == ["an update to 0.2.0 is in progress"]
+    assert examine(copy)["OWN003"] == ["an update to 0.3.0 is in progress"]
 
 
 def test_edited_template_files_are_named_with_their_last_editor(examine: Examine, copy: Path) -> None:
@@ -213,7 +213,7 @@ def test_edited_template_files_are_named_with_their_last_editor(examine: Examine
 
 
 def test_answers_without_a_version_are_found(examine: Examine, copy: Path) -> None:
-    replace(copy / ".copier-answers.yml", "_commit: v0.2.0", "_commit: main")
+    replace(copy / ".copier-answers.yml", "_commit: v0.3.0", "_commit: main")
     commit(copy)
     assert "_commit is 'main'" in examine(copy, code=4)["OWN002"][0]
 

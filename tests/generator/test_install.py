@@ -66,7 +66,7 @@ def project(installed: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def newer(tmp_path: Path) -> Path:
-    """A bundle with the release 0.3.0 of a changed template, and 0.2.0 before it."""
+    """A bundle with the release 0.4.0 of a changed template, and 0.3.0 before it."""
     sources = tmp_path / "sources"
     for name in bundle.files(REPOSITORY):
         (sources / name).parent.mkdir(parents=True, exist_ok=True)
@@ -76,13 +76,13 @@ def newer(tmp_path: Path) -> Path:
         if (REPOSITORY / name).is_symlink():
             (sources / name).unlink()
             (sources / name).symlink_to((REPOSITORY / name).readlink())
-    git.start_repository(sources, "0.2.0")
+    git.start_repository(sources, "0.3.0")
     commit = git.run("rev-parse", "HEAD", cwd=sources)
-    (sources / "releases.toml").write_text(f'[[release]]\nversion = "0.2.0"\ncommit = "{commit}"\n')
-    (sources / "template" / "CHANGES.md").write_text("New in 0.3.0\n")
+    (sources / "releases.toml").write_text(f'[[release]]\nversion = "0.3.0"\ncommit = "{commit}"\n')
+    (sources / "template" / "CHANGES.md").write_text("New in 0.4.0\n")
     copier = (sources / "copier.yml").read_text().replace("    learning_rate: 0.001\n", "    learning_rate: 0.5\n")
     (sources / "copier.yml").write_text(copier + "\ngreeting:\n  type: str\n  default: hello\n")
-    bundle.build(sources, tmp_path / "newer.bundle", "0.3.0")
+    bundle.build(sources, tmp_path / "newer.bundle", "0.4.0")
     return tmp_path / "newer.bundle"
 
 
@@ -154,9 +154,9 @@ def test_plain_copier_upgrades_the_project(project: Path, newer: Path) -> None:
     upgraded(project, newer)
     after = answers(project)
     assert after.pop("greeting") == "hello"
-    assert after.pop("_commit") == "v0.3.0"
+    assert after.pop("_commit") == "v0.4.0"
     assert after == {key: value for key, value in before.items() if key != "_commit"}
-    assert (project / "CHANGES.md").read_text() == "New in 0.3.0\n"
+    assert (project / "CHANGES.md").read_text() == "New in 0.4.0\n"
     assert (project / "params.yaml").read_text() == params.replace("shots: 4", "shots: 8")
 
 
@@ -181,9 +181,9 @@ def test_plain_copier_upgrades_a_project_with_a_machine_of_ones_own(
     assert b"House card" in prices
     upgraded(project, newer)
     after = answers(project)
-    assert (after.pop("_commit"), after.pop("greeting")) == ("v0.3.0", "hello")
+    assert (after.pop("_commit"), after.pop("greeting")) == ("v0.4.0", "hello")
     assert after == {key: value for key, value in before.items() if key != "_commit"}
-    assert (project / "CHANGES.md").read_text() == "New in 0.3.0\n" and (project / "prices.yaml").read_bytes() == prices
+    assert (project / "CHANGES.md").read_text() == "New in 0.4.0\n" and (project / "prices.yaml").read_bytes() == prices
     assert yaml.safe_load((project / "params.yaml").read_text())["cost"]["hardware"] == "house_card"
     assert not git.run("diff", "--name-only", "--diff-filter=U", cwd=project)
     git.commit_all(project, "Update")

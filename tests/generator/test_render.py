@@ -134,7 +134,7 @@ def test_the_answers_are_complete(project: Path) -> None:
     assert asked <= recorded.keys()
     assert {f"plan_{key}" for key in knobs()} <= recorded.keys()
     assert recorded["_src_path"] == bundle.PUBLIC_URL
-    assert recorded["_commit"] == "v0.2.0"
+    assert recorded["_commit"] == "v0.3.0"
     assert not [key for key in recorded if key.startswith("pin_")]
 
 

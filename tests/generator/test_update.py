@@ -70,7 +70,7 @@ def test_a_preview_says_what_happens_to_each_file(shop: Workshop, tmp_path: Path
     assert {"name": "pyproject.toml: orjson", "before": None, "after": "any"} in data["dependencies"]
     stages = {one["stage"]: one["certain"] for one in data["stages"]}
     assert stages["curate"] and stages["baseline"] and "model" not in stages
-    assert re.findall(r"(?m)^## (.*)$", data["changelog"]) == ["0.2.0", "0.0.5", "0.0.4", "0.0.3"]
+    assert re.findall(r"(?m)^## (.*)$", data["changelog"]) == ["0.3.0", "0.0.5", "0.0.4", "0.0.3"]
 
 
 def test_the_diff_shows_content(shop: Workshop, tmp_path: Path) -> None:
@@ -89,10 +89,10 @@ def test_conflicts_are_real_index_stages_and_the_version_waits(shop: Workshop, c
     gate, notes = "pipeline/gate.py", "pipeline/notes.py"
     assert stages == {("1", gate), ("2", gate), ("3", gate), ("1", notes), ("2", notes)}
     text = (clashing / gate).read_text()
-    assert "<<<<<<< yours\n" in text and ">>>>>>> template 0.2.0\n" in text
+    assert "<<<<<<< yours\n" in text and ">>>>>>> template 0.3.0\n" in text
     assert "MINE = 1" in (clashing / notes).read_text()
     assert recorded(clashing) == "v0.0.4"
-    assert git.run("branch", "--show-current", cwd=clashing) == "template/0.2.0"
+    assert git.run("branch", "--show-current", cwd=clashing) == "template/0.3.0"
 
 
 def test_continue_wants_every_conflict_resolved(shop: Workshop, clashing: Path) -> None:
@@ -115,10 +115,10 @@ def test_continue_wants_every_conflict_resolved(shop: Workshop, clashing: Path) 
     git.run("add", "pipeline/gate.py", cwd=clashing)
     assert recorded(clashing) == "v0.0.4"
     assert shop.update(clashing, "--continue").code == 0
-    assert recorded(clashing) == "v0.2.0"
+    assert recorded(clashing) == "v0.3.0"
     assert git.run("status", "--porcelain", "--untracked-files=no", cwd=clashing) == ""
     assert "RELEASE_OF_GATE = 'mine'" in git.run("show", "HEAD:pipeline/gate.py", cwd=clashing)
-    assert git.run("log", "-1", "--format=%s", cwd=clashing) == "Update to template 0.2.0"
+    assert git.run("log", "-1", "--format=%s", cwd=clashing) == "Update to template 0.3.0"
     assert shop.update(clashing, "--preview").code == 0
     assert shop.update(clashing, "--continue").code == 2, "nothing is in progress"
 
@@ -130,7 +130,7 @@ def test_continue_after_the_user_committed(shop: Workshop, clashing: Path) -> No
     git.commit(clashing, "Resolved by hand")
     assert shop.update(clashing, "--abort").code == 2, "it would hide a commit"
     assert shop.update(clashing, "--continue").code == 0
-    assert recorded(clashing) == "v0.2.0" and shop.update(clashing, "--preview").code == 0
+    assert recorded(clashing) == "v0.3.0" and shop.update(clashing, "--preview").code == 0
 
 
 def left_by_force(project: Path, *, reset: bool, committed: bool) -> str:
@@ -191,10 +191,10 @@ def test_an_update_whose_branch_was_left_is_continued_on_its_branch(
     git.run("checkout", "--quiet", "--ours", "a.py", cwd=small)
     git.run("add", "--all", cwd=small)
     git.run("switch", "--quiet", "main", cwd=small)  # the same commit, so git carries the index over
-    assert update(small, "--continue") == 2 and "git switch template/0.2.0" in capsys.readouterr().err
+    assert update(small, "--continue") == 2 and "git switch template/0.3.0" in capsys.readouterr().err
     assert recorded(small) == "v0.1.0"
-    git.run("switch", "--quiet", "template/0.2.0", cwd=small)
-    assert update(small, "--continue") == 0 and recorded(small) == "v0.2.0"
+    git.run("switch", "--quiet", "template/0.3.0", cwd=small)
+    assert update(small, "--continue") == 0 and recorded(small) == "v0.3.0"
 
 
 @pytest.mark.parametrize("committed", [False, True])
@@ -211,7 +211,7 @@ def test_conflicts_resolved_to_what_was_there_finish_an_update(committed: bool, 
     if committed:
         git.commit(project, "Resolved by hand")
     assert update(project, "--continue") == 0
-    assert recorded(project) == "v0.2.0" and (project / "a.py").read_text() == "a = 3\n"
+    assert recorded(project) == "v0.3.0" and (project / "a.py").read_text() == "a = 3\n"
 
 
 def test_abort_restores_every_byte(shop: Workshop, clashing: Path) -> None:
@@ -280,7 +280,7 @@ def test_a_path_with_colons_and_quotes_can_be_previewed(tmp_path: Path) -> None:
 
 def test_a_branch_that_leaves_no_room_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     project, _ = plain(tmp_path, {"a": "1\n"}, {"a": "2\n"})
-    for other in ("template", "template/0.2.0/mine"):
+    for other in ("template", "template/0.3.0/mine"):
         git.run("branch", other, cwd=project)
         assert update(project) == 2
         shown = capsys.readouterr().err
@@ -317,14 +317,14 @@ def test_a_repository_with_longer_object_names(shop: Workshop, tmp_path: Path) -
     git.start_repository(project, "Generate")
     before = everything(project)
     assert shop.update(project).code == 3
-    assert "<<<<<<< yours\n" in gate.read_text() and ">>>>>>> template 0.2.0\n" in gate.read_text()
+    assert "<<<<<<< yours\n" in gate.read_text() and ">>>>>>> template 0.3.0\n" in gate.read_text()
     assert shop.update(project, "--abort").code == 0 and everything(project) == before
 
 
 def test_a_file_that_both_added_alike_is_no_conflict(shop: Workshop, tmp_path: Path) -> None:
     project = shop.project("0.0.4", tmp_path / "p")
     (project / "deploy").mkdir()
-    (project / "deploy" / "README.md").write_bytes((shop.templates["0.2.0"] / "deploy" / "README.md").read_bytes())
+    (project / "deploy" / "README.md").write_bytes((shop.templates["0.3.0"] / "deploy" / "README.md").read_bytes())
     commit(project)
     assert shop.update(project).code == 0
 
@@ -333,14 +333,14 @@ def test_here_commits_on_the_branch_that_is_checked_out(shop: Workshop, tmp_path
     project = shop.project("0.0.4", tmp_path / "p")
     assert shop.update(project, "--here").code == 0
     assert git.run("branch", "--format=%(refname:short)", cwd=project) == "main"
-    assert "## 0.2.0" in git.run("log", "-1", "--format=%B", cwd=project)
+    assert "## 0.3.0" in git.run("log", "-1", "--format=%B", cwd=project)
 
 
 def test_a_branch_that_exists_gets_a_number(shop: Workshop, tmp_path: Path) -> None:
     project = shop.project("0.0.4", tmp_path / "p")
-    git.run("branch", "template/0.2.0", cwd=project)
+    git.run("branch", "template/0.3.0", cwd=project)
     assert shop.update(project).code == 0
-    assert git.run("branch", "--show-current", cwd=project) == "template/0.2.0-2"
+    assert git.run("branch", "--show-current", cwd=project) == "template/0.3.0-2"
 
 
 def test_a_detached_head_is_put_back(shop: Workshop, clashing: Path) -> None:
@@ -375,7 +375,7 @@ def test_an_answer_that_is_no_longer_allowed_is_refused(shop: Workshop, tmp_path
 
 
 def test_set_plans_anew_shows_and_merges(shop: Workshop, tmp_path: Path) -> None:
-    project = shop.project("0.2.0", tmp_path / "p")
+    project = shop.project("0.3.0", tmp_path / "p")
     replace(project / "params.yaml", "max_steps: 96", "max_steps: 500")
     commit(project)
     settings = ("--set", "hardware=h100_sxm", "--set", "method=lora")
@@ -397,21 +397,21 @@ def test_set_plans_anew_shows_and_merges(shop: Workshop, tmp_path: Path) -> None
 
 
 def test_a_pinned_knob_is_not_planned_anew(shop: Workshop, tmp_path: Path) -> None:
-    project = shop.project("0.2.0", tmp_path / "p")
+    project = shop.project("0.3.0", tmp_path / "p")
     assert shop.update(project, "--set", "compute_dtype=fp32", "--here").code == 0
     assert shop.update(project, "--set", "hardware=h100_sxm", "--here").code == 0
     assert yaml.safe_load((project / "params.yaml").read_text())["train"]["compute_dtype"] == "fp32"
 
 
 def test_a_wrong_answer_is_refused_before_anything(shop: Workshop, tmp_path: Path) -> None:
-    project = shop.project("0.2.0", tmp_path / "p")
+    project = shop.project("0.3.0", tmp_path / "p")
     done = shop.update(project, "--set", "hardware=h100", "--json")
     assert done.code == 2 and done.data["error"] == "SpecError"
 
 
 def test_a_newer_project_is_refused(shop: Workshop, tmp_path: Path) -> None:
-    project = shop.project("0.2.0", tmp_path / "p")
-    replace(project / ANSWERS, "_commit: v0.2.0", "_commit: v9.0.0")
+    project = shop.project("0.3.0", tmp_path / "p")
+    replace(project / ANSWERS, "_commit: v0.3.0", "_commit: v9.0.0")
     commit(project)
     done = shop.update(project, "--preview")
     assert done.code == 2 and "install tunesmith 9.0.0 or newer" in done.err
@@ -419,8 +419,8 @@ def test_a_newer_project_is_refused(shop: Workshop, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("commit_id", ["v0.0.1-3-gabc1234", "v0.0.0", "nonsense"])
 def test_a_version_that_the_source_lacks_is_named(commit_id: str, shop: Workshop, tmp_path: Path) -> None:
-    project = shop.project("0.2.0", tmp_path / "p")
-    replace(project / ANSWERS, "_commit: v0.2.0", f"_commit: {commit_id}")
+    project = shop.project("0.3.0", tmp_path / "p")
+    replace(project / ANSWERS, "_commit: v0.3.0", f"_commit: {commit_id}")
     commit(project)
     done = shop.update(project)
     assert done.code == 2 and "--source" in done.err
@@ -435,11 +435,11 @@ def test_an_older_version_is_no_target(shop: Workshop, tmp_path: Path) -> None:
 
 def test_a_newer_release_than_this_command_line_is_only_mentioned(shop: Workshop, tmp_path: Path) -> None:
     git.run("clone", "--quiet", "--bare", str(shop.bundle), str(tmp_path / "source.git"), cwd=tmp_path)
-    git.run("tag", "v7.0.0", "v0.2.0", cwd=tmp_path / "source.git")
+    git.run("tag", "v7.0.0", "v0.3.0", cwd=tmp_path / "source.git")
     project = shop.project("0.0.4", tmp_path / "p")
     done = shop.update(project, "--here", source=tmp_path / "source.git")
     assert done.code == 0 and "template 7.0.0 exists; it takes tunesmith 7.0.0 or newer" in done.err
-    assert recorded(project) == "v0.2.0"
+    assert recorded(project) == "v0.3.0"
 
 
 def test_a_mirror_is_one_setting(shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -493,12 +493,12 @@ def test_an_older_git_says_so_and_saves_a_way_back(
     done = shop.update(project)
     assert done.code == 0 and "older than 2.38" in done.err and "git reset --hard" in done.err
     assert git.run("rev-parse", "refs/tunesmith/before-update", cwd=project) == head
-    assert recorded(project) == "v0.2.0" and (project / "pipeline" / "trend.py").exists()
+    assert recorded(project) == "v0.3.0" and (project / "pipeline" / "trend.py").exists()
     assert verb.OLDEST_GIT == (2, 38)
 
 
 def test_the_preview_of_a_finished_update_is_json_too(shop: Workshop, tmp_path: Path) -> None:
-    project = shop.project("0.2.0", tmp_path / "p")
+    project = shop.project("0.3.0", tmp_path / "p")
     done = shop.update(project, "--preview", "--json")
     assert done.code == 0 and json.loads(done.out)["available"] is False
 
@@ -510,7 +510,7 @@ def branches(project: Path) -> list[str]:
 def merged_into_main(project: Path, *merge: str) -> None:
     """The user takes the finished update over and works on."""
     git.run("switch", "--quiet", "-", cwd=project)
-    git.under_a_name(("merge", "--quiet", "--no-gpg-sign", *merge, "template/0.2.0"), project)
+    git.under_a_name(("merge", "--quiet", "--no-gpg-sign", *merge, "template/0.3.0"), project)
 
 
 @pytest.mark.parametrize("merge", [("--ff",), ("--no-ff", "--no-edit")])
@@ -521,22 +521,22 @@ def test_a_merged_update_leaves_no_branch_behind(
     assert update(project) == 0
     merged_into_main(project, *merge)
     git.run("branch", "template/mine", cwd=project)
-    assert update(project, "--preview") == 0 and "template/0.2.0" in branches(project), "a preview touches nothing"
+    assert update(project, "--preview") == 0 and "template/0.3.0" in branches(project), "a preview touches nothing"
     assert update(project) == 0
     assert branches(project) == ["main", "template/mine"]
-    assert "removed the branch template/0.2.0" in capsys.readouterr().err
+    assert "removed the branch template/0.3.0" in capsys.readouterr().err
 
 
 def test_an_update_with_work_that_is_not_merged_keeps_its_branch(tmp_path: Path) -> None:
     project, _ = plain(tmp_path, {"a": "1\n"}, {"a": "2\n"})
     assert update(project) == 0
     merged_into_main(project, "--ff")
-    git.run("switch", "--quiet", "template/0.2.0", cwd=project)
+    git.run("switch", "--quiet", "template/0.3.0", cwd=project)
     (project / "later").write_text("mine\n")
     commit(project, "Later")
     git.run("switch", "--quiet", "main", cwd=project)
     assert update(project) == 0
-    assert branches(project) == ["main", "template/0.2.0"]
+    assert branches(project) == ["main", "template/0.3.0"]
 
 
 def test_an_abort_removes_no_branch_that_somebody_committed_to(small: Path) -> None:
@@ -545,8 +545,8 @@ def test_an_abort_removes_no_branch_that_somebody_committed_to(small: Path) -> N
     commit(small, "Resolved by hand")
     git.run("switch", "--quiet", "main", cwd=small)
     assert update(small, "--abort") == 0
-    assert branches(small) == ["main", "template/0.2.0"]
-    assert git.run("log", "-1", "--format=%s", "template/0.2.0", cwd=small) == "Resolved by hand"
+    assert branches(small) == ["main", "template/0.3.0"]
+    assert git.run("log", "-1", "--format=%s", "template/0.3.0", cwd=small) == "Resolved by hand"
 
 
 @pytest.mark.parametrize("option", ["--continue", "--abort"])

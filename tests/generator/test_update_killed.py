@@ -85,7 +85,7 @@ def applied(lived: dict[str, Path], shop: Workshop, tmp_path_factory: pytest.Tem
         plan = plans[name]
         project = replaced(plan.project, path=copy, root=copy)
         moved = replaced(plan, project=project, repository=replaced(plan.repository, root=copy))
-        return 3 if apply.apply(moved, "template/0.2.0", show.message(plan)).stages else 0
+        return 3 if apply.apply(moved, "template/0.3.0", show.message(plan)).stages else 0
 
     yield run
 
@@ -117,7 +117,7 @@ def test_a_kill_at_every_step(
             assert applied(kind, project) == code, step
         assert everything(project) == wanted, f"continued after step {step}"
         assert git.run("ls-files", "--stage", cwd=project) == index
-        assert git.run("branch", "--show-current", cwd=project) == "template/0.2.0"
+        assert git.run("branch", "--show-current", cwd=project) == "template/0.3.0"
         if in_progress(again):
             assert shop.update(again, "--abort").code == 0, step
             assert everything(again) == before, f"aborted after step {step}"

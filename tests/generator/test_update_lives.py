@@ -250,7 +250,7 @@ def check(names: list[str], version: str, shop: Workshop, tmp_path: Path) -> Non
     done = shop.update(project)
     assert done.code == 0, done.out + done.err
     after = everything(project)
-    fresh, old = everything(shop.templates["0.2.0"]), everything(shop.templates[version])
+    fresh, old = everything(shop.templates["0.3.0"]), everything(shop.templates[version])
     tracked = set(git.run("ls-files", "-z", cwd=project).split("\0"))
     for path, content in before.items():
         if content == old.get(path) and path in tracked:
@@ -260,10 +260,10 @@ def check(names: list[str], version: str, shop: Workshop, tmp_path: Path) -> Non
     for lived in lives:
         assert list(lived) == []
     assert git.run("status", "--porcelain", "--untracked-files=no", cwd=project) == ""
-    assert git.run("branch", "--show-current", cwd=project) == "template/0.2.0"
+    assert git.run("branch", "--show-current", cwd=project) == "template/0.3.0"
     again = shop.update(project, "--preview")
     assert again.code == 0 and "up to date" in again.out
-    assert yaml.safe_load((project / ANSWERS).read_text())["_commit"] == "v0.2.0"
+    assert yaml.safe_load((project / ANSWERS).read_text())["_commit"] == "v0.3.0"
 
 
 @pytest.mark.parametrize("version", OLD)
@@ -277,7 +277,7 @@ def test_a_project_in_a_part_of_a_repository(version: str, shop: Workshop, tmp_p
     commit(mono)
     done = shop.update(project)
     assert done.code == 0, done.err
-    fresh = everything(shop.templates["0.2.0"])
+    fresh = everything(shop.templates["0.3.0"])
     found = everything(project)
     assert {path for path in fresh if fresh[path] != found.get(path)} == {"params.yaml"}
     assert fresh.keys() == found.keys()

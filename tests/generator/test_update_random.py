@@ -29,13 +29,13 @@ def test_a_loss_would_be_seen(trees: Trees) -> None:
     """The judge itself: an update that simply took the new render would fail on every count."""
     todo = [Act("edit", 3, 0.5, "mine_aaaaaa"), Act("delete", 9, 0, "mine_bbbbbb"), Act("tune", 7, 0, "mine_cccccc")]
     lived = trees.live("0.0.1", todo)
-    merged = trees.update(lived, "0.0.1", "0.2.0")
-    assert losses(trees, "0.0.1", "0.2.0", lived, merged) == []
-    fresh = trees.release["0.2.0"]
-    found = losses(trees, "0.0.1", "0.2.0", lived, type(merged)(fresh))
+    merged = trees.update(lived, "0.0.1", "0.3.0")
+    assert losses(trees, "0.0.1", "0.3.0", lived, merged) == []
+    fresh = trees.release["0.3.0"]
+    found = losses(trees, "0.0.1", "0.3.0", lived, type(merged)(fresh))
     assert "the word mine_aaaaaa" in found and any("deleted and is back" in one for one in found)
     assert "weight_decay: 1007" in found
-    stale = losses(trees, "0.0.1", "0.2.0", lived, type(merged)(lived.tree))
+    stale = losses(trees, "0.0.1", "0.3.0", lived, type(merged)(lived.tree))
     assert any("is not as fresh" in one for one in stale)
 
 

@@ -61,12 +61,12 @@ def test_it_runs_only_what_the_repository_names() -> None:
 def test_a_clean_update_becomes_one_pull_request(project: Path) -> None:
     calls = run(project)
     assert len(calls) == 1 and calls[0].startswith(
-        "pr create --head template/0.2.0 --title Update to 0.2.0 --body-file"
+        "pr create --head template/0.3.0 --title Update to 0.3.0 --body-file"
     )
-    pushed = git.run("show", "template/0.2.0:a.py", cwd=project.parent / "origin.git")
+    pushed = git.run("show", "template/0.3.0:a.py", cwd=project.parent / "origin.git")
     assert pushed == "a = 2" and "```text" in (project.parent / "body.md").read_text()
     git.run("switch", "--quiet", "main", cwd=project)
-    git.run("branch", "-D", "template/0.2.0", cwd=project)
+    git.run("branch", "-D", "template/0.3.0", cwd=project)
     assert run(project) == [], "asked for already"
 
 
@@ -75,12 +75,12 @@ def test_a_conflict_becomes_an_issue_and_leaves_nothing_behind(project: Path) ->
     commit(project)
     calls = run(project)
     assert [call.split(" --")[0] for call in calls] == ["issue list", "issue create"]
-    assert "--title Template 0.2.0 conflicts with this project's edits" in calls[1]
+    assert "--title Template 0.3.0 conflicts with this project's edits" in calls[1]
     assert git.run("branch", "--format=%(refname:short)", cwd=project) == "main"
     assert (project / "a.py").read_text() == "a = 3\n" and git.run("status", "--porcelain", cwd=project) == ""
 
 
 def test_nothing_newer_asks_for_nothing(project: Path) -> None:
     run(project)
-    assert yaml.safe_load((project / ANSWERS).read_text())["_commit"] == "v0.2.0"
+    assert yaml.safe_load((project / ANSWERS).read_text())["_commit"] == "v0.3.0"
     assert run(project) == []

@@ -110,7 +110,7 @@ def plain(folder: Path, first: Mapping[str, str], second: Mapping[str, str]) -> 
     (template / "copier.yml").write_text("_subdirectory: template\nname:\n  type: str\n  default: x\n")
     (template / "template" / "{{_copier_conf.answers_file}}.jinja").write_text("{{ _copier_answers | to_nice_yaml }}")
     git.run("init", "--quiet", cwd=template)
-    for version, files in (("0.1.0", first), ("0.2.0", second)):
+    for version, files in (("0.1.0", first), ("0.3.0", second)):
         for name in first:
             (template / "template" / name).unlink(missing_ok=True)
         for name, text in files.items():
