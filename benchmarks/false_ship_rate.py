@@ -23,9 +23,9 @@ import msgspec
 import yaml
 from finished_project import PARAMS
 
-from pipeline.evaluation.statistics import wilson
-from pipeline.evaluation.verdict import RAG, SHIP, decide
-from pipeline.settings import Settings
+from engine.core.settings import Settings
+from engine.evaluation.statistics import wilson
+from engine.evaluation.verdict import RAG, SHIP, decide
 
 GROUP = 6  # items of one group
 PROMPTS, RAG_ARMS = ("zero_shot", "few_shot"), ("rag", "rag_few_shot")

@@ -9,5 +9,5 @@ import pytest
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder as the current one, with answers kept nowhere else."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pipeline.inference.backends.ANSWERS", tmp_path / "answers")
+    monkeypatch.setattr("engine.inference.backend.ANSWERS", tmp_path / "answers")
     return tmp_path

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluate import plot_rows, score
-from pipeline.files import write_json, write_jsonl, write_text
-from pipeline.settings import Settings, load
-from pipeline.wording import family
+from engine.core.display import family
+from engine.core.io import write_json, write_jsonl, write_text
+from engine.core.settings import Settings, load
+from engine.evaluation.scores import plot_rows, score
 
 COMMON = """
 smoke: false
@@ -227,7 +227,7 @@ RETRIEVAL = {
     },
 }
 SERVING = {
-    "server": "python -m pipeline.server",
+    "server": "python -m engine.serving.server",
     "arm": "tuned",
     "folder": "smollm2-135m-instruct-tuned-0123456789ab",
     "parity": {"items": 8, "equal": 8},

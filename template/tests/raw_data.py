@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.curate import curate
-from pipeline.curation.reasons import BadRecordError
-from pipeline.curation.records import Record, RecordReader
-from pipeline.files import read_jsonl
-from pipeline.settings import AnomalySettings, CurateSettings, PrivateSettings, QualitySettings
+from engine.core.io import read_jsonl
+from engine.core.settings import AnomalySettings, CurateSettings, PrivateSettings, QualitySettings
+from engine.data.check.reject_reasons import BadRecordError
+from engine.data.curation import curate
+from engine.data.normalise.records import Record, RecordReader
 
 ROOT = Path(__file__).parents[1]  # where `pipeline` is imported from
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipeline.inference.backends import Answer, Message, Prompt
-from pipeline.settings import EvaluateSettings
+from engine.chat.openai_messages import Message
+from engine.core.settings import EvaluateSettings
+from engine.inference.backend import Answer, Prompt
 
 KNOBS = EvaluateSettings(
     primary_metric="exact_match",

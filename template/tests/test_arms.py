@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from scripted import record
 
-from pipeline.files import ProjectError
-from pipeline.inference.arms import quantile
-from pipeline.inference.generation import shared_prefix
-from pipeline.inference.prompting import choose_shots, conversation, refuse_given_away, shot_pool, spread_shots
+from engine.core.errors import ProjectError
+from engine.inference.arms import quantile
+from engine.inference.prompting import choose_shots, conversation, refuse_given_away, shot_pool, spread_shots
+from engine.inference.transformers_backend import shared_prefix
 
 
 def test_a_prompt_ends_before_the_expected_answer() -> None:

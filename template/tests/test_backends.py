@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from scripted import KNOBS, Scripted, record
 
-from pipeline.files import ProjectError
-from pipeline.inference.arms import answer_items
-from pipeline.inference.backends import Endpoint, Prompt, answer_all
-from pipeline.inference.prompting import Policy
-from pipeline.settings import EndpointSettings
+from engine.core.errors import ProjectError
+from engine.core.settings import EndpointSettings
+from engine.inference.arms import answer_items
+from engine.inference.backend import Endpoint, Prompt, answer_all
+from engine.inference.prompting import Policy
 
 pytestmark = pytest.mark.usefixtures("project")
 

@@ -8,12 +8,14 @@ import pytest
 from finished_project import PARAMS, finish_project, rows
 from scripted import Scripted, record
 
-from pipeline.baseline import check_shots, choose_counts, policies
-from pipeline.evaluate import check_templates
-from pipeline.files import ProjectError, write_jsonl
-from pipeline.inference.backends import Prompt
-from pipeline.inference.generation import Generator
-from pipeline.settings import Settings
+from engine.core.errors import ProjectError
+from engine.core.io import write_jsonl
+from engine.core.settings import Settings
+from engine.evaluation.scores import check_templates
+from engine.evaluation.shots import check_shots, choose_counts
+from engine.inference.backend import Prompt
+from engine.inference.policies import base_policies
+from engine.inference.transformers_backend import Generator
 
 OPEN, CLOSE = 2 * "{", 2 * "}"  # a chat template is Jinja, which this file must not hold
 
@@ -51,7 +53,7 @@ def test_every_policy_and_model_shows_its_own_best_number_of_examples(settings: 
     assert tried["rag_few_shot"] == {"1": 0.0, "3": 1.0, "4": 0.0}
     assert choose_counts(Fond(1), None, settings)[0] == {"few_shot": 1}
     assert choose_counts(Fond(9), None, settings)[0] == {"few_shot": 1}, "of equal scores the smaller number"
-    shown = policies([record("x")], counts, passages | {"x": []}, settings)
+    shown = base_policies([record("x")], counts, passages | {"x": []}, settings)
     assert {name: len(policy.shots.get("x", ())) for name, policy in shown.items()} == {
         "zero_shot": 0,
         "few_shot": 4,

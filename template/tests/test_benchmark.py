@@ -22,8 +22,9 @@ from raw_data import (
     write_raw,
 )
 
-from pipeline.files import ProjectError, read_jsonl
-from pipeline.settings import PrivateSettings
+from engine.core.errors import ProjectError
+from engine.core.io import read_jsonl
+from engine.core.settings import PrivateSettings
 
 
 @pytest.fixture(autouse=True)
@@ -138,7 +139,7 @@ class TestFeedback:
         assert report["labels"] == dict.fromkeys(["k0", "k1", "k2", "k3"], 50)
 
     def test_hundreds_of_files_are_told_apart(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("pipeline.curation.store.OPEN_FILES", 3)
+        monkeypatch.setattr("engine.data.record_store.OPEN_FILES", 3)
         data = rows(400)
         for number, row in enumerate(data[:300]):
             self.write(f"{number:04}.jsonl", {"prompt": row["prompt"], "completion": "corrected"})

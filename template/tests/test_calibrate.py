@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from finished_project import PARAMS
 
-from pipeline.calibrate import STEPS, WARM_UP, shortened, speed
-from pipeline.files import ProjectError
-from pipeline.run_record import setup_of
-from pipeline.settings import load
+from engine.core.errors import ProjectError
+from engine.core.settings import load
+from engine.training.calibration import STEPS, WARM_UP, shortened, speed
+from engine.training.run_record import setup_of
 
 
 def test_the_speed_leaves_out_the_warm_up() -> None:

@@ -5,10 +5,10 @@ import json
 import pytest
 from tool_records import ONE, TWO, called
 
-from pipeline.files import ProjectError
-from pipeline.inference.call_forms import read_calls
-from pipeline.inference.calls import answer_text, expected_text, tool_list, whole_answer
-from pipeline.inference.prompting import situation
+from engine.chat.tool_call_parsers import read_calls
+from engine.chat.tool_calls import answer_text, expected_text, tool_list, whole_answer
+from engine.core.errors import ProjectError
+from engine.inference.prompting import situation
 
 CALLED, PLAIN = called(ONE), {"messages": [{"role": "assistant", "content": "5"}]}
 TEXT = '[{"arguments":{"city":"Köln","days":2},"name":"weather"}]'

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import checkpoints
-from pipeline.files import ProjectError
+from engine.core.errors import ProjectError
+from engine.training import checkpoints
 
 
 def checkpoint(folder: Path, step: int, state: str | None) -> None:

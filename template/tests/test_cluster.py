@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from raw_data import ROOT, curate_settings, rows, write_raw
 
-from pipeline.curate import curate
-from pipeline.files import ProjectError
+from engine.core.errors import ProjectError
+from engine.data.curation import curate
 
 INSTALLED = importlib.util.find_spec("datatrove") is not None
 RAY = importlib.util.find_spec("ray") is not None
@@ -38,7 +38,7 @@ exec "$@"
 def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr("pipeline.curation.engine.PIECE_BYTES", 4000)
+    monkeypatch.setattr("engine.data.executor.PIECE_BYTES", 4000)
 
 
 def outputs(engine: str) -> dict[str, bytes]:
@@ -72,8 +72,8 @@ def test_slurm_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (programs / name).write_text(text)
         (programs / name).chmod(stat.S_IRWXU)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr("pipeline.curation.cluster._POLL_SECONDS", 0.1)
-    monkeypatch.setattr("pipeline.curation.cluster._MOST_RANKS", 3)
+    monkeypatch.setattr("engine.data.datatrove_executor._POLL_SECONDS", 0.1)
+    monkeypatch.setattr("engine.data.datatrove_executor._MOST_RANKS", 3)
     kept = {name: data for name, data in outputs("embedded").items() if not name.startswith("bin")}
     assert {name: data for name, data in outputs("datatrove-slurm").items() if not name.startswith("bin")} == kept
 

@@ -12,14 +12,14 @@ import pytest
 import zstandard
 from raw_data import PAIR, curate_settings, record, said
 
-from pipeline.curation import containers
-from pipeline.curation.containers import checked_path, container, read_items
-from pipeline.curation.detect import detect
-from pipeline.curation.reasons import BadRecordError
-from pipeline.curation.records import RecordReader
-from pipeline.curation.strict_json import parse_object
-from pipeline.curation.writers import WRITERS
-from pipeline.files import ProjectError
+from engine.core.errors import ProjectError
+from engine.data.check.reject_reasons import BadRecordError
+from engine.data.normalise.records import RecordReader
+from engine.data.read import file_formats
+from engine.data.read.detect_format import detect
+from engine.data.read.file_formats import checked_path, container, read_items
+from engine.data.read.strict_json import parse_object
+from engine.data.writers import WRITERS
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +126,7 @@ class TestContainers:
         assert "a comma before the end of the array" in str(items[-1][2])
 
     def test_an_unclosed_quotation_mark_does_not_swallow_the_rest_unseen(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(containers, "MAX_LINE_BYTES", 1000)
+        monkeypatch.setattr(file_formats, "MAX_LINE_BYTES", 1000)
         for tail, what in ((', {"b": 1}' * 500 + "]", "ends inside a record"), ("y" * 2000, "not closed within")):
             Path("array.json").write_text('[{"a": "x}' + tail)
             with pytest.raises(ProjectError, match=what):
@@ -138,14 +138,14 @@ class TestContainers:
             list(read_items(Path("two.json"), "json"))
 
     def test_a_line_too_long_is_one_reject_and_is_not_held(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(containers, "MAX_LINE_BYTES", 100)
+        monkeypatch.setattr(file_formats, "MAX_LINE_BYTES", 100)
         Path("long.jsonl").write_bytes(b'{"a":1}\n{"a":"' + b"x" * 1000 + b'"}\n{"a":2}\n')
         items = list(read_items(Path("long.jsonl"), "jsonl"))
         assert [line for line, _, _ in items] == [1, 2, 3]
         assert "1009 bytes of at most 100" in str(items[1][2])
 
     def test_a_decompression_bomb_is_stopped(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(containers, "_ALWAYS_ALLOWED", 1 << 20)
+        monkeypatch.setattr(file_formats, "_ALWAYS_ALLOWED", 1 << 20)
         for bomb in (gzip.compress(b"\n" * 9_000_000), zstandard.compress(b"\n" * 9_000_000)):
             Path("bomb").write_bytes(bomb)
             with pytest.raises(ProjectError, match="expands to more than"):
@@ -197,7 +197,7 @@ class TestContainers:
         items = read_items(Path("bomb.parquet"), "parquet")
         assert sum(len(payload["prompt"]) for _, _, payload in items if isinstance(payload, dict)) == 300 << 19
         assert pool.max_memory() < 120 << 20
-        monkeypatch.setattr(containers, "MAX_LINE_BYTES", 1000)
+        monkeypatch.setattr(file_formats, "MAX_LINE_BYTES", 1000)
         items = read_items(Path("bomb.parquet"), "parquet")
         assert {str(payload)[:8] for _, _, payload in items} == {"a row of"}
 

@@ -10,14 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_data import curate_settings
 
-from pipeline.curation.feedback import Feedback
-from pipeline.curation.private import PrivateData, iban_valid, luhn
-from pipeline.curation.quality import edges, findings, language
-from pipeline.curation.reasons import BadRecordError
-from pipeline.curation.records import Record, RecordReader
-from pipeline.curation.skim import unremarkable
-from pipeline.files import ProjectError
-from pipeline.settings import PrivateSettings
+from engine.core.errors import ProjectError
+from engine.core.settings import PrivateSettings
+from engine.core.text import language
+from engine.data.check.pii import PrivateData, iban_valid, luhn
+from engine.data.check.pii_prefilter import unremarkable
+from engine.data.check.quality import edges, findings
+from engine.data.check.reject_reasons import BadRecordError
+from engine.data.feedback import Feedback
+from engine.data.normalise.records import Record, RecordReader
 
 PRESIDIO = importlib.util.find_spec("presidio_analyzer") is not None
 needs_presidio = pytest.mark.skipif(not PRESIDIO, reason="Presidio is not installed")
@@ -171,7 +172,7 @@ class TestPrivateData:
         for action in ("redact", "hash"):
             chosen = PrivateSettings(*[action] * 8)  # type: ignore[arg-type]
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("pipeline.curation.private.clues", lambda text: (True, sys.maxsize))
+                patch.setattr("engine.data.check.pii.clues", lambda text: (True, sys.maxsize))
                 every = PrivateData(chosen).treated(text)
             assert PrivateData(chosen).treated(text) == every
 

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_data import CALL, PAIR, curate_settings, record, rows
 
-from pipeline.convert import convert
-from pipeline.curation.records import RecordReader
-from pipeline.curation.writers import WRITERS
-from pipeline.files import ProjectError
-from pipeline.settings import AnomalySettings
+from engine.core.errors import ProjectError
+from engine.core.settings import AnomalySettings
+from engine.data.normalise.records import RecordReader
+from engine.data.writers import WRITERS
+from engine.tools.convert import convert
 
 
 @pytest.fixture(autouse=True)

@@ -9,16 +9,17 @@ import msgspec
 import pytest
 from finished_project import PARAMS, PRICES, TRAINING, finish_project, measure
 
-from pipeline import cost
-from pipeline import report as report_stage
-from pipeline.costing.money import Band
-from pipeline.costing.planned import beside_the_plan
-from pipeline.files import ProjectError, read_json, write_json
+from engine.core.errors import ProjectError
+from engine.core.io import read_json, write_json
+from engine.costing import arm_costs
+from engine.costing.cost_arithmetic import Band
+from engine.costing.plan_vs_actual import beside_the_plan
+from engine.reporting import verdict_file as report_stage
 
 
 def run() -> dict[str, Any]:
-    cost.main()
-    result: dict[str, Any] = json.loads(cost.COST.read_text())
+    arm_costs.main()
+    result: dict[str, Any] = json.loads(arm_costs.COST.read_text())
     return result
 
 
@@ -107,19 +108,19 @@ def test_the_seconds_of_another_run_are_said_to_be_that(project: Path) -> None:
     settings = msgspec.to_builtins(finish_project(project))
     record = project / "reports/measured/train.json"
     write_json(record, TRAINING | {"settings": [settings]})
-    cost.main()
-    assert not any("another" in warning for warning in read_json(cost.COST)["warnings"])
+    arm_costs.main()
+    assert not any("another" in warning for warning in read_json(arm_costs.COST)["warnings"])
     earlier = settings | {
         "seed": settings["seed"] + 1,
         "train": settings["train"] | {"lora_rank": 64, "no_longer_a_knob": 1},
     }
     write_json(record, TRAINING | {"settings": [earlier]})
-    cost.main()
-    (said,) = (warning for warning in read_json(cost.COST)["warnings"] if "another" in warning)
+    arm_costs.main()
+    (said,) = (warning for warning in read_json(arm_costs.COST)["warnings"] if "another" in warning)
     assert "with another train.lora_rank, seed; to measure, train again: `dvc repro --force" in said
     record.unlink()
     with pytest.raises(ProjectError, match="record of the training run is missing") as raised:
-        cost.main()
+        arm_costs.main()
     assert "--single-item train" in str(raised.value)
 
 
@@ -143,7 +144,7 @@ def test_a_machine_without_a_price_still_gets_a_break_even(project: Path) -> Non
 def test_an_unknown_machine_names_the_nearest(project: Path) -> None:
     finish_project(project, params=PARAMS.replace("hardware: cpu", "hardware: l40"))
     with pytest.raises(ProjectError) as error:
-        cost.main()
+        arm_costs.main()
     assert "l40" in str(error.value) and "did you mean l4?" in str(error.value)
 
 
@@ -153,13 +154,13 @@ def test_an_unknown_machine_names_the_nearest(project: Path) -> None:
 def test_a_price_that_is_none_is_refused(project: Path, price: str) -> None:
     finish_project(project, prices=PRICES.replace("{low: 0.07, typical: 0.09, high: 0.10}", price))
     with pytest.raises(ProjectError, match="not"):
-        cost.main()
+        arm_costs.main()
 
 
 def test_prices_that_are_no_yaml_are_refused(project: Path) -> None:
     finish_project(project, prices="hardware: {cpu: [")
     with pytest.raises(ProjectError, match="not valid YAML"):
-        cost.main()
+        arm_costs.main()
 
 
 @pytest.mark.parametrize(("days", "warned"), [(89, False), (91, True)])
@@ -254,4 +255,4 @@ def test_a_project_without_a_plan_says_nothing_and_a_broken_one_is_refused(proje
     assert run()["plan"] == []
     (project / "plan.json").write_text("{")
     with pytest.raises(ProjectError, match=r"plan\.json"):
-        cost.main()
+        arm_costs.main()

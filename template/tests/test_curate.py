@@ -26,9 +26,10 @@ from raw_data import (
     write_raw,
 )
 
-from pipeline.curation.shingles import Shingles, normalise
-from pipeline.curation.split import leaks
-from pipeline.files import ProjectError, read_json, read_jsonl
+from engine.core.errors import ProjectError
+from engine.core.io import read_json, read_jsonl
+from engine.data.dedup.shingles import Shingles, normalise
+from engine.data.split import leaks
 
 
 @pytest.fixture(autouse=True)
@@ -120,9 +121,9 @@ class TestAccounting:
     def test_two_runs_give_the_same_bytes_under_any_hash_seed(self, tmp_path: Path) -> None:
         write_raw([{**row, "kind": f"k{number % 4}"} for number, row in enumerate(rows(120))])
         script = (
-            "from raw_data import curate_settings; from pipeline.curate import curate; "
+            "from raw_data import curate_settings; from engine.data.curation import curate; "
             "curate(curate_settings(label_key='kind'), smoke=False); "
-            "import sys; assert not sys.modules.keys() & {'pipeline.inference.embedder', 'torch'}"
+            "import sys; assert not sys.modules.keys() & {'engine.inference.embedder', 'torch'}"
         )
         seen = []
         for seed in ("1", "2"):
@@ -209,8 +210,8 @@ class TestBadInput:
         if data is not None:
             write_raw(data)
         script = (
-            "import sys; from raw_data import curate_settings; from pipeline.curate import curate; "
-            "from pipeline.files import run_stage; "
+            "import sys; from raw_data import curate_settings; from engine.data.curation import curate; "
+            "from engine.core.io import run_stage; "
             "sys.exit(run_stage(lambda: curate(curate_settings(), smoke=False)))"
         )
         path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from raw_data import REJECTED, rows, run
 
-from pipeline.files import ProjectError, read_jsonl
-from pipeline.settings import PrivateSettings, QualitySettings
+from engine.core.errors import ProjectError
+from engine.core.io import read_jsonl
+from engine.core.settings import PrivateSettings, QualitySettings
 
 DVC = [sys.executable, "-m", "dvc"]
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from raw_data import PAIR, curate_settings, record, said
 
-from pipeline.curation.reasons import BadRecordError
-from pipeline.curation.records import RecordReader
+from engine.data.check.reject_reasons import BadRecordError
+from engine.data.normalise.records import RecordReader
 
 HARMONY = (
     "<|start|>system<|message|>S<|end|><|start|>user<|message|>Q<|end|>"

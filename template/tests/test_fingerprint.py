@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import fingerprint
-from pipeline.fingerprint import closure, code, data, entries, fingerprints, locked_versions, parsed
+from engine.core import fingerprint
+from engine.core.fingerprint import closure, code, data, entries, fingerprints, locked_versions, parsed
 
 PROJECT = {
     "dvc.yaml": """
         stages:
-          code: {cmd: python -m pipeline.fingerprint}
-          format: {cmd: python -m pipeline.format}
-          train: {cmd: python -m torch.distributed.run --standalone -m pipeline.train}
+          code: {cmd: python -m engine.core.fingerprint}
+          format: {cmd: python -m engine.chat.training_rows}
+          train: {cmd: python -m torch.distributed.run --standalone -m pipeline.train_sft}
           own: {cmd: [python scripts/count.py --all, "python -m json.tool x.json"]}
           list: {cmd: ls data}
         """,
@@ -51,7 +51,7 @@ def changed(root: Path, name: str, text: str) -> set[str]:
 
 def test_every_stage_that_starts_code_has_a_hash(root: Path) -> None:
     assert fingerprints(root).keys() == {"format", "train", "own"}
-    assert entries(root, "python -m torch.distributed.run -m pipeline.train") == [Path("pipeline/train.py")]
+    assert entries(root, "python -m torch.distributed.run -m pipeline.train_sft") == [Path("pipeline/train.py")]
     assert closure(root, [Path("scripts/count.py")]) == [Path("scripts/count.py"), Path("scripts/helper.py")]
 
 

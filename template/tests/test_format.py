@@ -7,10 +7,8 @@ import pytest
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from pipeline.files import ProjectError
-from pipeline.format import learnt, packed, statistics, to_prompt_completion, token_lengths
-from pipeline.inference.chat_template import ChatTemplate, Conversation
-from pipeline.render_check import (
+from engine.chat.template import ChatTemplate, Conversation
+from engine.chat.template_checks import (
     Row,
     check_tokens,
     control_tokens,
@@ -20,7 +18,9 @@ from pipeline.render_check import (
     refuse_untrainable,
     unread,
 )
-from pipeline.reporting.format_page import marked, write_page
+from engine.chat.training_rows import learnt, packed, statistics, to_prompt_completion, token_lengths
+from engine.core.errors import ProjectError
+from engine.reporting.format_page import marked, write_page
 
 OPEN, END = chr(123) + chr(123), chr(125) + chr(125)  # no template braces in emitted Python
 LOOP, DONE = chr(123) + "%", "%" + chr(125)

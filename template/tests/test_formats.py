@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from raw_data import CALL, PAIR, curate_settings, reason, record, said
 
-from pipeline.curation.messages import Message
-from pipeline.curation.records import RecordReader
-from pipeline.files import ProjectError
-from pipeline.settings import AnomalySettings
+from engine.core.errors import ProjectError
+from engine.core.settings import AnomalySettings
+from engine.data.normalise.messages import Message
+from engine.data.normalise.records import RecordReader
 
 REPAIR = AnomalySettings(*["repair"] * 8)  # type: ignore[arg-type]
 

@@ -5,15 +5,18 @@ from pathlib import Path
 import pytest
 from finished_project import PARAMS, finish_project
 
-from pipeline import cost, gate, report
-from pipeline.files import read_json, run_stage, write_json
-from pipeline.serve import served_arm
+from engine.core.errors import run_stage
+from engine.core.io import read_json, write_json
+from engine.costing import arm_costs
+from engine.evaluation import gate_checks
+from engine.reporting import verdict_file
+from engine.serving.trial import served_arm
 
 
 def run() -> int:
-    cost.main()
-    report.main()
-    return run_stage(gate.main)
+    arm_costs.main()
+    verdict_file.main()
+    return run_stage(gate_checks.main)
 
 
 def test_the_verdict_is_told_in_80_columns(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,7 +41,7 @@ def test_an_endpoint_to_ship_is_named_with_its_address(project: Path, capsys: py
     finish_project(project, params=params, shares={"few_shot": 0.05, "endpoint_few_shot": 0.9, "tuned": 0.3})
     run()
     told = " ".join(capsys.readouterr().out.split())
-    assert "big-model at https://models.example/v1" in told and "pipeline.server" not in told
+    assert "big-model at https://models.example/v1" in told and "engine.serving.server" not in told
     assert "results/baseline/prompts/endpoint_few_shot.jsonl" in told, "examples and passages too"
 
 
@@ -49,7 +52,7 @@ def test_a_gguf_file_to_ship_is_named_with_what_serves_it(project: Path, capsys:
     told = " ".join(capsys.readouterr().out.split())
     assert "VERDICT: USE THE PROMPT" in told and "Ship: the few-shot prompt on the GGUF file's model" in told
     assert "big.gguf (llama-server -m)" in told and "results/baseline/prompts/gguf_few_shot.jsonl" in told
-    assert "pipeline.server" not in told
+    assert "engine.serving.server" not in told
     page = (project / "reports/report.html").read_text("utf-8")
     assert "the few-shot prompt on the GGUF file" in page
     assert served_arm(read_json(project / "reports/scores.json")) == "tuned"
@@ -77,7 +80,7 @@ def test_a_verdict_stops_the_run_as_params_say(
         finish_project(project, shares=shares, params=PARAMS.replace("verdict: ships", f"verdict: {wanted}"))
         serve_what_ships(project)
         capsys.readouterr()
-        assert run_stage(gate.main) == (wanted not in passing.split())
+        assert run_stage(gate_checks.main) == (wanted not in passing.split())
         captured = capsys.readouterr()
         assert f"VERDICT: {decision}" in captured.out
         assert (f"gate.verdict is {wanted}" in captured.err) == (wanted not in passing.split())
@@ -142,10 +145,10 @@ def test_a_model_that_was_tuned_before_any_baseline_is_refused(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     finish_project(project)
-    cost.main()
-    report.main()
+    arm_costs.main()
+    verdict_file.main()
     (project / "results/baseline.json").unlink()
-    assert run_stage(gate.main) == 1
+    assert run_stage(gate_checks.main) == 1
     assert "results/baseline.json" in capsys.readouterr().err
 
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.inference.backends import Message
-from pipeline.inference.generation import MINIMUM_SHARED_PREFIX, Generator, shared_prefix
-from pipeline.inference.perplexity import add_reference_nll
-from pipeline.inference.prompting import Policy
-from pipeline.quantise import WIDTHS
-from pipeline.runtime import Device
+from engine.chat.openai_messages import Message
+from engine.core.device import Device
+from engine.inference.perplexity import add_reference_nll
+from engine.inference.prompting import Policy
+from engine.inference.transformers_backend import MINIMUM_SHARED_PREFIX, Generator, shared_prefix
+from engine.tools.quantise import WIDTHS
 
 WORDS = [f"w{number}" for number in range(60)]
 SHAPE: dict[str, Any] = {

@@ -7,14 +7,15 @@ import pytest
 from scripted import KNOBS, record
 from tool_records import ASK, CALL, RESULT, TOOLS
 
-from pipeline.files import ProjectError, sha256_file
-from pipeline.inference.arms import answer_items
-from pipeline.inference.backends import Answer
-from pipeline.inference.generation import Generator
-from pipeline.inference.gguf_model import GgufModel
-from pipeline.inference.prompting import Policy
-from pipeline.runtime import Device
-from pipeline.settings import GgufSettings
+from engine.core.device import Device
+from engine.core.errors import ProjectError
+from engine.core.io import sha256_file
+from engine.core.settings import GgufSettings
+from engine.inference.arms import answer_items
+from engine.inference.backend import Answer
+from engine.inference.llama_cpp_backend import GgufModel
+from engine.inference.prompting import Policy
+from engine.inference.transformers_backend import Generator
 
 SPECIAL = ["<s>", "</s>", "<|go|>"]
 LETTERS = [chr(code) for code in [*range(33, 127), *range(161, 173), *range(174, 324)]]  # GPT-2's names of 256 bytes

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.fingerprint import CODE, INVISIBLE, closure, entries
+from engine.core.artifacts import CODE
+from engine.core.fingerprint import INVISIBLE, closure, entries
 
 ROOT = Path(__file__).resolve().parents[1]
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"]

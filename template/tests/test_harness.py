@@ -7,16 +7,18 @@ from finished_project import HARNESS_PARAMS, PARAMS
 from tool_records import ASK, CALL, SAID
 from tool_records import record as spoken
 
-from pipeline import harness
-from pipeline.evaluation.item_metrics import exact_match
-from pipeline.evaluation.lm_engine import Engine, Run, check_suites
-from pipeline.evaluation.lm_tasks import TASKS, sayable, write_answer_task, write_choice_task
-from pipeline.files import ProjectError, read_jsonl, sha256_json, write_jsonl
-from pipeline.harness import BASELINE, second_opinion
-from pipeline.inference.generation import Generator
-from pipeline.inference.prompting import Policy, Record
-from pipeline.runtime import Device
-from pipeline.settings import load
+from engine.core.artifacts import BASELINE_ANSWERS, HARNESS_TASKS
+from engine.core.device import Device
+from engine.core.errors import ProjectError
+from engine.core.io import read_jsonl, sha256_json, write_jsonl
+from engine.core.settings import load
+from engine.evaluation.item_metrics import exact_match
+from engine.evaluation.lm_eval import harness
+from engine.evaluation.lm_eval.harness import second_opinion
+from engine.evaluation.lm_eval.runner import Engine, Run, check_suites
+from engine.evaluation.lm_eval.tasks import sayable, write_answer_task, write_choice_task
+from engine.inference.prompting import Policy, Record
+from engine.inference.transformers_backend import Generator
 
 pytestmark = pytest.mark.usefixtures("project")
 SUITES = Path(__file__).resolve().parents[1] / "evals/suites"
@@ -98,8 +100,8 @@ def test_lm_eval_asks_and_scores_as_the_arm_does(model: Path, device: Device, sh
     prompts, answers = answered(model, device, policy, questions())
     assert all(answers)
     items = questions(*(f'"{answer.upper()}".' for answer in answers[:2]))  # right once normalised
-    assert write_answer_task("few_shot", items, policy, 5, TASKS) == shots
-    run = Engine(model, device, 3).run("few_shot", TASKS, shots)
+    assert write_answer_task("few_shot", items, policy, 5, HARNESS_TASKS) == shots
+    run = Engine(model, device, 3).run("few_shot", HARNESS_TASKS, shots)
     assert run.prompts == prompts and run.answers == answers
     expected = [item["messages"][-1]["content"] for item in items]
     assert run.scores == list(map(exact_match, expected, answers)) == [1, 1, 0, 0, 0]
@@ -110,10 +112,10 @@ def test_choices_are_told_apart_by_their_likelihood(model: Path, device: Device)
 
     items = [record(n, f"what is {word}", word) for n, word in enumerate(WORDS[:5])]
     policy = Policy("answer briefly")
-    write_choice_task("choice", items, policy, 3, TASKS)
-    run = Engine(model, device, 3).run("choice", TASKS)
+    write_choice_task("choice", items, policy, 3, HARNESS_TASKS)
+    run = Engine(model, device, 3).run("choice", HARNESS_TASKS)
     generator = Generator(model, device)
-    rows = read_jsonl(TASKS / "choice.jsonl")
+    rows = read_jsonl(HARNESS_TASKS / "choice.jsonl")
     for item, row, answer, score in zip(items, rows, run.answers, run.scores, strict=True):
         assert row["choices"][row["gold"]] == item["messages"][-1]["content"] and len(set(row["choices"])) == 4
         logits = generator.model(torch.tensor([generator.render(policy.ask(item))])).logits[0, -1]
@@ -125,8 +127,8 @@ def test_choices_are_told_apart_by_their_likelihood(model: Path, device: Device)
 
 def test_an_arm_whose_items_have_their_own_examples_is_no_task(project: Path) -> None:
     nearest = Policy("", {str(n): [SHOTS[n % 2]] for n in range(5)})
-    assert write_answer_task("few_shot", questions(), nearest, 5, TASKS) is None
-    assert not (project / TASKS / "few_shot.yaml").exists()
+    assert write_answer_task("few_shot", questions(), nearest, 5, HARNESS_TASKS) is None
+    assert not (project / HARNESS_TASKS / "few_shot.yaml").exists()
 
 
 def test_lm_eval_is_not_asked_what_it_cannot_say() -> None:
@@ -139,11 +141,11 @@ def test_lm_eval_is_not_asked_what_it_cannot_say() -> None:
 def test_a_task_that_sets_its_own_number_of_examples_is_refused(model: Path, device: Device) -> None:
     """lm-eval would silently show none."""
     policy = Policy("", dict.fromkeys("01234", SHOTS))
-    write_answer_task("few_shot", questions(), policy, 5, TASKS)
-    with open(TASKS / "few_shot.yaml", "a") as file:
+    write_answer_task("few_shot", questions(), policy, 5, HARNESS_TASKS)
+    with open(HARNESS_TASKS / "few_shot.yaml", "a") as file:
         file.write("num_fewshot: 0\n")
     with pytest.raises(ProjectError, match=r"2 examples were asked for, .*0.* were shown"):
-        Engine(model, device, 3).run("few_shot", TASKS, 2)
+        Engine(model, device, 3).run("few_shot", HARNESS_TASKS, 2)
 
 
 def test_another_prompt_or_another_score_stops_the_stage(model: Path, device: Device, project: Path) -> None:
@@ -156,15 +158,15 @@ def test_another_prompt_or_another_score_stops_the_stage(model: Path, device: De
         for n in range(5)
     ]
     engine = Engine(model, device, 3)
-    write_jsonl(BASELINE / "zero_shot.jsonl", rows)
+    write_jsonl(BASELINE_ANSWERS / "zero_shot.jsonl", rows)
     found = second_opinion(engine, "zero_shot", policy, items, load())
     assert found["same_answers"] == 5 and found["exact_match"] == found["exact_match_of_lm_eval"] == 0.0
     called = [items[0] | {"tools": '[{"name": "f"}]'}, *items[1:]]
     assert "beyond" in second_opinion(engine, "zero_shot", policy, called, load())["skipped"]
-    write_jsonl(BASELINE / "zero_shot.jsonl", [rows[0] | {"expected": answers[0]}, *rows[1:]])
+    write_jsonl(BASELINE_ANSWERS / "zero_shot.jsonl", [rows[0] | {"expected": answers[0]}, *rows[1:]])
     with pytest.raises(ProjectError, match="scores an equal answer otherwise"):
         second_opinion(engine, "zero_shot", policy, items, load())
-    write_jsonl(BASELINE / "zero_shot.jsonl", rows)
+    write_jsonl(BASELINE_ANSWERS / "zero_shot.jsonl", rows)
     with pytest.raises(ProjectError, match="another prompt"):
         second_opinion(engine, "zero_shot", Policy("answer"), items, load())
 

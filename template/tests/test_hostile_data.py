@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from mutants import mutant, seeds
 from raw_data import curate_settings
 
-from pipeline.curation.containers import container
-from pipeline.curation.parts import Piece, build_part
-from pipeline.curation.reasons import REASONS, BadRecordError
-from pipeline.curation.strict_json import _slow, parse_object
-from pipeline.files import ProjectError, read_jsonl
+from engine.core.errors import ProjectError
+from engine.core.io import read_jsonl
+from engine.data.check.reject_reasons import REASONS, BadRecordError
+from engine.data.read.file_formats import container
+from engine.data.read.strict_json import _slow, parse_object
+from engine.data.shards import Piece, build_part
 
 
 def test_mutated_files_are_read_or_refused_and_every_record_is_counted(

@@ -14,10 +14,13 @@ import pytest
 from finished_project import PARAMS, finish_project
 from scripted import Scripted
 
-from pipeline import judge as judge_stage
-from pipeline import label
-from pipeline.evaluation import rubric
-from pipeline.evaluation.judging import (
+from engine.core.errors import ProjectError
+from engine.core.io import read_json, read_jsonl, write_jsonl
+from engine.core.settings import load
+from engine.evaluation.judge import judging as judge_stage
+from engine.evaluation.judge import llm_grader
+from engine.evaluation.judge.llm_grader import Graded, grade, parse_grade, qualify_grades, read_labels, weighted_kappas
+from engine.evaluation.judge.pairwise_judge import (
     Judgement,
     Pair,
     agreement_interval,
@@ -30,12 +33,10 @@ from pipeline.evaluation.judging import (
     qualify,
     read_calibration,
 )
-from pipeline.evaluation.rubric import Graded, grade, parse_grade, qualify_grades, read_labels, weighted_kappas
-from pipeline.files import ProjectError, read_json, read_jsonl, write_jsonl
-from pipeline.inference.backends import Prompt
-from pipeline.reporting.comparisons import graded as graded_section
-from pipeline.reporting.comparisons import judged as judged_section
-from pipeline.settings import load
+from engine.inference.backend import Prompt
+from engine.reporting.comparisons import graded as graded_section
+from engine.reporting.comparisons import judged as judged_section
+from engine.tools import label
 
 pytestmark = pytest.mark.usefixtures("project")
 PROMPT = "Question: $question\nA: $a\nB: $b"
@@ -308,10 +309,10 @@ def test_grades_are_labelled_and_a_judge_that_qualifies_shows_one_for_every_arm(
     (tmp_path / "prompts/rubric.txt").write_text(RUBRIC)
     monkeypatch.setattr("sys.stdin", io.StringIO("nine\n5\n"))
     label.main()
-    assert [row["human"] for row in read_labels(rubric.LABELS)] == [5]
+    assert [row["human"] for row in read_labels(llm_grader.LABELS)] == [5]
     rows = [one._asdict() for one in judge_stage.answered_items("few_shot")[:60]]
     people = ({**row, "human": 5 if row["expected"] == row["answer"] else 1} for row in rows)
-    write_jsonl(rubric.LABELS, people)
+    write_jsonl(llm_grader.LABELS, people)
     found, effort = judge_stage.grade_answers(Grader(right_or_wrong), load())
     assert found["qualified"], found["reasons"]
     means = {arm: one["mean"] for arm, one in found["arms"].items()}

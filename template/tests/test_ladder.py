@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.evaluation.statistics import Interval
-from pipeline.files import ProjectError
-from pipeline.ladder import Rung, conclusion, read_ladder, rows, written
-from pipeline.reporting.ladder_page import ladder_page
+from engine.core.errors import ProjectError
+from engine.core.interval import Interval
+from engine.reporting.ladder_page import ladder_page
+from engine.tools.ladder import Rung, conclusion, read_ladder, rows, written
 
 
 def rung(name: str, low: float, mean: float, usd: float | None) -> Rung:

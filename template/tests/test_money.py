@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from pipeline.costing.money import (
+from engine.costing.cost_arithmetic import (
     Band,
     break_even_requests,
     hosted_usd_per_1000_requests,

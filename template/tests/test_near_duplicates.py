@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_data import WORDS
 
-from pipeline.curation import near_duplicates
-from pipeline.curation.near_duplicates import Pairs, band_keys, clusters, neighbours, semantic_pairs
-from pipeline.curation.shingles import Shingles, normalise
+from engine.data.dedup import near_duplicates
+from engine.data.dedup.near_duplicates import Pairs, band_keys, clusters, neighbours, semantic_pairs
+from engine.data.dedup.shingles import Shingles, normalise
 
 
 def shingled(texts: list[str]) -> Shingles:
@@ -92,7 +92,7 @@ def test_only_keys_that_occur_twice_are_linked() -> None:
 def test_a_text_longer_than_a_chunk_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = requests(50, words=30)
     whole = shingled(texts)
-    monkeypatch.setattr("pipeline.curation.shingles.CHUNK_CHARACTERS", 40)
+    monkeypatch.setattr("engine.data.dedup.shingles.CHUNK_CHARACTERS", 40)
     chunked = shingled(texts)
     assert (whole.hashes == chunked.hashes).all() and (whole.starts == chunked.starts).all()
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.costing import ownership
-from pipeline.costing.money import Band
-from pipeline.costing.uncertainty import draws, interval, tornado, typical
+from engine.costing import tco_routes
+from engine.costing.cost_arithmetic import Band
+from engine.costing.monte_carlo import draws, interval, tornado, typical
 
 CASE = {
     "requests": 100_000.0,
@@ -38,20 +38,26 @@ CASE = {
     "electricity_usd_per_kwh": 0.2,
     "hosting_usd_per_kw_month": 100.0,
 }
-ROUTES = [ownership.hosted_api, ownership.retrieval_api, ownership.hosted_tuned, ownership.rented, ownership.on_prem]
+ROUTES = [
+    tco_routes.hosted_api,
+    tco_routes.retrieval_api,
+    tco_routes.hosted_tuned,
+    tco_routes.rented,
+    tco_routes.on_prem,
+]
 POSITIVE = st.floats(0.01, 1e4)
 
 
 def test_a_hosted_model_is_paid_by_the_token() -> None:
     # 500 in at 1 and 100 out at 5 dollars a million: a tenth of a cent a request
-    bill = ownership.hosted_api(CASE)
+    bill = tco_routes.hosted_api(CASE)
     assert bill == ({}, {"inference": pytest.approx(100.0)})
-    assert ownership.retrieval_api(CASE).monthly["storage"] == pytest.approx(0.2)
+    assert tco_routes.retrieval_api(CASE).monthly["storage"] == pytest.approx(0.2)
 
 
 def test_a_rented_machine_waits_at_its_price() -> None:
     # 100,000 s of answers are 28 h; at half use that is 56 of the 730 hours of one machine, which is paid whole
-    bill = ownership.rented(CASE)
+    bill = tco_routes.rented(CASE)
     assert bill.once == {"training": 20.0}
     assert bill.monthly["inference"] == pytest.approx(1460.0)
     assert bill.monthly["re-training"] == pytest.approx(10.0)
@@ -63,12 +69,12 @@ def test_a_rented_machine_waits_at_its_price() -> None:
 
 def test_load_beyond_one_machine_is_paid_by_the_share_that_it_takes() -> None:
     busy = CASE | {"requests": 2_628_000.0}  # 730 h of answers: two machines at half use
-    assert ownership.rented(busy).monthly["inference"] == pytest.approx(2 * 1460.0)
-    assert ownership.hosted_tuned(busy).monthly["inference"] == pytest.approx(730 * 4.0)
+    assert tco_routes.rented(busy).monthly["inference"] == pytest.approx(2 * 1460.0)
+    assert tco_routes.hosted_tuned(busy).monthly["inference"] == pytest.approx(730 * 4.0)
 
 
 def test_an_owned_machine_is_written_off_powered_and_housed() -> None:
-    bill = ownership.on_prem(CASE | {"staff_usd_per_month": 500.0})
+    bill = tco_routes.on_prem(CASE | {"staff_usd_per_month": 500.0})
     answering = 100_000 / 3600
     power = 0.5 * 1.5 * 0.2
     assert bill.monthly["machines, written off"] == pytest.approx(12_000 * 1.5 / 36)
@@ -79,29 +85,29 @@ def test_an_owned_machine_is_written_off_powered_and_housed() -> None:
 
 
 def test_hosted_tuning_is_paid_by_the_token_and_its_endpoint_by_the_hour() -> None:
-    bill = ownership.hosted_tuned(CASE)
+    bill = tco_routes.hosted_tuned(CASE)
     assert bill.once == {"training": pytest.approx(6.0)}
     assert bill.monthly == {"inference": pytest.approx(2920.0), "re-training": pytest.approx(3.0)}
 
 
 def test_break_even_is_where_the_two_bills_meet() -> None:
     fast = CASE | {"seconds_per_request": 0.2}
-    volume = ownership.break_even_volume(ownership.rented, ownership.hosted_api, fast)
+    volume = tco_routes.break_even_volume(tco_routes.rented, tco_routes.hosted_api, fast)
     below, above = ({**fast, "requests": volume * factor} for factor in (0.98, 1.01))
-    assert ownership.rented(below).over(36) > ownership.hosted_api(below).over(36)
-    assert ownership.rented(above).over(36) <= ownership.hosted_api(above).over(36)
+    assert tco_routes.rented(below).over(36) > tco_routes.hosted_api(below).over(36)
+    assert tco_routes.rented(above).over(36) <= tco_routes.hosted_api(above).over(36)
 
 
 def test_a_cheap_hosted_model_is_never_caught_up_with() -> None:
     cheap = CASE | {"api_usd_per_million_input": 0.001, "api_usd_per_million_output": 0.001}
-    assert math.isinf(ownership.break_even_volume(ownership.rented, ownership.hosted_api, cheap))
-    assert ownership.break_even_volume(ownership.hosted_api, ownership.rented, cheap) == 0
+    assert math.isinf(tco_routes.break_even_volume(tco_routes.rented, tco_routes.hosted_api, cheap))
+    assert tco_routes.break_even_volume(tco_routes.hosted_api, tco_routes.rented, cheap) == 0
 
 
 @pytest.mark.parametrize("utilisation", [0, -0.1, 1.1])
 def test_an_impossible_utilisation_is_refused(utilisation: float) -> None:
     with pytest.raises(ValueError, match="utilisation"):
-        ownership.rented(CASE | {"utilisation": utilisation})
+        tco_routes.rented(CASE | {"utilisation": utilisation})
 
 
 @given(
@@ -110,13 +116,15 @@ def test_an_impossible_utilisation_is_refused(utilisation: float) -> None:
     low=POSITIVE,
     more=POSITIVE,
 )
-def test_no_cost_falls_when_a_price_or_a_load_rises(route: ownership.Route, name: str, low: float, more: float) -> None:
+def test_no_cost_falls_when_a_price_or_a_load_rises(
+    route: tco_routes.Route, name: str, low: float, more: float
+) -> None:
     cheap, dear = (route(CASE | {name: value}).over(36) for value in (low, low + more))
     assert cheap <= dear * (1 + 1e-9)
 
 
 @given(route=st.sampled_from(ROUTES), low=st.floats(0.05, 0.5), more=st.floats(0.0, 0.5))
-def test_no_cost_rises_when_machines_are_used_better(route: ownership.Route, low: float, more: float) -> None:
+def test_no_cost_rises_when_machines_are_used_better(route: tco_routes.Route, low: float, more: float) -> None:
     idle, busy = (route(CASE | {"requests": 1e7, "utilisation": value}).over(36) for value in (low, low + more))
     assert busy <= idle * (1 + 1e-9)
 
@@ -124,7 +132,7 @@ def test_no_cost_rises_when_machines_are_used_better(route: ownership.Route, low
 FIGURES = {"price": Band(1, 2, 6), "volume": Band(10, 10, 10), "seconds": Band(0.5, 1, 1.5)}
 
 
-def cost(v: ownership.Values) -> float:
+def cost(v: tco_routes.Values) -> float:
     return v["price"] * v["volume"] * v["seconds"]
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from raw_data import BENCHMARK, DEV, REJECTED, TEST, TRAIN, curate_settings, outputs, rows, run, write_raw
 
-from pipeline.curate import curate
-from pipeline.curation import engine
-from pipeline.files import ProjectError, read_jsonl
-from pipeline.settings import AnomalySettings
+from engine.core.errors import ProjectError
+from engine.core.io import read_jsonl
+from engine.core.settings import AnomalySettings
+from engine.data import executor
+from engine.data.curation import curate
 
 
 @pytest.fixture(autouse=True)
@@ -73,8 +74,8 @@ class TestParts:
         assert (201, "encoding") in [(row["line"], row["reason"]) for row in read_jsonl(REJECTED)]
 
     def test_a_policy_that_stops_names_file_and_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("pipeline.curation.engine.PIECE_BYTES", 4000)
-        monkeypatch.setattr("pipeline.curation.engine.WORKER_BYTES", 4000)
+        monkeypatch.setattr("engine.data.executor.PIECE_BYTES", 4000)
+        monkeypatch.setattr("engine.data.executor.WORKER_BYTES", 4000)
         stop = AnomalySettings(*["error"] * 8)
         with pytest.raises(ProjectError, match="a record has an anomaly") as error:
             run([*rows(150), {"prompt": 1, "completion": "x"}], anomalies=stop)
@@ -85,46 +86,46 @@ class TestParts:
         data[5]["prompt"] += " cafÃ©"
         write_raw(b"".join(json.dumps(row).encode() + b"\n" for row in data) + b"{broken\n")
         seen = []
-        monkeypatch.setattr("pipeline.curation.engine.WORKER_BYTES", 4000)
+        monkeypatch.setattr("engine.data.executor.WORKER_BYTES", 4000)
         pools = []
-        original = engine.ProcessPoolExecutor
-        monkeypatch.setattr(engine, "ProcessPoolExecutor", lambda *given: pools.append(given) or original(*given))
+        original = executor.ProcessPoolExecutor
+        monkeypatch.setattr(executor, "ProcessPoolExecutor", lambda *given: pools.append(given) or original(*given))
         for size in (1 << 20, 4000):
             for path in outputs():
                 Path(path).unlink()
-            monkeypatch.setattr("pipeline.curation.engine.PIECE_BYTES", size)
-            monkeypatch.setattr("pipeline.curation.store.READ_BYTES", size)  # so the training data are in many batches
+            monkeypatch.setattr("engine.data.executor.PIECE_BYTES", size)
+            monkeypatch.setattr("engine.data.record_store.READ_BYTES", size)  # so the training data are in many batches
             curate(curate_settings(), smoke=False)
             seen.append(outputs())
         assert seen[0] == seen[1] and len(pools) == 2, "one to read and one to compare, in the second run"
 
     def test_a_stopped_run_goes_on_with_the_parts_that_are_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("pipeline.curation.engine.PIECE_BYTES", 4000)
+        monkeypatch.setattr("engine.data.executor.PIECE_BYTES", 4000)
         write_raw(rows(300))
-        parts = engine.read_parts(curate_settings())
+        parts = executor.read_parts(curate_settings())
         assert len(parts.folders) > 3
         (parts.folders[2] / "done.json").unlink()  # as if it had been killed there
         built: list[Path] = []
-        original = engine.build_part
+        original = executor.build_part
 
         def counted(folder: Path, *arguments: Any) -> Any:
             built.append(folder)
             return original(folder, *arguments)
 
-        monkeypatch.setattr(engine, "build_part", counted)
+        monkeypatch.setattr(executor, "build_part", counted)
         assert curate(curate_settings(), smoke=False)["read"] == 300
         assert built == [parts.folders[2]]
-        assert not engine.WORK.exists()
+        assert not executor.WORK.exists()
 
     def test_an_edit_of_the_code_takes_no_part_of_the_stopped_run_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
         write_raw(rows(20))
-        before = engine.read_parts(curate_settings()).folders
-        assert engine.read_parts(curate_settings()).folders == before
+        before = executor.read_parts(curate_settings()).folders
+        assert executor.read_parts(curate_settings()).folders == before
         read = Path.read_bytes
 
         def edited(path: Path) -> bytes:
             return read(path) + (b"# edited" if path.match("curation/anomalies.py") else b"")
 
         monkeypatch.setattr(Path, "read_bytes", edited)
-        after = engine.read_parts(curate_settings()).folders
+        after = executor.read_parts(curate_settings()).folders
         assert after != before and not any(folder.exists() for folder in before)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import plots
-from pipeline.files import ProjectError, write_json
+from engine.core.errors import ProjectError
+from engine.core.io import write_json
+from engine.tools import plots
 
 
 def row(arm: str, score: float) -> dict[str, object]:

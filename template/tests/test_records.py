@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from raw_data import curate_settings, write_raw
 
-from pipeline.curation.containers import checked_path, container, read_items
-from pipeline.curation.reasons import BadRecordError
-from pipeline.curation.records import Record, RecordReader, Rejected
-from pipeline.curation.strict_json import parse_object
-from pipeline.files import ProjectError
+from engine.core.errors import ProjectError
+from engine.data.check.reject_reasons import BadRecordError
+from engine.data.normalise.records import Record, RecordReader, Rejected
+from engine.data.read.file_formats import checked_path, container, read_items
+from engine.data.read.strict_json import parse_object
 
 GOOD = b'{"prompt":"hello there","completion":"hi"}\n'
 
@@ -246,11 +246,11 @@ class TestTheShortWay:
                 return bad.reason, bad.detail, reader.findings, reader.languages
 
         found = ends()
-        monkeypatch.setattr("pipeline.curation.records.two_texts", lambda _: None)
+        monkeypatch.setattr("engine.data.normalise.records.two_texts", lambda _: None)
         assert found == ends()
 
     def test_is_taken(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("pipeline.curation.records.lower_keys", lambda _: pytest.fail("the long way"))
+        monkeypatch.setattr("engine.data.normalise.records.lower_keys", lambda _: pytest.fail("the long way"))
         assert canonical({"prompt": "a", "answer": "b", "n": 1}).answer == "b"
 
 

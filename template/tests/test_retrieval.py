@@ -10,16 +10,18 @@ import pytest
 import yaml
 from finished_project import PARAMS, RETRIEVAL_PARAMS
 
-from pipeline import index
-from pipeline.files import ProjectError, write_text
-from pipeline.index import compare_stores, measure, relevant_passages, retrieved, told_in_full
-from pipeline.inference.embedder import Embedder, Vectors
-from pipeline.inference.served_prompt import citations, prompt_of
-from pipeline.retrieval.chunks import chunks, documents, read_passages
-from pipeline.retrieval.ranking import fuse, ndcg_at, recall_at, reciprocal_rank
-from pipeline.retrieval.search import Search
-from pipeline.retrieval.store import STORES, Lance, Memory
-from pipeline.settings import EMBEDDER, RetrievalSettings, Settings, load
+from engine.core.errors import ProjectError
+from engine.core.io import write_text
+from engine.core.settings import EMBEDDER, RetrievalSettings, Settings, load
+from engine.inference.embedder import Embedder, Vectors
+from engine.inference.prompting import citations
+from engine.retrieval import index
+from engine.retrieval.chunks import chunks, documents, read_passages
+from engine.retrieval.index import compare_stores, measure, relevant_passages, retrieved, told_in_full
+from engine.retrieval.ranking import fuse, ndcg_at, recall_at, reciprocal_rank
+from engine.retrieval.search import Search
+from engine.retrieval.store import STORES, Lance, Memory
+from engine.serving.request_prompt import prompt_of
 
 DOCUMENTS = {
     "pump.md": "The dosing pump needs the seal kit SK-40211.",
@@ -176,7 +178,7 @@ def test_vectors_compared_in_parts_rank_as_those_compared_together(monkeypatch: 
     vectors = directions(1200)
     together = Memory(vectors).nearest(vectors[:9], 20)
     assert together[5][:3] == [5, 17, 900]
-    monkeypatch.setattr("pipeline.retrieval.store.COSINES", 2 * len(vectors))
+    monkeypatch.setattr("engine.retrieval.store.COSINES", 2 * len(vectors))
     assert Memory(vectors).nearest(vectors[:9], 20) == together
 
 
@@ -214,7 +216,7 @@ def test_a_served_arm_retrieves_for_the_request(
 ) -> None:
     if store == "lancedb":
         pytest.importorskip("lancedb", reason="lancedb is not installed: retrieval.store: lancedb needs it")
-        monkeypatch.setattr("pipeline.retrieval.store.TABLES", tmp_path / "tables")
+        monkeypatch.setattr("engine.retrieval.store.TABLES", tmp_path / "tables")
         monkeypatch.setattr(Memory, "nearest", None)  # it is not found in memory
     monkeypatch.chdir(tmp_path)
     search.save()
@@ -233,7 +235,7 @@ class TestLance:
     @pytest.fixture(autouse=True)
     def installed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.importorskip("lancedb", reason="lancedb is not installed: retrieval.store: lancedb needs it")
-        monkeypatch.setattr("pipeline.retrieval.store.TABLES", tmp_path / "tables")
+        monkeypatch.setattr("engine.retrieval.store.TABLES", tmp_path / "tables")
 
     def test_a_table_finds_what_memory_finds_and_is_built_once(self, tmp_path: Path) -> None:
         vectors = directions(1200).astype(np.float16)
@@ -247,7 +249,7 @@ class TestLance:
         assert len(list((tmp_path / "tables").iterdir())) == 2, "other vectors, another table"
 
     def test_a_large_collection_has_an_index_which_is_nearly_exact(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("pipeline.retrieval.store.EXACT", 2000)
+        monkeypatch.setattr("engine.retrieval.store.EXACT", 2000)
         vectors = directions(4000)
         passages = [{"id": str(n), "source": str(n), "text": str(n)} for n in range(len(vectors))]
         exact, served = (Search(passages, vectors, Given(vectors), store) for store in STORES)  # type: ignore[arg-type]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from pipeline.progress import stopwatch
-from pipeline.runtime import Device
+from engine.core.device import Device
+from engine.training.callbacks import stopwatch
 
 CPU = Device("cpu", "a processor", 2, torch.float32)
 

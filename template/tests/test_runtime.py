@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.files import ProjectError
-from pipeline.inference.generation import Generator
-from pipeline.runtime import Device, place
+from engine.core.device import Device, place
+from engine.core.errors import ProjectError
+from engine.inference.transformers_backend import Generator
 
 
 @pytest.mark.parametrize(("started", "devices"), [("1", 2), ("2", 1), ("4", 2)])
@@ -44,7 +44,7 @@ def test_answers_are_known_by_the_code_that_decoded_them(monkeypatch: pytest.Mon
     assert generator.identity != before, "what it took with one thread is not what it takes with two"
     generator.device = Device("cpu", "a processor", 1, "torch.float32")
     with monkeypatch.context() as edited:
-        edited.setattr("pipeline.inference.generation.code_key", lambda module: "edited")
+        edited.setattr("engine.inference.transformers_backend.code_key", lambda module: "edited")
         assert generator.identity != before
-    monkeypatch.setattr("pipeline.inference.generation.versions", lambda: {"torch": "0.0"})
+    monkeypatch.setattr("engine.inference.transformers_backend.versions", lambda: {"torch": "0.0"})
     assert generator.identity != before

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.files import ProjectError
-from pipeline.settings import EMBEDDER, PARAMS, load
+from engine.core.artifacts import PARAMS
+from engine.core.errors import ProjectError
+from engine.core.settings import EMBEDDER, load
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from raw_data import distinct_row
 
-from pipeline.curation import split as split_module
-from pipeline.curation.messages import Message
-from pipeline.curation.near_duplicates import band_keys, clusters, near_pairs
-from pipeline.curation.parts import frozen_part
-from pipeline.curation.records import Record
-from pipeline.curation.shingles import Shingles, normalise
-from pipeline.curation.split import Split, draw, leaks
-from pipeline.curation.store import Store
-from pipeline.files import ProjectError
+from engine.core.errors import ProjectError
+from engine.data import split as split_module
+from engine.data.dedup.near_duplicates import band_keys, clusters, near_pairs
+from engine.data.dedup.shingles import Shingles, normalise
+from engine.data.normalise.messages import Message
+from engine.data.normalise.records import Record
+from engine.data.record_store import Store
+from engine.data.shards import frozen_part
+from engine.data.split import Split, draw, leaks
 
 THRESHOLD = 0.7
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.evaluation.statistics import (
+from engine.evaluation.statistics import (
     bootstrap_mean,
     bootstrap_ratio,
     clustered_standard_error,

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from raw_data import PAIR, TRAIN, record, rows, run, said
 
-from pipeline.curation import containers
-from pipeline.curation.containers import container, read_items
-from pipeline.curation.reasons import BadRecordError
-from pipeline.files import read_jsonl
+from engine.core.io import read_jsonl
+from engine.data.check.reject_reasons import BadRecordError
+from engine.data.read import file_formats
+from engine.data.read.file_formats import container, read_items
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ class TestRows:
         assert all(data[offset or 0 :].startswith(lines[line - 2].encode()) for line, offset, _ in items[:2000])
 
     def test_a_line_of_a_table_that_is_too_long_is_one_reject(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(containers, "MAX_LINE_BYTES", 100)
+        monkeypatch.setattr(file_formats, "MAX_LINE_BYTES", 100)
         Path("t.csv").write_text(f"prompt,completion\na,b\n{'x' * 1000},y\nc,d\n")
         before = csv.field_size_limit()
         items = list(read_items(Path("t.csv"), "csv"))

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from raw_data import BENCHMARK, DEV, REJECTED, TEST, TRAIN, WORDS, reasons, rows, run, write_raw
 
-from pipeline.files import ProjectError, read_jsonl
-from pipeline.model import STORE
-from pipeline.settings import EMBEDDER, QualitySettings
+from engine.core.errors import ProjectError
+from engine.core.io import read_jsonl
+from engine.core.settings import EMBEDDER, QualitySettings
+from engine.models.store import STORE
 
 needs_embedder = pytest.mark.skipif(
     not (STORE / EMBEDDER.replace("==", "-")).exists(), reason="the embedding model is not here"

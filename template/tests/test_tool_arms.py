@@ -14,17 +14,18 @@ from scripted import KNOBS, Scripted
 from test_backends import running
 from tool_records import ASK, CALL, ONE, RESULT, SAID, TOOLS, record, template
 
-from pipeline.baseline import dev_score
-from pipeline.evaluation.item_metrics import exact_match, json_field_accuracy, json_match
-from pipeline.files import ProjectError, sha256_json
-from pipeline.inference.arms import answer_items
-from pipeline.inference.backends import Answer, Endpoint, Prompt
-from pipeline.inference.generation import Generator
-from pipeline.inference.perplexity import reference
-from pipeline.inference.prompting import Policy
-from pipeline.serve import ask
-from pipeline.server import create_app
-from pipeline.settings import EndpointSettings
+from engine.core.errors import ProjectError
+from engine.core.io import sha256_json
+from engine.core.settings import EndpointSettings
+from engine.evaluation.item_metrics import exact_match, json_field_accuracy, json_match
+from engine.evaluation.shots import dev_score
+from engine.inference.arms import answer_items
+from engine.inference.backend import Answer, Endpoint, Prompt
+from engine.inference.perplexity import reference
+from engine.inference.prompting import Policy
+from engine.inference.transformers_backend import Generator
+from engine.serving.server import create_app
+from engine.serving.trial import ask
 
 pytestmark = pytest.mark.usefixtures("project")
 HERMES = f"Let me see.\n<tool_call>\n{json.dumps(ONE)}\n</tool_call>"

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from tool_records import ASK, CALL, ENDS, ONE, RESULT, SAID, TOOLS, TWO, called, record, template
 
-from pipeline.files import ProjectError, write_jsonl
-from pipeline.format import learnt, sampled, to_prompt_completion, token_lengths
-from pipeline.inference.prompting import conversation
-from pipeline.inference.unsaid import refuse_unsaid, unsaid
-from pipeline.render_check import check_tokens, control_tokens, holds, unread
-from pipeline.train import read_rows
+from engine.chat.template_checks import check_tokens, control_tokens, holds, unread
+from engine.chat.template_coverage import refuse_unsaid, unsaid
+from engine.chat.training_rows import learnt, sampled, to_prompt_completion, token_lengths
+from engine.core.errors import ProjectError
+from engine.core.io import write_jsonl
+from engine.inference.prompting import conversation
+from engine.training.trl.common import read_rows
 
 RECORDS = [
     record(ASK, CALL),

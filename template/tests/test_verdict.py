@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from finished_project import PARAMS
 
-from pipeline.evaluation.verdict import decide
-from pipeline.files import ProjectError
-from pipeline.settings import Settings, load
-from pipeline.wording import OTHERS, in_order
+from engine.core.display import OTHERS, in_order
+from engine.core.errors import ProjectError
+from engine.core.settings import Settings, load
+from engine.evaluation.verdict import decide
 
 
 @pytest.fixture

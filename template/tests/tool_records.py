@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.inference.chat_template import ChatTemplate
+from engine.chat.template import ChatTemplate
 
 ONE = {"name": "weather", "arguments": {"city": "Köln", "days": 2}}
 TWO = {"name": "timer", "arguments": {}}

@@ -10,11 +10,11 @@ import pytest
 from conftest import Run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tunesmith.costs.money import Band
 
 from tunesmith import advising, catalog
 from tunesmith.costs import estimate, figures, prices, speed, uncertainty
 from tunesmith.costs.estimate import Estimate
-from tunesmith.costs.money import Band
 from tunesmith.planner.plan import plan
 from tunesmith.questions import defaults
 

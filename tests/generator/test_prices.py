@@ -10,10 +10,10 @@ from typing import Any
 import jsonschema
 import pytest
 from conftest import Run
+from tunesmith.costs.price_list import Figure, PriceError
 
 from tunesmith import catalog, resources
 from tunesmith.costs import price_list, prices
-from tunesmith.costs.price_list import Figure, PriceError
 from tunesmith.errors import FileProblem
 
 REPOSITORY = Path(__file__).resolve().parents[2]

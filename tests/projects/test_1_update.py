@@ -76,7 +76,7 @@ def live(made: Project) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}\n")
     if "code" in graph:
-        run(made, "pipeline.fingerprint")  # the params of every other stage
+        run(made, "engine.core.fingerprint")  # the params of every other stage
     run(made, "dvc", "commit", "--force")
     made.git("add", "--all")
     made.git("commit", "--quiet", "--message", "Live")
