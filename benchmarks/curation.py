@@ -99,7 +99,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 def settings(path: Path) -> Any:
     """The emitted defaults for this file."""
-    sys.path[:0] = [str(ROOT / "template"), str(ROOT / "template/tests")]
+    sys.path[:0] = [str(ROOT / "template"), str(ROOT / "tests/engine")]
     from raw_data import curate_settings
 
     return curate_settings(path=str(path), max_chars=20_000, test_items=200, dev_items=50)

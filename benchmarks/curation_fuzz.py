@@ -15,9 +15,9 @@ from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "template"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "template/tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/engine"))
 
-from mutants import mutant, seeds
+from corrupt_files import mutant, seeds
 from raw_data import curate_settings
 
 from engine.core.errors import ProjectError

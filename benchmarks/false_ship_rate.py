@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "template"), str(ROOT / "template/tests")]
+sys.path[:0] = [str(ROOT / "template"), str(ROOT / "tests/engine")]
 
 import msgspec
 import yaml

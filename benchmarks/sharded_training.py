@@ -40,7 +40,11 @@ def run(params: str, method: str, sharding: str) -> float:
         params.replace("\ntrain:\n", f"\ntrain:\n  devices: {devices}\n  sharding: {sharding}\n"), "utf-8"
     )
     launch = LAUNCH if devices > 1 else ()
-    command = [sys.executable, *launch, *([__file__, "--train"] if sharding == "fsdp" else ["-m", "pipeline.train_sft"])]
+    command = [
+        sys.executable,
+        *launch,
+        *([__file__, "--train"] if sharding == "fsdp" else ["-m", "pipeline.train_sft"]),
+    ]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
@@ -66,7 +70,9 @@ def train_sharded() -> None:
                 fsdp_plugin.set_mixed_precision(self._mixed_precision)
 
     state.AcceleratorState.__init__ = with_plugin
-    train_sft.build_sharding = lambda knobs, device: build(knobs, Device("cuda", device.name, device.threads, device.dtype))
+    train_sft.build_sharding = lambda knobs, device: build(
+        knobs, Device("cuda", device.name, device.threads, device.dtype)
+    )
     train_sft.main()
 
 

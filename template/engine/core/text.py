@@ -3,7 +3,6 @@
 import re
 import unicodedata
 
-
 _REFUSALS = re.compile(
     r"(?:i['\u2019]m (?:very )?sorry|i am sorry|sorry|i apologi[sz]e|unfortunately)[,.]? (?:but )?"
     r"(?:i|as an ai)\b.{0,40}"

@@ -4,7 +4,7 @@ from xml.etree.ElementTree import Element
 
 from engine.core.device import versions
 from engine.core.display import requests_band, usd_band
-from engine.core.html import Node, h, table
+from engine.html.elements import Node, h, table
 from engine.reporting.charts import line_chart
 from engine.reporting.inputs import Facts
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 from xml.etree.ElementTree import Element
 
-from engine.core.html import h
 from engine.core.interval import Interval
+from engine.html.elements import h
 
 Point: TypeAlias = tuple[float, float]
 WIDTH = 720

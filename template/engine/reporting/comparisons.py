@@ -4,7 +4,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from engine.core.display import in_order, p_value, points, tokens
-from engine.core.html import Node, h, table
+from engine.html.elements import Node, h, table
 from engine.reporting.inputs import Facts
 
 TITLES = {  # of the secondary measures

@@ -6,9 +6,9 @@ from xml.etree.ElementTree import Element
 
 from engine.core.artifacts import MEASURED_QUANTISATION
 from engine.core.display import requests_band, usd, usd_band
-from engine.core.html import Node, h, table
 from engine.core.io import read_json
 from engine.core.settings import Settings
+from engine.html.elements import Node, h, table
 from engine.reporting.inputs import Facts
 from engine.reporting.tornado import tornado_chart
 
@@ -65,7 +65,7 @@ def served_manifest(settings: Settings) -> Path:
 
 
 def quantisation(facts: Facts, path: Path = MEASURED_QUANTISATION) -> Element | None:
-    """Memory, speed and quality of fewer bits, where ``python -m engine.tools.quantise`` was run on these very weights."""
+    """Memory, speed and quality of fewer bits, if ``python -m engine.tools.quantise`` measured these weights."""
     measured = read_json(path) if path.exists() else None
     if not measured or measured["manifest"] != read_json(served_manifest(facts.settings)):
         return None

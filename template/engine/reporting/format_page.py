@@ -9,8 +9,8 @@ from xml.etree.ElementTree import Element
 
 from engine.chat.template import ChatTemplate, Conversation
 from engine.core.artifacts import FORMAT_PAGE
-from engine.core.html import Node, document, h, table
 from engine.core.io import write_text
+from engine.html.elements import Node, document, h, table
 from engine.inference.prompting import Record
 
 Sample: TypeAlias = tuple[Record, Conversation, tuple[int, int]]  # record, as it is trained on, tokens and trained ones

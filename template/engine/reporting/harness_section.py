@@ -4,9 +4,9 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from engine.core.display import confidence, in_order, p_value, percent, points, span
-from engine.core.html import Node, h, table
 from engine.core.interval import Interval
 from engine.evaluation.forgetting import BLIND, HELD, LOST, OPEN
+from engine.html.elements import Node, h, table
 from engine.reporting.inputs import Facts
 
 MEANING = {

@@ -4,8 +4,8 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from engine.core.display import percent, usd
-from engine.core.html import Node, document, h, table
 from engine.core.interval import Interval
+from engine.html.elements import Node, document, h, table
 from engine.reporting.charts import WIDTH, svg, ticks
 
 

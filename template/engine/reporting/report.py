@@ -5,11 +5,11 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from engine.core.display import confidence, p_value, points, requests_band, tokens, usd_band
-from engine.core.html import Node, document, h, table
 from engine.core.interval import Interval
 from engine.core.text import normalise
 from engine.evaluation.metrics import confusion, has_labels
 from engine.evaluation.verdict import PROMPT, RAG, SHIP
+from engine.html.elements import Node, document, h, table
 from engine.reporting.appendix import banded, cost, data, reproducibility, retrieval, trace, training
 from engine.reporting.charts import Bar, interval_chart
 from engine.reporting.comparisons import judged, pairs, secondary, slices, why_not

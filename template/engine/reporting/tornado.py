@@ -5,7 +5,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from engine.core.display import usd
-from engine.core.html import h
+from engine.html.elements import h
 from engine.reporting.charts import ROW, WIDTH, ticks
 
 LEFT, RIGHT, TOP = 190, 150, 8

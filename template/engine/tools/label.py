@@ -1,4 +1,4 @@
-"""Label answers for the judge's qualification: ``python -m engine.tools.label`` for pairs, ``... label grades`` for grades.
+"""Label answers for the judge's qualification: ``python -m engine.tools.label`` for pairs, with ``grades`` for grades.
 
 Shows answers to one question at a time, in an order that hides which arm gave them, and adds what you say to
 ``evals/judge_calibration.jsonl`` or ``evals/rubric_calibration.jsonl``. It goes on where it stopped; Ctrl-D ends it.

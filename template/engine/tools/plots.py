@@ -13,9 +13,9 @@ from xml.etree.ElementTree import Element
 from engine.core.artifacts import PLOTS_PAGE
 from engine.core.display import in_order
 from engine.core.errors import ProjectError, run_stage
-from engine.core.html import document, h
 from engine.core.interval import Interval
 from engine.core.io import write_text
+from engine.html.elements import document, h
 from engine.reporting.charts import Bar, interval_chart, line_chart, matrix_chart
 from engine.tools.git_revisions import WORKSPACE, read_at
 

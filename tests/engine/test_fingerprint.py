@@ -12,8 +12,8 @@ PROJECT = {
     "dvc.yaml": """
         stages:
           code: {cmd: python -m engine.core.fingerprint}
-          format: {cmd: python -m engine.chat.training_rows}
-          train: {cmd: python -m torch.distributed.run --standalone -m pipeline.train_sft}
+          format: {cmd: python -m pipeline.format}
+          train: {cmd: python -m torch.distributed.run --standalone -m pipeline.train}
           own: {cmd: [python scripts/count.py --all, "python -m json.tool x.json"]}
           list: {cmd: ls data}
         """,
@@ -51,7 +51,7 @@ def changed(root: Path, name: str, text: str) -> set[str]:
 
 def test_every_stage_that_starts_code_has_a_hash(root: Path) -> None:
     assert fingerprints(root).keys() == {"format", "train", "own"}
-    assert entries(root, "python -m torch.distributed.run -m pipeline.train_sft") == [Path("pipeline/train.py")]
+    assert entries(root, "python -m torch.distributed.run -m pipeline.train") == [Path("pipeline/train.py")]
     assert closure(root, [Path("scripts/count.py")]) == [Path("scripts/count.py"), Path("scripts/helper.py")]
 
 
@@ -87,7 +87,7 @@ class A:
 
     text = """kept: # this
 
-      and its trailing space   
+      and its trailing space  \x20
     """
 
     def f(self):

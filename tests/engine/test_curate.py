@@ -211,7 +211,7 @@ class TestBadInput:
             write_raw(data)
         script = (
             "import sys; from raw_data import curate_settings; from engine.data.curation import curate; "
-            "from engine.core.io import run_stage; "
+            "from engine.core.errors import run_stage; "
             "sys.exit(run_stage(lambda: curate(curate_settings(), smoke=False)))"
         )
         path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])

@@ -12,13 +12,14 @@ from xml.etree.ElementTree import tostring
 import numpy as np
 import pytest
 from finished_project import PARAMS, finish_project
-from scripted import Scripted
+from scripted_backend import Scripted
 
+import engine
+from engine.core.artifacts import RUBRIC_CALIBRATION
 from engine.core.errors import ProjectError
 from engine.core.io import read_json, read_jsonl, write_jsonl
 from engine.core.settings import load
 from engine.evaluation.judge import judging as judge_stage
-from engine.evaluation.judge import llm_grader
 from engine.evaluation.judge.llm_grader import Graded, grade, parse_grade, qualify_grades, read_labels, weighted_kappas
 from engine.evaluation.judge.pairwise_judge import (
     Judgement,
@@ -222,7 +223,7 @@ class Grader(Judge):
     named = r"^(?:Reference answer|Answer to grade): (.*)$"
 
 
-RUBRIC = (Path(__file__).resolve().parents[1] / "prompts/rubric.txt").read_text("utf-8")
+RUBRIC = (Path(engine.__file__).parents[1] / "prompts/rubric.txt").read_text("utf-8")
 GRADED = [Graded("how many?", "50", str(30 + n % 21)) for n in range(60)]
 
 
@@ -309,10 +310,10 @@ def test_grades_are_labelled_and_a_judge_that_qualifies_shows_one_for_every_arm(
     (tmp_path / "prompts/rubric.txt").write_text(RUBRIC)
     monkeypatch.setattr("sys.stdin", io.StringIO("nine\n5\n"))
     label.main()
-    assert [row["human"] for row in read_labels(llm_grader.LABELS)] == [5]
+    assert [row["human"] for row in read_labels(RUBRIC_CALIBRATION)] == [5]
     rows = [one._asdict() for one in judge_stage.answered_items("few_shot")[:60]]
     people = ({**row, "human": 5 if row["expected"] == row["answer"] else 1} for row in rows)
-    write_jsonl(llm_grader.LABELS, people)
+    write_jsonl(RUBRIC_CALIBRATION, people)
     found, effort = judge_stage.grade_answers(Grader(right_or_wrong), load())
     assert found["qualified"], found["reasons"]
     means = {arm: one["mean"] for arm, one in found["arms"].items()}

@@ -7,6 +7,7 @@ from finished_project import HARNESS_PARAMS, PARAMS
 from tool_records import ASK, CALL, SAID
 from tool_records import record as spoken
 
+import engine
 from engine.core.artifacts import BASELINE_ANSWERS, HARNESS_TASKS
 from engine.core.device import Device
 from engine.core.errors import ProjectError
@@ -19,9 +20,10 @@ from engine.evaluation.lm_eval.runner import Engine, Run, check_suites
 from engine.evaluation.lm_eval.tasks import sayable, write_answer_task, write_choice_task
 from engine.inference.prompting import Policy, Record
 from engine.inference.transformers_backend import Generator
+from pipeline import harness as recipe
 
 pytestmark = pytest.mark.usefixtures("project")
-SUITES = Path(__file__).resolve().parents[1] / "evals/suites"
+SUITES = Path(engine.__file__).parents[1] / "evals/suites"
 WORDS = ["one", "two", "three", "four", "five", "six"]
 # The template writes one BOS, as those of chat models do; a tokenizer that adds another one is the trap.
 TEMPLATE = (
@@ -232,7 +234,7 @@ def test_a_hub_out_of_reach_is_told_before_anything_is_answered(project: Path, m
     (project / "params.yaml").write_text(text, "utf-8")
     load.cache_clear()
     with pytest.raises(ProjectError, match="hub, which has the items of arc_easy, is out of reach") as refused:
-        harness.main()
+        recipe.main()
     assert refused.value.where == "params.yaml: harness.suites, arc_easy" and "network" in refused.value.fix
     assert not (project / "results").exists()
 

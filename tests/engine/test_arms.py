@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from scripted import record
+from scripted_backend import record
 
 from engine.core.errors import ProjectError
 from engine.inference.arms import quantile

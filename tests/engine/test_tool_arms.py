@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from finished_project import PARAMS, finish_project
 from openai import OpenAI
-from scripted import KNOBS, Scripted
+from scripted_backend import KNOBS, Scripted
 from test_backends import running
 from tool_records import ASK, CALL, ONE, RESULT, SAID, TOOLS, record, template
 

@@ -7,16 +7,14 @@ from finished_project import PARAMS, finish_project
 
 from engine.core.errors import run_stage
 from engine.core.io import read_json, write_json
-from engine.costing import arm_costs
-from engine.evaluation import gate_checks
-from engine.reporting import verdict_file
 from engine.serving.trial import served_arm
+from pipeline import cost, gate, report
 
 
 def run() -> int:
-    arm_costs.main()
-    verdict_file.main()
-    return run_stage(gate_checks.main)
+    cost.main()
+    report.main()
+    return run_stage(gate.main)
 
 
 def test_the_verdict_is_told_in_80_columns(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,7 +78,7 @@ def test_a_verdict_stops_the_run_as_params_say(
         finish_project(project, shares=shares, params=PARAMS.replace("verdict: ships", f"verdict: {wanted}"))
         serve_what_ships(project)
         capsys.readouterr()
-        assert run_stage(gate_checks.main) == (wanted not in passing.split())
+        assert run_stage(gate.main) == (wanted not in passing.split())
         captured = capsys.readouterr()
         assert f"VERDICT: {decision}" in captured.out
         assert (f"gate.verdict is {wanted}" in captured.err) == (wanted not in passing.split())
@@ -145,10 +143,10 @@ def test_a_model_that_was_tuned_before_any_baseline_is_refused(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     finish_project(project)
-    arm_costs.main()
-    verdict_file.main()
+    cost.main()
+    report.main()
     (project / "results/baseline.json").unlink()
-    assert run_stage(gate_checks.main) == 1
+    assert run_stage(gate.main) == 1
     assert "results/baseline.json" in capsys.readouterr().err
 
 

@@ -9,17 +9,17 @@ import msgspec
 import pytest
 from finished_project import PARAMS, PRICES, TRAINING, finish_project, measure
 
+from engine.core.artifacts import MEASURED_COST
 from engine.core.errors import ProjectError
 from engine.core.io import read_json, write_json
-from engine.costing import arm_costs
 from engine.costing.cost_arithmetic import Band
 from engine.costing.plan_vs_actual import beside_the_plan
-from engine.reporting import verdict_file as report_stage
+from pipeline import cost
 
 
 def run() -> dict[str, Any]:
-    arm_costs.main()
-    result: dict[str, Any] = json.loads(arm_costs.COST.read_text())
+    cost.main()
+    result: dict[str, Any] = json.loads(MEASURED_COST.read_text())
     return result
 
 
@@ -86,7 +86,7 @@ def test_an_endpoint_of_unknown_price_or_tokens_is_not_free(project: Path) -> No
     arms["endpoint_few_shot"] |= {"prompt_tokens": None, "completion_tokens": None}
     write_json(baseline, arms)
     assert run()["arms"]["endpoint_few_shot"]["usd_per_1000_requests"] is None
-    report_stage.main()
+    report.main()
     assert "unknown + unknown" in (project / "reports/report.html").read_text("utf-8")
 
 
@@ -108,19 +108,19 @@ def test_the_seconds_of_another_run_are_said_to_be_that(project: Path) -> None:
     settings = msgspec.to_builtins(finish_project(project))
     record = project / "reports/measured/train.json"
     write_json(record, TRAINING | {"settings": [settings]})
-    arm_costs.main()
-    assert not any("another" in warning for warning in read_json(arm_costs.COST)["warnings"])
+    cost.main()
+    assert not any("another" in warning for warning in read_json(MEASURED_COST)["warnings"])
     earlier = settings | {
         "seed": settings["seed"] + 1,
         "train": settings["train"] | {"lora_rank": 64, "no_longer_a_knob": 1},
     }
     write_json(record, TRAINING | {"settings": [earlier]})
-    arm_costs.main()
-    (said,) = (warning for warning in read_json(arm_costs.COST)["warnings"] if "another" in warning)
+    cost.main()
+    (said,) = (warning for warning in read_json(MEASURED_COST)["warnings"] if "another" in warning)
     assert "with another train.lora_rank, seed; to measure, train again: `dvc repro --force" in said
     record.unlink()
     with pytest.raises(ProjectError, match="record of the training run is missing") as raised:
-        arm_costs.main()
+        cost.main()
     assert "--single-item train" in str(raised.value)
 
 
@@ -144,7 +144,7 @@ def test_a_machine_without_a_price_still_gets_a_break_even(project: Path) -> Non
 def test_an_unknown_machine_names_the_nearest(project: Path) -> None:
     finish_project(project, params=PARAMS.replace("hardware: cpu", "hardware: l40"))
     with pytest.raises(ProjectError) as error:
-        arm_costs.main()
+        cost.main()
     assert "l40" in str(error.value) and "did you mean l4?" in str(error.value)
 
 
@@ -154,13 +154,13 @@ def test_an_unknown_machine_names_the_nearest(project: Path) -> None:
 def test_a_price_that_is_none_is_refused(project: Path, price: str) -> None:
     finish_project(project, prices=PRICES.replace("{low: 0.07, typical: 0.09, high: 0.10}", price))
     with pytest.raises(ProjectError, match="not"):
-        arm_costs.main()
+        cost.main()
 
 
 def test_prices_that_are_no_yaml_are_refused(project: Path) -> None:
     finish_project(project, prices="hardware: {cpu: [")
     with pytest.raises(ProjectError, match="not valid YAML"):
-        arm_costs.main()
+        cost.main()
 
 
 @pytest.mark.parametrize(("days", "warned"), [(89, False), (91, True)])
@@ -255,4 +255,4 @@ def test_a_project_without_a_plan_says_nothing_and_a_broken_one_is_refused(proje
     assert run()["plan"] == []
     (project / "plan.json").write_text("{")
     with pytest.raises(ProjectError, match=r"plan\.json"):
-        arm_costs.main()
+        cost.main()

@@ -15,13 +15,13 @@ from engine.core.io import write_text
 from engine.core.settings import EMBEDDER, RetrievalSettings, Settings, load
 from engine.inference.embedder import Embedder, Vectors
 from engine.inference.prompting import citations
-from engine.retrieval import index
 from engine.retrieval.chunks import chunks, documents, read_passages
 from engine.retrieval.index import compare_stores, measure, relevant_passages, retrieved, told_in_full
 from engine.retrieval.ranking import fuse, ndcg_at, recall_at, reciprocal_rank
 from engine.retrieval.search import Search
 from engine.retrieval.store import STORES, Lance, Memory
 from engine.serving.request_prompt import prompt_of
+from pipeline import index as recipe
 
 DOCUMENTS = {
     "pump.md": "The dosing pump needs the seal kit SK-40211.",
@@ -203,11 +203,11 @@ def test_a_missing_store_is_told_before_anything_is_embedded(tmp_path: Path, mon
         "store": "lancedb",
     }
     given = msgspec.convert(yaml.safe_load(PARAMS) | {"retrieval": group}, Settings)
-    monkeypatch.setattr(index, "load", lambda: given)
+    monkeypatch.setattr(recipe, "load", lambda: given)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "lancedb", None)
     with pytest.raises(ProjectError, match="lancedb is not installed"):
-        index.main()
+        recipe.main()
 
 
 @pytest.mark.parametrize("store", STORES)

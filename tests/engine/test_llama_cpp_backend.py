@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from scripted import KNOBS, record
+from scripted_backend import KNOBS, record
 from tool_records import ASK, CALL, RESULT, TOOLS
 
 from engine.core.device import Device

@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import engine
 from engine.core.io import read_jsonl
 from engine.core.settings import AnomalySettings, CurateSettings, PrivateSettings, QualitySettings
 from engine.data.check.reject_reasons import BadRecordError
 from engine.data.curation import curate
 from engine.data.normalise.records import Record, RecordReader
 
-ROOT = Path(__file__).parents[1]  # where `pipeline` is imported from
+ROOT = Path(engine.__file__).parents[1]  # of the template, or of the project whose engine is tested
 
 TRAIN, REJECTED = Path("data/curated/train.jsonl"), Path("data/curated/rejected.jsonl")
 TEST, DEV, BENCHMARK = Path("data/eval/test.jsonl"), Path("data/eval/dev.jsonl"), Path("data/eval/benchmark.json")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted import KNOBS, Scripted, record
+from scripted_backend import KNOBS, Scripted, record
 
 from engine.core.errors import ProjectError
 from engine.core.settings import EndpointSettings

@@ -5,17 +5,17 @@ from pathlib import Path
 import pytest
 from finished_project import PARAMS, PRICES, finish_project
 
+from engine.core.artifacts import REPORT_PAGE
 from engine.core.io import write_json
-from engine.costing import arm_costs
-from engine.reporting import verdict_file
 from engine.reporting.cost_section import crossing, off
 from engine.reporting.tornado import tornado_chart
+from pipeline import cost, report
 
 
 def page() -> str:
-    arm_costs.main()
-    verdict_file.main()
-    return verdict_file.PAGE.read_text("utf-8")
+    cost.main()
+    report.main()
+    return REPORT_PAGE.read_text("utf-8")
 
 
 def test_the_report_sets_every_route_side_by_side_with_a_tornado(project: Path) -> None:

@@ -9,14 +9,10 @@ from finished_project import PARAMS, PRICES
 from raw_data import WORDS
 from tool_records import TOOLS, template
 
-from engine.chat import training_rows
 from engine.core.errors import ProjectError, run_stage
 from engine.core.io import read_json, read_jsonl, write_jsonl, write_text
 from engine.core.settings import load
-from engine.data import curation
-from engine.evaluation import scores
-from engine.models import base
-from pipeline import baseline, train_sft, tuned
+from pipeline import baseline, curate, evaluate, format, model, train_sft, tuned
 
 CHANGES = {
     "smoke: false": "smoke: true",
@@ -69,7 +65,7 @@ def tiny(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_records_with_tools_go_from_the_raw_file_to_the_verdict(tiny: Path) -> None:
-    for stage in (base, curation, training_rows, baseline, train_sft, tuned, scores):
+    for stage in (model, curate, format, baseline, train_sft, tuned, evaluate):
         stage.main()
     items = {row["id"]: row for row in read_jsonl(tiny / "data/eval/test.jsonl")}
     assert {row["messages"][-1].get("tool_calls") is None for row in items.values()} == {True, False}
@@ -91,9 +87,9 @@ def test_a_template_without_tools_stops_the_project_before_anything_is_measured(
 ) -> None:
     path = tiny / "tiny/chat_template.jinja"
     path.write_text(path.read_text("utf-8").replace("tools", "utensils"), "utf-8")
-    for stage in (base, curation):
+    for stage in (model, curate):
         stage.main()
-    assert run_stage(training_rows.main) == 1
+    assert run_stage(format.main) == 1
     told = capsys.readouterr().err
     assert "records cannot be said: the chat template does not tell the model which tools it may call" in told
     assert "data/curated/train.jsonl, input line" in told

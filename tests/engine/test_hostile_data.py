@@ -4,9 +4,9 @@ import random
 from pathlib import Path
 
 import pytest
+from corrupt_files import mutant, seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mutants import mutant, seeds
 from raw_data import curate_settings
 
 from engine.core.errors import ProjectError

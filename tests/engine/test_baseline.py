@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from finished_project import PARAMS, finish_project, rows
-from scripted import Scripted, record
+from scripted_backend import Scripted, record
 
 from engine.core.errors import ProjectError
 from engine.core.io import write_jsonl

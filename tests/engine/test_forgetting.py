@@ -8,10 +8,8 @@ from finished_project import HARNESS_PARAMS, PARAMS, finish_project
 from engine.core.errors import run_stage
 from engine.core.io import write_json
 from engine.core.settings import load
-from engine.costing import arm_costs
-from engine.evaluation import gate_checks
 from engine.evaluation.forgetting import BLIND, HELD, LOST, OPEN, forgetting, interval
-from engine.reporting import verdict_file
+from pipeline import cost, gate, report
 
 
 @pytest.fixture
@@ -71,8 +69,8 @@ def test_the_gate_refuses_a_suite_that_is_not_held(
     project: Path, capsys: pytest.CaptureFixture[str], tuned: int, wanted: str
 ) -> None:
     write_json(project / "reports/harness.json", harness(150, tuned))
-    arm_costs.main()
-    verdict_file.main()
+    cost.main()
+    report.main()
     page = (project / "reports/report.html").read_text("utf-8")
     assert (
         "What tuning made it forget" in page
@@ -81,20 +79,20 @@ def test_the_gate_refuses_a_suite_that_is_not_held(
         and "200 items, 5 examples" in page
         and "not run" in page
     )
-    assert run_stage(gate_checks.main) == 0
+    assert run_stage(gate.main) == 0
     assert f"75.0% before tuning, {tuned / 2:.1f}% after: {wanted}" in capsys.readouterr().out
     params = (project / "params.yaml").read_text("utf-8")
     asked = params.replace("minimum_parity: 0.9", "minimum_parity: 0.9, require_no_regression: true")
     (project / "params.yaml").write_text(asked, "utf-8")
     load.cache_clear()
-    assert run_stage(gate_checks.main) == (0 if wanted == HELD else 1)
+    assert run_stage(gate.main) == (0 if wanted == HELD else 1)
     assert ("gate.require_no_regression" in capsys.readouterr().err) == (wanted != HELD)
 
 
 def test_a_report_where_lm_eval_could_be_asked_no_item(project: Path) -> None:
     asked = harness(150, 148) | {"domain": {"tuned": {"skipped": "items with tools"}}, "choice": {}}
     write_json(project / "reports/harness.json", asked)
-    arm_costs.main()
-    verdict_file.main()
+    cost.main()
+    report.main()
     page = (project / "reports/report.html").read_text("utf-8")
     assert "tuned: not run, items with tools." in page and "Picking the right answer" not in page

