@@ -15,6 +15,7 @@ from engine.core.io import read_json, write_json
 from engine.costing.cost_arithmetic import Band
 from engine.costing.plan_vs_actual import beside_the_plan
 from pipeline import cost
+from pipeline import report as report_recipe
 
 
 def run() -> dict[str, Any]:
@@ -86,7 +87,7 @@ def test_an_endpoint_of_unknown_price_or_tokens_is_not_free(project: Path) -> No
     arms["endpoint_few_shot"] |= {"prompt_tokens": None, "completion_tokens": None}
     write_json(baseline, arms)
     assert run()["arms"]["endpoint_few_shot"]["usd_per_1000_requests"] is None
-    report.main()
+    report_recipe.main()
     assert "unknown + unknown" in (project / "reports/report.html").read_text("utf-8")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from raw_data import BENCHMARK, DEV, REJECTED, TEST, TRAIN, curate_settings, outputs, rows, run, write_raw
 
+from engine.core.artifacts import CURATION_WORK
 from engine.core.errors import ProjectError
 from engine.core.io import read_jsonl
 from engine.core.settings import AnomalySettings
@@ -115,7 +116,7 @@ class TestParts:
         monkeypatch.setattr(executor, "build_part", counted)
         assert curate(curate_settings(), smoke=False)["read"] == 300
         assert built == [parts.folders[2]]
-        assert not executor.WORK.exists()
+        assert not CURATION_WORK.exists()
 
     def test_an_edit_of_the_code_takes_no_part_of_the_stopped_run_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
         write_raw(rows(20))

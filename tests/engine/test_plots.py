@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.core.artifacts import PLOTS_PAGE
 from engine.core.errors import ProjectError
 from engine.core.io import write_json
 from engine.tools import plots
@@ -47,7 +48,7 @@ def project(project: Path) -> Path:
 def draw(monkeypatch: pytest.MonkeyPatch, *revisions: str) -> str:
     monkeypatch.setattr("sys.argv", ["plots", *revisions])
     plots.main()
-    return plots.PAGE.read_text("utf-8")
+    return PLOTS_PAGE.read_text("utf-8")
 
 
 def test_the_workspace_beside_a_commit(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

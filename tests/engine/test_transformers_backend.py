@@ -13,9 +13,10 @@ from engine.inference.transformers_backend import MINIMUM_SHARED_PREFIX, Generat
 from engine.tools.quantise import WIDTHS
 
 WORDS = [f"w{number}" for number in range(60)]
+# Widths in whole blocks of 64, which bitsandbytes asks for on processors with AVX512-BF16.
 SHAPE: dict[str, Any] = {
-    "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
-    "num_key_value_heads": 1, "head_dim": 16, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+    "vocab_size": 64, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 16, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
     "initializer_range": 0.5, "tie_word_embeddings": False,
 }  # fmt: skip
 # A chat template in another pair of braces, because what is emitted holds none of Jinja's.
