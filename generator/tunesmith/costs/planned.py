@@ -1,11 +1,13 @@
 """What is recorded of the estimate when a project is generated; its report sets it beside what was measured."""
 
+import datetime as dt
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from tunesmith import catalog
 from tunesmith.costs import figures, prices
+from tunesmith.costs.decision_costs import decision_costs
 from tunesmith.costs.money import Band
 from tunesmith.costs.uncertainty import draws, interval
 from tunesmith.planner import time
@@ -13,9 +15,9 @@ from tunesmith.planner.plan import Plan, plan
 
 
 def record(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> str:
-    """The plan's figures as JSON: bands by the names that the project's cost stage measures under.
+    """The day, the plan's figures (bands by the names that the project's cost stage measures under) and costs, as JSON.
 
-    From the catalogues alone, without prices, so that the same spec gives the same project everywhere.
+    From the catalogues alone, so that the same spec gives the same figures everywhere.
     """
     made = plan(answers, pins, prices={})
     found = figures.Figures()
@@ -23,7 +25,9 @@ def record(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> str:
     figures.device(found, made)
     planned = {**_tokens(found.bands), **_training(made), **_answering(found.bands)}
     figures_by_name = {name: _rounded(band) for name, band in planned.items()}
-    return json.dumps({"hardware": made.machine.key, "figures": figures_by_name})
+    costs = decision_costs(answers, made)
+    today = dt.datetime.now(dt.UTC).date().isoformat()
+    return json.dumps({"date": today, "hardware": made.machine.key, "figures": figures_by_name, "costs": costs})
 
 
 def own_machine(key: str) -> str:
