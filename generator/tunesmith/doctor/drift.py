@@ -12,7 +12,7 @@ class LibraryArguments(Rule):
     """Every keyword that the stages pass to TRL, PEFT and transformers exists in the installed version."""
 
     code = "DRF001"
-    why = "Libraries rename options between versions; a name that is gone fails after an hour, or is silently ignored."
+    why = "Libraries rename options between versions. An unknown option fails after an hour or is silently ignored."
     fix = "Install the locked versions (`python3 environment.py`), or take a newer template (`tunesmith update`)."
 
     def check(self, project: Checkup) -> Iterable[str]:
