@@ -1,8 +1,8 @@
 """How far the planner's training speeds are from published ones: ``python benchmarks/time_model.py ROWS.csv``.
 
-ROWS.csv has the columns of benchmarks/data/measured_throughput.csv; tokens_per_s may be missing or empty. Written
-beside it: ROWS.estimates.csv, the same rows with ``estimate``, ``p10`` and ``p90`` in tokens a second over all devices
-and a ``note`` of what was assumed, or the ``reason`` why there is none. No row is judged by constants that saw its
+ROWS.csv has the columns of benchmarks/data/measured_throughput.csv; tokens_per_s may be missing or empty. It
+writes ROWS.estimates.csv: the same rows with ``estimate``, ``p10`` and ``p90`` in tokens per second over all devices, and
+a ``note`` of what was assumed, or the ``reason`` why there is none. No row is judged by constants that saw its
 model. ``--write`` renews schemas/catalog/throughput.yaml instead of judging.
 """
 
@@ -40,7 +40,7 @@ NEEDED = ("model", "method", "gpu", "num_gpus", "seq_len", "micro_batch", "frame
 
 @dataclass(frozen=True)
 class Run:
-    """A usable row; ``speed`` in tokens a second over all devices, measured; 0 where the row states none."""
+    """A usable row; ``speed`` in tokens per second over all devices, measured; 0 where the row states none."""
 
     row: Mapping[str, str]
     model: str
@@ -167,7 +167,7 @@ def constants_without(model: str) -> Throughput:
 
 
 def judge(row: Mapping[str, str]) -> Judged:
-    """Estimate one row, in tokens a second.
+    """Estimate one row, in tokens per second.
 
     Raises:
         NoEstimate, ImpossibleSetup: it cannot be estimated.

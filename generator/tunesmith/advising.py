@@ -20,18 +20,18 @@ from tunesmith.planner.workload import RowLengths
 from tunesmith.spec import Spec
 
 LISTED = "`tunesmith catalog prices` prints every price"
-INTERVAL = "bands are the 5th and 95th percentile of 1,000 drawn cases; break-even counts three years"
-ALONE = "behind a figure that moves a bill, the bill with that figure alone at its lowest and at its highest"
+INTERVAL = "bands are the 5th and 95th percentile of 1,000 drawn cases; break-even is over three years"
+ALONE = "brackets after a cost driver hold the cost with only this figure at its lowest and at its highest"
 WORDS = {  # for figures whose own name does not say it
-    "answer_token": "seconds for a token of an answer",
-    "answer_token_batched": "seconds for a token of an answer, several at a time",
-    "endpoint_usd_per_hour": "price of an hour of the endpoint",
+    "answer_token": "seconds per token of an answer",
+    "answer_token_batched": "seconds per token of an answer, in a batch",
+    "endpoint_usd_per_hour": "price per hour of the endpoint",
     "life_years": "years until the machine is written off",
-    "prompt_token": "seconds for a token of a prompt",
-    "pue": "power of the building for each watt of the machine",
-    "server_factor": "price of the whole server over that of its devices",
-    "usd_per_hour": "price of an hour of the machine",
-    "usd_per_million_training": "price of training a million tokens",
+    "prompt_token": "seconds per token of a prompt",
+    "pue": "building power per watt of the machine (PUE)",
+    "server_factor": "price of the server relative to its devices",
+    "usd_per_hour": "price per hour of the machine",
+    "usd_per_million_training": "price of training per million tokens",
 }
 
 
@@ -74,8 +74,16 @@ def show(told: Advised, *, sources: bool = False) -> None:
     print_advice(told.advice, told.answers)
     console.line()
     rows = [_row(row) for row in told.estimates]
-    volume = f"$ a month at {told.answers['monthly_requests']:,} requests"
-    heads = ("approach", "$ once", volume, "$ over 3 years", "$ / 1,000 requests", "seconds to answer", "days of work")
+    volume = f"$ per month at {told.answers['monthly_requests']:,} requests"
+    heads = (
+        "approach",
+        "$ once",
+        volume,
+        "$ over 3 years",
+        "$ per 1,000 requests",
+        "seconds to answer",
+        "days of work",
+    )
     console.table(heads, rows)
     console.line()
     for row in told.estimates:
@@ -94,12 +102,13 @@ def show(told: Advised, *, sources: bool = False) -> None:
     for data, titles in needs.items():
         console.line(f"{' and '.join(titles)} {'needs' if len(titles) == 1 else 'need'} {data}.")
     console.line(
-        f"How to read it: {INTERVAL}; {ALONE}. {'' if sources else '--sources says where each figure comes from.'}"
+        f"How to read it: {INTERVAL}; {ALONE}. {'' if sources else '--sources prints the source of each figure.'}"
     )
     for text in dict.fromkeys(source for row in told.estimates for source in row.sources) if sources else ():
         console.line(f"  {text}")
     if told.stale:
-        console.note(f"prices undated or older than {prices.OLD_PRICE_DAYS} days, check them: {', '.join(told.stale)}")
+        days, stale = prices.OLD_PRICE_DAYS, ", ".join(told.stale)
+        console.note(f"check these prices, which have no date or are older than {days} days: {stale}")
 
 
 def print_advice(advice: Advice, answers: Mapping[str, Any]) -> None:
@@ -113,7 +122,7 @@ def print_advice(advice: Advice, answers: Mapping[str, Any]) -> None:
     for refusal in advice.not_built(answers)[:1]:
         console.line(f"  {refusal}")
     for contradiction in advice.contradictions:
-        console.line(f"  does not go together: {contradiction}")
+        console.line(f"  contradiction: {contradiction}")
     for step in advice.path:
         other = outcomes[step.otherwise]
         instead = f"{other['approach']}, {step.otherwise.replace('_', ' ')}"
@@ -199,9 +208,9 @@ def owned(answers: Mapping[str, Any], made: Plan, listed: Mapping[str, Any]) -> 
 
 def print_owned(rows: list[Estimate], answers: Mapping[str, Any]) -> None:
     """By month and over three years."""
-    volume = f"$ a month at {answers['monthly_requests']:,} requests"
+    volume = f"$ per month at {answers['monthly_requests']:,} requests"
     bands = [_row(row)[:5] for row in rows]
-    console.table(("cost to own", "$ once", volume, "$ over 3 years", "$ for 1,000 requests"), bands)
+    console.table(("cost to own", "$ once", volume, "$ over 3 years", "$ per 1,000 requests"), bands)
     for row in rows:
         pays = f"; {_break_even(row)}" if row.break_even else ""
         console.line(f"  {row.title}: {moved(row)}{pays}")
@@ -212,7 +221,11 @@ def print_owned(rows: list[Estimate], answers: Mapping[str, Any]) -> None:
 def moved(row: Estimate) -> str:
     """What moves the three-year cost most, each figure alone."""
     named = [f"{WORDS.get(swing.name) or swing.name.replace('_', ' ')} ({_ends(swing)})" for swing in row.swings]
-    return f"three years move most with {'; '.join(named)}" if named else "nothing moves three years by 1%"
+    return (
+        f"three-year cost depends most on {'; '.join(named)}"
+        if named
+        else "no figure changes the three-year cost by 1%"
+    )
 
 
 def _ends(swing: Swing) -> str:
@@ -231,10 +244,10 @@ def _break_even(row: Estimate) -> str:
     low, typical, high = (_volume(bound) for bound in band)
     if math.isinf(band.high):
         if math.isinf(band.typical):
-            return f"cheaper than {row.against} from at least {low} requests a month on, perhaps never"
-        about = f"about {typical} requests a month on (at least {low}, perhaps never)"
+            return f"cheaper than {row.against} from at least {low} requests per month, perhaps never"
+        about = f"about {typical} requests per month (at least {low}, perhaps never)"
         return f"cheaper than {row.against} from {about}"
-    return f"cheaper than {row.against} from about {typical} requests a month on [{low}, {high}]"
+    return f"cheaper than {row.against} from about {typical} requests per month [{low}, {high}]"
 
 
 def _volume(requests: float) -> str:

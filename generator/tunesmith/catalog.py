@@ -104,7 +104,7 @@ def models() -> dict[str, Model]:
     """The model catalogue by key.
 
     Raises:
-        FileProblem: the user's own models.yaml cannot be read or holds what is no figure.
+        FileProblem: the user's own models.yaml cannot be read or holds what is not a figure.
     """
     return {key: Model(key=key, **row) for key, row in _with_own("models").items()}
 
@@ -114,7 +114,7 @@ def hardware() -> dict[str, Hardware]:
     """The hardware catalogue by key, with the user's own machines, and that of the project at hand.
 
     Raises:
-        FileProblem: the user's own hardware.yaml cannot be read or holds what is no figure.
+        FileProblem: the user's own hardware.yaml cannot be read or holds what is not a figure.
     """
     return {key: Hardware(key=key, **row) for key, row in (_figures() | _with_own("hardware")).items()}
 
@@ -161,7 +161,7 @@ def _with_own(name: str) -> dict[str, Any]:
             close = nearest(str(key), rows)
             raise FileProblem(path, f"{key}: {lacking}{f'; did you mean {close}?' if close else ''}", OWN)
         if fixed := sorted(set(FIXED) & set(row)) if isinstance(row, dict) else []:
-            raise FileProblem(path, f"{key}.{fixed[0]}: says which model it is and cannot be overruled", OWN)
+            raise FileProblem(path, f"{key}.{fixed[0]}: identifies the model and cannot be changed", OWN)
     signed = {
         key: {**row, "figures": own_figures.signed(row.get("figures") or {}, path)} if isinstance(row, dict) else row
         for key, row in own.items()
@@ -171,7 +171,7 @@ def _with_own(name: str) -> dict[str, Any]:
     for key, row in listed[name].items() if name == "hardware" else ():
         if (row["generation"] == CPU) != (key.split("_")[0] == CPU):
             what = "a processor" if row["generation"] == CPU else "no processor"
-            raise FileProblem(path, f"{key}: is {what}; the key of one, and of nothing else, is cpu_...", OWN)
+            raise FileProblem(path, f"{key}: is {what}; only keys of processors begin with cpu_", OWN)
     merged: dict[str, Any] = listed[name]
     return merged
 
@@ -182,7 +182,7 @@ def _lacking(name: str, rows: Mapping[str, Any], row: Any) -> str:
         return "no such row"
     needed = next(iter(rows.values())).keys() - {"figures"}
     missing = needed - row.keys() if isinstance(row, dict) else needed
-    return f"no such row, and a new one lacks {', '.join(sorted(missing))}" if missing else ""
+    return f"unknown row; a new row also needs {', '.join(sorted(missing))}" if missing else ""
 
 
 def frameworks() -> dict[str, dict[str, Any]]:

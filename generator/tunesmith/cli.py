@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             console.fault(error, json_wanted=options.json)
         except (KeyboardInterrupt, EOFError):  # Ctrl-C, and Ctrl-D at a question
             code = INTERRUPTED
-            console.note("tunesmith: stopped; nothing half-written is left behind")
+            console.note("tunesmith: stopped; no partial files are left")
     except BrokenPipeError:
         # The reader of our output went away, which is no fault; what is left of it goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="tunesmith", description="One spec in; a reproducible, self-measuring LLM project out."
+        prog="tunesmith", description="Turns one spec into a reproducible LLM project that measures itself."
     )
     parser.add_argument("--version", action="version", version=f"tunesmith {__version__}")
     parser.set_defaults(json=False)
@@ -68,18 +68,18 @@ def _verb(
 
 
 def _spec_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--spec", type=Path, metavar="FILE", help="flat YAML spec; missing keys take their defaults")
     verb.add_argument(
-        "--spec", type=Path, metavar="FILE", help="flat YAML spec; keys that are left out take their default"
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one answer; overrides the spec (repeatable)"
     )
-    verb.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="one answer; wins over the spec (repeatable)"
-    )
-    verb.add_argument("--defaults", action="store_true", help="ask nothing; take the default of every answer not given")
+    verb.add_argument("--defaults", action="store_true", help="ask nothing; missing answers take their defaults")
 
 
 def _target_options(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--subdir", action="store_true", help="make the project a part of the git repository around it")
-    verb.add_argument("--force", action="store_true", help="write beside files that are there; never overwrites one")
+    verb.add_argument("--subdir", action="store_true", help="make the project part of the enclosing git repository")
+    verb.add_argument(
+        "--force", action="store_true", help="write into a directory that is not empty; never overwrites a file"
+    )
 
 
 def _new(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -91,11 +91,11 @@ def _new(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 
 def _advise(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = _verb(verbs, "advise", "say whether to prompt, retrieve or fine-tune, why, and what each would cost")
+    verb = _verb(verbs, "advise", "recommend prompting, retrieval or fine-tuning, with reasons and costs")
     _spec_options(verb)
     _price_option(verb)
     _data_option(verb)
-    verb.add_argument("--sources", action="store_true", help="also print where each figure comes from")
+    verb.add_argument("--sources", action="store_true", help="also print the source of each figure")
 
 
 def _data_option(verb: argparse.ArgumentParser) -> None:
@@ -103,36 +103,36 @@ def _data_option(verb: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         metavar="FILE",
-        help="raw records to count (default: the data_path, where it is here)",
+        help="raw records to count (default: the data_path, if it exists)",
     )
 
 
 def _price_option(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--prices", type=Path, metavar="FILE", help="your own figures; they win over the built-in prices")
+    verb.add_argument("--prices", type=Path, metavar="FILE", help="your own prices; they override the built-in ones")
 
 
 def _plan(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = _verb(verbs, "plan", "say what training takes: memory by term, fit, time and money; runs nothing")
+    verb = _verb(verbs, "plan", "predict memory, fit, time and cost of training; runs nothing")
     verb.add_argument("directory", type=Path, metavar="DIR", nargs="?", help="a generated project, instead of a spec")
     _spec_options(verb)
     _price_option(verb)
     _data_option(verb)
     verb.add_argument(
-        "--calibration", type=Path, metavar="FILE", help="a short run's train.json, whose speed replaces the prior"
+        "--calibration", type=Path, metavar="FILE", help="train.json of a short run; its speed replaces the estimate"
     )
-    beyond = verb.add_argument_group("to plan what is not generated yet")
+    beyond = verb.add_argument_group("to plan setups that cannot be generated yet")
     beyond.add_argument("--method", default="", help="full, lora, qlora, dora, rslora, prefix or prompt")
     beyond.add_argument(
         "--framework", default="", help="a profile: axolotl, llamafactory, torchtune, unsloth and others"
     )
-    beyond.add_argument("--devices", type=int, metavar="N", help="equal devices that share the run")
+    beyond.add_argument("--devices", type=int, metavar="N", help="number of equal devices")
     beyond.add_argument("--sharding", default="", help="ddp, zero1, zero2, zero3 or fsdp (default: as planned)")
     beyond.add_argument("--loss", default="", help="full, half, chunked or fused (default: the framework's own)")
     beyond.add_argument("--packing", action="store_true", help="rows are packed instead of padded")
 
 
 def _catalog(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = _verb(verbs, "catalog", "print models, hardware, prices or what works with what")
+    verb = _verb(verbs, "catalog", "print models, hardware, prices or the support matrix")
     verb.add_argument(
         "what", nargs="?", choices=("models", "hardware", "support", "prices"), help="default: models and hardware"
     )
@@ -159,17 +159,19 @@ def _update(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
     verb = _verb(verbs, "update", "merge a newer template, or changed answers, into a project")
     verb.add_argument("directory", type=Path, metavar="DIR", nargs="?", default=Path())
     mode = verb.add_mutually_exclusive_group()
-    mode.add_argument("--preview", action="store_true", help="only say what would change; exit code 5 if anything does")
+    mode.add_argument(
+        "--preview", action="store_true", help="only show what would change; exit code 5 if anything would"
+    )
     mode.add_argument("--continue", dest="resume", action="store_true", help="finish an update after its conflicts")
-    mode.add_argument("--abort", action="store_true", help="put everything back as it was before the update")
+    mode.add_argument("--abort", action="store_true", help="restore the state before the update")
     verb.add_argument("--diff", action="store_true", help="also show content")
     verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change an answer (repeatable)")
     verb.add_argument("--to", default="", metavar="VERSION", help="a version of the template (default: the newest)")
     verb.add_argument("--source", default="", metavar="WHERE", help="the template: a path, a git bundle or a URL")
     where = verb.add_mutually_exclusive_group()
-    where.add_argument("--branch", default="", help="branch to make for it (default: template/VERSION)")
-    where.add_argument("--here", action="store_true", help="commit on the branch that is checked out")
-    verb.add_argument("--defaults", action="store_true", help="ask nothing; new questions take their default")
+    where.add_argument("--branch", default="", help="name of the new branch (default: template/VERSION)")
+    where.add_argument("--here", action="store_true", help="commit on the current branch")
+    verb.add_argument("--defaults", action="store_true", help="ask nothing; new questions take their defaults")
 
 
 def _doctor(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -180,7 +182,7 @@ def _doctor(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
 
 
 def _adopt(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = _verb(verbs, "adopt", "bring an existing repository under the template, on a branch, overwriting nothing")
+    verb = _verb(verbs, "adopt", "add the template to an existing repository, on a branch; overwrites nothing")
     verb.add_argument("directory", type=Path, metavar="DIR", nargs="?", default=Path())
     _spec_options(verb)
-    verb.add_argument("--branch", default="template/adopt", help="branch to make for it (default: template/adopt)")
+    verb.add_argument("--branch", default="template/adopt", help="name of the new branch (default: template/adopt)")

@@ -24,10 +24,10 @@ def run(options: argparse.Namespace) -> int:
     """
     path = options.directory.resolve()
     if _begun(path, options.example):
-        console.note(f"{path}: goes on where it stopped; what is done is not done again")
+        console.note(f"{path}: continues; finished stages are kept")
     else:
         project.create(_example(options.example), target(options))
-        console.note(f"{path}: generated; now every stage runs, from the model to the verdict")
+        console.note(f"{path}: generated; running every stage")
     own_repository = git.toplevel(path) == path
     if own_repository:
         git.lend_identity(path)

@@ -52,7 +52,7 @@ def _safe_block() -> str:
     for key in CATALOGUE_FIELDS:
         lines.append(f"{key}: {{{{ {_lookup(key)} | to_json }}}}")
     lines.append('model_revision: ""')
-    comment = "# Knobs: the planner's choice is plan_KEY, the user's pin_KEY; this is what holds without either.\n"
+    comment = "# Knobs: the planner's choice is plan_KEY, the user's pin_KEY; this is the value without either.\n"
     body = "".join(f"    {line}\n" for line in lines)
     return f"{comment}safe:\n  type: yaml\n  when: false\n  default: |\n{body}"
 
@@ -150,9 +150,9 @@ def docs_page() -> str:
         "",
     ]
     lines.append(
-        "A spec is flat YAML, one key a line; a key that is left out takes its default. Keys marked *planned* are"
+        "A spec is flat YAML with one key per line. A missing key takes its default. Keys marked *planned* are"
     )
-    lines.append("chosen by the planner or taken from the model catalogue; writing one pins it.")
+    lines.append("chosen by the planner or taken from the model catalogue. A value in the spec pins them.")
     for group, title in groups().items():
         lines += ["", f"## {title}", "", "| key | what | allowed | default | asked when |", "|---|---|---|---|---|"]
         lines += [_docs_row(question) for question in questions().values() if question.group == group]

@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         owned = advising.owned(answers, made, listed)
     except prices.PriceError as error:
-        owned, notes = [], (*notes, f"cost to own is left out: {error.what}; {error.fix}")
+        owned, notes = [], (*notes, f"no cost to own: {error.what}; {error.fix}")
     if options.json:
         console.as_json(data(made, notes=notes) | {"cost_to_own": [advising.estimate_data(row) for row in owned]})
     else:
@@ -42,7 +42,7 @@ def _made(options: argparse.Namespace) -> tuple[Plan, Mapping[str, Any], Mapping
     measured = subjects.calibration(options.calibration) if options.calibration else None
     scenario = {key: value for key in SCENARIO if (value := getattr(options, key)) not in ("", None)}
     scenario = {key: value for key, value in scenario.items() if value is not False}
-    beyond = [f"planned beyond what this version generates: {_words(scenario)}"] if scenario else []
+    beyond = [f"this version cannot generate: {_words(scenario)}"] if scenario else []
     if options.directory:
         found = subjects.project(options.directory)
         answers, pins, counted, notes = {**found.answers, **scenario}, found.pins, found.counted, list(found.notes)
@@ -70,12 +70,12 @@ def _made(options: argparse.Namespace) -> tuple[Plan, Mapping[str, Any], Mapping
         beyond.append(_no_torch(made))
     if made.measured and made.time.utilisation > 1:
         share = f"{made.time.utilisation:.0%} of what {made.machine.title} can do at most"
-        beyond.append(f"{made.measured.source}: {share}; that was another machine, model or setup")
+        beyond.append(f"{made.measured.source}: {share}; it was measured on another machine, model or setup")
     return made, answers, listed, (*_untrained(made, answers), *notes, *cut_answers(answers), *beyond)
 
 
 def _no_torch(made: Plan) -> str:
-    return f"{made.machine.title}: the locks of generated projects hold no build of torch for it; put in your own"
+    return f"{made.machine.title}: the locks of generated projects have no build of torch for it; install your own"
 
 
 def cut_answers(answers: Mapping[str, Any]) -> list[str]:
@@ -83,7 +83,7 @@ def cut_answers(answers: Mapping[str, Any]) -> list[str]:
     written, longest = int(answers["answer_tokens"]), int(answers["max_new_tokens"])
     if written <= longest:
         return []
-    return [f"max_new_tokens: {longest} would cut answers of {written} tokens (answer_tokens) short in the evaluation"]
+    return [f"max_new_tokens: {longest} would truncate answers of {written} tokens (answer_tokens) in the evaluation"]
 
 
 def _untrained(made: Plan, answers: Mapping[str, Any]) -> tuple[str, ...]:
@@ -102,7 +102,7 @@ def _stale(made: Plan, today: dt.date) -> list[str]:
     if made.model.key in catalog.models():
         dates[f"the figures of {made.model.key}"] = str(catalog.models()[made.model.key].figures["date"])
     return [
-        f"{what}: read on {date}, more than {OLD_PRICE_DAYS} days ago; check before you rely on it"
+        f"{what}: read on {date}, more than {OLD_PRICE_DAYS} days ago; check it"
         for what, date in dates.items()
         if date and Figure(what, None, "", date).old(today)
     ]
@@ -185,7 +185,7 @@ def _reason(key: str, made: Plan) -> str:
     if key not in made.pins:
         return choice.reason
     same = made.knobs[key] == choice.value
-    return "pinned, to what the planner takes" if same else f"pinned; the planner would take {choice.value}"
+    return "pinned to the planner's choice" if same else f"pinned; the planner would choose {choice.value}"
 
 
 def _print_memory(made: Plan) -> None:
@@ -208,7 +208,7 @@ def _print_memory(made: Plan) -> None:
         console.line(f"  of the host: {made.host.low:.1f} to {made.host.high:.1f} GiB ({held}); not in the verdict")
     if not made.framework.fitted_rows:
         title = made.framework.title
-        console.line(f"  a wide band, that of frameworks it was not fitted to: nobody has published peaks of {title}")
+        console.line(f"  a wide band, because nobody has published peaks of {title}")
     if made.measured and made.measured.peak_gib:
         off = 100 * (typical / made.measured.peak_gib - 1)
         console.line(
@@ -225,12 +225,12 @@ def _print_time(made: Plan) -> None:
         console.line(f"  {_hours(duration.typical / HOUR)} on the clock, for {made.setup.devices} devices work at once")
     console.line(f"  {tokens.typical:,.0f} tokens ({tokens.source})")
     console.line(
-        f"  {duration.tokens_per_second:,.0f} tokens a second; {duration.utilisation:.0%} of the peak; "
-        f"{duration.padding:.2f} tokens are computed for each token of the data ({made.padded})"
+        f"  {duration.tokens_per_second:,.0f} tokens per second; {duration.utilisation:.0%} of the peak; "
+        f"{duration.padding:.2f} tokens are computed per token of the data ({made.padded})"
     )
     if duration.calibrated:
         source = made.measured.source if made.measured else ""
-        console.line(f"  calibrated by {source}: {duration.calibrated:.2f} times the speed that the prior expects")
+        console.line(f"  calibrated by {source}: {duration.calibrated:.2f} times the estimated speed")
     if made.money and made.price:
         money, price = made.money, made.price
         console.line(f"Money    USD {_usd(money)}")
@@ -249,7 +249,9 @@ def _print_changes(made: Plan) -> None:
         cost = f"USD {change.usd:.2f}" if change.usd != float("inf") else "no price known"
         console.line(f"  {change.what}: {change.high_gib:.1f} of {change.memory_gib:g} GiB, {cost}")
     if not made.changes:
-        console.line("  no one or two changes of method, length, model and device; it takes several machines")
+        console.line(
+            "  no one or two changes of method, length, model and device are enough; it needs several machines"
+        )
 
 
 def _print_inference(made: Plan) -> None:

@@ -61,7 +61,9 @@ def test_a_reader_that_goes_away_is_no_fault_of_ours(end: list[str], tmp_path: P
 def test_a_spec_that_is_wrong_is_not_said_to_have_written_nothing_where_nothing_is_written(tunesmith: Run) -> None:
     for verb in ("plan", "advise"):
         done = tunesmith(verb, "--defaults", "--set", "sed=3")
-        assert done.returncode == 2 and done.stderr.splitlines()[-1].endswith("prints every key with what it allows")
+        assert done.returncode == 2 and done.stderr.splitlines()[-1].endswith(
+            "prints every key with its allowed values"
+        )
 
 
 def test_a_directory_that_is_not_there_is_said_to_be_none(tunesmith: Run, tmp_path: Path) -> None:

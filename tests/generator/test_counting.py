@@ -139,7 +139,7 @@ def test_a_record_that_is_no_conversation_in_text_is_left_out(
 
 def test_what_is_no_plain_file_is_not_waited_for(model: Path, tmp_path: Path) -> None:
     for place in (tmp_path, Path("/dev/zero")):
-        with pytest.raises(FileProblem, match="is no plain file"):
+        with pytest.raises(FileProblem, match="is not a regular file"):
             counted(model, place)
 
 
@@ -374,7 +374,7 @@ def test_the_package_model_is_counted_out_of_its_wheel(tmp_path: Path, monkeypat
     assert found is not None and found.lengths == (2 + 2 + 1 + 2,)  # ab ab, b, and two turns' borders
     assert "tiny_model-1.0" in found.source
     elsewhere, _ = counting.of_data(answers, pins | {"model_id": "other==1.0"}, data, [])
-    assert elsewhere is not None and "`python3 environment.py` in the project gets it" in elsewhere.source
+    assert elsewhere is not None and "`python3 environment.py` in the project installs it" in elsewhere.source
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"PK\x03\x04" + bytes(40), gguf()[:200], gguf("llama")])

@@ -119,7 +119,7 @@ def test_words_of_the_break_even_and_of_old_prices_stand_alone() -> None:
     said = "cheaper than X from about 7,000 requests a month on (at least 4,000, perhaps never)"
     assert advising._break_even(row) == said
     row = replace(row, break_even=Band(4_000, math.inf, math.inf))
-    assert advising._break_even(row) == "cheaper than X from at least 4,000 requests a month on, perhaps never"
+    assert advising._break_even(row) == "cheaper than X from at least 4,000 requests per month, perhaps never"
     row = replace(row, break_even=Band(61_527, 72_993, 1_234_567))
     assert advising._break_even(row).endswith("from about 73,000 requests a month on [62,000, 1,200,000]")
     listed = prices.load()
@@ -148,13 +148,13 @@ def test_advise_prints_the_numbers_or_one_json_value(tunesmith: Run) -> None:
     assert told.returncode == 0 and "Advice: finetune." in told.stdout
     for said in (
         "$ over 3 years",
-        "three years move most with price of an hour of the machine",
+        "three years move most with price per hour of the machine",
         "with that figure alone at its lowest and at its highest",
         "Prompt and Few-shot prompt need a benchmark",
         "tuned needs the benchmark, and at least a hundred checked examples",
         "(otherwise: prompting, define success)",
         "Quality of",
-        "$ / 1,000 requests",
+        "$ per 1,000 requests",
         "seconds to answer",
         "requests a month on",
         "genai-prices",

@@ -331,7 +331,7 @@ def test_a_parameter_that_is_none_is_refused_by_its_name(
 
 def test_a_calibration_beyond_what_the_device_can_do_is_pointed_out(tunesmith: Run, tmp_path: Path) -> None:
     run = tmp_path / "train.json"
-    for speed, said in (("5000", "can do at most; that was another machine"), ("1e999", "says no tokens a second")):
+    for speed, said in (("5000", "can do at most; that was another machine"), ("1e999", "says no tokens per second")):
         run.write_text(f'{{"tokens_per_second": {speed}}}')
         assert said in tunesmith("plan", "--defaults", "--calibration", run).stderr
     run.write_text('{"tokens_per_second": 50}')
@@ -478,7 +478,7 @@ def test_calibration_replaces_the_prior_and_says_by_how_much(tmp_path: Path, tun
     path = tmp_path / "short.json"
     path.write_text('{"tokens_per_second": 1000}')
     done = tunesmith("plan", "--defaults", "--calibration", path)
-    assert "1,000 tokens a second" in done.stdout and "times the speed that the prior expects" in done.stdout
+    assert "1,000 tokens per second" in done.stdout and "times the estimated speed" in done.stdout
     for text in ('{"tokens_per_second": -1}', "[]", "{", '{"tokens_per_second": true}'):
         path.write_text(text)
         refused = tunesmith("plan", "--defaults", "--calibration", path)
@@ -507,7 +507,7 @@ def test_a_project_without_training_is_planned_as_its_spec_was(tmp_path: Path, t
     assert ours["evaluation_gib"] == theirs["evaluation_gib"] and ours["inference_gib"] == theirs["inference_gib"]
     assert ours["cost_to_own"] == theirs["cost_to_own"] and ours["cost_to_own"]
     said = tunesmith("plan", tmp_path / "p").stdout
-    assert "$ for 1,000 requests" in said and "$ over 3 years" in said and "Memory of training" not in said
+    assert "$ per 1,000 requests" in said and "$ over 3 years" in said and "Memory of training" not in said
 
 
 def test_a_project_is_planned_with_its_prompts_and_what_its_answers_say(copy: Path, tunesmith: Run) -> None:

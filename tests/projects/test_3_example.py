@@ -41,7 +41,7 @@ def test_the_plan_counts_raw_records_as_the_stage_format_does(demo: tuple[Projec
 
 def test_the_terminal_says_what_to_ship_and_where_the_report_is(demo: tuple[Project, str]) -> None:
     printed = demo[1]
-    for text in (*ARMS, "SHIP TUNED", "reports/report.html", "$ for 1,000 requests"):
+    for text in (*ARMS, "SHIP TUNED", "reports/report.html", "$ per 1,000 requests"):
         assert text in printed
 
 

@@ -33,7 +33,7 @@ class Figures:
     def price(self, name: str, figure: Figure) -> None:
         """A figure of the price list. Raises `PriceError` if no price is known."""
         if figure.amount is None:
-            raise prices.PriceError("no price is known", figure.title, "put one into your own price file")
+            raise prices.PriceError("no price is known", figure.title, "add it to your own price file")
         self.used[name] = figure
         self.add(name, figure.amount, f"{figure.source}, {figure.date or 'undated'}")
 

@@ -10,7 +10,7 @@ from tunesmith.costs.money import Band
 from tunesmith.costs.price_list import Figure, PriceError
 
 TOKENS = 1000
-FIX = "see `tunesmith catalog prices` for what the list has, or add the model to your own price file"
+FIX = "choose a model of `tunesmith catalog prices`, or add this one to your own price file"
 
 
 def rates(name: str) -> tuple[Figure, Figure]:

@@ -11,7 +11,7 @@ from tunesmith.costs import price_list
 from tunesmith.costs.price_list import OLD_PRICE_DAYS, Figure, PriceError
 from tunesmith.errors import FileProblem
 
-OFFER = "name a file laid out like the project's prices.yaml; only what differs need be there"
+OFFER = "name a file with the layout of the project's prices.yaml; it needs only changed figures"
 
 
 @dataclass(frozen=True)
@@ -142,9 +142,9 @@ def figures(prices: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Figure]]
     for key, row in prices["hosted"].items():
         for side in ("input", "output"):
             name = f"usd_per_million_{side}"
-            yield "hosted", key, f"USD a million {side} tokens", price_list.figure(row, name, f"hosted.{key}")
+            yield "hosted", key, f"USD per million {side} tokens", price_list.figure(row, name, f"hosted.{key}")
     for key, name, unit in (
-        ("training", "usd_per_million", "USD a million tokens"),
+        ("training", "usd_per_million", "USD per million tokens"),
         ("endpoint", "usd_per_hour", "USD an hour"),
     ):
         yield "hosted_tuning", key, unit, tuning(prices, key, name)

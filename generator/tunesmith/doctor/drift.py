@@ -27,7 +27,7 @@ class LibraryArguments(Rule):
                 continue
             for keyword, where in sorted(keywords.items()):
                 if keyword not in known and "**" not in known:
-                    yield f"{where}: {name.replace(':', '.')} takes no {keyword}"
+                    yield f"{where}: {name.replace(':', '.')} has no argument {keyword}"
 
 
 def calls(project: Checkup) -> dict[str, dict[str, str]]:

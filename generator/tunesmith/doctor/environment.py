@@ -55,7 +55,7 @@ class GraphicsCard(Rule):
             return
         memory = _card_gib()
         if memory is None:
-            yield f"the spec plans for {wanted.title}, and nvidia-smi finds no card"
+            yield f"the spec plans for {wanted.title}, but nvidia-smi finds no card"
         elif memory < wanted.memory_gib * 0.9:  # drivers keep a part for themselves
             yield f"the spec plans for {wanted.title} with {wanted.memory_gib:.0f} GiB, this one has {memory:.0f} GiB"
 
@@ -98,7 +98,7 @@ class Memory(Rule):
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
         needed = model.parameters * BYTES_PER_PARAMETER / GIB
         if total < needed:
-            yield f"{total:.1f} GiB of memory, and the weights of {model.key} alone take {needed:.1f} GiB"
+            yield f"{total:.1f} GiB of memory, but the weights of {model.key} alone take {needed:.1f} GiB"
 
 
 class UpgradeAvailable(Rule):
@@ -117,7 +117,7 @@ class UpgradeAvailable(Rule):
 
         recorded = parse(str(project.answers.get("_commit", "")))
         if recorded and recorded < Version(__version__):
-            yield f"template {recorded}, and {__version__} is here"
+            yield f"template {recorded}; {__version__} is available"
 
 
 class TorchForHardware(Rule):
@@ -136,6 +136,6 @@ class TorchForHardware(Rule):
         if build is None:
             return  # ENV002 says so
         if not build[platform]:
-            yield f"the spec plans for {wanted.title}, and this torch is built without {platform.upper()}"
+            yield f"the spec plans for {wanted.title}, but this torch is built without {platform.upper()}"
         elif not build["device"]:
             yield f"torch for {platform.upper()} {build[platform]} sees no device (torch.cuda.is_available() is False)"

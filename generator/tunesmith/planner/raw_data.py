@@ -63,11 +63,11 @@ def sample(path: Path, form: str, environment: Path | None = None) -> Sample:
         NoReader: a package is missing.
     """
     if path.exists() and not path.is_file():
-        raise FileProblem(path, "is no plain file", "name a file of records")
+        raise FileProblem(path, "is not a regular file", "name a file of records")
     try:
         records, how = _records(path, environment)
     except (OSError, EOFError, csv.Error, ValueError) as error:  # what is no UTF-8 is a ValueError
-        raise FileProblem(path, f"cannot be read: {error}", "the stage `curate` says what is wrong with it") from None
+        raise FileProblem(path, f"cannot be read: {error}", "run the stage `curate` to see what is wrong") from None
     read = READERS.get(form, _messages)
     found = [turns for record in records if (turns := _turns(record, read))]
     skipped = len(records) - len(found)

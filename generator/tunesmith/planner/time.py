@@ -30,9 +30,9 @@ class Throughput:
     weights: float
     quantised: float
     sharded: float
-    low: float  # P10 of measured / estimated tokens a second
+    low: float  # P10 of measured / estimated tokens per second
     high: float
-    frameworks: Mapping[str, float]  # factor on the tokens a second
+    frameworks: Mapping[str, float]  # factor on the tokens per second
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class TimeEstimate:
     tokens_per_second: float
     utilisation: float  # share of the peak, hardware FLOPs
     padding: float  # tokens computed for each token of the data
-    calibrated: float = 0.0  # measured / prior tokens a second; 0 without a calibration
+    calibrated: float = 0.0  # measured / prior tokens per second; 0 without a calibration
 
 
 @cache

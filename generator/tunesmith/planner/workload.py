@@ -71,23 +71,23 @@ def subject(answers: Mapping[str, Any]) -> Subject:
         fix = f"{_obtain(source, answers)}, then plan again"
         shape = Architecture(**stand_in.architecture)
         return Subject("custom", shape, f"{guess}; {fix}", stand_in.context_length, False)
-    wanted = "a config.json as the model's publisher wrote it"
+    wanted = "the config.json of the model's publisher"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FileProblem(path, f"cannot be read: {error}", wanted) from None
     text = (config.get("text_config") or config) if isinstance(config, dict) else None
     if not isinstance(text, dict):
-        raise FileProblem(path, "holds no settings of a model", wanted)
+        raise FileProblem(path, "has no model settings", wanted)
     context = text.get("max_position_embeddings")
     if context is not None and (isinstance(context, bool) or not isinstance(context, int) or context < 1):
-        raise FileProblem(path, f"max_position_embeddings: {context!r} is no number of tokens", wanted)
-    eager = "Gemma 2 caps its attention scores, which sdpa leaves out" if text.get("model_type") == "gemma2" else ""
+        raise FileProblem(path, f"max_position_embeddings: {context!r} is not a number of tokens", wanted)
+    eager = "Gemma 2 caps its attention scores, which sdpa does not do" if text.get("model_type") == "gemma2" else ""
     return Subject("custom", from_config(config, str(path)), str(path), int(context or 0), True, eager)
 
 
 def _of_row(row: catalog.Model, key: str, source: str) -> Subject:
-    eager = "Gemma 2 caps its attention scores, which sdpa leaves out" if row.key.startswith("gemma-2") else ""
+    eager = "Gemma 2 caps its attention scores, which sdpa does not do" if row.key.startswith("gemma-2") else ""
     return Subject(key, Architecture(**row.architecture), source, row.context_length, True, eager)
 
 
@@ -96,7 +96,7 @@ def _obtain(source: str, answers: Mapping[str, Any]) -> str:
     identity, revision = str(answers.get("model_id", "")), str(answers.get("model_revision", ""))
     if source == "hub":
         return f"`hf download {identity} config.json --revision {revision if revision.strip('0') else 'main'}`"
-    return f"put its config.json into {identity}" if source == "path" else "name it with model_source: path or hub"
+    return f"copy its config.json to {identity}" if source == "path" else "name it with model_source: path or hub"
 
 
 def _config_path(source: str, identity: str) -> Path | None:
@@ -129,7 +129,7 @@ def profile_of(answers: Mapping[str, Any]) -> Profile:
     """
     key = answers.get("framework", FRAMEWORK)
     if key not in profiles():
-        raise ImpossibleSetup("framework", f"{key!r} is none of {', '.join(profiles())}")
+        raise ImpossibleSetup("framework", f"{key!r} is not one of {', '.join(profiles())}")
     return profiles()[key]
 
 
@@ -272,13 +272,13 @@ def tokens_of(
         return Tokens(rows * mean, rows * mean, rows * mean, int(counted["longest"]), source, spread, lengths)
     if rows_counted:
         return _of_rows(rows_counted, rows, longest)
-    uncounted = "no data counted yet, --data names it"
+    uncounted = "no data counted yet; name it with --data"
     if said:
         low, typical, high = (min(tokens, longest) for tokens in said)
         source = f"{uncounted}; rows of {said.typical:.0f} tokens by the spec's request_tokens and answer_tokens"
-        source += f"; those beyond max_length: {longest} are left out" if said.high > longest else ""
+        source += f"; rows longer than max_length: {longest} are left out" if said.high > longest else ""
         return Tokens(rows * low, rows * typical, rows * high, longest, source)
-    source = f"{uncounted}; rows taken as {MEAN_SHARE:.0%} of max_length, at least a fifth and at most all of it"
+    source = f"{uncounted}; rows assumed as {MEAN_SHARE:.0%} of max_length, at least a fifth and at most all of it"
     return Tokens(rows * longest * 0.2, rows * longest * MEAN_SHARE, rows * longest, longest, source)
 
 
