@@ -1,8 +1,8 @@
 """How far the planner's training speeds are from published ones: ``python benchmarks/time_model.py ROWS.csv``.
 
 ROWS.csv has the columns of benchmarks/data/measured_throughput.csv; tokens_per_s may be missing or empty. It
-writes ROWS.estimates.csv: the same rows with ``estimate``, ``p10`` and ``p90`` in tokens per second over all devices, and
-a ``note`` of what was assumed, or the ``reason`` why there is none. No row is judged by constants that saw its
+writes ROWS.estimates.csv: the same rows with ``estimate``, ``p10`` and ``p90`` in tokens per second over all devices,
+and a ``note`` of what was assumed, or the ``reason`` why there is none. No row is judged by constants that saw its
 model. ``--write`` renews schemas/catalog/throughput.yaml instead of judging.
 """
 

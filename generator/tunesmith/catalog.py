@@ -12,8 +12,8 @@ from tunesmith import own_figures, resources
 from tunesmith.errors import FileProblem, nearest
 
 OWN = (
-    "of rows that `tunesmith catalog` lists only what differs; a machine of your own with all its figures; "
-    "a model of your own is `model: custom`"
+    "for rows of `tunesmith catalog`, list only changed figures; for a machine of your own, list all; "
+    "for a model of your own, use `model: custom`"
 )
 FIXED = ("source", "id", "file", "sha256")  # which model it is
 CPU = "cpu"  # begins the key of every processor: the stages of a project know no more of its machine
@@ -170,7 +170,7 @@ def _with_own(name: str) -> dict[str, Any]:
     own_figures.check(name, listed, path, OWN)
     for key, row in listed[name].items() if name == "hardware" else ():
         if (row["generation"] == CPU) != (key.split("_")[0] == CPU):
-            what = "a processor" if row["generation"] == CPU else "no processor"
+            what = "a processor" if row["generation"] == CPU else "not a processor"
             raise FileProblem(path, f"{key}: is {what}; only keys of processors begin with cpu_", OWN)
     merged: dict[str, Any] = listed[name]
     return merged

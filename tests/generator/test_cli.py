@@ -171,7 +171,7 @@ def test_data_add_does_not_overwrite_what_dvc_does_not_keep(tunesmith: Run, tmp_
     mine.write_text("mine\n")
     (tmp_path / "new.jsonl").write_text("{}\n")
     done = tunesmith("data", "add", tmp_path / "new.jsonl", tmp_path / "p")
-    assert done.returncode == 2 and "is there already" in done.stderr
+    assert done.returncode == 2 and "already exists" in done.stderr
     assert mine.read_text() == "mine\n"
 
 
@@ -224,7 +224,7 @@ def test_data_add_does_not_copy_a_project_into_itself(tunesmith: Run, own_projec
     (raw.parent / "requests.jsonl.dvc").touch()
     for source in (raw.parent, raw, raw / "a.jsonl"):
         done = tunesmith("data", "add", source, own_project)
-        assert done.returncode == 2 and "lie in one another" in done.stderr
+        assert done.returncode == 2 and "contain one another" in done.stderr
     assert (raw / "a.jsonl").read_text() == "{}\n"
 
 
@@ -233,7 +233,7 @@ def test_data_add_speaks_of_the_environment_only_where_there_is_none(
 ) -> None:
     monkeypatch.delenv("PROJECT_VENV", raising=False)  # as `make test` names it
     (tmp_path / "new.jsonl").write_text("{}\n")
-    says = "makes the project's environment"
+    says = "environment is created first"
     assert says in tunesmith("data", "add", tmp_path / "new.jsonl", own_project).stderr
     (own_project / "data" / "raw" / "requests.jsonl.dvc").touch()
     python = own_project / ".venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")

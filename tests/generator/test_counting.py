@@ -195,7 +195,7 @@ def test_tables_and_packed_lines_are_counted_as_lines_are(name: str, model: Path
     assert found.lengths == (4,) and found.exact
     found = counted(model, table_file(tmp_path / name, [turns[0] | {"tools": "two three"}]), dataset_format="messages")
     assert found.lengths == (6,), "with its tools"
-    with pytest.raises(FileProblem, match="no record in it"):
+    with pytest.raises(FileProblem, match="no record has"):
         counted(model, table_file(tmp_path / name, [{"other": "one"}]))
 
 
@@ -237,7 +237,7 @@ def test_without_the_package_for_a_container_the_plan_says_in_one_line_what_to_d
         done = tunesmith(verb, "--defaults", "--data", data, cwd=tmp_path, PYTHONPATH=path)
         (line,) = (line for line in (done.stdout + done.stderr).splitlines() if str(data) in line)
         assert done.returncode == 0 and "is counted with the package" in line and "tunesmith[tables]" in line
-        assert "tokens are taken from the spec" in line
+        assert "token counts are taken from the spec" in line
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -295,7 +295,7 @@ def test_without_the_package_characters_are_counted_and_the_way_to_better_is_sai
 ) -> None:
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     found = counted(model, written(tmp_path / "raw.jsonl", [record(4)] * 3))
-    assert "tokens a character" in found.source and "pip install 'tunesmith[tokens]'" in found.source
+    assert "tokens per character" in found.source and "pip install 'tunesmith[tokens]'" in found.source
     assert not found.exact and found.band == (0.8, 1.0, pytest.approx(1.4))
     assert set(found.lengths) == {14 + 1 + 2 * counting.TURN_TOKENS}
 
@@ -398,7 +398,7 @@ def test_a_file_without_such_a_tokenizer_is_refused(content: bytes) -> None:
 def test_a_chat_template_that_does_not_take_the_rows_is_said(settings: object, model: Path, tmp_path: Path) -> None:
     (model / "tokenizer_config.json").write_text(json.dumps(settings))
     found = counted(model, written(tmp_path / "raw.jsonl", [record(1)]))
-    assert "counted by the tokenizer" in found.source and "as ChatML writes them" in found.source
+    assert "counted by the tokenizer" in found.source and "as in ChatML" in found.source
     assert 4 <= found.lengths[0] <= 8
 
 
@@ -416,7 +416,7 @@ def test_a_template_in_a_file_of_its_own_is_taken(model: Path, tmp_path: Path) -
 def test_a_tokenizer_that_cannot_be_read_is_said(written_as: str, model: Path, tmp_path: Path) -> None:
     (model / "tokenizer.json").write_text(written_as)
     found = counted(model, written(tmp_path / "raw.jsonl", [record(1)]))
-    assert "tokens a character" in found.source and f"{model} cannot be read" in found.source
+    assert "tokens per character" in found.source and f"{model} cannot be read" in found.source
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfeno utf-8", b"", b"{}\n", b"\x1f\x8bcut"])
@@ -430,7 +430,7 @@ def test_a_named_file_that_cannot_be_counted_is_refused_and_a_found_one_left_asi
         counted(model, data)
     answers = defaults() | {"model": "custom", "dataset_format": "jsonl"}
     rows, note = counting.of_data(answers, {"model_source": "path", "model_id": str(model)}, None, [tmp_path])
-    assert rows is None and str(data) in note and "tokens are taken from the spec" in note
+    assert rows is None and str(data) in note and "token counts are taken from the spec" in note
 
 
 def test_a_spec_beside_its_data_and_a_project_with_raw_data_are_counted(
@@ -452,5 +452,5 @@ def test_a_spec_beside_its_data_and_a_project_with_raw_data_are_counted(
     counts = json.loads(tunesmith("plan", made, "--json").stdout)["training"]["tokens"]
     assert counts["lengths"] == [11, 11, 11] and "requests.jsonl" in counts["source"]
     data.write_text("{}\n")
-    assert "tokens are taken from the spec" in tunesmith("plan", made).stderr
+    assert "token counts are taken from the spec" in tunesmith("plan", made).stderr
     assert tunesmith("plan", made, "--data", data).returncode == 2

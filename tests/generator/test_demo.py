@@ -35,7 +35,11 @@ def test_a_demo_that_was_cut_off_goes_on(tunesmith: Run, tmp_path: Path) -> None
     (path / "environment.py").write_text("import sys; print('asked:', *sys.argv[1:]); sys.exit(9)\n")
     (path / "params.yaml").write_text("mine\n")
     done = tunesmith("demo", path)
-    assert "goes on where it stopped" in done.stderr and "asked: dvc repro" in done.stdout and done.returncode != 0
+    assert (
+        "continues; finished stages are kept" in done.stderr
+        and "asked: dvc repro" in done.stdout
+        and done.returncode != 0
+    )
     assert (path / "params.yaml").read_text() == "mine\n"
     assert tunesmith("demo", path, "--example", "facts").returncode == 3, "another example's project is in use"
 

@@ -98,7 +98,7 @@ def test_what_does_not_fit_is_said_with_the_changes_that_would_by_price(tunesmit
 
 def test_the_cost_of_what_does_not_fit_says_so(tunesmith: Run) -> None:
     spec = ("plan", "--defaults", "--set", "model=qwen3-32b", "--set", "hardware=l4", "--set", "method=full")
-    assert "does not fit on NVIDIA L4 as it is" in tunesmith(*spec).stdout.partition("cost to own")[2]
+    assert "does not fit on NVIDIA L4;" in tunesmith(*spec).stdout.partition("cost to own")[2]
 
 
 @pytest.mark.parametrize(("method", "together"), [("qlora", 1), ("lora", 2)])
@@ -259,7 +259,7 @@ def test_what_is_not_generated_yet_can_be_planned(tunesmith: Run) -> None:
     made = json.loads(done.stdout)
     assert (made["method"], made["devices"], made["sharding"]) == ("prefix", 8, "fsdp")
     assert "prefix" in made["training"]["memory_gib"]["terms"] and made["training"]["seconds"]["padding"] == 1
-    assert "beyond what this version generates: method prefix, devices 8, packing" in made["notes"][0]
+    assert "this version cannot generate: method prefix, devices 8, packing" in made["notes"][0]
     hours, seconds = made["training"]["device_hours"]["typical"], made["training"]["seconds"]["typical"]
     assert hours == pytest.approx(8 * seconds / 3600)
 
@@ -331,7 +331,10 @@ def test_a_parameter_that_is_none_is_refused_by_its_name(
 
 def test_a_calibration_beyond_what_the_device_can_do_is_pointed_out(tunesmith: Run, tmp_path: Path) -> None:
     run = tmp_path / "train.json"
-    for speed, said in (("5000", "can do at most; that was another machine"), ("1e999", "says no tokens per second")):
+    for speed, said in (
+        ("5000", "can do at most; it was measured on another machine"),
+        ("1e999", "says no tokens per second"),
+    ):
         run.write_text(f'{{"tokens_per_second": {speed}}}')
         assert said in tunesmith("plan", "--defaults", "--calibration", run).stderr
     run.write_text('{"tokens_per_second": 50}')
@@ -460,7 +463,7 @@ def test_a_run_on_another_device_calibrates_nothing(copy: Path) -> None:
 
 def test_a_run_that_does_not_say_its_setup_calibrates_nothing(copy: Path) -> None:
     keep(copy, "train.json", {"method": "qlora", "tokens_per_second": 5})
-    assert "does not say" in subjects.project(copy).notes[0]
+    assert "does not state" in subjects.project(copy).notes[0]
 
 
 def test_a_calibration_stands_in_for_a_run_that_does_not_fit_the_plan(copy: Path) -> None:
@@ -557,7 +560,7 @@ def test_rows_are_as_long_as_the_spec_says_and_none_is_too_long_to_train_on(tune
     small = json.loads(tunesmith("plan", "--defaults", *SPOKEN[-2:], "--json").stdout)["training"]
     assert (
         small["choices"]["max_length"]["value"] == 256
-        and "rows taken as 50% of max_length" in small["tokens"]["source"]
+        and "rows assumed as 50% of max_length" in small["tokens"]["source"]
     )
     passages = ("--set", "approach=rag_finetune", "--set", "request_tokens=300", "--set", "hardware=l4")
     made = json.loads(tunesmith("plan", "--defaults", "--set", "model=qwen3-4b", *passages, "--json").stdout)
@@ -567,7 +570,7 @@ def test_rows_are_as_long_as_the_spec_says_and_none_is_too_long_to_train_on(tune
 
 def test_a_pinned_length_that_leaves_rows_out_is_said(tunesmith: Run) -> None:
     told = tunesmith("plan", *LARGE, "--set", "max_length=1024").stdout
-    assert "rows of 2105 tokens" in told and "those beyond max_length: 1024 are left out" in told
+    assert "rows of 2105 tokens" in told and "rows longer than max_length: 1024 are left out" in told
     assert "are left out" not in tunesmith("plan", *LARGE).stdout
 
 
@@ -575,9 +578,9 @@ def test_what_would_cut_answers_or_ask_for_terms_is_said(tunesmith: Run) -> None
     done = tunesmith("plan", *LARGE)
     assert "70.55 B parameters; Llama 3.3 Community License, gated: accept its terms" in done.stdout
     assert "Memory of answering the benchmark, 1 prompt at a time" in done.stdout
-    assert "max_new_tokens: 64 would cut answers of 600 tokens" in done.stderr
+    assert "max_new_tokens: 64 would truncate answers of 600 tokens" in done.stderr
     plain = tunesmith("plan", "--defaults")
-    assert "0.13 B parameters; Apache-2.0\n" in plain.stdout and "would cut" not in plain.stderr
+    assert "0.13 B parameters; Apache-2.0\n" in plain.stdout and "would truncate" not in plain.stderr
 
 
 def test_every_row_that_a_machine_cannot_serve_says_so(tunesmith: Run) -> None:

@@ -86,7 +86,7 @@ def test_a_wrong_value_is_named_with_what_is_allowed(text: str, said: str) -> No
     ("text", "said"),
     [
         (b"description: caf\xe9\n", "not UTF-8"),
-        (b"seed:\t4\n\tx: 1\n", "a tab cannot indent YAML"),
+        (b"seed:\t4\n\tx: 1\n", "tabs cannot indent YAML"),
         (b"seed: 4\n---\nseed: 5\n", "more than one YAML document"),
         (b"- seed\n", "this is a list"),
         (b"just words\n", "this is plain text"),

@@ -284,7 +284,7 @@ def test_a_branch_that_leaves_no_room_is_named(tmp_path: Path, capsys: pytest.Ca
         git.run("branch", other, cwd=project)
         assert update(project) == 2
         shown = capsys.readouterr().err
-        assert f"beside the branch {other}" in shown and "--branch" in shown
+        assert f"next to the branch {other}" in shown and "--branch" in shown
         assert update(project, "--branch", f"{other}/new") == 2
         git.run("branch", "-D", other, cwd=project)
     assert update(project, "--branch", "mine") == 0
