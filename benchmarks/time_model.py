@@ -80,7 +80,7 @@ def run_of(row: Mapping[str, str]) -> Run:
 
 def _machine(name: str) -> catalog.Hardware:
     plain = re.sub(r"[^a-z0-9]", "", name.lower()).replace("sxm4", "").replace("nvidia", "").replace("a800", "a100")
-    known = {re.sub(r"[^a-z0-9]", "", key): row for key, row in catalog.hardware().items()}
+    known = {re.sub(r"[^a-z0-9]", "", key): row for key, row in catalog.load().hardware.items()}
     for word, key in (("h10080gbsxm", "h100sxm"), ("h10080gb", "h100sxm"), ("h100", "h100sxm"), ("h200", "h200sxm")):
         if plain == word:
             plain = key

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith import catalog, console
+from tunesmith.costing.money import Band
+from tunesmith.costing.uncertainty import Swing
 from tunesmith.costs import estimate, figures, prices
 from tunesmith.costs.estimate import Estimate
 from tunesmith.costs.figures import Figures
-from tunesmith.costs.money import Band
-from tunesmith.costs.uncertainty import Swing
 from tunesmith.decision import Advice, advise
 from tunesmith.errors import Problem, SpecError
 from tunesmith.planner.plan import Plan, plan
@@ -39,7 +39,7 @@ WORDS = {  # for figures whose own name does not say it
 class Advised:
     """Everything that is said. ``stale`` names the prices that should be checked."""
 
-    answers: Mapping[str, Any]
+    spec: Spec
     advice: Advice
     estimates: list[Estimate]
     figures: Figures
@@ -54,14 +54,14 @@ def advised(spec: Spec, override: Path | None = None, rows: RowLengths | None = 
         FileProblem: the price file cannot be read.
     """
     try:
-        listed = prices.load(override)
-        made = plan(spec.answers, spec.pins, rows_counted=rows, prices=prices.machines(listed))
-        found = figures.of_spec(spec.answers, listed, made)
+        listed = prices.load(spec.catalogue, override)
+        made = plan(spec.catalogue, spec.answers, spec.pins, rows_counted=rows, prices=prices.machines(listed))
+        found = figures.of_plan(made, listed)
     except prices.PriceError as error:
         raise SpecError("prices", [Problem(error.where, f"{error.what}; {error.fix}")], LISTED) from None
     today = dt.date.today()
     stale = [_named(name, figure) for name, figure in found.used.items() if figure.old(today)]
-    return Advised(spec.answers, advise(spec.answers), estimate.estimates(spec.answers, found, made), found, stale)
+    return Advised(spec, advise(spec.answers), estimate.estimates(spec.answers, found, made), found, stale)
 
 
 def _named(name: str, figure: prices.Figure) -> str:
@@ -71,10 +71,10 @@ def _named(name: str, figure: prices.Figure) -> str:
 
 def show(told: Advised, *, sources: bool = False) -> None:
     """Print it for people."""
-    print_advice(told.advice, told.answers)
+    print_advice(told.advice, told.spec)
     console.line()
     rows = [_row(row) for row in told.estimates]
-    volume = f"$ a month at {told.answers['monthly_requests']:,} requests"
+    volume = f"$ a month at {told.spec.answers['monthly_requests']:,} requests"
     heads = ("approach", "$ once", volume, "$ over 3 years", "$ / 1,000 requests", "seconds to answer", "days of work")
     console.table(heads, rows)
     console.line()
@@ -102,15 +102,15 @@ def show(told: Advised, *, sources: bool = False) -> None:
         console.note(f"prices undated or older than {prices.OLD_PRICE_DAYS} days, check them: {', '.join(told.stale)}")
 
 
-def print_advice(advice: Advice, answers: Mapping[str, Any]) -> None:
+def print_advice(advice: Advice, spec: Spec) -> None:
     """The decision with the path to it, what is missing, and what does not go together."""
     outcomes = catalog.decision_tree()["outcomes"]
     console.line(f"Advice: {advice.approach}{' (not yet)' if advice.missing else ''}. {advice.reason}")
     if advice.missing:
         console.line(f"  missing: {advice.missing}")
-    for key, value in advice.differs(answers).items():
-        console.line(f"  the advice would set {key}: {value} (your spec: {answers[key]})")
-    for refusal in advice.not_built(answers)[:1]:
+    for key, value in advice.differs(spec.answers).items():
+        console.line(f"  the advice would set {key}: {value} (your spec: {spec.answers[key]})")
+    for refusal in advice.not_built(spec.catalogue, spec.answers)[:1]:
         console.line(f"  {refusal}")
     for contradiction in advice.contradictions:
         console.line(f"  does not go together: {contradiction}")
@@ -124,17 +124,17 @@ def print_advice(advice: Advice, answers: Mapping[str, Any]) -> None:
 def as_data(told: Advised) -> dict[str, Any]:
     """The same for ``--json``."""
     return {
-        **advice_data(told.advice, told.answers),
-        "approach_of_spec": told.answers["approach"],
-        "agrees": told.advice.agrees(told.answers),
-        "monthly_requests": told.answers["monthly_requests"],
+        **advice_data(told.advice, told.spec),
+        "approach_of_spec": told.spec.answers["approach"],
+        "agrees": told.advice.agrees(told.spec.answers),
+        "monthly_requests": told.spec.answers["monthly_requests"],
         "estimates": [estimate_data(row) for row in told.estimates],
         "stale_prices": told.stale,
         "interval": INTERVAL,
     }
 
 
-def advice_data(advice: Advice, answers: Mapping[str, Any]) -> dict[str, Any]:
+def advice_data(advice: Advice, spec: Spec) -> dict[str, Any]:
     """The decision alone."""
     path = [vars(step) for step in advice.path]
     return {
@@ -144,7 +144,7 @@ def advice_data(advice: Advice, answers: Mapping[str, Any]) -> dict[str, Any]:
         "missing": advice.missing,
         "reason": advice.reason,
         "suggests": dict(advice.suggests),
-        "not_built": [str(refusal) for refusal in advice.not_built(answers)],
+        "not_built": [str(refusal) for refusal in advice.not_built(spec.catalogue, spec.answers)],
         "contradictions": list(advice.contradictions),
         "revisit": advice.revisit,
         "path": path,
@@ -188,13 +188,13 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 
-def owned(answers: Mapping[str, Any], made: Plan, listed: Mapping[str, Any]) -> list[Estimate]:
+def owned(made: Plan, listed: Mapping[str, Any]) -> list[Estimate]:
     """What the chosen approach costs to own, by route.
 
     Raises:
         PriceError: a price is missing.
     """
-    return estimate.owned(answers, figures.of_spec(answers, listed, made), made)
+    return estimate.owned(made.answers, figures.of_plan(made, listed), made)
 
 
 def print_owned(rows: list[Estimate], answers: Mapping[str, Any]) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith import console, git, project, resources, runner, spec
+from tunesmith.copier_answers import answers_for
 from tunesmith.errors import FINDINGS, FileProblem, RunFailed
 from tunesmith.intake import target
 from tunesmith.manifest import ANSWERS
+from tunesmith.planner.plan import plan
 
 REPRODUCE = ("dvc", "repro")
 SMOKE = ("dvc", "exp", "run", "--temp", "-S", "smoke=true")
@@ -26,7 +28,9 @@ def run(options: argparse.Namespace) -> int:
     if _begun(path, options.example):
         console.note(f"{path}: goes on where it stopped; what is done is not done again")
     else:
-        project.create(_example(options.example), target(options))
+        where = target(options)
+        project.check(where)
+        project.create(_answers(options.example), where)
         console.note(f"{path}: generated; now every stage runs, from the model to the verdict")
     own_repository = git.toplevel(path) == path
     if own_repository:
@@ -54,13 +58,15 @@ def _begun(path: Path, example: str) -> bool:
     return answers.is_file() and spec.from_file(answers).values.get("example") == example
 
 
-def _example(name: str) -> spec.Spec:
+def _answers(name: str) -> dict[str, Any]:
+    """The copier answers of an example."""
     path = resources.examples().get(name)
     if path is None:
         raise FileProblem(
             resources.root() / "examples" / name, "this example has no spec.yaml", "install tunesmith again"
         )
-    return spec.validate(spec.from_file(path))
+    example = spec.validate(spec.from_file(path))
+    return answers_for(example, plan(example.catalogue, example.answers, example.pins, prices={}))
 
 
 def _verdict(path: Path) -> dict[str, Any] | None:

@@ -59,7 +59,7 @@ def _safe_block() -> str:
 
 def _lookup(key: str) -> str:
     field = CATALOGUE_FIELDS[key]
-    table = {model.key: getattr(model, field) for model in catalog.models().values() if getattr(model, field)}
+    table = {model.key: getattr(model, field) for model in catalog.load().models.values() if getattr(model, field)}
     fallback = "hub" if key == "model_source" else ""
     return f"{table!r}.get(model, {fallback!r})"
 

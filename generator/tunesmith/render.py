@@ -8,26 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith import __version__, bundle, git
-from tunesmith.costs.planned import own_machine, record
 from tunesmith.errors import RenderFailed
-from tunesmith.planner.resolve import planned
-from tunesmith.questions import MACHINE, RECORDED, questions
-from tunesmith.spec import Spec
-
-
-def answers_for(spec: Spec) -> dict[str, Any]:
-    """The copier answers of a spec: what it says, what the planner chose (plan_KEY) and what it pins (pin_KEY).
-
-    Answers to questions that do not matter are left out, because copier would not record them.
-    """
-    choices = planned(spec.answers, spec.pins)
-    known = {key: choice.value for key, choice in choices.items()} | spec.combined()
-    data = {key: value for key, value in spec.answers.items() if questions()[key].applies(known)}
-    data[RECORDED] = record(spec.answers, spec.pins)
-    if machine := own_machine(str(spec.answers["hardware"])):
-        data[MACHINE] = machine
-    data |= {f"plan_{key}": choice.value for key, choice in choices.items()}
-    return data | {f"pin_{key}": value for key, value in spec.pins.items()}
 
 
 @dataclass(frozen=True)
@@ -38,7 +19,7 @@ class Origin:
     location: str
 
 
-def render(spec: Spec, target: Path, scratch: Path) -> None:
+def render(answers: Mapping[str, Any], target: Path, scratch: Path) -> None:
     """Render this version's template into ``target``, which must not exist. ``scratch`` takes copier's clone.
 
     Raises:
@@ -46,7 +27,7 @@ def render(spec: Spec, target: Path, scratch: Path) -> None:
         OSError: the files cannot be written.
     """
     installed = Origin(bundle.PUBLIC_URL, bundle.path().as_posix())
-    render_answers(installed, f"v{__version__}", answers_for(spec), target, scratch)
+    render_answers(installed, f"v{__version__}", answers, target, scratch)
 
 
 def render_answers(origin: Origin, tag: str, answers: Mapping[str, Any], target: Path, scratch: Path) -> None:

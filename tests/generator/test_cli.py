@@ -86,7 +86,7 @@ def test_a_catalogue_is_a_table_or_json(what: str, tunesmith: Run) -> None:
 
 
 def test_figures_of_models_and_machines_go_stale_too() -> None:
-    row = catalogue.hardware()["l4"]
+    row = catalogue.load().hardware["l4"]
     read = row.figures["date"]
     assert not verbs.stale([row], read + dt.timedelta(days=90))
     assert verbs.stale([row], read + dt.timedelta(days=91)) == ["l4"]

@@ -14,8 +14,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tunesmith import catalog, decision, resources
+from tunesmith.copier_answers import answers_for
 from tunesmith.decision import advise
 from tunesmith.flat_yaml import Document
+from tunesmith.planner.plan import plan
 from tunesmith.questions import defaults, questions
 from tunesmith.render import render
 from tunesmith.spec import validate
@@ -87,7 +89,9 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any]
         key = json.dumps(answers, sort_keys=True)
         if key not in rendered:
             folder = tmp_path_factory.mktemp("outcome")
-            render(validate(Document("case", answers)), folder / "project", folder)
+            spec = validate(Document("case", answers))
+            made = plan(spec.catalogue, spec.answers, spec.pins, prices={})
+            render(answers_for(spec, made), folder / "project", folder)
             rendered[key] = set(yaml.safe_load((folder / "project" / "dvc.yaml").read_text())["stages"])
         return rendered[key]
 
@@ -102,7 +106,7 @@ def test_every_outcome_ends_in_a_project_that_can_be_generated(
     row = catalog.decision_tree()["outcomes"][outcome]
     answers = {**defaults(), "project_name": "case", "approach": row["approach"], **row.get("suggests", {})}
     for _ in range(PLANNED_AWAY):
-        if not (refusals := catalog.refusals(answers)):
+        if not (refusals := catalog.load().refusals(answers)):
             break
         answers |= refusals[0].instead
     found = stages(answers)

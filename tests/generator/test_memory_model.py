@@ -25,9 +25,9 @@ from tunesmith.planner.inference import cache_bytes, inference_memory
 from tunesmith.planner.memory import CPU_PROCESS_GIB, GB, GIB, estimate
 from tunesmith.planner.setup import ImpossibleSetup, Setup, profiles, trainable_parameters
 
-SHAPES = {key: Architecture(**row.architecture) for key, row in catalog.models().items()}
+SHAPES = {key: Architecture(**row.architecture) for key, row in catalog.load().models.items()}
 LLAMA = SHAPES["llama-3.2-3b-instruct"]
-A100 = catalog.hardware()["a100_80gb"]
+A100 = catalog.load().hardware["a100_80gb"]
 
 shapes = st.sampled_from(sorted(SHAPES)).map(SHAPES.__getitem__)
 frameworks = st.sampled_from(sorted(profiles())).map(profiles().__getitem__)

@@ -41,7 +41,7 @@ def test_an_editor_refuses_what_the_support_matrix_refuses() -> None:
     for first, second in itertools.combinations(named, 2):
         for values in itertools.product(questions()[first].enum, questions()[second].enum):
             spec = dict(zip((first, second), values, strict=True))
-            reasons = [str(refusal) for refusal in catalog.refusals(defaults() | spec)]
+            reasons = [str(refusal) for refusal in catalog.load().refusals(defaults() | spec)]
             assert published.is_valid(spec) == (not reasons), (spec, reasons)
             refused.add(published.is_valid(spec))
     assert refused == {True, False}
@@ -61,9 +61,9 @@ def test_a_question_explains_itself(question: Question) -> None:
 
 
 def test_models_and_hardware_are_those_of_the_catalogues() -> None:
-    assert list(questions()["model"].enum) == [*catalog.models(), "custom"]
-    assert list(questions()["hardware"].enum) == list(catalog.hardware())
-    processors = [row.key for row in catalog.hardware().values() if row.cpu]
+    assert list(questions()["model"].enum) == [*catalog.load().models, "custom"]
+    assert list(questions()["hardware"].enum) == list(catalog.load().hardware)
+    processors = [row.key for row in catalog.load().hardware.values() if row.cpu]
     assert questions()["devices"].when["hardware"] == {"not": processors}, "processors do not train together"
 
 

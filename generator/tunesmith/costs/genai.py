@@ -6,8 +6,8 @@ dependency. Traps met: a million tokens in one request fall into the long-contex
 
 from importlib.metadata import version
 
-from tunesmith.costs.money import Band
-from tunesmith.costs.price_list import Figure, PriceError
+from tunesmith.costing.money import Band
+from tunesmith.costing.price_list import Figure, PriceError
 
 TOKENS = 1000
 FIX = "see `tunesmith catalog prices` for what the list has, or add the model to your own price file"

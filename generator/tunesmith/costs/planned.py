@@ -2,35 +2,33 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
-from tunesmith import catalog
+from tunesmith.costing.money import Band
+from tunesmith.costing.uncertainty import draws, interval
 from tunesmith.costs import figures, prices
-from tunesmith.costs.money import Band
-from tunesmith.costs.uncertainty import draws, interval
 from tunesmith.planner import time
-from tunesmith.planner.plan import Plan, plan
+from tunesmith.planner.plan import Plan
 
 
-def record(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> str:
+def record(made: Plan) -> str:
     """The plan's figures as JSON: bands by the names that the project's cost stage measures under.
 
-    From the catalogues alone, without prices, so that the same spec gives the same project everywhere.
+    No price is among them, so that the same spec gives the same project everywhere.
     """
-    made = plan(answers, pins, prices={})
     found = figures.Figures()
-    figures.traffic(found, answers)
+    figures.traffic(found, made.answers)
     figures.device(found, made)
     planned = {**_tokens(found.bands), **_training(made), **_answering(found.bands)}
     figures_by_name = {name: _rounded(band) for name, band in planned.items()}
     return json.dumps({"hardware": made.machine.key, "figures": figures_by_name})
 
 
-def own_machine(key: str) -> str:
+def own_machine(made: Plan) -> str:
     """A machine of the user's own as JSON: its figures, and its rows of the user's price list. Empty for any other."""
-    if not catalog.is_own(key):
+    machine, key = made.machine, made.machine.key
+    if not made.catalogue.is_own(key):
         return ""
-    machine, listed = catalog.hardware()[key], prices.load()
+    listed = prices.load(made.catalogue)
     unknown = {"usd_per_hour": None, "source": "no price known", "date": ""}
     price = {**listed["hardware"].get(key, unknown), "title": machine.title}
     figures_of_it = {name: value for name, value in vars(machine).items() if name != "key"}

@@ -1,49 +1,25 @@
 """The price list: schemas/catalog/prices.yaml, the same file that a project gets as prices.yaml, and a user's own."""
 
-import datetime as dt
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tunesmith import catalog, own_figures
-from tunesmith.costs import price_list
-from tunesmith.costs.price_list import OLD_PRICE_DAYS, Figure, PriceError
+from tunesmith.catalog import Catalogue
+from tunesmith.costing import price_list
+from tunesmith.costing.price_list import OLD_PRICE_DAYS, Figure, PriceError
 from tunesmith.errors import FileProblem
 
 OFFER = "name a file laid out like the project's prices.yaml; only what differs need be there"
 
 
-@dataclass(frozen=True)
-class Price:
-    """One machine: US dollars for an hour of one device, as low, typical and high; where and when they were read.
-
-    ``date`` is ISO, empty where a user's own price has none.
-    """
-
-    key: str
-    title: str
-    usd_per_hour: Mapping[str, float]
-    source: str
-    date: str
-
-    def old(self, today: dt.date) -> bool:
-        """Whether it should be checked before anybody relies on it."""
-        return Figure(self.title, None, self.source, self.date).old(today)
+def machines(listed: Mapping[str, Any]) -> dict[str, Figure]:
+    """US dollars for an hour of one device by key of the hardware catalogue, if the price is known."""
+    rows = {key: price_list.machine(listed, key, "the price list") for key in listed["hardware"]}
+    return {key: row for key, row in rows.items() if row.amount}
 
 
-def machines(prices: Mapping[str, Any] | None = None) -> dict[str, Price]:
-    """Prices by key of the hardware catalogue; a machine whose price is not known is left out."""
-    listed = prices or load()
-    found = {key: price_list.machine(listed, key, "the price list") for key in listed["hardware"]}
-    return {
-        key: Price(key, row.title, row.amount._asdict(), row.source, row.date)
-        for key, row in found.items()
-        if row.amount
-    }
-
-
-def load(override: Path | None = None) -> dict[str, Any]:
+def load(catalogue: Catalogue, override: Path | None = None) -> dict[str, Any]:
     """The price list; the figures of ``override``, or else of the user's own file, win.
 
     Raises:
@@ -52,35 +28,35 @@ def load(override: Path | None = None) -> dict[str, Any]:
     path = override or own_figures.own_file("prices.yaml")
     built_in = catalog.table("prices.yaml")
     if not override and not path.is_file():
-        return _with_recorded(built_in)
-    own = _spelt_out(own_figures.read(path, built_in, OFFER), path)
+        return _with_recorded(catalogue, built_in)
+    own = _spelt_out(catalogue, own_figures.read(path, built_in, OFFER), path)
     listed = own_figures.merged(built_in, own)
     own_figures.check("prices", listed, path, OFFER)
     try:
         list(figures(listed))
     except PriceError as error:
         raise FileProblem(path, f"{error.where}: {error.what}", error.fix) from None
-    return _with_recorded(listed)
+    return _with_recorded(catalogue, listed)
 
 
-def _with_recorded(listed: dict[str, Any]) -> dict[str, Any]:
-    """The list with the rows that the project at hand recorded of its own machine, where it has none of it."""
-    machines_recorded = catalog.recorded()
-    if not machines_recorded:
+def _with_recorded(catalogue: Catalogue, listed: dict[str, Any]) -> dict[str, Any]:
+    """The list with the prices of the recorded machine, if it has none of that machine."""
+    machine = catalogue.recorded
+    if not machine:
         return listed
-    own = {key: machine["price"] for key, machine in machines_recorded.items()}
-    bought = {key: machine["device"] for key, machine in machines_recorded.items() if "device" in machine}
+    own = {machine["key"]: machine["price"]}
+    bought = {machine["key"]: machine["device"]} if "device" in machine else {}
     on_prem = {**listed["on_prem"], "devices": bought | listed["on_prem"]["devices"]}
     return {**listed, "hardware": own | listed["hardware"], "on_prem": on_prem}
 
 
-def _spelt_out(own: Mapping[str, dict[str, Any]], path: Path) -> dict[str, Any]:
+def _spelt_out(catalogue: Catalogue, own: Mapping[str, dict[str, Any]], path: Path) -> dict[str, Any]:
     """A user's sections as the list has them: short forms written out, the user named as the source."""
     found: dict[str, Any] = {key: {} for key in own}
     for section, rows in own.items():
         for key, row in rows.items():
             if (section, key) == ("on_prem", "devices") and isinstance(row, Mapping):
-                found[section][key] = {name: _device(name, device, path) for name, device in row.items()}
+                found[section][key] = {name: _device(catalogue, name, device, path) for name, device in row.items()}
             else:
                 found[section][key] = _row(section, key, row, path)
     return found
@@ -105,10 +81,10 @@ def _row(section: str, key: str, row: Any, path: Path) -> Any:
     return row if {"offers", "more_offers"} & set(row) else own_figures.signed(row, path)
 
 
-def _device(key: str, row: Any, path: Path) -> Any:
+def _device(catalogue: Catalogue, key: str, row: Any, path: Path) -> Any:
     if not isinstance(row, Mapping):
         return row
-    known = catalog.hardware().get(key)
+    known = catalogue.hardware.get(key)
     return own_figures.signed({"watts": known.watts, **row} if known else row, path)
 
 

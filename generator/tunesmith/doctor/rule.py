@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import yaml
 
 from tunesmith import bundle, catalog, flat_yaml, git, runner
-from tunesmith.catalog import Hardware
+from tunesmith.catalog import Catalogue, Hardware
 from tunesmith.manifest import ANSWERS, PARAMETERS
 from tunesmith.questions import MACHINE
 
@@ -36,11 +36,15 @@ class Checkup:
         """The recorded answers as they lie on disk."""
         return flat_yaml.read(ANSWERS, (self.path / ANSWERS).read_bytes()).values
 
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The catalogue, with the machine that the answers describe."""
+        return catalog.load(self.answers.get(MACHINE))
+
     @property
     def hardware(self) -> Hardware | None:
         """The machine that the project is planned for; None where nobody has described it."""
-        catalog.take_recorded(self.answers.get(MACHINE))
-        return catalog.hardware().get(str(self.answers.get("hardware", "cpu")))
+        return self.catalogue.hardware.get(str(self.answers.get("hardware", "cpu")))
 
     @cached_property
     def parameters(self) -> Mapping[str, Any]:

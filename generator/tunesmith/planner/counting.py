@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from tunesmith import catalog
-from tunesmith.costs.money import Band
+from tunesmith.catalog import Catalogue
+from tunesmith.costing.money import Band
 from tunesmith.errors import FileProblem
 from tunesmith.planner import elsewhere, gguf_tokenizer, raw_data, token_lengths
 from tunesmith.planner.raw_data import NoReader, Turn
@@ -40,7 +40,11 @@ class NotCounted(ValueError):
 
 
 def of_data(
-    answers: Mapping[str, Any], pins: Mapping[str, Any], named: Path | None, folders: Sequence[Path]
+    catalogue: Catalogue,
+    answers: Mapping[str, Any],
+    pins: Mapping[str, Any],
+    named: Path | None,
+    folders: Sequence[Path],
 ) -> tuple[RowLengths | None, str]:
     """`row_lengths` of the file ``named``, or else of the data path in one of the folders; or why there is none.
 
@@ -49,7 +53,7 @@ def of_data(
     """
     own = os.environ.get("PROJECT_VENV")
     environment = Path(own) if own else next((path for folder in folders if (path := folder / ".venv").is_dir()), None)
-    row = catalog.models().get(str(answers["model"]))
+    row = catalogue.models.get(str(answers["model"]))
     catalogued = {"model_source": row.source, "model_id": row.id, "model_file": row.file} if row else {}
     knobs = {"model_source": "", "model_id": "", "model_file": "", "model_revision": "", **catalogued, **pins}
     places = [folder / str(answers["data_path"]) for folder in folders]

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tunesmith import catalog
-from tunesmith.catalog import Hardware, Model
+from tunesmith.catalog import Catalogue, Hardware, Model
 from tunesmith.planner.fitting import Fit, fastest, fits_of
 from tunesmith.planner.setup import ImpossibleSetup
 from tunesmith.planner.workload import Subject, evaluation, said_row, subject
@@ -28,7 +27,9 @@ class Choice:
     reason: str
 
 
-def resolve(answers: Mapping[str, Any], pins: Mapping[str, Any] | None = None) -> dict[str, Choice]:
+def resolve(
+    catalogue: Catalogue, answers: Mapping[str, Any], pins: Mapping[str, Any] | None = None
+) -> dict[str, Choice]:
     """What the planner and the catalogue choose for every knob.
 
     ``answers`` holds every question that is no knob. ``pins`` are taken as given and bound the other choices.
@@ -38,22 +39,22 @@ def resolve(answers: Mapping[str, Any], pins: Mapping[str, Any] | None = None) -
         ImpossibleSetup: the length is more than the model attends to.
     """
     pins = pins or {}
-    model = catalog.models().get(answers["model"])
-    machine = catalog.hardware()[answers["hardware"]]
+    model = catalogue.models.get(answers["model"])
+    machine = catalogue.hardware[answers["hardware"]]
     chosen = _model(model)
-    chosen |= _training(answers, pins, subject({**answers, **pins}), machine)
+    chosen |= _training(answers, pins, subject(catalogue, {**answers, **pins}), machine)
     return {key: chosen[key] for key in knobs()}
 
 
-def planned(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> dict[str, Choice]:
+def planned(catalogue: Catalogue, answers: Mapping[str, Any], pins: Mapping[str, Any]) -> dict[str, Choice]:
     """`resolve`, but of a pinned knob what the planner would take without that pin (nor any but the model's own).
 
     Raises:
         FileProblem, UnsupportedConfig: see `resolve`.
     """
-    choices = resolve(answers, pins)
+    choices = resolve(catalogue, answers, pins)
     if pins:
-        free = resolve(answers, {key: value for key, value in pins.items() if key.startswith("model_")})
+        free = resolve(catalogue, answers, {key: value for key, value in pins.items() if key.startswith("model_")})
         choices |= {key: free[key] for key in pins}
     return choices
 
