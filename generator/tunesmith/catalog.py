@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from tunesmith import own_figures, resources
+from tunesmith import package_data, user_overrides
 from tunesmith.errors import FileProblem, nearest
 
 OWN = (
@@ -91,7 +91,7 @@ class Refusal:
 def _load(*names: str) -> dict[str, Any]:
     # libyaml's loader reads the same values about ten times as fast; PyYAML without it has only the other.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    loaded: dict[str, Any] = yaml.load(resources.schema_file(*names).read_text(encoding="utf-8"), Loader=loader)
+    loaded: dict[str, Any] = yaml.load(package_data.schema_file(*names).read_text(encoding="utf-8"), Loader=loader)
     return loaded
 
 
@@ -152,7 +152,7 @@ def load(recorded: Any = None) -> Catalogue:
 
 def user_file(name: str) -> Path:
     """Where the user's own rows of a catalogue are."""
-    return own_figures.own_file(f"{name}.yaml")
+    return user_overrides.own_file(f"{name}.yaml")
 
 
 def _described(recorded: Any) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def _rows(name: str, path: Path) -> dict[str, Any]:
     rows: dict[str, Any] = built_in[name]
     if not path.is_file():
         return rows
-    own = own_figures.read(path, {name: rows}, OWN).get(name, {})
+    own = user_overrides.read(path, {name: rows}, OWN).get(name, {})
     for key, row in own.items():
         if key not in rows and (lacking := _lacking(name, rows, row)):
             close = nearest(str(key), rows)
@@ -181,11 +181,11 @@ def _rows(name: str, path: Path) -> dict[str, Any]:
         if fixed := sorted(set(FIXED) & set(row)) if isinstance(row, dict) else []:
             raise FileProblem(path, f"{key}.{fixed[0]}: says which model it is and cannot be overruled", OWN)
     signed = {
-        key: {**row, "figures": own_figures.signed(row.get("figures") or {}, path)} if isinstance(row, dict) else row
+        key: {**row, "figures": user_overrides.signed(row.get("figures") or {}, path)} if isinstance(row, dict) else row
         for key, row in own.items()
     }
-    listed = own_figures.merged(built_in, {name: signed})
-    own_figures.check(name, listed, path, OWN)
+    listed = user_overrides.merged(built_in, {name: signed})
+    user_overrides.check(name, listed, path, OWN)
     for key, row in listed[name].items() if name == "hardware" else ():
         if (row["generation"] == CPU) != (key.split("_")[0] == CPU):
             what = "a processor" if row["generation"] == CPU else "no processor"
@@ -204,13 +204,13 @@ def _lacking(name: str, rows: Mapping[str, Any], row: Any) -> str:
 
 
 def frameworks() -> dict[str, dict[str, Any]]:
-    """The framework profiles as written; `planner.setup.profiles` reads them."""
+    """The framework profiles as written; `planner.training_setup.profiles` reads them."""
     rows: dict[str, dict[str, Any]] = _load("catalog", "frameworks.yaml")["frameworks"]
     return rows
 
 
 def throughput() -> dict[str, Any]:
-    """The constants of utilisation as written; `planner.time.throughput` reads them."""
+    """The constants of utilisation as written; `planner.throughput.constants` reads them."""
     return _load("catalog", "throughput.yaml")
 
 

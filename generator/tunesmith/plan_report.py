@@ -1,4 +1,4 @@
-"""The verb `plan`: what a spec or a project takes, in words or as one JSON value."""
+"""The command `plan`: what a spec or a project takes, in words or as one JSON value."""
 
 import argparse
 import datetime as dt
@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from tunesmith import advising, console, intake
+from tunesmith import advice, advice_report, console, spec_input
 from tunesmith.costing.money import Band
 from tunesmith.costs import prices
 from tunesmith.costs.prices import OLD_PRICE_DAYS, Figure
 from tunesmith.errors import FINDINGS
-from tunesmith.planner import counting, subjects
+from tunesmith.planner import project_reader
 from tunesmith.planner.memory import USABLE
 from tunesmith.planner.plan import HOUR, Plan, plan
-from tunesmith.planner.workload import SCENARIO
+from tunesmith.planner.plan_inputs import SCENARIO
+from tunesmith.tokens import count
 
 
 def run(options: argparse.Namespace) -> int:
@@ -22,16 +23,16 @@ def run(options: argparse.Namespace) -> int:
     made, listed, notes = _made(options)
     notes = (*notes, *_stale(made, dt.date.today()))
     try:
-        owned = advising.owned(made, listed)
+        owned = advice.owned(made, listed)
     except prices.PriceError as error:
         owned, notes = [], (*notes, f"cost to own is left out: {error.what}; {error.fix}")
     if options.json:
-        console.as_json(data(made, notes=notes) | {"cost_to_own": [advising.estimate_data(row) for row in owned]})
+        console.as_json(data(made, notes=notes) | {"cost_to_own": [advice_report.estimate_data(row) for row in owned]})
     else:
         _print(made)
         if owned:
             console.line()
-            advising.print_owned(owned, made.answers)
+            advice_report.print_owned(owned, made.answers)
         for note in notes:
             console.note(note)
     return 0 if made.fits else FINDINGS
@@ -39,12 +40,12 @@ def run(options: argparse.Namespace) -> int:
 
 def _made(options: argparse.Namespace) -> tuple[Plan, Mapping[str, Any], tuple[str, ...]]:
     """The plan, the price list, and notes."""
-    measured = subjects.calibration(options.calibration) if options.calibration else None
+    measured = project_reader.calibration(options.calibration) if options.calibration else None
     scenario = {key: value for key in SCENARIO if (value := getattr(options, key)) not in ("", None)}
     scenario = {key: value for key, value in scenario.items() if value is not False}
     beyond = [f"planned beyond what this version generates: {_words(scenario)}"] if scenario else []
     if options.directory:
-        found = subjects.project(options.directory)
+        found = project_reader.project(options.directory)
         catalogue, answers, pins = found.catalogue, {**found.answers, **scenario}, found.pins
         counted, notes = found.counted, list(found.notes)
         listed = prices.load(catalogue, options.prices or found.prices)
@@ -52,13 +53,13 @@ def _made(options: argparse.Namespace) -> tuple[Plan, Mapping[str, Any], tuple[s
         pins = {key: value for key, value in pins.items() if key != "sharding" or "devices" not in scenario}
         folders = [options.directory]
     else:
-        spec = intake.estimated(options)
+        spec = spec_input.estimated(options)
         catalogue, answers, pins = spec.catalogue, {**spec.answers, **scenario}, spec.pins
         counted, notes = None, list[str]()
-        listed, folders = prices.load(catalogue, options.prices), intake.data_folders(options)
+        listed, folders = prices.load(catalogue, options.prices), spec_input.data_folders(options)
     rows = None
     if options.data or not counted:
-        rows, unread = counting.of_data(catalogue, answers, pins, options.data, folders)
+        rows, unread = count.of_data(catalogue, answers, pins, options.data, folders)
         notes += filter(None, [unread])
     made = plan(
         catalogue,

@@ -10,7 +10,7 @@ import yaml
 from conftest import Run
 from jsonschema import Draft202012Validator
 
-from tunesmith import catalog, resources
+from tunesmith import catalog, package_data
 from tunesmith.catalog import Model
 from tunesmith.costs import prices
 from tunesmith.planner.architecture import Architecture
@@ -44,8 +44,8 @@ def test_there_are_enough_models_and_every_device_of_the_catalogue() -> None:
 
 @pytest.mark.parametrize("name", ["models", "hardware", "frameworks", "throughput"])
 def test_a_catalogue_keeps_to_its_schema(name: str) -> None:
-    schema = json.loads(resources.schema_file("catalog", f"{name}.schema.json").read_text(encoding="utf-8"))
-    loaded = yaml.safe_load(resources.schema_file("catalog", f"{name}.yaml").read_text(encoding="utf-8"))
+    schema = json.loads(package_data.schema_file("catalog", f"{name}.schema.json").read_text(encoding="utf-8"))
+    loaded = yaml.safe_load(package_data.schema_file("catalog", f"{name}.yaml").read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(schema)
     assert not list(Draft202012Validator(schema).iter_errors(json.loads(json.dumps(loaded, default=str))))
     broken = json.loads(json.dumps(loaded, default=str)) | {"a_key_that_nobody_knows": 1}
@@ -60,7 +60,7 @@ def test_every_shipped_figure_has_its_date() -> None:
 
 
 def test_what_was_not_read_somewhere_says_so_and_is_little() -> None:
-    files = [resources.schema_file("catalog", f"{name}.yaml") for name in ("models", "hardware", "prices")]
+    files = [package_data.schema_file("catalog", f"{name}.yaml") for name in ("models", "hardware", "prices")]
     named = [
         line
         for file in files

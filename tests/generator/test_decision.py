@@ -13,7 +13,7 @@ import yaml
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tunesmith import catalog, decision, resources
+from tunesmith import catalog, decision, package_data
 from tunesmith.copier_answers import answers_for
 from tunesmith.decision import advise
 from tunesmith.flat_yaml import Document
@@ -40,7 +40,7 @@ ANSWERS = st.fixed_dictionaries(
 
 
 def test_the_tree_is_valid_by_its_schema() -> None:
-    schema = yaml.safe_load(resources.schema_file("decision_tree.schema.json").read_text(encoding="utf-8"))
+    schema = yaml.safe_load(package_data.schema_file("decision_tree.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(catalog.decision_tree(), schema)
 

@@ -16,11 +16,11 @@ from tunesmith import catalog, plan_report
 from tunesmith.costs import prices
 from tunesmith.errors import FileProblem
 from tunesmith.planner import plan as planner
-from tunesmith.planner import subjects
+from tunesmith.planner import project_reader
 from tunesmith.planner.plan import Measured, Plan
 from tunesmith.planner.resolve import Choice
 from tunesmith.planner.resolve import resolve as resolve_knobs
-from tunesmith.planner.setup import METHODS, ImpossibleSetup
+from tunesmith.planner.training_setup import METHODS, ImpossibleSetup
 from tunesmith.questions import defaults
 
 CATALOGUE = catalog.load()
@@ -457,33 +457,33 @@ def keep(project: Path, name: str, record: Any) -> None:
 def test_a_run_of_another_setup_calibrates_nothing(copy: Path, changes: dict[str, Any], said: str) -> None:
     record = measured(copy)
     keep(copy, "train.json", record | {"setup": record["setup"] | changes})
-    found = subjects.project(copy)
+    found = project_reader.project(copy)
     assert found.measured is None and said in found.notes[0] and "not used" in found.notes[0]
 
 
 def test_a_run_on_another_device_calibrates_nothing(copy: Path) -> None:
     keep(copy, "train.json", measured(copy) | {"device": "NVIDIA L4", "device_kind": "cuda"})
-    assert subjects.project(copy).measured is None
+    assert project_reader.project(copy).measured is None
     params = copy / "params.yaml"
     params.write_text(params.read_text().replace("hardware: cpu", "hardware: l4"))
     for device, used in (("NVIDIA L4", True), ("NVIDIA L40S", False), ("NVIDIA A100-SXM4-80GB", False)):
         keep(copy, "train.json", measured(copy) | {"device": device, "device_kind": "cuda"})
-        assert bool(subjects.project(copy).measured) == used, device
+        assert bool(project_reader.project(copy).measured) == used, device
 
 
 def test_a_run_that_does_not_say_its_setup_calibrates_nothing(copy: Path) -> None:
     keep(copy, "train.json", {"method": "qlora", "tokens_per_second": 5})
-    assert "does not say" in subjects.project(copy).notes[0]
+    assert "does not say" in project_reader.project(copy).notes[0]
 
 
 def test_a_calibration_stands_in_for_a_run_that_does_not_fit_the_plan(copy: Path) -> None:
     keep(copy, "calibration.json", measured(copy) | {"tokens_per_second": 70.0})
-    found = subjects.project(copy)
+    found = project_reader.project(copy)
     assert found.measured and found.measured.tokens_per_second == 70.0
     keep(copy, "train.json", {"tokens_per_second": 5})
-    assert subjects.project(copy).measured == found.measured
+    assert project_reader.project(copy).measured == found.measured
     keep(copy, "train.json", measured(copy))
-    whole = subjects.project(copy).measured
+    whole = project_reader.project(copy).measured
     assert whole and whole.tokens_per_second == 40.0, "a whole run before twenty steps"
 
 

@@ -9,7 +9,7 @@ from tunesmith import catalog
 from tunesmith.costing import ownership, uncertainty
 from tunesmith.costing.money import Band
 from tunesmith.costing.ownership import MONTHS, Bill, Values
-from tunesmith.costs.figures import Figures
+from tunesmith.costs.cost_inputs import Figures
 from tunesmith.planner.plan import Plan
 
 BREAK_EVEN_DRAWS = 150

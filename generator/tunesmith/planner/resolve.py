@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tunesmith.catalog import Catalogue, Hardware, Model
-from tunesmith.planner.fitting import Fit, fastest, fits_of
-from tunesmith.planner.setup import ImpossibleSetup
-from tunesmith.planner.workload import Subject, evaluation, said_row, subject
+from tunesmith.planner.plan_inputs import PlannedModel, evaluation, planned_model, said_row
+from tunesmith.planner.search import Fit, fastest, fits_of
+from tunesmith.planner.training_setup import ImpossibleSetup
 from tunesmith.questions import knobs
 
 SMALL = 500_000_000  # parameters
@@ -42,7 +42,7 @@ def resolve(
     model = catalogue.models.get(answers["model"])
     machine = catalogue.hardware[answers["hardware"]]
     chosen = _model(model)
-    chosen |= _training(answers, pins, subject(catalogue, {**answers, **pins}), machine)
+    chosen |= _training(answers, pins, planned_model(catalogue, {**answers, **pins}), machine)
     return {key: chosen[key] for key in knobs()}
 
 
@@ -77,7 +77,7 @@ _EMPTY_MODEL = {"model_source": "hub", "model_id": "", "model_file": "", "model_
 
 
 def _training(
-    answers: Mapping[str, Any], pins: Mapping[str, Any], model: Subject, machine: Hardware
+    answers: Mapping[str, Any], pins: Mapping[str, Any], model: PlannedModel, machine: Hardware
 ) -> dict[str, Choice]:
     batch = CPU_BATCH if machine.cpu else GPU_BATCH
     fixed = {
@@ -121,7 +121,7 @@ def _memory_choices(
 
 
 def _evaluation_batch(
-    answers: Mapping[str, Any], taken: Mapping[str, Any], model: Subject, machine: Hardware
+    answers: Mapping[str, Any], taken: Mapping[str, Any], model: PlannedModel, machine: Hardware
 ) -> Choice:
     """The largest batch of prompts that the untouched weights can answer beside their cache."""
     for size in EVALUATION_BATCHES:
@@ -216,7 +216,7 @@ def _dtype(machine: Hardware) -> Choice:
     return Choice("fp16", f"{machine.title} has no bf16; the loss is scaled against underflow")
 
 
-def _attention(model: Subject) -> Choice:
+def _attention(model: PlannedModel) -> Choice:
     if model.eager:
         return Choice("eager", model.eager)
     return Choice("sdpa", "fused: it keeps no scores, and needs no package beside torch")

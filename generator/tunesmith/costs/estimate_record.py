@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from tunesmith.costing.money import Band
 from tunesmith.costing.uncertainty import draws, interval
-from tunesmith.costs import figures, prices
-from tunesmith.planner import time
+from tunesmith.costs import cost_inputs, prices
+from tunesmith.planner import throughput
 from tunesmith.planner.plan import Plan
 
 
@@ -15,9 +15,9 @@ def record(made: Plan) -> str:
 
     No price is among them, so that the same spec gives the same project everywhere.
     """
-    found = figures.Figures()
-    figures.traffic(found, made.answers)
-    figures.device(found, made)
+    found = cost_inputs.Figures()
+    cost_inputs.traffic(found, made.answers)
+    cost_inputs.device(found, made)
     planned = {**_tokens(found.bands), **_training(made), **_answering(found.bands)}
     figures_by_name = {name: _rounded(band) for name, band in planned.items()}
     return json.dumps({"hardware": made.machine.key, "figures": figures_by_name})
@@ -54,7 +54,7 @@ def _tokens(bands: Mapping[str, Band]) -> dict[str, Band]:
 
 def _training(made: Plan) -> dict[str, Band]:
     """Seconds, speed and peak memory of the planned run."""
-    known, pace, memory = time.throughput(), made.time.tokens_per_second, made.memory
+    known, pace, memory = throughput.constants(), made.time.tokens_per_second, made.memory
     return {
         "training_seconds": Band(made.time.low, made.time.typical, made.time.high),
         "training_tokens_per_second": Band(pace * known.low, pace, pace * known.high),

@@ -9,7 +9,7 @@ from typing import Any
 from tunesmith import catalog as catalogue
 from tunesmith import console
 from tunesmith.costs import prices
-from tunesmith.published import published_schema
+from tunesmith.json_schema import published_schema
 
 
 def schema(_options: argparse.Namespace) -> int:
@@ -110,19 +110,20 @@ def _support() -> None:
 
 def advise(options: argparse.Namespace) -> int:
     """Print the decision, and what each approach would cost."""
-    from tunesmith import advising
-    from tunesmith.intake import data_folders, estimated
-    from tunesmith.planner import counting
+    from tunesmith import advice_report
+    from tunesmith.advice import assess
+    from tunesmith.spec_input import data_folders, estimated
+    from tunesmith.tokens import count
 
     spec = estimated(options, only_group="use_case")
-    rows, unread = counting.of_data(spec.catalogue, spec.answers, spec.pins, options.data, data_folders(options))
-    advised = advising.advised(spec, options.prices, rows)
+    rows, unread = count.of_data(spec.catalogue, spec.answers, spec.pins, options.data, data_folders(options))
+    assessment = assess(spec, options.prices, rows)
     if unread:
         console.note(unread)
     if options.json:
-        console.as_json(advising.as_data(advised))
+        console.as_json(advice_report.as_data(assessment))
     else:
-        advising.show(advised, sources=options.sources)
+        advice_report.show(assessment, sources=options.sources)
     return 0
 
 
@@ -135,14 +136,14 @@ def plan(options: argparse.Namespace) -> int:
 
 def new(options: argparse.Namespace) -> int:
     """Generate a project."""
-    from tunesmith import advising, intake, plan_report, project
+    from tunesmith import advice_report, plan_report, project, spec_input
     from tunesmith.copier_answers import answers_for
     from tunesmith.decision import advise as walk
     from tunesmith.planner import plan as planner
 
-    target = intake.target(options)
+    target = spec_input.target(options)
     project.check(target)
-    spec = intake.obtain(options)
+    spec = spec_input.obtain(options)
     advice = walk(spec.answers)
     if not advice.agrees(spec.answers):
         console.note(f"advice: {advice.approach}, not {spec.answers['approach']}. {advice.reason}")
@@ -150,10 +151,10 @@ def new(options: argparse.Namespace) -> int:
     made = planner.plan(spec.catalogue, spec.answers, spec.pins, prices=prices.machines(prices.load(spec.catalogue)))
     for note in plan_report.short_notes(made):
         console.note(note)
-    for key in intake.without_effect(spec):
+    for key in spec_input.without_effect(spec):
         console.note(f"{key}: has no effect with the other answers, so its default is used")
     if options.save_spec:
-        intake.save(spec, options.save_spec)
+        spec_input.save(spec, options.save_spec)
     created = project.create(answers_for(spec, made), target)
     if options.json:
         console.as_json(
@@ -161,7 +162,7 @@ def new(options: argparse.Namespace) -> int:
                 "path": str(created.path),
                 "files": created.files,
                 "committed": created.committed,
-                "advice": advising.advice_data(advice, spec),
+                "advice": advice_report.advice_data(advice, spec),
             }
         )
         return 0
@@ -225,11 +226,11 @@ def doctor(options: argparse.Namespace) -> int:
 def adopt(options: argparse.Namespace) -> int:
     """Bring an existing repository under the template."""
     from tunesmith import adopt as adoption
-    from tunesmith import intake
+    from tunesmith import spec_input
     from tunesmith.copier_answers import answers_for
     from tunesmith.planner import plan as planner
 
-    path, spec = options.directory.resolve(), intake.obtain(options)
+    path, spec = options.directory.resolve(), spec_input.obtain(options)
     made = planner.plan(spec.catalogue, spec.answers, spec.pins, prices={})
     adopted = adoption.adopt(path, answers_for(spec, made), options.branch)
     if options.json:

@@ -13,8 +13,8 @@ from tunesmith.costing.money import Band
 from tunesmith.errors import FileProblem
 from tunesmith.planner.architecture import Architecture, from_config
 from tunesmith.planner.inference import InferenceMemory, inference_memory
-from tunesmith.planner.setup import ALL_LINEAR, ImpossibleSetup, Profile, Setup, profiles
-from tunesmith.planner.time import LENGTH_SPREAD
+from tunesmith.planner.throughput import LENGTH_SPREAD
+from tunesmith.planner.training_setup import ALL_LINEAR, ImpossibleSetup, Profile, Setup, profiles
 from tunesmith.questions import defaults
 
 FRAMEWORK = "trl"  # what generated projects train with
@@ -38,7 +38,7 @@ P95 = 1.645  # standard deviations from the median to the 95th percentile
 
 
 @dataclass(frozen=True)
-class Subject:
+class PlannedModel:
     """The model that is planned for; ``source``: where its shape comes from; ``eager``: why sdpa will not do.
 
     ``row`` is that of the catalogue, None for a custom model.
@@ -53,7 +53,7 @@ class Subject:
     row: Model | None = None
 
 
-def subject(catalogue: Catalogue, answers: Mapping[str, Any]) -> Subject:
+def planned_model(catalogue: Catalogue, answers: Mapping[str, Any]) -> PlannedModel:
     """The model of the answers: a row of the catalogue, by key or by its id on the hub, or a custom one's config.json.
 
     Raises:
@@ -73,7 +73,7 @@ def subject(catalogue: Catalogue, answers: Mapping[str, Any]) -> Subject:
         guess = f"no config.json on this machine: planned as {stand_in.title}"
         fix = f"{_obtain(source, answers)}, then plan again"
         shape = Architecture(**stand_in.architecture)
-        return Subject("custom", shape, f"{guess}; {fix}", stand_in.context_length, False)
+        return PlannedModel("custom", shape, f"{guess}; {fix}", stand_in.context_length, False)
     wanted = "a config.json as the model's publisher wrote it"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -86,12 +86,12 @@ def subject(catalogue: Catalogue, answers: Mapping[str, Any]) -> Subject:
     if context is not None and (isinstance(context, bool) or not isinstance(context, int) or context < 1):
         raise FileProblem(path, f"max_position_embeddings: {context!r} is no number of tokens", wanted)
     eager = "Gemma 2 caps its attention scores, which sdpa leaves out" if text.get("model_type") == "gemma2" else ""
-    return Subject("custom", from_config(config, str(path)), str(path), int(context or 0), True, eager)
+    return PlannedModel("custom", from_config(config, str(path)), str(path), int(context or 0), True, eager)
 
 
-def _of_row(row: Model, key: str, source: str) -> Subject:
+def _of_row(row: Model, key: str, source: str) -> PlannedModel:
     eager = "Gemma 2 caps its attention scores, which sdpa leaves out" if row.key.startswith("gemma-2") else ""
-    return Subject(key, Architecture(**row.architecture), source, row.context_length, True, eager)
+    return PlannedModel(key, Architecture(**row.architecture), source, row.context_length, True, eager)
 
 
 def _obtain(source: str, answers: Mapping[str, Any]) -> str:
@@ -204,7 +204,7 @@ def answered_tokens(answers: Mapping[str, Any], knobs: Mapping[str, Any]) -> int
 
 
 def evaluation(
-    answers: Mapping[str, Any], knobs: Mapping[str, Any], model: Subject, machine: Hardware
+    answers: Mapping[str, Any], knobs: Mapping[str, Any], model: PlannedModel, machine: Hardware
 ) -> InferenceMemory:
     """Memory of the stages `baseline` and `tuned`: 16-bit weights on one device, whatever the method trains in."""
     return inference_memory(
