@@ -13,7 +13,6 @@ from tunesmith.costs.estimate import Estimate
 from tunesmith.decision import Advice
 from tunesmith.spec import Spec
 
-LISTED = "`tunesmith catalog prices` prints every price"
 INTERVAL = "bands are the 5th and 95th percentile of 1,000 drawn cases; break-even counts three years"
 ALONE = "behind a figure that moves a bill, the bill with that figure alone at its lowest and at its highest"
 WORDS = {  # for figures whose own name does not say it
