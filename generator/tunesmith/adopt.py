@@ -2,8 +2,10 @@
 
 import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from packaging.utils import canonicalize_name
 
@@ -11,7 +13,6 @@ from tunesmith import __version__, git
 from tunesmith.errors import GitFailed, NotAProject, UpdateState
 from tunesmith.manifest import ANSWERS
 from tunesmith.render import render
-from tunesmith.spec import Spec
 from tunesmith.update import apply, lists
 from tunesmith.update.changes import declared
 from tunesmith.update.state import State
@@ -35,8 +36,10 @@ class Adopted:
     missing: dict[str, list[str]]
 
 
-def adopt(path: Path, spec: Spec, branch: str) -> Adopted:
+def adopt(path: Path, answers: Mapping[str, Any], branch: str) -> Adopted:
     """Add what the template has and the repository lacks, as one commit on a new branch.
+
+    ``answers`` are the copier answers to render.
 
     Raises:
         NotAProject: there is no repository with a commit.
@@ -55,7 +58,7 @@ def adopt(path: Path, spec: Spec, branch: str) -> Adopted:
         raise UpdateState(f"{path} already uses the template", "`tunesmith update` updates it")
     with tempfile.TemporaryDirectory(prefix="tunesmith.") as name:
         scratch = Path(name)
-        render(spec, scratch / "render", scratch)
+        render(answers, scratch / "render", scratch)
         repository = Repository(root, scratch)
         rendered = repository.snapshot(scratch / "render")
         state, adopted = _plan(repository, rendered, (root, prefix, head), branch)

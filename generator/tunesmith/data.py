@@ -4,7 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunesmith import console, git, runner, spec
+from tunesmith import console, git, project_env, spec
 from tunesmith.errors import FileProblem, GitFailed, RunFailed, WriteFailed
 from tunesmith.questions import questions
 
@@ -33,7 +33,7 @@ def add(source: Path, project: Path) -> Added:
         RunFailed: DVC refused.
     """
     files = _files(source)
-    runner.check(project)
+    project_env.check(project)
     answers = _answers(project)
     if answers["example"] != "none":
         raise FileProblem(
@@ -50,11 +50,11 @@ def add(source: Path, project: Path) -> Added:
         raise FileProblem(source, f"and the project's own data, {target}, contain one another", fix)
     replaced = target.exists()
     size = _copy(source, files, target)
-    making = "" if runner.python(project) else "; the project's environment is created first, which takes minutes"
+    making = "" if project_env.python(project) else "; the project's environment is created first, which takes minutes"
     console.note(f"tracking it with DVC{making}")
     command = ("dvc", "add", "--quiet", answers["data_path"])
-    if code := runner.run(project, *command, quiet=True):
-        raise RunFailed(project, ["python3", runner.ENVIRONMENT, *command], code)
+    if code := project_env.run(project, *command, quiet=True):
+        raise RunFailed(project, ["python3", project_env.ENVIRONMENT, *command], code)
     return Added(target, len(files), size, replaced, _staged(target))
 
 

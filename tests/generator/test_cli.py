@@ -11,9 +11,9 @@ import pytest
 from conftest import Run
 
 from tunesmith import catalog as catalogue
-from tunesmith import verbs
+from tunesmith import commands
 from tunesmith.costs import prices
-from tunesmith.published import published_schema
+from tunesmith.json_schema import published_schema
 
 HEAVY = ("copier", "jinja2", "jsonschema", "questionary", "numpy", "pydantic", "prompt_toolkit")
 
@@ -88,11 +88,11 @@ def test_a_catalogue_is_a_table_or_json(what: str, tunesmith: Run) -> None:
 
 
 def test_figures_of_models_and_machines_go_stale_too() -> None:
-    row = catalogue.hardware()["l4"]
+    row = catalogue.load().hardware["l4"]
     read = row.figures["date"]
-    assert not verbs.stale([row], read + dt.timedelta(days=90))
-    assert verbs.stale([row], read + dt.timedelta(days=91)) == ["l4"]
-    assert not verbs.stale([replace(row, figures={"source": "yours", "date": ""})], read + dt.timedelta(days=900))
+    assert not commands.stale([row], read + dt.timedelta(days=90))
+    assert commands.stale([row], read + dt.timedelta(days=91)) == ["l4"]
+    assert not commands.stale([replace(row, figures={"source": "yours", "date": ""})], read + dt.timedelta(days=900))
 
 
 def test_an_old_price_is_pointed_out(tunesmith: Run) -> None:

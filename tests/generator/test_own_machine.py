@@ -12,7 +12,7 @@ import yaml
 from conftest import REPOSITORY, Run
 
 from tunesmith import catalog, wizard
-from tunesmith.costs import price_list
+from tunesmith.costing import price_list
 from tunesmith.questions import questions
 
 HARDWARE = """hardware:
@@ -184,10 +184,5 @@ def test_a_recorded_machine_that_is_none_changes_nothing(tunesmith: Run, made: P
 
 def test_the_wizard_offers_it(home: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", home["XDG_CONFIG_HOME"])
-    catalog.hardware.cache_clear()
-    try:
-        offered = [choice.value for choice in wizard._choices(questions()["hardware"])]
-    finally:
-        monkeypatch.undo()
-        catalog.hardware.cache_clear()
+    offered = [choice.value for choice in wizard._choices(catalog.load(), questions()["hardware"])]
     assert offered == [*questions()["hardware"].enum, "house_card", "old_card", "amd_card", "cpu_house"]

@@ -13,13 +13,18 @@ import yaml
 from conftest import Run
 
 from tunesmith import catalog, plan_report
+from tunesmith.costs import prices
 from tunesmith.errors import FileProblem
-from tunesmith.planner import subjects
-from tunesmith.planner.plan import Measured, plan
-from tunesmith.planner.resolve import resolve
-from tunesmith.planner.setup import METHODS, ImpossibleSetup
+from tunesmith.planner import plan as planner
+from tunesmith.planner import project_reader
+from tunesmith.planner.plan import Measured, Plan
+from tunesmith.planner.resolve import Choice
+from tunesmith.planner.resolve import resolve as resolve_knobs
+from tunesmith.planner.training_setup import METHODS, ImpossibleSetup
 from tunesmith.questions import defaults
-from tunesmith.spec import Spec
+
+CATALOGUE = catalog.load()
+PRICES = prices.machines(prices.load(CATALOGUE))
 
 CONFIG = {
     "model_type": "llama", "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16,
@@ -30,6 +35,14 @@ CONFIG = {
 
 def answers(**changes: object) -> dict[str, object]:
     return defaults() | changes
+
+
+def plan(asked: dict[str, Any], pins: dict[str, Any], measured: Measured | None = None) -> Plan:
+    return planner.plan(CATALOGUE, asked, pins, measured=measured, prices=PRICES)
+
+
+def resolve(asked: dict[str, Any], pins: dict[str, Any] | None = None) -> dict[str, Choice]:
+    return resolve_knobs(CATALOGUE, asked, pins)
 
 
 def test_a_plan_says_memory_time_and_money_in_words_and_in_json(tunesmith: Run) -> None:
@@ -113,7 +126,7 @@ def test_every_change_that_is_named_fits_when_it_is_made(method: str, together: 
         assert plan(asked | settings, pins).fits, change
 
 
-@pytest.mark.parametrize("hardware", [key for key, row in catalog.hardware().items() if not row.cpu])
+@pytest.mark.parametrize("hardware", [key for key, row in CATALOGUE.hardware.items() if not row.cpu])
 @pytest.mark.parametrize("method", ["qlora", "lora", "full"])
 def test_what_the_planner_chooses_fits_or_is_said_not_to(hardware: str, method: str) -> None:
     made = plan(answers(model="qwen3-4b", hardware=hardware, method=method), {})
@@ -287,7 +300,7 @@ def test_a_larger_machine_is_one_that_projects_can_be_installed_on(tunesmith: Ru
     assert all(change.settings.get("hardware") != "mi300x" for change in plan(asked, {}).changes)
     assert "no build of torch" in tunesmith("plan", "--defaults", "--set", "hardware=mi300x").stderr
     from_cpu = [change.settings.get("hardware") for change in plan(answers(model="qwen3-8b"), {}).changes]
-    assert any(key and not catalog.hardware()[key].cpu for key in from_cpu), "a graphics card is offered"
+    assert any(key and not CATALOGUE.hardware[key].cpu for key in from_cpu), "a graphics card is offered"
 
 
 def test_a_pin_wins_and_bounds_the_other_choices() -> None:
@@ -333,7 +346,7 @@ def test_a_calibration_beyond_what_the_device_can_do_is_pointed_out(tunesmith: R
     run = tmp_path / "train.json"
     for speed, said in (
         ("5000", "can do at most; it was measured on another machine"),
-        ("1e999", "says no tokens per second"),
+        ("1e999", "has no tokens_per_second"),
     ):
         run.write_text(f'{{"tokens_per_second": {speed}}}')
         assert said in tunesmith("plan", "--defaults", "--calibration", run).stderr
@@ -355,7 +368,7 @@ def test_a_custom_model_is_described_by_its_config(tmp_path: Path, monkeypatch: 
     custom = answers(model="custom", hardware="l4")
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     here = plan(custom, {"model_source": "path", "model_id": str(tmp_path)})
-    assert here.model.shape.parameters == catalog.models()["llama-3.2-1b-instruct"].parameters
+    assert here.model.shape.parameters == CATALOGUE.models["llama-3.2-1b-instruct"].parameters
     assert here.knobs["max_length"] == 1024 and here.model.context_length == 4096
 
     cached = tmp_path / "hub" / "models--some--model" / "snapshots" / "abc"
@@ -368,7 +381,7 @@ def test_a_custom_model_is_described_by_its_config(tmp_path: Path, monkeypatch: 
     assert not absent.model.known and "planned as" in absent.model.source
     assert "`hf download some/other config.json --revision main`, then plan again" in absent.model.source
     pins = {"model_source": "hub", "model_id": "some/other", "model_revision": "a" * 40}
-    said = plan_report.note_of(Spec(custom, pins))
+    said = plan_report.short_notes(plan(custom, pins))
     assert any("planned as" in line and f"--revision {'a' * 40}`" in line for line in said), said
     listed = plan(custom, {"model_source": "hub", "model_id": "Qwen/Qwen2.5-0.5B-Instruct"})
     assert listed.model.shape == plan(answers(model="qwen2.5-0.5b-instruct"), {}).model.shape and listed.model.known
@@ -447,33 +460,33 @@ def keep(project: Path, name: str, record: Any) -> None:
 def test_a_run_of_another_setup_calibrates_nothing(copy: Path, changes: dict[str, Any], said: str) -> None:
     record = measured(copy)
     keep(copy, "train.json", record | {"setup": record["setup"] | changes})
-    found = subjects.project(copy)
+    found = project_reader.project(copy)
     assert found.measured is None and said in found.notes[0] and "not used" in found.notes[0]
 
 
 def test_a_run_on_another_device_calibrates_nothing(copy: Path) -> None:
     keep(copy, "train.json", measured(copy) | {"device": "NVIDIA L4", "device_kind": "cuda"})
-    assert subjects.project(copy).measured is None
+    assert project_reader.project(copy).measured is None
     params = copy / "params.yaml"
     params.write_text(params.read_text().replace("hardware: cpu", "hardware: l4"))
     for device, used in (("NVIDIA L4", True), ("NVIDIA L40S", False), ("NVIDIA A100-SXM4-80GB", False)):
         keep(copy, "train.json", measured(copy) | {"device": device, "device_kind": "cuda"})
-        assert bool(subjects.project(copy).measured) == used, device
+        assert bool(project_reader.project(copy).measured) == used, device
 
 
 def test_a_run_that_does_not_say_its_setup_calibrates_nothing(copy: Path) -> None:
     keep(copy, "train.json", {"method": "qlora", "tokens_per_second": 5})
-    assert "does not state" in subjects.project(copy).notes[0]
+    assert "does not state" in project_reader.project(copy).notes[0]
 
 
 def test_a_calibration_stands_in_for_a_run_that_does_not_fit_the_plan(copy: Path) -> None:
     keep(copy, "calibration.json", measured(copy) | {"tokens_per_second": 70.0})
-    found = subjects.project(copy)
+    found = project_reader.project(copy)
     assert found.measured and found.measured.tokens_per_second == 70.0
     keep(copy, "train.json", {"tokens_per_second": 5})
-    assert subjects.project(copy).measured == found.measured
+    assert project_reader.project(copy).measured == found.measured
     keep(copy, "train.json", measured(copy))
-    whole = subjects.project(copy).measured
+    whole = project_reader.project(copy).measured
     assert whole and whole.tokens_per_second == 40.0, "a whole run before twenty steps"
 
 

@@ -11,6 +11,7 @@ from conftest import REPOSITORY
 from updating import ANSWERS, commit, everything, replace
 
 from tunesmith import __version__, bundle, cli, console, git, wizard
+from tunesmith.catalog import Catalogue
 from tunesmith.questions import Question
 from tunesmith.render import render_answers
 from tunesmith.update.source import Source
@@ -73,7 +74,7 @@ def test_answers_on_a_terminal_plan_nothing_anew(lived: Path, tmp_path: Path, mo
     monkeypatch.setattr(console, "interactive", lambda: True)
     questions: list[str] = []
 
-    def ask(question: Question, default: Any) -> Any:
+    def ask(_catalogue: Catalogue, question: Question, default: Any) -> Any:
         questions.append(question.key)
         return {"judge": judge}.get(question.key, default)
 

@@ -1,27 +1,26 @@
 """What each approach would cost, as a project records it on the day it is generated; its DECISION.md shows it."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from tunesmith import catalog
-from tunesmith.costs import estimate, figures, prices
+from tunesmith.costing.money import Band
+from tunesmith.costs import cost_inputs, estimate, prices
 from tunesmith.costs.estimate import Estimate
-from tunesmith.costs.money import Band
 from tunesmith.planner.plan import Plan
 
 
-def decision_costs(answers: Mapping[str, Any], made: Plan) -> dict[str, Any]:
+def decision_costs(made: Plan) -> dict[str, Any]:
     """The approaches with their dollars at the listed prices; empty if the list lacks a price that they need.
 
     A user's own prices and the optional price package are left out, so that the same spec gives the same figures
     everywhere.
     """
-    listed = catalog.table("prices.yaml")
+    answers, listed = made.answers, catalog.table("prices.yaml")
     if answers["hosted_model"] not in listed["hosted"]:
         return {}
     try:
-        found = figures.of_spec(answers, listed, made)
+        found = cost_inputs.of_plan(made, listed)
     except prices.PriceError:
         return {}
     rows = [_row(row) for row in estimate.estimates(answers, found, made)]

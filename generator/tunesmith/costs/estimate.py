@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tunesmith import catalog
-from tunesmith.costs import ownership, uncertainty
-from tunesmith.costs.figures import Figures
-from tunesmith.costs.money import Band
-from tunesmith.costs.ownership import MONTHS, Bill, Values
+from tunesmith.costing import ownership, uncertainty
+from tunesmith.costing.money import Band
+from tunesmith.costing.ownership import MONTHS, Bill, Values
+from tunesmith.costs.cost_inputs import Figures
 from tunesmith.planner.plan import Plan
 
 BREAK_EVEN_DRAWS = 150

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
-from tunesmith import catalog
 from tunesmith.doctor.rule import NOTE, Checkup, Rule
 
 GIB = 2**30
@@ -92,7 +91,7 @@ class Memory(Rule):
     fix = "Choose a smaller model, or hardware with more memory."
 
     def check(self, project: Checkup) -> Iterable[str]:
-        model = catalog.models().get(str(project.answers.get("model", "")))
+        model = project.catalogue.models.get(str(project.answers.get("model", "")))
         if model is None or not str(project.answers.get("hardware")).startswith("cpu") or not hasattr(os, "sysconf"):
             return
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from tunesmith import catalog, git
+from tunesmith import git
 from tunesmith.doctor.rule import NOTE, Checkup, Rule
 
 MAX_BYTES = 2_000_000  # longer files are data
@@ -53,7 +53,7 @@ class LicencesStated(Rule):
             if project.answers.get(key) == "not stated":
                 yield f"{key}: {what} is not stated"
         model = str(project.answers.get("model", ""))
-        if model and model not in catalog.models():
+        if model and model not in project.catalogue.models:
             yield f"model: {model} is not in the catalogue, so its licence is not known here"
 
 

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tunesmith import catalog
-from tunesmith.catalog import Hardware, Model
-from tunesmith.planner.fitting import Fit, fastest, fits_of
-from tunesmith.planner.setup import ImpossibleSetup
-from tunesmith.planner.workload import Subject, evaluation, said_row, subject
+from tunesmith.catalog import Catalogue, Hardware, Model
+from tunesmith.planner.plan_inputs import PlannedModel, evaluation, planned_model, said_row
+from tunesmith.planner.search import Fit, fastest, fits_of
+from tunesmith.planner.training_setup import ImpossibleSetup
 from tunesmith.questions import knobs
 
 SMALL = 500_000_000  # parameters
@@ -28,7 +27,9 @@ class Choice:
     reason: str
 
 
-def resolve(answers: Mapping[str, Any], pins: Mapping[str, Any] | None = None) -> dict[str, Choice]:
+def resolve(
+    catalogue: Catalogue, answers: Mapping[str, Any], pins: Mapping[str, Any] | None = None
+) -> dict[str, Choice]:
     """What the planner and the catalogue choose for every knob.
 
     ``answers`` holds every question that is no knob. ``pins`` are taken as given and bound the other choices.
@@ -38,22 +39,22 @@ def resolve(answers: Mapping[str, Any], pins: Mapping[str, Any] | None = None) -
         ImpossibleSetup: the length is more than the model attends to.
     """
     pins = pins or {}
-    model = catalog.models().get(answers["model"])
-    machine = catalog.hardware()[answers["hardware"]]
+    model = catalogue.models.get(answers["model"])
+    machine = catalogue.hardware[answers["hardware"]]
     chosen = _model(model)
-    chosen |= _training(answers, pins, subject({**answers, **pins}), machine)
+    chosen |= _training(answers, pins, planned_model(catalogue, {**answers, **pins}), machine)
     return {key: chosen[key] for key in knobs()}
 
 
-def planned(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> dict[str, Choice]:
+def planned(catalogue: Catalogue, answers: Mapping[str, Any], pins: Mapping[str, Any]) -> dict[str, Choice]:
     """`resolve`, but of a pinned knob what the planner would take without that pin (nor any but the model's own).
 
     Raises:
         FileProblem, UnsupportedConfig: see `resolve`.
     """
-    choices = resolve(answers, pins)
+    choices = resolve(catalogue, answers, pins)
     if pins:
-        free = resolve(answers, {key: value for key, value in pins.items() if key.startswith("model_")})
+        free = resolve(catalogue, answers, {key: value for key, value in pins.items() if key.startswith("model_")})
         choices |= {key: free[key] for key in pins}
     return choices
 
@@ -76,7 +77,7 @@ _EMPTY_MODEL = {"model_source": "hub", "model_id": "", "model_file": "", "model_
 
 
 def _training(
-    answers: Mapping[str, Any], pins: Mapping[str, Any], model: Subject, machine: Hardware
+    answers: Mapping[str, Any], pins: Mapping[str, Any], model: PlannedModel, machine: Hardware
 ) -> dict[str, Choice]:
     batch = CPU_BATCH if machine.cpu else GPU_BATCH
     fixed = {
@@ -120,7 +121,7 @@ def _memory_choices(
 
 
 def _evaluation_batch(
-    answers: Mapping[str, Any], taken: Mapping[str, Any], model: Subject, machine: Hardware
+    answers: Mapping[str, Any], taken: Mapping[str, Any], model: PlannedModel, machine: Hardware
 ) -> Choice:
     """The largest batch of prompts that the untouched weights can answer beside their cache."""
     for size in EVALUATION_BATCHES:
@@ -160,7 +161,7 @@ def _sharding_reason(best: Fit, fits: list[Fit]) -> str:
     if any(fit.fits for fit in whole):
         return f"{start}: each holds a part of the model, which leaves room for a faster step"
     need = min(fit.memory.high for fit in whole)
-    return f"{start}: each holds its part of the model, which whole needs {need:.1f} GiB at least"
+    return f"{start}: each holds a part of the model, because the whole model needs at least {need:.1f} GiB"
 
 
 def _optimizer_reason(best: Fit) -> str:
@@ -215,7 +216,7 @@ def _dtype(machine: Hardware) -> Choice:
     return Choice("fp16", f"{machine.title} has no bf16; the loss is scaled against underflow")
 
 
-def _attention(model: Subject) -> Choice:
+def _attention(model: PlannedModel) -> Choice:
     if model.eager:
         return Choice("eager", model.eager)
     return Choice("sdpa", "fused: it stores no scores and needs only torch")

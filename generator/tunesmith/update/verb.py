@@ -42,10 +42,10 @@ def _planned(project: Project, request: Request, options: argparse.Namespace) ->
 
 def _ask(key: str, default: Any) -> Any:
     """The answer to a question that the project has not been asked yet, on the terminal."""
-    from tunesmith import wizard
+    from tunesmith import catalog, wizard
     from tunesmith.questions import questions
 
-    return wizard.ask_one(questions()[key], default) if key in questions() else default
+    return wizard.ask_one(catalog.load(), questions()[key], default) if key in questions() else default
 
 
 def _preview(plan: Plan, options: argparse.Namespace) -> int:

@@ -1,7 +1,8 @@
 """What a service costs to own, by route: a hosted model, a hosted tuned model, a rented machine, a machine of your own.
 
-Pure arithmetic on named numbers (the generator imports this same file as ``tunesmith.costs.ownership``). A route takes
-the values of one case and returns its bill; `pipeline.costing.uncertainty` draws the cases. All money is in US dollars.
+Pure arithmetic on named numbers (the generator imports this same file as ``tunesmith.costing.ownership``). A route
+takes the values of one case and returns its bill; `pipeline.costing.uncertainty` draws the cases. All money is in US
+dollars.
 """
 
 import math

@@ -1,5 +1,5 @@
 """Reads the price list: every figure as a band with its source and date. No file access, so that the planner and the
-cost stage read it alike (the generator imports this same file as ``tunesmith.costs.price_list``).
+cost stage read it alike (the generator imports this same file as ``tunesmith.costing.price_list``).
 """
 
 import datetime

@@ -1,6 +1,6 @@
 """How far a cost can be off: seeded Monte Carlo over bands, and the swing that each single band causes.
 
-Pure (the generator imports this same file as ``tunesmith.costs.uncertainty``). A band is drawn from the triangular
+Pure (the generator imports this same file as ``tunesmith.costing.uncertainty``). A band is drawn from the triangular
 distribution over (low, typical, high), the usual choice where nothing but these three is known.
 """
 

@@ -9,7 +9,7 @@ from typing import Any
 from tunesmith import catalog as catalogue
 from tunesmith import console
 from tunesmith.costs import prices
-from tunesmith.published import published_schema
+from tunesmith.json_schema import published_schema
 
 
 def schema(_options: argparse.Namespace) -> int:
@@ -33,14 +33,14 @@ def catalog(options: argparse.Namespace) -> int:
 
 def _catalogue_data(name: str) -> Any:
     if name == "models":
-        return {key: vars(row) for key, row in catalogue.models().items()}
+        return {key: vars(row) for key, row in catalogue.load().models.items()}
     if name == "support":
         return catalogue.support_rules()
     if name == "hardware":
-        return {key: vars(row) for key, row in catalogue.hardware().items()}
+        return {key: vars(row) for key, row in catalogue.load().hardware.items()}
     return [
         {"section": section, "key": key, "unit": unit, **row._asdict(), "stale": row.old(dt.date.today())}
-        for section, key, unit, row in prices.figures(prices.load())
+        for section, key, unit, row in prices.figures(prices.load(catalogue.load()))
     ]
 
 
@@ -56,6 +56,7 @@ def _warn(rows: Iterable[catalogue.Model | catalogue.Hardware]) -> None:
 
 
 def _models() -> None:
+    listed = catalogue.load().models.values()
     rows = [
         (
             row.key,
@@ -66,23 +67,21 @@ def _models() -> None:
             row.source,
             row.id,
         )
-        for row in catalogue.models().values()
+        for row in listed
     ]
     console.table(("model", "parameters", "context", "licence", "access", "source", "id"), rows)
-    _warn(catalogue.models().values())
+    _warn(listed)
 
 
 def _hardware() -> None:
-    rows = [
-        (row.key, row.title, f"{row.memory_gib} GiB", "bf16" if row.bf16 else "no bf16")
-        for row in catalogue.hardware().values()
-    ]
+    listed = catalogue.load().hardware.values()
+    rows = [(row.key, row.title, f"{row.memory_gib} GiB", "bf16" if row.bf16 else "no bf16") for row in listed]
     console.table(("hardware", "title", "memory", "precision"), rows)
-    _warn(catalogue.hardware().values())
+    _warn(listed)
 
 
 def _prices() -> None:
-    today, everything = dt.date.today(), list(prices.figures(prices.load()))
+    today, everything = dt.date.today(), list(prices.figures(prices.load(catalogue.load())))
     rows = [(section, key, unit, _band(row), row.date, row.source) for section, key, unit, row in everything]
     console.table(("section", "key", "unit", "low, typical, high", "date", "source"), rows)
     if stale := list(dict.fromkeys(key for _, key, _, row in everything if row.old(today))):
@@ -109,19 +108,20 @@ def _support() -> None:
 
 def advise(options: argparse.Namespace) -> int:
     """Print the decision, and what each approach would cost."""
-    from tunesmith import advising
-    from tunesmith.intake import data_folders, estimated
-    from tunesmith.planner import counting
+    from tunesmith import advice_report
+    from tunesmith.advice import assess
+    from tunesmith.spec_input import data_folders, estimated
+    from tunesmith.tokens import count
 
     spec = estimated(options, only_group="use_case")
-    rows, unread = counting.of_data(spec.answers, spec.pins, options.data, data_folders(options))
-    advised = advising.advised(spec, options.prices, rows)
+    rows, unread = count.of_data(spec.catalogue, spec.answers, spec.pins, options.data, data_folders(options))
+    assessment = assess(spec, options.prices, rows)
     if unread:
         console.note(unread)
     if options.json:
-        console.as_json(advising.as_data(advised))
+        console.as_json(advice_report.as_data(assessment))
     else:
-        advising.show(advised, sources=options.sources)
+        advice_report.show(assessment, sources=options.sources)
     return 0
 
 
@@ -134,32 +134,33 @@ def plan(options: argparse.Namespace) -> int:
 
 def new(options: argparse.Namespace) -> int:
     """Generate a project."""
-    from tunesmith import advising, intake, project
+    from tunesmith import advice_report, plan_report, project, spec_input
+    from tunesmith.copier_answers import answers_for
     from tunesmith.decision import advise as walk
+    from tunesmith.planner import plan as planner
 
-    target = intake.target(options)
+    target = spec_input.target(options)
     project.check(target)
-    spec = intake.obtain(options)
+    spec = spec_input.obtain(options)
     advice = walk(spec.answers)
     if not advice.agrees(spec.answers):
         console.note(f"advice: {advice.approach}, not {spec.answers['approach']}. {advice.reason}")
         console.note("the choice is yours; DECISION.md records both")
-    from tunesmith.plan_report import note_of
-
-    for note in note_of(spec):
+    made = planner.plan(spec.catalogue, spec.answers, spec.pins, prices=prices.machines(prices.load(spec.catalogue)))
+    for note in plan_report.short_notes(made):
         console.note(note)
-    for key in intake.without_effect(spec):
+    for key in spec_input.without_effect(spec):
         console.note(f"{key}: has no effect with the other answers; its default is used")
     if options.save_spec:
-        intake.save(spec, options.save_spec)
-    created = project.create(spec, target)
+        spec_input.save(spec, options.save_spec)
+    created = project.create(answers_for(spec, made), target)
     if options.json:
         console.as_json(
             {
                 "path": str(created.path),
                 "files": created.files,
                 "committed": created.committed,
-                "advice": advising.advice_data(advice, spec.answers),
+                "advice": advice_report.advice_data(advice, spec),
             }
         )
         return 0
@@ -223,10 +224,13 @@ def doctor(options: argparse.Namespace) -> int:
 def adopt(options: argparse.Namespace) -> int:
     """Bring an existing repository under the template."""
     from tunesmith import adopt as adoption
-    from tunesmith import intake
+    from tunesmith import spec_input
+    from tunesmith.copier_answers import answers_for
+    from tunesmith.planner import plan as planner
 
-    path = options.directory.resolve()
-    adopted = adoption.adopt(path, intake.obtain(options), options.branch)
+    path, spec = options.directory.resolve(), spec_input.obtain(options)
+    made = planner.plan(spec.catalogue, spec.answers, spec.pins, prices={})
+    adopted = adoption.adopt(path, answers_for(spec, made), options.branch)
     if options.json:
         console.as_json(vars(adopted))
         return 0

@@ -6,8 +6,8 @@ dependency. Traps met: a million tokens in one request fall into the long-contex
 
 from importlib.metadata import version
 
-from tunesmith.costs.money import Band
-from tunesmith.costs.price_list import Figure, PriceError
+from tunesmith.costing.money import Band
+from tunesmith.costing.price_list import Figure, PriceError
 
 TOKENS = 1000
 FIX = "choose a model of `tunesmith catalog prices`, or add this one to your own price file"
@@ -24,7 +24,7 @@ def rates(name: str) -> tuple[Figure, Figure]:
         from genai_prices import Usage, calc_price
     except ImportError:
         raise PriceError(
-            f"the price of {name!r} is looked up in genai-prices, which is not installed",
+            f"the price of {name!r} comes from genai-prices, which is not installed",
             "hosted_model",
             "pip install 'tunesmith[prices]'",
         ) from None

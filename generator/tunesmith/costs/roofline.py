@@ -8,7 +8,7 @@ one reading of the weights, until the arithmetic is the limit.
 from dataclasses import dataclass
 
 from tunesmith.catalog import Hardware
-from tunesmith.costs.money import Band
+from tunesmith.costing.money import Band
 
 BYTES_PER_PARAMETER = 2  # 16-bit weights
 SOURCE = "roofline of the device; shares of the peak from published runs (litgpt, Qwen, vLLM)"

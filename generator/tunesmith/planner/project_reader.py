@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from tunesmith import catalog
+from tunesmith.catalog import Catalogue
 from tunesmith.errors import FileProblem, nearest
 from tunesmith.planner.plan import Measured
 from tunesmith.questions import MACHINE, defaults
@@ -27,6 +28,7 @@ RUNS = (Path("reports/measured/train.json"), Path("reports/measured/calibration.
 class Project:
     """A generated project, read: what `planner.plan.plan` takes, and notes on what was left aside."""
 
+    catalogue: Catalogue
     answers: Mapping[str, Any]
     pins: Mapping[str, Any]
     counted: Mapping[str, Any] | None
@@ -43,29 +45,32 @@ def project(folder: Path) -> Project:
     """
     path = folder / PARAMS
     params = _mapping(path)
-    catalog.take_recorded(_read_answers(folder).get(MACHINE))
+    recorded = _read_answers(folder)
+    catalogue = catalog.load(recorded.get(MACHINE))
     try:
-        answers, pins = _from_params(folder, params)
+        answers, pins = _from_params(catalogue, folder, params)
     except (KeyError, TypeError, ValueError) as error:
         raise FileProblem(
             path, f"{error} is missing or invalid", "plan needs the params.yaml of a generated project"
         ) from None
     checked = ("max_length", "evaluation_batch_size", "sharding", *_TRAIN_KNOBS)
-    for fault in (fault for key in checked if key in pins for fault in value_problems(key, pins[key], None)):
+    for fault in (fault for key in checked if key in pins for fault in value_problems(catalogue, key, pins[key])):
         raise FileProblem(path, str(fault), "fix that line")
-    if answers["hardware"] not in catalog.hardware():
-        close = nearest(str(answers["hardware"]), catalog.hardware())
+    if answers["hardware"] not in catalogue.hardware:
+        close = nearest(str(answers["hardware"]), catalogue.hardware)
         raise FileProblem(
             path, f"cost.hardware: {answers['hardware']!r} is not known", f"did you mean {close or 'cpu'}?"
         )
     smoke = bool(params.get("smoke"))
-    measured, notes = (None, ()) if smoke or "train" not in params else _measured(folder, params)
+    measured, notes = (None, ()) if smoke or "train" not in params else _measured(catalogue, folder, params)
     counted = None if smoke else (_json(folder / COUNTED) or {}).get("train")
     own = folder / PRICES
-    return Project(answers, pins, counted, measured, notes, own if own.is_file() else None)
+    return Project(catalogue, answers, pins, counted, measured, notes, own if own.is_file() else None)
 
 
-def _from_params(folder: Path, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _from_params(
+    catalogue: Catalogue, folder: Path, params: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Answers and pins that params.yaml stands for; what it does not hold is as recorded when it was generated."""
     model, evaluate, retrieval = params["model"], params["evaluate"], params.get("retrieval")
     pins = {
@@ -77,7 +82,7 @@ def _from_params(folder: Path, params: Mapping[str, Any]) -> tuple[dict[str, Any
     }
     answers = {
         "approach": "rag" if retrieval else "prompting",
-        "model": model["name"] if model["name"] in catalog.models() else "custom",
+        "model": model["name"] if model["name"] in catalogue.models else "custom",
         "hardware": params["cost"]["hardware"],
         "data_path": str(params["curate"]["path"]),
         "dataset_format": str(params["curate"]["format"]),
@@ -101,15 +106,15 @@ def _from_params(folder: Path, params: Mapping[str, Any]) -> tuple[dict[str, Any
             "sharding": train.get("sharding", "none"),
             **{key: train[key] for key in _TRAIN_KNOBS},
         }
-    return defaults() | _recorded(folder) | answers, pins
+    return defaults() | _recorded(catalogue, folder) | answers, pins
 
 
-def _recorded(folder: Path) -> dict[str, Any]:
+def _recorded(catalogue: Catalogue, folder: Path) -> dict[str, Any]:
     """Answers that no line of params.yaml holds: tokens of a request, whether data may leave."""
     return {
         key: value
         for key, value in _read_answers(folder).items()
-        if key in defaults() and not value_problems(key, value, None)
+        if key in defaults() and not value_problems(catalogue, key, value)
     }
 
 
@@ -146,31 +151,31 @@ def calibration(path: Path) -> Measured:
     """A short run from a file with the fields of a project's reports/measured/train.json.
 
     Raises:
-        FileProblem: it cannot be read, or says no tokens per second.
+        FileProblem: it cannot be read, or has no tokens_per_second.
     """
     record = _json(path)
     speed = (record or {}).get("tokens_per_second")
     if not isinstance(speed, (int, float)) or isinstance(speed, bool) or not 0 < speed < math.inf:
         fix = "a JSON object with tokens_per_second above 0, as a project's reports/measured/train.json has it"
-        raise FileProblem(path, "says no tokens per second", fix)
+        raise FileProblem(path, "has no tokens_per_second", fix)
     return Measured(float(speed), float((record or {}).get("peak_memory_gib") or 0), str(path))
 
 
-def _measured(folder: Path, params: Mapping[str, Any]) -> tuple[Measured | None, tuple[str, ...]]:
+def _measured(catalogue: Catalogue, folder: Path, params: Mapping[str, Any]) -> tuple[Measured | None, tuple[str, ...]]:
     """The whole run, or the calibration, of the very setup that params.yaml names; a note on each other one."""
     notes = []
     for path in (folder / run for run in RUNS):
         record = _json(path)
         if not record:
             continue
-        if reason := _differs(record, params):
+        if reason := _differs(catalogue, record, params):
             notes.append(f"{path}: {reason}; not used")
             continue
         return calibration(path), tuple(notes)
     return None, tuple(notes)
 
 
-def _differs(record: Mapping[str, Any], params: Mapping[str, Any]) -> str:
+def _differs(catalogue: Catalogue, record: Mapping[str, Any], params: Mapping[str, Any]) -> str:
     """In what a run is not the one that is planned; empty where it is."""
     setup = record.get("setup")
     if not isinstance(setup, dict):
@@ -189,7 +194,7 @@ def _differs(record: Mapping[str, Any], params: Mapping[str, Any]) -> str:
         if planned.get(key) != value:
             return f"measured with {key}: {value}, planned with {planned.get(key)}"
     device = str(record.get("device", ""))
-    machine = catalog.hardware()[planned["hardware"]]
+    machine = catalogue.hardware[planned["hardware"]]
     if (record.get("device_kind") == "cpu") != machine.cpu or not (machine.cpu or _named(machine.key, device)):
         return f"measured on {device or 'an unnamed device'}, planned for {machine.title}"
     return ""

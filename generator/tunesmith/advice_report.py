@@ -1,25 +1,18 @@
-"""What ``tunesmith advise`` says: the decision with its path, and each approach with its price, speed and effort."""
+"""Prints what `advise` works out: the decision with its path, and each approach with its cost, speed and effort."""
 
-import datetime as dt
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tunesmith import catalog, console
-from tunesmith.costs import estimate, figures, prices
+from tunesmith.advice import Assessment
+from tunesmith.costing.money import Band
+from tunesmith.costing.uncertainty import Swing
+from tunesmith.costs import estimate, prices
 from tunesmith.costs.estimate import Estimate
-from tunesmith.costs.figures import Figures
-from tunesmith.costs.money import Band
-from tunesmith.costs.uncertainty import Swing
-from tunesmith.decision import Advice, advise
-from tunesmith.errors import Problem, SpecError
-from tunesmith.planner.plan import Plan, plan
-from tunesmith.planner.workload import RowLengths
+from tunesmith.decision import Advice
 from tunesmith.spec import Spec
 
-LISTED = "`tunesmith catalog prices` prints every price"
 INTERVAL = "bands are the 5th and 95th percentile of 1,000 drawn cases; break-even is over three years"
 ALONE = "brackets after a cost driver hold the cost with only this figure at its lowest and at its highest"
 WORDS = {  # for figures whose own name does not say it
@@ -35,46 +28,12 @@ WORDS = {  # for figures whose own name does not say it
 }
 
 
-@dataclass(frozen=True)
-class Advised:
-    """Everything that is said. ``stale`` names the prices that should be checked."""
-
-    answers: Mapping[str, Any]
-    advice: Advice
-    estimates: list[Estimate]
-    figures: Figures
-    stale: list[str]
-
-
-def advised(spec: Spec, override: Path | None = None, rows: RowLengths | None = None) -> Advised:
-    """Advice and estimates for a spec; ``override`` is a user's own price file, ``rows`` are the user's, counted.
-
-    Raises:
-        SpecError: there is no price for something that the spec names.
-        FileProblem: the price file cannot be read.
-    """
-    try:
-        listed = prices.load(override)
-        made = plan(spec.answers, spec.pins, rows_counted=rows, prices=prices.machines(listed))
-        found = figures.of_spec(spec.answers, listed, made)
-    except prices.PriceError as error:
-        raise SpecError("prices", [Problem(error.where, f"{error.what}; {error.fix}")], LISTED) from None
-    today = dt.date.today()
-    stale = [_named(name, figure) for name, figure in found.used.items() if figure.old(today)]
-    return Advised(spec.answers, advise(spec.answers), estimate.estimates(spec.answers, found, made), found, stale)
-
-
-def _named(name: str, figure: prices.Figure) -> str:
-    """A price with the row that it is of; one that is a row of its own says so itself."""
-    return name if figure.title == name else f"{figure.title}: {name}"
-
-
-def show(told: Advised, *, sources: bool = False) -> None:
+def show(assessment: Assessment, *, sources: bool = False) -> None:
     """Print it for people."""
-    print_advice(told.advice, told.answers)
+    print_advice(assessment.advice, assessment.spec)
     console.line()
-    rows = [_row(row) for row in told.estimates]
-    volume = f"$ per month at {told.answers['monthly_requests']:,} requests"
+    rows = [_row(row) for row in assessment.estimates]
+    volume = f"$ per month at {assessment.spec.answers['monthly_requests']:,} requests"
     heads = (
         "approach",
         "$ once",
@@ -86,40 +45,40 @@ def show(told: Advised, *, sources: bool = False) -> None:
     )
     console.table(heads, rows)
     console.line()
-    for row in told.estimates:
+    for row in assessment.estimates:
         console.line(f"{row.title}: {moved(row)}")
     console.line()
-    for title, quality in {row.title.split(",")[0]: row.quality for row in told.estimates}.items():
+    for title, quality in {row.title.split(",")[0]: row.quality for row in assessment.estimates}.items():
         console.line(f"Quality of {title}: {quality}.")
-    for row in told.estimates:
+    for row in assessment.estimates:
         if row.break_even:
             console.line(f"{row.title}: {_break_even(row)}")
         if row.note:
             console.line(f"{row.title}: {row.note}")
     needs: dict[str, dict[str, None]] = {}
-    for row in told.estimates:
+    for row in assessment.estimates:
         needs.setdefault(row.data, {})[row.title.split(",")[0]] = None
     for data, titles in needs.items():
         console.line(f"{' and '.join(titles)} {'needs' if len(titles) == 1 else 'need'} {data}.")
     console.line(
         f"How to read it: {INTERVAL}; {ALONE}. {'' if sources else '--sources prints the source of each figure.'}"
     )
-    for text in dict.fromkeys(source for row in told.estimates for source in row.sources) if sources else ():
+    for text in dict.fromkeys(source for row in assessment.estimates for source in row.sources) if sources else ():
         console.line(f"  {text}")
-    if told.stale:
-        days, stale = prices.OLD_PRICE_DAYS, ", ".join(told.stale)
+    if assessment.stale:
+        days, stale = prices.OLD_PRICE_DAYS, ", ".join(assessment.stale)
         console.note(f"check these prices, which have no date or are older than {days} days: {stale}")
 
 
-def print_advice(advice: Advice, answers: Mapping[str, Any]) -> None:
+def print_advice(advice: Advice, spec: Spec) -> None:
     """The decision with the path to it, what is missing, and what does not go together."""
     outcomes = catalog.decision_tree()["outcomes"]
     console.line(f"Advice: {advice.approach}{' (not yet)' if advice.missing else ''}. {advice.reason}")
     if advice.missing:
         console.line(f"  missing: {advice.missing}")
-    for key, value in advice.differs(answers).items():
-        console.line(f"  the advice would set {key}: {value} (your spec: {answers[key]})")
-    for refusal in advice.not_built(answers)[:1]:
+    for key, value in advice.differs(spec.answers).items():
+        console.line(f"  the advice would set {key}: {value} (your spec: {spec.answers[key]})")
+    for refusal in advice.not_built(spec.catalogue, spec.answers)[:1]:
         console.line(f"  {refusal}")
     for contradiction in advice.contradictions:
         console.line(f"  contradiction: {contradiction}")
@@ -130,20 +89,20 @@ def print_advice(advice: Advice, answers: Mapping[str, Any]) -> None:
     console.line(f"Ask again {advice.revisit}.")
 
 
-def as_data(told: Advised) -> dict[str, Any]:
+def as_data(assessment: Assessment) -> dict[str, Any]:
     """The same for ``--json``."""
     return {
-        **advice_data(told.advice, told.answers),
-        "approach_of_spec": told.answers["approach"],
-        "agrees": told.advice.agrees(told.answers),
-        "monthly_requests": told.answers["monthly_requests"],
-        "estimates": [estimate_data(row) for row in told.estimates],
-        "stale_prices": told.stale,
+        **advice_data(assessment.advice, assessment.spec),
+        "approach_of_spec": assessment.spec.answers["approach"],
+        "agrees": assessment.advice.agrees(assessment.spec.answers),
+        "monthly_requests": assessment.spec.answers["monthly_requests"],
+        "estimates": [estimate_data(row) for row in assessment.estimates],
+        "stale_prices": assessment.stale,
         "interval": INTERVAL,
     }
 
 
-def advice_data(advice: Advice, answers: Mapping[str, Any]) -> dict[str, Any]:
+def advice_data(advice: Advice, spec: Spec) -> dict[str, Any]:
     """The decision alone."""
     path = [vars(step) for step in advice.path]
     return {
@@ -153,7 +112,7 @@ def advice_data(advice: Advice, answers: Mapping[str, Any]) -> dict[str, Any]:
         "missing": advice.missing,
         "reason": advice.reason,
         "suggests": dict(advice.suggests),
-        "not_built": [str(refusal) for refusal in advice.not_built(answers)],
+        "not_built": [str(refusal) for refusal in advice.not_built(spec.catalogue, spec.answers)],
         "contradictions": list(advice.contradictions),
         "revisit": advice.revisit,
         "path": path,
@@ -195,15 +154,6 @@ def _short(band: Band) -> str:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
-
-
-def owned(answers: Mapping[str, Any], made: Plan, listed: Mapping[str, Any]) -> list[Estimate]:
-    """What the chosen approach costs to own, by route.
-
-    Raises:
-        PriceError: a price is missing.
-    """
-    return estimate.owned(answers, figures.of_spec(answers, listed, made), made)
 
 
 def print_owned(rows: list[Estimate], answers: Mapping[str, Any]) -> None:

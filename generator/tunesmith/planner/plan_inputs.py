@@ -4,18 +4,17 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tunesmith import catalog
-from tunesmith.catalog import Hardware
-from tunesmith.costs.money import Band
+from tunesmith.catalog import Catalogue, Hardware, Model
+from tunesmith.costing.money import Band
 from tunesmith.errors import FileProblem
 from tunesmith.planner.architecture import Architecture, from_config
 from tunesmith.planner.inference import InferenceMemory, inference_memory
-from tunesmith.planner.setup import ALL_LINEAR, ImpossibleSetup, Profile, Setup, profiles
-from tunesmith.planner.time import LENGTH_SPREAD
+from tunesmith.planner.throughput import LENGTH_SPREAD
+from tunesmith.planner.training_setup import ALL_LINEAR, ImpossibleSetup, Profile, Setup, profiles
 from tunesmith.questions import defaults
 
 FRAMEWORK = "trl"  # what generated projects train with
@@ -39,8 +38,11 @@ P95 = 1.645  # standard deviations from the median to the 95th percentile
 
 
 @dataclass(frozen=True)
-class Subject:
-    """The model that is planned for; ``source``: where its shape comes from; ``eager``: why sdpa will not do."""
+class PlannedModel:
+    """The model that is planned for; ``source``: where its shape comes from; ``eager``: why sdpa will not do.
+
+    ``row`` is that of the catalogue, None for a custom model.
+    """
 
     key: str
     shape: Architecture
@@ -48,29 +50,30 @@ class Subject:
     context_length: int
     known: bool
     eager: str = ""
+    row: Model | None = None
 
 
-def subject(answers: Mapping[str, Any]) -> Subject:
+def planned_model(catalogue: Catalogue, answers: Mapping[str, Any]) -> PlannedModel:
     """The model of the answers: a row of the catalogue, by key or by its id on the hub, or a custom one's config.json.
 
     Raises:
         FileProblem: the config.json cannot be read.
         UnsupportedConfig: it describes no decoder that is modelled.
     """
-    row = catalog.models().get(answers["model"])
+    row = catalogue.models.get(answers["model"])
     source, identity = str(answers.get("model_source", "")), str(answers.get("model_id", ""))
     if row:
-        return _of_row(row, row.key, str(row.figures["source"]))
-    listed = catalog.models().values() if source == "hub" else ()
+        return replace(_of_row(row, row.key, str(row.figures["source"])), row=row)
+    listed = catalogue.models.values() if source == "hub" else ()
     if same := next((row for row in listed if row.id == identity), None):
         return _of_row(same, "custom", f"the catalogue's {same.key}, which has the same id")
     path = _config_path(source, identity)
     if path is None:
-        stand_in = catalog.models()[STAND_IN]
+        stand_in = catalogue.models[STAND_IN]
         guess = f"no config.json on this machine: planned as {stand_in.title}"
         fix = f"{_obtain(source, answers)}, then plan again"
         shape = Architecture(**stand_in.architecture)
-        return Subject("custom", shape, f"{guess}; {fix}", stand_in.context_length, False)
+        return PlannedModel("custom", shape, f"{guess}; {fix}", stand_in.context_length, False)
     wanted = "the config.json of the model's publisher"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -83,12 +86,12 @@ def subject(answers: Mapping[str, Any]) -> Subject:
     if context is not None and (isinstance(context, bool) or not isinstance(context, int) or context < 1):
         raise FileProblem(path, f"max_position_embeddings: {context!r} is not a number of tokens", wanted)
     eager = "Gemma 2 caps its attention scores, which sdpa does not do" if text.get("model_type") == "gemma2" else ""
-    return Subject("custom", from_config(config, str(path)), str(path), int(context or 0), True, eager)
+    return PlannedModel("custom", from_config(config, str(path)), str(path), int(context or 0), True, eager)
 
 
-def _of_row(row: catalog.Model, key: str, source: str) -> Subject:
+def _of_row(row: Model, key: str, source: str) -> PlannedModel:
     eager = "Gemma 2 caps its attention scores, which sdpa does not do" if row.key.startswith("gemma-2") else ""
-    return Subject(key, Architecture(**row.architecture), source, row.context_length, True, eager)
+    return PlannedModel(key, Architecture(**row.architecture), source, row.context_length, True, eager)
 
 
 def _obtain(source: str, answers: Mapping[str, Any]) -> str:
@@ -201,7 +204,7 @@ def answered_tokens(answers: Mapping[str, Any], knobs: Mapping[str, Any]) -> int
 
 
 def evaluation(
-    answers: Mapping[str, Any], knobs: Mapping[str, Any], model: Subject, machine: Hardware
+    answers: Mapping[str, Any], knobs: Mapping[str, Any], model: PlannedModel, machine: Hardware
 ) -> InferenceMemory:
     """Memory of the stages `baseline` and `tuned`: 16-bit weights on one device, whatever the method trains in."""
     return inference_memory(

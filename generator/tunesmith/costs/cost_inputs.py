@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tunesmith import catalog
-from tunesmith.costs import price_list, prices, speed
-from tunesmith.costs.money import Band
-from tunesmith.costs.price_list import Figure
+from tunesmith.costing import price_list
+from tunesmith.costing.money import Band
+from tunesmith.costing.price_list import Figure
+from tunesmith.costs import prices, roofline
 from tunesmith.planner.plan import Plan
-from tunesmith.planner.workload import EITHER_WAY, instructions
+from tunesmith.planner.plan_inputs import EITHER_WAY, instructions
 
 PASSAGE_TOKENS = Band(200, 480, 1500)  # three passages of about 120 words
 INDEX_GB = Band(0.01, 0.1, 2)
@@ -38,18 +38,18 @@ class Figures:
         self.add(name, figure.amount, f"{figure.source}, {figure.date or 'undated'}")
 
 
-def of_spec(answers: Mapping[str, Any], listed: Mapping[str, Any], made: Plan) -> Figures:
-    """Every figure that the estimate needs; ``made`` is the planner's plan of the same spec.
+def of_plan(made: Plan, listed: Mapping[str, Any]) -> Figures:
+    """Every figure that the estimate of a planned spec needs; ``listed`` is the price list.
 
     Raises:
         PriceError: a price is missing or cannot be read.
     """
-    found = Figures()
+    answers, found = made.answers, Figures()
     traffic(found, answers)
     _hosted(found, answers, listed)
     found.price("usd_per_hour", prices.machine(listed, answers["hardware"]))
     device(found, made)
-    _kept(found, answers, listed, made)
+    _kept(found, made, listed)
     return found
 
 
@@ -80,19 +80,20 @@ def _hosted(found: Figures, answers: Mapping[str, Any], listed: Mapping[str, Any
 def device(found: Figures, made: Plan) -> None:
     """How fast the spec's machine, and that of a tuning service, trains and answers."""
     found.add("utilisation", UTILISATION, "judgement: the share of a paid hour that answers requests")
-    for prefix, place in (("", made.machine), ("endpoint_", catalog.hardware()[ENDPOINT_DEVICE])):
-        pace = speed.of(made.model.shape.active_parameters, place)
-        found.add(f"{prefix}prompt_token", pace.prompt_token, speed.SOURCE)
-        found.add(f"{prefix}answer_token", pace.answer_token, speed.SOURCE)
-        found.add(f"{prefix}answer_token_batched", pace.answer_token_batched, speed.SOURCE)
+    for prefix, place in (("", made.machine), ("endpoint_", made.catalogue.hardware[ENDPOINT_DEVICE])):
+        pace = roofline.of(made.model.shape.active_parameters, place)
+        found.add(f"{prefix}prompt_token", pace.prompt_token, roofline.SOURCE)
+        found.add(f"{prefix}answer_token", pace.answer_token, roofline.SOURCE)
+        found.add(f"{prefix}answer_token_batched", pace.answer_token_batched, roofline.SOURCE)
     tokens, hours = made.tokens, made.hours
     found.add("training_tokens", Band(tokens.low, tokens.typical, tokens.high), f"the planner: {tokens.source}")
     found.add("training_hours", Band(hours.low, hours.typical, hours.high), "the planner (`tunesmith plan`)")
 
 
-def _kept(found: Figures, answers: Mapping[str, Any], listed: Mapping[str, Any], made: Plan) -> None:
-    weights = made.model.shape.parameters * speed.BYTES_PER_PARAMETER / 1e9
+def _kept(found: Figures, made: Plan, listed: Mapping[str, Any]) -> None:
+    weights = made.model.shape.parameters * roofline.BYTES_PER_PARAMETER / 1e9
     found.add("storage_gb", Band(weights, 2 * weights, 4 * weights), "16-bit weights, kept one to four times")
+    answers = made.answers
     found.add("index_gb", INDEX_GB, "judgement")
     staff = float(answers["staff_usd_per_month"])
     found.add("staff_usd_per_month", Band(staff, staff, staff), "your spec")

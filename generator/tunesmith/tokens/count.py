@@ -14,12 +14,12 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from tunesmith import catalog
-from tunesmith.costs.money import Band
+from tunesmith.catalog import Catalogue
+from tunesmith.costing.money import Band
 from tunesmith.errors import FileProblem
-from tunesmith.planner import elsewhere, gguf_tokenizer, raw_data, token_lengths
-from tunesmith.planner.raw_data import NoReader, Turn
-from tunesmith.planner.workload import P95, TOKENS_PER_CHARACTER, TOKENS_PER_WORD, RowLengths, hub_snapshots
+from tunesmith.planner.plan_inputs import P95, TOKENS_PER_CHARACTER, TOKENS_PER_WORD, RowLengths, hub_snapshots
+from tunesmith.tokens import gguf_tokenizer, project_python, sample, tokenize_script
+from tunesmith.tokens.sample import NoReader, Turn
 
 INSTALL = "pip install 'tunesmith[tokens]'"
 TURN_TOKENS = 5  # that a chat template puts around a turn, where there is none to render
@@ -40,7 +40,11 @@ class NotCounted(ValueError):
 
 
 def of_data(
-    answers: Mapping[str, Any], pins: Mapping[str, Any], named: Path | None, folders: Sequence[Path]
+    catalogue: Catalogue,
+    answers: Mapping[str, Any],
+    pins: Mapping[str, Any],
+    named: Path | None,
+    folders: Sequence[Path],
 ) -> tuple[RowLengths | None, str]:
     """`row_lengths` of the file ``named``, or else of the data path in one of the folders; or why there is none.
 
@@ -49,7 +53,7 @@ def of_data(
     """
     own = os.environ.get("PROJECT_VENV")
     environment = Path(own) if own else next((path for folder in folders if (path := folder / ".venv").is_dir()), None)
-    row = catalog.models().get(str(answers["model"]))
+    row = catalogue.models.get(str(answers["model"]))
     catalogued = {"model_source": row.source, "model_id": row.id, "model_file": row.file} if row else {}
     knobs = {"model_source": "", "model_id": "", "model_file": "", "model_revision": "", **catalogued, **pins}
     places = [folder / str(answers["data_path"]) for folder in folders]
@@ -78,7 +82,7 @@ def row_lengths(
         NoReader: it is in a container for which a package is missing.
     """
     form = str(answers["dataset_format"])
-    found = raw_data.sample(data, form, environment)
+    found = sample.read(data, form, environment)
     if not found.conversations:
         fix = "see `dataset_format` in docs/spec.md, or leave the file out"
         raise FileProblem(data, f"no record has a question and an answer in the format {form}", fix)
@@ -90,7 +94,7 @@ def row_lengths(
     notes += [f"; retrieved passages taken as {beside} tokens per row" if beside else ""]
     of = f"{len(rows)} records of {data.name}{found.how}"
     try:
-        tokenizer = find(knobs, environment)
+        tokenizer = find_tokenizer(knobs, environment)
         texts = _rendered(tokenizer.settings, rows)
         notes += [] if texts else ["; its chat template cannot render such a row, so turns are counted as in ChatML"]
         lengths = _counted(tokenizer, texts or [_chatml(turns) for turns in rows], environment)
@@ -126,7 +130,7 @@ def _sampling_band(lengths: Sequence[int], *, whole: bool) -> Band:
 
 def _counted(tokenizer: Tokenizer, texts: Sequence[str], environment: Path | None) -> list[int]:
     try:
-        return token_lengths.lengths(tokenizer.path, tokenizer.written, texts)
+        return tokenize_script.lengths(tokenizer.path, tokenizer.written, texts)
     except ValueError as error:
         raise NotCounted(f"{tokenizer.where} cannot be read: {error}") from None
     except ImportError:
@@ -138,8 +142,8 @@ def _counted_elsewhere(tokenizer: Tokenizer, texts: Sequence[str], environment: 
     reason = f"the package tokenizers is not installed ({INSTALL})"
     question = {"tokenizer": tokenizer.path, "json": tokenizer.written, "texts": texts}
     try:
-        return [int(length) for length in elsewhere.asked(token_lengths.__file__, question, environment, reason)]
-    except elsewhere.NoPython as error:
+        return [int(length) for length in project_python.ask(tokenize_script.__file__, question, environment, reason)]
+    except project_python.NoPython as error:
         raise NotCounted(str(error)) from None
 
 
@@ -177,7 +181,7 @@ def _text(token: Any) -> str:
     return str(token.get("content", "")) if isinstance(token, Mapping) else str(token or "")
 
 
-def find(knobs: Mapping[str, Any], environment: Path | None = None) -> Tokenizer:
+def find_tokenizer(knobs: Mapping[str, Any], environment: Path | None = None) -> Tokenizer:
     """The tokenizer of the model that the knobs name, without a network.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tunesmith import resources
+from tunesmith import package_data
 from tunesmith.errors import FileProblem, nearest
 
 
@@ -76,7 +76,7 @@ def check(catalogue: str, content: Mapping[str, Any], path: Path, fix: str) -> N
     from jsonschema import Draft202012Validator  # heavy: only where a user has figures of their own
     from jsonschema.exceptions import best_match
 
-    schema = json.loads(resources.schema_file("catalog", f"{catalogue}.schema.json").read_text(encoding="utf-8"))
+    schema = json.loads(package_data.schema_file("catalog", f"{catalogue}.schema.json").read_text(encoding="utf-8"))
     if place := _endless(content):
         raise FileProblem(path, f"{place} is not a figure", fix)
     plain = json.loads(json.dumps(content, default=str))

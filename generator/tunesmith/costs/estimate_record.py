@@ -3,38 +3,36 @@
 import datetime as dt
 import json
 from collections.abc import Mapping
-from typing import Any
 
-from tunesmith import catalog
-from tunesmith.costs import figures, prices
+from tunesmith.costing.money import Band
+from tunesmith.costing.uncertainty import draws, interval
+from tunesmith.costs import cost_inputs, prices
 from tunesmith.costs.decision_costs import decision_costs
-from tunesmith.costs.money import Band
-from tunesmith.costs.uncertainty import draws, interval
-from tunesmith.planner import time
-from tunesmith.planner.plan import Plan, plan
+from tunesmith.planner import throughput
+from tunesmith.planner.plan import Plan
 
 
-def record(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> str:
+def record(made: Plan) -> str:
     """The day, the plan's figures (bands by the names that the project's cost stage measures under) and costs, as JSON.
 
-    From the catalogues alone, so that the same spec gives the same figures everywhere.
+    No price of the user's own is among them, so that the same spec gives the same figures everywhere.
     """
-    made = plan(answers, pins, prices={})
-    found = figures.Figures()
-    figures.traffic(found, answers)
-    figures.device(found, made)
+    found = cost_inputs.Figures()
+    cost_inputs.traffic(found, made.answers)
+    cost_inputs.device(found, made)
     planned = {**_tokens(found.bands), **_training(made), **_answering(found.bands)}
     figures_by_name = {name: _rounded(band) for name, band in planned.items()}
-    costs = decision_costs(answers, made)
     today = dt.datetime.now(dt.UTC).date().isoformat()
-    return json.dumps({"date": today, "hardware": made.machine.key, "figures": figures_by_name, "costs": costs})
+    recorded = {"hardware": made.machine.key, "figures": figures_by_name, "costs": decision_costs(made)}
+    return json.dumps({"date": today, **recorded})
 
 
-def own_machine(key: str) -> str:
+def own_machine(made: Plan) -> str:
     """A machine of the user's own as JSON: its figures, and its rows of the user's price list. Empty for any other."""
-    if not catalog.is_own(key):
+    machine, key = made.machine, made.machine.key
+    if not made.catalogue.is_own(key):
         return ""
-    machine, listed = catalog.hardware()[key], prices.load()
+    listed = prices.load(made.catalogue)
     unknown = {"usd_per_hour": None, "source": "no price known", "date": ""}
     price = {**listed["hardware"].get(key, unknown), "title": machine.title}
     figures_of_it = {name: value for name, value in vars(machine).items() if name != "key"}
@@ -60,7 +58,7 @@ def _tokens(bands: Mapping[str, Band]) -> dict[str, Band]:
 
 def _training(made: Plan) -> dict[str, Band]:
     """Seconds, speed and peak memory of the planned run."""
-    known, pace, memory = time.throughput(), made.time.tokens_per_second, made.memory
+    known, pace, memory = throughput.constants(), made.time.tokens_per_second, made.memory
     return {
         "training_seconds": Band(made.time.low, made.time.typical, made.time.high),
         "training_tokens_per_second": Band(pace * known.low, pace, pace * known.high),
