@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import os
 from collections.abc import Mapping
 
 from tunesmith.costing.money import Band
@@ -22,9 +23,15 @@ def record(made: Plan) -> str:
     cost_inputs.device(found, made)
     planned = {**_tokens(found.bands), **_training(made), **_answering(found.bands)}
     figures_by_name = {name: _rounded(band) for name, band in planned.items()}
-    today = dt.datetime.now(dt.UTC).date().isoformat()
     recorded = {"hardware": made.machine.key, "figures": figures_by_name, "costs": decision_costs(made)}
-    return json.dumps({"date": today, **recorded})
+    return json.dumps({"date": _today(), **recorded})
+
+
+def _today() -> str:
+    """The day in UTC, or that of SOURCE_DATE_EPOCH, with which reproducible builds fix the time."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    day = dt.datetime.fromtimestamp(int(epoch), dt.UTC) if epoch.isdigit() else dt.datetime.now(dt.UTC)
+    return day.date().isoformat()
 
 
 def own_machine(made: Plan) -> str:
