@@ -22,11 +22,12 @@ lint: .venv/installed
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/lint-imports
 
 .venv/installed: pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable . --constraint constraints.txt \
-	  genai-prices hypothesis mypy pexpect pyarrow pytest pytest-xdist ruff tokenizers types-pyyaml zstandard
+	  genai-prices hypothesis import-linter mypy pexpect pyarrow pytest pytest-xdist ruff tokenizers types-pyyaml zstandard
 	touch $@
 
 clean:

@@ -13,7 +13,7 @@ import yaml
 from tunesmith import catalog
 from tunesmith.planner.architecture import Architecture, UnsupportedConfig, from_config
 from tunesmith.planner.memory import GB, GIB
-from tunesmith.planner.setup import ALL_LINEAR, LOW_RANK, Setup
+from tunesmith.planner.training_setup import ALL_LINEAR, LOW_RANK, Setup
 
 DATA = Path(__file__).parent / "data"
 SUFFIXES = re.compile(

@@ -43,7 +43,7 @@ def adopt(path: Path, answers: Mapping[str, Any], branch: str) -> Adopted:
 
     Raises:
         NotAProject: there is no repository with a commit.
-        UpdateState: it is under the template already.
+        UpdateState: it already uses the template.
         NotClean, InTheWay: uncommitted work, or untracked files where the template would write.
     """
     root = git.repository(path)
@@ -55,7 +55,7 @@ def adopt(path: Path, answers: Mapping[str, Any], branch: str) -> Adopted:
     apply.check_ready(root)
     branch = free_branch(root, branch)
     if (path / ANSWERS).exists():
-        raise UpdateState(f"{path} is under the template already", "`tunesmith update` brings it up to date")
+        raise UpdateState(f"{path} already uses the template", "`tunesmith update` updates it")
     with tempfile.TemporaryDirectory(prefix="tunesmith.") as name:
         scratch = Path(name)
         render(answers, scratch / "render", scratch)
@@ -86,9 +86,7 @@ def _plan(repository: Repository, rendered: str, place: tuple[Path, str, str], b
     missing = {path: lines for path, lines in lacking.items() if lines}
     message = f"Adopt Tunesmith {__version__}\n\n{len(added)} files added, nothing overwritten.\n"
     if collisions:
-        message += "Kept as they were, though the template has them too:\n" + "".join(
-            f"- {one}\n" for one in collisions
-        )
+        message += "Kept unchanged; the template has these files too:\n" + "".join(f"- {one}\n" for one in collisions)
     entry = theirs[ANSWERS]
     state = State(
         prefix,

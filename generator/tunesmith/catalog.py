@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 
-from tunesmith import own_figures, resources
+from tunesmith import package_data, user_overrides
 from tunesmith.errors import FileProblem, nearest
 
 OWN = (
-    "of rows that `tunesmith catalog` lists only what differs; a machine of your own with all its figures; "
-    "a model of your own is `model: custom`"
+    "for rows of `tunesmith catalog`, list only changed figures; for a machine of your own, list all; "
+    "for a model of your own, use `model: custom`"
 )
 FIXED = ("source", "id", "file", "sha256")  # which model it is
 CPU = "cpu"  # begins the key of every processor: the stages of a project know no more of its machine
@@ -91,7 +91,7 @@ class Refusal:
 def _load(*names: str) -> dict[str, Any]:
     # libyaml's loader reads the same values about ten times as fast; PyYAML without it has only the other.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    loaded: dict[str, Any] = yaml.load(resources.schema_file(*names).read_text(encoding="utf-8"), Loader=loader)
+    loaded: dict[str, Any] = yaml.load(package_data.schema_file(*names).read_text(encoding="utf-8"), Loader=loader)
     return loaded
 
 
@@ -141,7 +141,7 @@ def load(recorded: Any = None) -> Catalogue:
     no machine is ignored here: the check of the spec then refuses the machine's key.
 
     Raises:
-        FileProblem: the user's own models.yaml or hardware.yaml cannot be read, or an entry is no figure.
+        FileProblem: the user's own models.yaml or hardware.yaml cannot be read, or an entry is not a figure.
     """
     machine = _described(recorded)
     known = {key: Hardware(key=key, **row) for key, row in _rows("hardware", user_file("hardware")).items()}
@@ -152,7 +152,7 @@ def load(recorded: Any = None) -> Catalogue:
 
 def user_file(name: str) -> Path:
     """Where the user's own rows of a catalogue are."""
-    return own_figures.own_file(f"{name}.yaml")
+    return user_overrides.own_file(f"{name}.yaml")
 
 
 def _described(recorded: Any) -> dict[str, Any]:
@@ -173,23 +173,23 @@ def _rows(name: str, path: Path) -> dict[str, Any]:
     rows: dict[str, Any] = built_in[name]
     if not path.is_file():
         return rows
-    own = own_figures.read(path, {name: rows}, OWN).get(name, {})
+    own = user_overrides.read(path, {name: rows}, OWN).get(name, {})
     for key, row in own.items():
         if key not in rows and (lacking := _lacking(name, rows, row)):
             close = nearest(str(key), rows)
             raise FileProblem(path, f"{key}: {lacking}{f'; did you mean {close}?' if close else ''}", OWN)
         if fixed := sorted(set(FIXED) & set(row)) if isinstance(row, dict) else []:
-            raise FileProblem(path, f"{key}.{fixed[0]}: says which model it is and cannot be overruled", OWN)
+            raise FileProblem(path, f"{key}.{fixed[0]}: identifies the model and cannot be changed", OWN)
     signed = {
-        key: {**row, "figures": own_figures.signed(row.get("figures") or {}, path)} if isinstance(row, dict) else row
+        key: {**row, "figures": user_overrides.signed(row.get("figures") or {}, path)} if isinstance(row, dict) else row
         for key, row in own.items()
     }
-    listed = own_figures.merged(built_in, {name: signed})
-    own_figures.check(name, listed, path, OWN)
+    listed = user_overrides.merged(built_in, {name: signed})
+    user_overrides.check(name, listed, path, OWN)
     for key, row in listed[name].items() if name == "hardware" else ():
         if (row["generation"] == CPU) != (key.split("_")[0] == CPU):
-            what = "a processor" if row["generation"] == CPU else "no processor"
-            raise FileProblem(path, f"{key}: is {what}; the key of one, and of nothing else, is cpu_...", OWN)
+            what = "a processor" if row["generation"] == CPU else "not a processor"
+            raise FileProblem(path, f"{key}: is {what}; only keys of processors begin with cpu_", OWN)
     merged: dict[str, Any] = listed[name]
     return merged
 
@@ -200,17 +200,17 @@ def _lacking(name: str, rows: Mapping[str, Any], row: Any) -> str:
         return "no such row"
     needed = next(iter(rows.values())).keys() - {"figures"}
     missing = needed - row.keys() if isinstance(row, dict) else needed
-    return f"no such row, and a new one lacks {', '.join(sorted(missing))}" if missing else ""
+    return f"unknown row; a new row also needs {', '.join(sorted(missing))}" if missing else ""
 
 
 def frameworks() -> dict[str, dict[str, Any]]:
-    """The framework profiles as written; `planner.setup.profiles` reads them."""
+    """The framework profiles as written; `planner.training_setup.profiles` reads them."""
     rows: dict[str, dict[str, Any]] = _load("catalog", "frameworks.yaml")["frameworks"]
     return rows
 
 
 def throughput() -> dict[str, Any]:
-    """The constants of utilisation as written; `planner.time.throughput` reads them."""
+    """The constants of utilisation as written; `planner.throughput.constants` reads them."""
     return _load("catalog", "throughput.yaml")
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tunesmith.costs.planned import own_machine, record
+from tunesmith.costs.estimate_record import own_machine, record
 from tunesmith.planner.plan import Plan
 from tunesmith.questions import MACHINE, RECORDED, questions
 from tunesmith.spec import Spec

@@ -1,4 +1,4 @@
-"""The verb `plan`: what a spec or a project takes, in words or as one JSON value."""
+"""The command `plan`: what a spec or a project takes, in words or as one JSON value."""
 
 import argparse
 import datetime as dt
@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from tunesmith import advising, console, intake
+from tunesmith import advice, advice_report, console, spec_input
 from tunesmith.costing.cost_arithmetic import Band
 from tunesmith.costs import prices
 from tunesmith.costs.prices import OLD_PRICE_DAYS, Figure
 from tunesmith.errors import FINDINGS
-from tunesmith.planner import counting, subjects
+from tunesmith.planner import project_reader
 from tunesmith.planner.memory import USABLE
 from tunesmith.planner.plan import HOUR, Plan, plan
-from tunesmith.planner.workload import SCENARIO
+from tunesmith.planner.plan_inputs import SCENARIO
+from tunesmith.tokens import count
 
 
 def run(options: argparse.Namespace) -> int:
@@ -22,16 +23,16 @@ def run(options: argparse.Namespace) -> int:
     made, listed, notes = _made(options)
     notes = (*notes, *_stale(made, dt.date.today()))
     try:
-        owned = advising.owned(made, listed)
+        owned = advice.owned(made, listed)
     except prices.PriceError as error:
-        owned, notes = [], (*notes, f"cost to own is left out: {error.what}; {error.fix}")
+        owned, notes = [], (*notes, f"no cost to own: {error.what}; {error.fix}")
     if options.json:
-        console.as_json(data(made, notes=notes) | {"cost_to_own": [advising.estimate_data(row) for row in owned]})
+        console.as_json(data(made, notes=notes) | {"cost_to_own": [advice_report.estimate_data(row) for row in owned]})
     else:
         _print(made)
         if owned:
             console.line()
-            advising.print_owned(owned, made.answers)
+            advice_report.print_owned(owned, made.answers)
         for note in notes:
             console.note(note)
     return 0 if made.fits else FINDINGS
@@ -39,12 +40,12 @@ def run(options: argparse.Namespace) -> int:
 
 def _made(options: argparse.Namespace) -> tuple[Plan, Mapping[str, Any], tuple[str, ...]]:
     """The plan, the price list, and notes."""
-    measured = subjects.calibration(options.calibration) if options.calibration else None
+    measured = project_reader.calibration(options.calibration) if options.calibration else None
     scenario = {key: value for key in SCENARIO if (value := getattr(options, key)) not in ("", None)}
     scenario = {key: value for key, value in scenario.items() if value is not False}
-    beyond = [f"planned beyond what this version generates: {_words(scenario)}"] if scenario else []
+    beyond = [f"this version cannot generate: {_words(scenario)}"] if scenario else []
     if options.directory:
-        found = subjects.project(options.directory)
+        found = project_reader.project(options.directory)
         catalogue, answers, pins = found.catalogue, {**found.answers, **scenario}, found.pins
         counted, notes = found.counted, list(found.notes)
         listed = prices.load(catalogue, options.prices or found.prices)
@@ -52,13 +53,13 @@ def _made(options: argparse.Namespace) -> tuple[Plan, Mapping[str, Any], tuple[s
         pins = {key: value for key, value in pins.items() if key != "sharding" or "devices" not in scenario}
         folders = [options.directory]
     else:
-        spec = intake.estimated(options)
+        spec = spec_input.estimated(options)
         catalogue, answers, pins = spec.catalogue, {**spec.answers, **scenario}, spec.pins
         counted, notes = None, list[str]()
-        listed, folders = prices.load(catalogue, options.prices), intake.data_folders(options)
+        listed, folders = prices.load(catalogue, options.prices), spec_input.data_folders(options)
     rows = None
     if options.data or not counted:
-        rows, unread = counting.of_data(catalogue, answers, pins, options.data, folders)
+        rows, unread = count.of_data(catalogue, answers, pins, options.data, folders)
         notes += filter(None, [unread])
     made = plan(
         catalogue,
@@ -73,12 +74,12 @@ def _made(options: argparse.Namespace) -> tuple[Plan, Mapping[str, Any], tuple[s
         beyond.append(_no_torch(made))
     if made.measured and made.time.utilisation > 1:
         share = f"{made.time.utilisation:.0%} of what {made.machine.title} can do at most"
-        beyond.append(f"{made.measured.source}: {share}; that was another machine, model or setup")
+        beyond.append(f"{made.measured.source}: {share}; it was measured on another machine, model or setup")
     return made, listed, (*_untrained(made, answers), *notes, *cut_answers(answers), *beyond)
 
 
 def _no_torch(made: Plan) -> str:
-    return f"{made.machine.title}: the locks of generated projects hold no build of torch for it; put in your own"
+    return f"{made.machine.title}: the locks of generated projects have no build of torch for it; install your own"
 
 
 def cut_answers(answers: Mapping[str, Any]) -> list[str]:
@@ -86,7 +87,7 @@ def cut_answers(answers: Mapping[str, Any]) -> list[str]:
     written, longest = int(answers["answer_tokens"]), int(answers["max_new_tokens"])
     if written <= longest:
         return []
-    return [f"max_new_tokens: {longest} would cut answers of {written} tokens (answer_tokens) short in the evaluation"]
+    return [f"max_new_tokens: {longest} would truncate answers of {written} tokens (answer_tokens) in the evaluation"]
 
 
 def _untrained(made: Plan, answers: Mapping[str, Any]) -> tuple[str, ...]:
@@ -105,7 +106,7 @@ def _stale(made: Plan, today: dt.date) -> list[str]:
     if made.model.row:
         dates[f"the figures of {made.model.key}"] = str(made.model.row.figures["date"])
     return [
-        f"{what}: read on {date}, more than {OLD_PRICE_DAYS} days ago; check before you rely on it"
+        f"{what}: read on {date}, more than {OLD_PRICE_DAYS} days ago; check it"
         for what, date in dates.items()
         if date and Figure(what, None, "", date).old(today)
     ]
@@ -187,7 +188,7 @@ def _reason(key: str, made: Plan) -> str:
     if key not in made.pins:
         return choice.reason
     same = made.knobs[key] == choice.value
-    return "pinned, to what the planner takes" if same else f"pinned; the planner would take {choice.value}"
+    return "pinned to the planner's choice" if same else f"pinned; the planner would choose {choice.value}"
 
 
 def _print_memory(made: Plan) -> None:
@@ -210,7 +211,7 @@ def _print_memory(made: Plan) -> None:
         console.line(f"  of the host: {made.host.low:.1f} to {made.host.high:.1f} GiB ({held}); not in the verdict")
     if not made.framework.fitted_rows:
         title = made.framework.title
-        console.line(f"  a wide band, that of frameworks it was not fitted to: nobody has published peaks of {title}")
+        console.line(f"  a wide band, because nobody has published peaks of {title}")
     if made.measured and made.measured.peak_gib:
         off = 100 * (typical / made.measured.peak_gib - 1)
         console.line(
@@ -227,12 +228,12 @@ def _print_time(made: Plan) -> None:
         console.line(f"  {_hours(duration.typical / HOUR)} on the clock, for {made.setup.devices} devices work at once")
     console.line(f"  {tokens.typical:,.0f} tokens ({tokens.source})")
     console.line(
-        f"  {duration.tokens_per_second:,.0f} tokens a second; {duration.utilisation:.0%} of the peak; "
-        f"{duration.padding:.2f} tokens are computed for each token of the data ({made.padded})"
+        f"  {duration.tokens_per_second:,.0f} tokens per second; {duration.utilisation:.0%} of the peak; "
+        f"{duration.padding:.2f} tokens are computed per token of the data ({made.padded})"
     )
     if duration.calibrated:
         source = made.measured.source if made.measured else ""
-        console.line(f"  calibrated by {source}: {duration.calibrated:.2f} times the speed that the prior expects")
+        console.line(f"  calibrated by {source}: {duration.calibrated:.2f} times the estimated speed")
     if made.money and made.price:
         money, price = made.money, made.price
         console.line(f"Money    USD {_usd(money)}")
@@ -251,7 +252,9 @@ def _print_changes(made: Plan) -> None:
         cost = f"USD {change.usd:.2f}" if change.usd != float("inf") else "no price known"
         console.line(f"  {change.what}: {change.high_gib:.1f} of {change.memory_gib:g} GiB, {cost}")
     if not made.changes:
-        console.line("  no one or two changes of method, length, model and device; it takes several machines")
+        console.line(
+            "  no one or two changes of method, length, model and device are enough; it needs several machines"
+        )
 
 
 def _print_inference(made: Plan) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from tunesmith import __version__, bundle, git
@@ -32,26 +33,8 @@ def render(answers: Mapping[str, Any], target: Path, scratch: Path) -> None:
 
 def render_answers(origin: Origin, tag: str, answers: Mapping[str, Any], target: Path, scratch: Path) -> None:
     """Render the template's version ``tag`` with ready answers; see `render`."""
-    with _offline(origin, scratch):
-        # Imported here: it takes half a second, and reads its environment as it starts.
-        from copier import Settings, run_copy
-        from copier.errors import CopierError
-        from jinja2 import TemplateError
-        from plumbum import ProcessExecutionError, local
-
-        try:
-            with local.env(**_variables(origin, scratch)):
-                run_copy(
-                    origin.address,
-                    target,
-                    data=dict(answers),
-                    settings=Settings(),  # a user's own defaults would change the bytes
-                    vcs_ref=tag,
-                    defaults=True,
-                    quiet=True,
-                )
-        except (CopierError, TemplateError, ProcessExecutionError, ValueError) as error:
-            raise RenderFailed(str(error)) from error
+    with _copier(origin, scratch) as copier:
+        copier.run_copy(origin.address, target, **_options(copier, tag, answers))
 
 
 def update_in_place(origin: Origin, tag: str, project: Path, answers: Mapping[str, Any], scratch: Path) -> None:
@@ -60,23 +43,33 @@ def update_in_place(origin: Origin, tag: str, project: Path, answers: Mapping[st
     Raises:
         RenderFailed: copier refused.
     """
+    with _copier(origin, scratch) as copier:
+        copier.run_update(project, overwrite=True, **_options(copier, tag, answers))
+
+
+def _options(copier: ModuleType, tag: str, answers: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of every call. The settings are empty, because a user's own defaults would change the bytes."""
+    settings = copier.Settings()
+    return {"data": dict(answers), "settings": settings, "vcs_ref": tag, "defaults": True, "quiet": True}
+
+
+@contextmanager
+def _copier(origin: Origin, scratch: Path) -> Iterator[ModuleType]:
+    """Copier, in an environment where its git reads ``origin`` offline.
+
+    Raises:
+        RenderFailed: copier refused the answers or the template.
+    """
     with _offline(origin, scratch):
-        from copier import Settings, run_update
+        # Imported here: it takes half a second, and plumbum copies the environment as it starts.
+        import copier
         from copier.errors import CopierError
         from jinja2 import TemplateError
         from plumbum import ProcessExecutionError, local
 
         try:
             with local.env(**_variables(origin, scratch)):
-                run_update(
-                    project,
-                    data=dict(answers),
-                    settings=Settings(),
-                    vcs_ref=tag,
-                    defaults=True,
-                    overwrite=True,
-                    quiet=True,
-                )
+                yield copier
         except (CopierError, TemplateError, ProcessExecutionError, ValueError) as error:
             raise RenderFailed(str(error)) from error
 

@@ -47,7 +47,7 @@ def from_file(path: Path) -> Document:
         with path.open("rb") as handle:
             data = handle.read(flat_yaml.MAX_BYTES + 1)
     except OSError as error:
-        raise FileProblem(path, error.strerror or str(error), "name a spec file that can be read") from None
+        raise FileProblem(path, error.strerror or str(error), "name a readable spec file") from None
     return flat_yaml.read(str(path), data)
 
 
@@ -142,9 +142,9 @@ def _has_type(question: Question, value: Any) -> bool:
 def _type_message(question: Question, value: Any) -> str:
     wanted = TYPE_NAMES[question.type]
     if value is None:
-        return f"has no value; {wanted} is needed" + (' (write "" for none)' if question.type == "string" else "")
+        return f"has no value; it needs {wanted}" + (' (write "" for none)' if question.type == "string" else "")
     if isinstance(value, (list, dict)):
-        return f"is a nested value; {wanted} is needed (a spec is flat)"
+        return f"is nested; it needs {wanted} (a spec is flat)"
     quote = f'; put it in quotes: "{_shown(value)}"' if question.type == "string" else ""
     return f"{_shown(value)} is not {wanted}{quote}"
 
@@ -153,12 +153,12 @@ def _text_fault(question: Question, value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        return "holds half of a surrogate pair, which is no character"
+        return "contains a lone surrogate, which is not valid text"
     usual = "\n\t" if question.multiline else ""
     for position, character in enumerate(value, start=1):
         if unicodedata.category(character) == "Cc" and character not in usual:
             kind = "a line break or control character" if not question.multiline else "a control character"
-            fix = "; one line is needed" if not question.multiline else ""
+            fix = "; it must be one line" if not question.multiline else ""
             return f"holds {kind} (U+{ord(character):04X}, character {position}){fix}"
     return ""
 
@@ -258,7 +258,9 @@ def _target_problems(values: Mapping[str, Any], lines: Mapping[str, int], faulty
         return []
     unknown = [name for name in map(str.strip, names.split(",")) if name.rpartition(".")[2] not in LAYERS]
     return [
-        Problem("lora_targets", f"{name} is no linear layer", lines.get("lora_targets"), known, nearest(name, LAYERS))
+        Problem(
+            "lora_targets", f"{name} is not a linear layer", lines.get("lora_targets"), known, nearest(name, LAYERS)
+        )
         for name in unknown
         for known in [f"all-linear, or of {', '.join(LAYERS)}"]
     ]

@@ -18,7 +18,7 @@ from tunesmith.questions import Question, defaults, groups, questions, routine_g
 
 def confirm_subdir(path: Path, outer: Path) -> bool:
     """Whether a project inside another repository becomes a part of it; stops when the answer is no."""
-    console.line(f"{path} lies inside the git repository {outer}.")
+    console.line(f"{path} is inside the git repository {outer}.")
     if not _answer(questionary.confirm("Make the project a part of that repository?", default=True)):
         raise KeyboardInterrupt
     return True
@@ -110,7 +110,7 @@ def _show_advice(answers: Mapping[str, Any]) -> None:
     advice = advise({**defaults(), **answers})
     console.line(f"Advice: {advice.approach}{' (not yet)' if advice.missing else ''}. {advice.reason}")
     for contradiction in advice.contradictions:
-        console.line(f"  these answers do not go together: {contradiction}")
+        console.line(f"  contradictory answers: {contradiction}")
 
 
 def ask_one(catalogue: Catalogue, question: Question, default: Any) -> Any:

@@ -10,7 +10,7 @@ import yaml
 from conftest import Run
 from jsonschema import Draft202012Validator
 
-from tunesmith import catalog, resources
+from tunesmith import catalog, package_data
 from tunesmith.catalog import Model
 from tunesmith.costs import prices
 from tunesmith.planner.architecture import Architecture
@@ -44,8 +44,8 @@ def test_there_are_enough_models_and_every_device_of_the_catalogue() -> None:
 
 @pytest.mark.parametrize("name", ["models", "hardware", "frameworks", "throughput"])
 def test_a_catalogue_keeps_to_its_schema(name: str) -> None:
-    schema = json.loads(resources.schema_file("catalog", f"{name}.schema.json").read_text(encoding="utf-8"))
-    loaded = yaml.safe_load(resources.schema_file("catalog", f"{name}.yaml").read_text(encoding="utf-8"))
+    schema = json.loads(package_data.schema_file("catalog", f"{name}.schema.json").read_text(encoding="utf-8"))
+    loaded = yaml.safe_load(package_data.schema_file("catalog", f"{name}.yaml").read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(schema)
     assert not list(Draft202012Validator(schema).iter_errors(json.loads(json.dumps(loaded, default=str))))
     broken = json.loads(json.dumps(loaded, default=str)) | {"a_key_that_nobody_knows": 1}
@@ -60,7 +60,7 @@ def test_every_shipped_figure_has_its_date() -> None:
 
 
 def test_what_was_not_read_somewhere_says_so_and_is_little() -> None:
-    files = [resources.schema_file("catalog", f"{name}.yaml") for name in ("models", "hardware", "prices")]
+    files = [package_data.schema_file("catalog", f"{name}.yaml") for name in ("models", "hardware", "prices")]
     named = [
         line
         for file in files
@@ -121,17 +121,17 @@ def test_a_machine_of_ones_own_is_planned_and_priced(tunesmith: Run, tmp_path: P
     ("name", "text", "said"),
     [
         ("hardware", "hardware: {l40: {memory_gib: 22}}", "did you mean l4"),
-        ("hardware", "hardware: {mine: {memory_gib: 22}}", "a new one lacks bandwidth_gb_s, bf16"),
+        ("hardware", "hardware: {mine: {memory_gib: 22}}", "a new row also needs bandwidth_gb_s, bf16"),
         ("models", "models: {mine: {context_length: 22}}", "`model: custom`"),
         ("hardware", "hardware: {l4: {memory_gib: much}}", "hardware.l4.memory_gib"),
         ("hardware", "hardware: {l4: 22}", "hardware.l4"),
         ("hardware", "machines: {l4: {memory_gib: 22}}", "unknown section"),
-        ("models", "models: {qwen3-8b: {id: other/model}}", "cannot be overruled"),
+        ("models", "models: {qwen3-8b: {id: other/model}}", "identifies the model and cannot be changed"),
         ("models", "models: [", "cannot be read"),
-        ("hardware", "hardware: {5: {memory_gib: 22}}", "the key 5 is no text"),
-        ("hardware", "hardware: {true: {memory_gib: 22}}", "the key True is no text"),
-        ("hardware", "hardware: {l4: {memory_gib: .nan}}", "hardware.l4.memory_gib: nan is no figure"),
-        ("hardware", "hardware: {l4: {bandwidth_gb_s: .inf}}", "hardware.l4.bandwidth_gb_s: inf is no figure"),
+        ("hardware", "hardware: {5: {memory_gib: 22}}", "the key 5 is not text"),
+        ("hardware", "hardware: {true: {memory_gib: 22}}", "the key True is not text"),
+        ("hardware", "hardware: {l4: {memory_gib: .nan}}", "hardware.l4.memory_gib: nan is not a figure"),
+        ("hardware", "hardware: {l4: {bandwidth_gb_s: .inf}}", "hardware.l4.bandwidth_gb_s: inf is not a figure"),
         ("hardware", OWN_MACHINE.replace("house_card", "'null'"), "does not match"),
         ("hardware", OWN_MACHINE.replace("house_card", "'1e3'"), "does not match"),
     ],

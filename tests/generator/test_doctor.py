@@ -186,13 +186,13 @@ def test_the_machine_is_held_against_what_the_project_needs(
     monkeypatch.setattr(rule.Checkup, "probe", lambda *names: {**rule.NOTHING, "python": [3, 9]})
     found = examine(copy, code=4)
     assert found["ENV001"] == ["Python 3.9"] and found["ENV004"] == ["3.0 GiB free"]
-    assert found["ENV005"][0].startswith("0.2 GiB of memory, and the weights")
+    assert found["ENV005"][0].startswith("0.2 GiB of memory, but the weights")
 
 
 def test_an_older_template_and_an_unfinished_update_are_told(examine: Examine, copy: Path) -> None:
     replace(copy / ".copier-answers.yml", "_commit: v0.3.0", "_commit: v0.1.0")
     commit(copy)
-    assert examine(copy)["ENV006"] == ["template 0.1.0, and 0.3.0 is here"]
+    assert examine(copy)["ENV006"] == ["template 0.1.0; 0.3.0 is available"]
     gate = copy / "pipeline" / "gate.py"
     gate.write_text("MINE = 1\n")
     commit(copy)
@@ -248,8 +248,8 @@ def test_a_keyword_that_the_installed_library_lacks_is_found(
 ) -> None:
     environment(trl=OLDER_TRL)
     found = examine(copy)["DRF001"]
-    assert any(re.fullmatch(r"pipeline/\w+\.py:\d+: trl\.SFTConfig takes no max_steps", one) for one in found)
-    assert not any("takes no seed" in one or "SFTTrainer takes" in one for one in found)
+    assert any(re.fullmatch(r"pipeline/\w+\.py:\d+: trl\.SFTConfig has no argument max_steps", one) for one in found)
+    assert not any("has no argument seed" in one or "SFTTrainer has" in one for one in found)
     assert any("peft.LoraConfig is not in the installed version" in one for one in found)
 
 

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from conftest import Run
 
-from tunesmith import catalog, resources
+from tunesmith import catalog, package_data
 from tunesmith.costing import price_list
 from tunesmith.costing.price_list import Figure, PriceError
 from tunesmith.costs import prices
@@ -27,7 +27,7 @@ def as_json(value: Any) -> Any:
 
 
 def test_the_list_is_valid_by_its_schema() -> None:
-    schema = json.loads(resources.schema_file("catalog", "prices.schema.json").read_text(encoding="utf-8"))
+    schema = json.loads(package_data.schema_file("catalog", "prices.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(as_json(prices.load(CATALOGUE)), schema)
 
@@ -190,7 +190,7 @@ def test_the_hosted_models_cost_what_genai_prices_says() -> None:
         prices.hosted({"hosted": {}}, "openai:no-such-model")
 
 
-@pytest.mark.parametrize("name", ["money", "ownership", "price_list", "uncertainty"])
+@pytest.mark.parametrize("name", ["cost_arithmetic", "tco_routes", "price_list", "monte_carlo"])
 def test_generator_and_project_share_one_arithmetic(name: str) -> None:
     ours = REPOSITORY / "generator" / "tunesmith" / "costing" / f"{name}.py"
     assert ours.read_bytes() == (REPOSITORY / "template" / "engine" / "costing" / f"{name}.py").read_bytes()

@@ -129,7 +129,7 @@ def test_a_subdirectory_is_left_to_the_outer_repository(tunesmith: Run, outer: P
 
 def test_a_part_of_no_repository_is_refused(tunesmith: Run, tmp_path: Path) -> None:
     done = tunesmith("new", tmp_path / "p", "--defaults", "--subdir")
-    assert done.returncode == 2 and "none is around it" in done.stderr
+    assert done.returncode == 2 and "there is none" in done.stderr
     assert not (tmp_path / "p").exists()
 
 

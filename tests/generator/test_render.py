@@ -50,7 +50,7 @@ def without_copiers_keys(files: dict[str, bytes], *others: bytes) -> dict[str, b
 
 def without_source(files: dict[str, bytes]) -> dict[str, bytes]:
     """The files without copier's own keys and without the estimate, which only the command line works out."""
-    return without_copiers_keys(files, b"plan_estimates:") | {"plan.json": b""}
+    return without_copiers_keys(files, b"plan_estimates:") | {"plan.json": b"", "DECISION.md": b""}
 
 
 @pytest.fixture(scope="module")

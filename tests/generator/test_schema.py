@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from tunesmith import catalog, derive
-from tunesmith.published import published_schema
+from tunesmith import catalog, codegen
+from tunesmith.json_schema import published_schema
 from tunesmith.questions import Question, defaults, groups, knobs, questions, schema
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -50,7 +50,7 @@ def test_an_editor_refuses_what_the_support_matrix_refuses() -> None:
 def test_an_editor_shows_the_reason_at_the_key_that_was_written() -> None:
     (error, *_) = Draft202012Validator(published_schema()).iter_errors({"objective": "ppo"})
     assert list(error.path) == ["objective"]
-    assert "PPO was removed from TRL" in error.schema["errorMessage"]
+    assert "TRL removed PPO" in error.schema["errorMessage"]
 
 
 @pytest.mark.parametrize("question", ALL)
@@ -78,14 +78,14 @@ def test_the_knobs_are_known() -> None:
 
 def test_copier_asks_the_questions_of_the_schema() -> None:
     written = (REPOSITORY / "copier.yml").read_text(encoding="utf-8")
-    assert written == derive.copier_file(written), "run: python -m tunesmith.questions --write"
+    assert written == codegen.copier_file(written), "run: python -m tunesmith.codegen --write"
 
 
 def test_the_published_schema_is_that_of_the_schema_and_the_matrix() -> None:
     written = json.loads((REPOSITORY / "docs" / "spec.schema.json").read_text(encoding="utf-8"))
-    assert written == published_schema(), "run: python -m tunesmith.questions --write"
+    assert written == published_schema(), "run: python -m tunesmith.codegen --write"
 
 
 def test_the_reference_page_is_that_of_the_schema() -> None:
     written = (REPOSITORY / "docs" / "spec.md").read_text(encoding="utf-8")
-    assert written == derive.docs_page(), "run: python -m tunesmith.questions --write"
+    assert written == codegen.docs_page(), "run: python -m tunesmith.codegen --write"

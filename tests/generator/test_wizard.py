@@ -65,7 +65,7 @@ def test_the_questions_that_matter_are_asked_and_the_project_is_made(start: Star
     answer(terminal, "Preference pairs")
     answer(terminal, "Data may leave:", "y")
     answer(terminal, "Runs models:", "y")  # the path ends here: latency is asked only where behaviour is right
-    answer(terminal, "Requests a month")
+    answer(terminal, "Requests per month")
     answer(terminal, "Keep these?")  # the figures for the estimate
     terminal.expect_exact("Advice: finetune")
     answer(terminal, "Approach:")
@@ -82,7 +82,7 @@ def test_the_questions_that_matter_are_asked_and_the_project_is_made(start: Star
     answer(terminal, "Serving:")
     answer(terminal, "Keep these?")
     terminal.expect_exact("Summary")
-    terminal.expect_exact("adapters of a model below half a billion parameters")
+    terminal.expect_exact("adapters of models below half a billion parameters")
     answer(terminal, "Generate the project?", "y")
     assert finish(terminal) == 0
     saved = yaml.safe_load((tmp_path / "spec.yaml").read_text())

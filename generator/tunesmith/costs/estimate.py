@@ -9,7 +9,7 @@ from tunesmith import catalog
 from tunesmith.costing import monte_carlo, tco_routes
 from tunesmith.costing.cost_arithmetic import Band
 from tunesmith.costing.tco_routes import MONTHS, Bill, Values
-from tunesmith.costs.figures import Figures
+from tunesmith.costs.cost_inputs import Figures
 from tunesmith.planner.plan import Plan
 
 BREAK_EVEN_DRAWS = 150
@@ -124,7 +124,7 @@ def _tuned(answers: Mapping[str, Any], found: Figures, made: Plan, *, passages: 
 
 
 def _too_large(made: Plan, what: str) -> str:
-    return f"{what} does not fit on {made.machine.title} as it is: see `tunesmith plan`"
+    return f"{what} does not fit on {made.machine.title}; see `tunesmith plan`"
 
 
 def _unfit(made: Plan) -> str:
@@ -220,7 +220,7 @@ def _sources(one: Approach, found: Figures) -> tuple[str, ...]:
     one.route(case)
     one.latency(case)
     named = dict.fromkeys(f"{name}: {source}" for name, source in found.sources.items() if name in read)
-    return (*named, "days of work, quality: judgement; one person who knows how")
+    return (*named, "days of work, quality: judgement, for one experienced person")
 
 
 def tornado(one: Approach, found: Figures) -> list[monte_carlo.Swing]:

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tunesmith import catalog, own_figures
+from tunesmith import catalog, user_overrides
 from tunesmith.catalog import Catalogue
 from tunesmith.costing import price_list
 from tunesmith.costing.price_list import OLD_PRICE_DAYS, Figure, PriceError
 from tunesmith.errors import FileProblem
 
-OFFER = "name a file laid out like the project's prices.yaml; only what differs need be there"
+OFFER = "name a file with the layout of the project's prices.yaml; it needs only changed figures"
 
 
 def machines(listed: Mapping[str, Any]) -> dict[str, Figure]:
@@ -25,13 +25,13 @@ def load(catalogue: Catalogue, override: Path | None = None) -> dict[str, Any]:
     Raises:
         FileProblem: the file cannot be read, or what it says is no price.
     """
-    path = override or own_figures.own_file("prices.yaml")
+    path = override or user_overrides.own_file("prices.yaml")
     built_in = catalog.table("prices.yaml")
     if not override and not path.is_file():
         return _with_recorded(catalogue, built_in)
-    own = _spelt_out(catalogue, own_figures.read(path, built_in, OFFER), path)
-    listed = own_figures.merged(built_in, own)
-    own_figures.check("prices", listed, path, OFFER)
+    own = _spelt_out(catalogue, user_overrides.read(path, built_in, OFFER), path)
+    listed = user_overrides.merged(built_in, own)
+    user_overrides.check("prices", listed, path, OFFER)
     try:
         list(figures(listed))
     except PriceError as error:
@@ -76,16 +76,16 @@ def _row(section: str, key: str, row: Any, path: Path) -> Any:
         row = {"title": key, **row}
     if isinstance(more := row.get("more_offers"), list):
         named = [{"provider": "own", **offer} if isinstance(offer, Mapping) else offer for offer in more]
-        more = [own_figures.signed(offer, path) if isinstance(offer, Mapping) else offer for offer in named]
+        more = [user_overrides.signed(offer, path) if isinstance(offer, Mapping) else offer for offer in named]
         row = {**row, "more_offers": more}
-    return row if {"offers", "more_offers"} & set(row) else own_figures.signed(row, path)
+    return row if {"offers", "more_offers"} & set(row) else user_overrides.signed(row, path)
 
 
 def _device(catalogue: Catalogue, key: str, row: Any, path: Path) -> Any:
     if not isinstance(row, Mapping):
         return row
     known = catalogue.hardware.get(key)
-    return own_figures.signed({"watts": known.watts, **row} if known else row, path)
+    return user_overrides.signed({"watts": known.watts, **row} if known else row, path)
 
 
 def machine(listed: Mapping[str, Any], key: str) -> Figure:
@@ -95,7 +95,7 @@ def machine(listed: Mapping[str, Any], key: str) -> Figure:
         PriceError: none is known, which is so of a machine of the user's own until they say it.
     """
     if key not in machines(listed):
-        path = own_figures.own_file("prices.yaml")
+        path = user_overrides.own_file("prices.yaml")
         fix = f"add `hardware: {{{key}: USD_PER_HOUR}}` to {path}, or to a file named with --prices"
         raise PriceError(f"no price known for {key}", "hardware", fix)
     return price_list.machine(listed, key, "the price list")
@@ -118,9 +118,9 @@ def figures(prices: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Figure]]
     for key, row in prices["hosted"].items():
         for side in ("input", "output"):
             name = f"usd_per_million_{side}"
-            yield "hosted", key, f"USD a million {side} tokens", price_list.figure(row, name, f"hosted.{key}")
+            yield "hosted", key, f"USD per million {side} tokens", price_list.figure(row, name, f"hosted.{key}")
     for key, name, unit in (
-        ("training", "usd_per_million", "USD a million tokens"),
+        ("training", "usd_per_million", "USD per million tokens"),
         ("endpoint", "usd_per_hour", "USD an hour"),
     ):
         yield "hosted_tuning", key, unit, tuning(prices, key, name)
@@ -139,9 +139,9 @@ def hosted(prices: Mapping[str, Any], name: str) -> tuple[Figure, Figure]:
         PriceError: it is neither.
     """
     if ":" in name and name not in prices["hosted"]:
-        from tunesmith.costs import genai
+        from tunesmith.costs import genai_prices
 
-        return genai.rates(name)
+        return genai_prices.rates(name)
     row = price_list.row(prices, "hosted", name, "the price list")
     sides = [price_list.figure(row, f"usd_per_million_{side}", f"hosted.{name}") for side in ("input", "output")]
     return sides[0], sides[1]

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from tunesmith import bundle, catalog, flat_yaml, git, runner
+from tunesmith import bundle, catalog, flat_yaml, git, project_env
 from tunesmith.catalog import Catalogue, Hardware
 from tunesmith.manifest import ANSWERS, PARAMETERS
 from tunesmith.questions import MACHINE
@@ -81,7 +81,7 @@ class Checkup:
     @cached_property
     def python(self) -> Path | None:
         """The python of the project's environment, None where none was made."""
-        return runner.python(self.path)
+        return project_env.python(self.path)
 
     def probe(self, *classes: str) -> Mapping[str, Any]:
         """What the project's python has installed, and the fields of library classes (``package:Class``)."""

@@ -9,24 +9,24 @@ from typing import Any
 from tunesmith.catalog import Catalogue, Hardware
 from tunesmith.costing.cost_arithmetic import Band
 from tunesmith.costing.price_list import Figure
-from tunesmith.planner import time
-from tunesmith.planner.host import HostMemory, host_memory
+from tunesmith.planner import throughput
+from tunesmith.planner.host_memory import HostMemory, host_memory
 from tunesmith.planner.inference import InferenceMemory, inference_memory
 from tunesmith.planner.memory import MemoryEstimate, estimate
-from tunesmith.planner.resolve import Choice, planned, resolve
-from tunesmith.planner.setup import ImpossibleSetup, Profile, Setup
-from tunesmith.planner.time import TimeEstimate
-from tunesmith.planner.workload import (
+from tunesmith.planner.plan_inputs import (
+    PlannedModel,
     RowLengths,
-    Subject,
     Tokens,
     evaluation,
+    planned_model,
     profile_of,
     said_row,
     setup_for,
-    subject,
     tokens_of,
 )
+from tunesmith.planner.resolve import Choice, planned, resolve
+from tunesmith.planner.throughput import TimeEstimate
+from tunesmith.planner.training_setup import ImpossibleSetup, Profile, Setup
 from tunesmith.questions import questions
 
 TRAINED = ("finetune", "rag_finetune")
@@ -63,7 +63,7 @@ class Plan:
 
     catalogue: Catalogue
     answers: Mapping[str, Any]
-    model: Subject
+    model: PlannedModel
     machine: Hardware
     price: Figure | None  # of an hour of one device
     method: str
@@ -127,7 +127,7 @@ def plan(
     """
     choices = planned(catalogue, answers, pins)
     knobs = {key: choice.value for key, choice in choices.items()} | dict(pins)
-    model, machine = subject(catalogue, {**answers, **pins}), catalogue.hardware[answers["hardware"]]
+    model, machine = planned_model(catalogue, {**answers, **pins}), catalogue.hardware[answers["hardware"]]
     setup = setup_for(answers, knobs, machine)
     tokens = tokens_of(knobs, counted, setup.devices, rows_counted, said_row(answers))
     setup = replace(setup, length=min(setup.length, tokens.longest))
@@ -169,7 +169,7 @@ def plan(
 
 def _duration(
     answers: Mapping[str, Any],
-    model: Subject,
+    model: PlannedModel,
     setup: Setup,
     machine: Hardware,
     tokens: Tokens,
@@ -177,9 +177,9 @@ def _duration(
 ) -> TimeEstimate:
     """The band is that of the speed, at the typical number of tokens, widened by the band of the tokens."""
     speed = measured.tokens_per_second if measured else 0.0
-    padded = 1.0 if answers.get("packing") else time.padding(setup.micro_batch, tokens.lengths, tokens.spread)
+    padded = 1.0 if answers.get("packing") else throughput.padding(setup.micro_batch, tokens.lengths, tokens.spread)
     framework = str(answers.get("framework", ""))
-    typical = time.estimate(
+    typical = throughput.estimate(
         model.shape, setup, machine, tokens.typical, framework=framework, padded=padded, measured=speed
     )
     return replace(
@@ -231,7 +231,7 @@ def _shorter(catalogue: Catalogue, answers: Mapping[str, Any], pins: Mapping[str
 
 
 def _smaller_models(catalogue: Catalogue, answers: Mapping[str, Any], pins: Mapping[str, Any]) -> list[str]:
-    size = subject(catalogue, {**answers, **pins}).shape.parameters
+    size = planned_model(catalogue, {**answers, **pins}).shape.parameters
     rows = [row for row in catalogue.models.values() if row.parameters < size]
     return [row.key for row in sorted(rows, key=lambda row: -row.parameters)]
 
@@ -274,7 +274,7 @@ def _try(
     except ImpossibleSetup:  # the pinned length, with a model that attends to less
         return None
     knobs = {key: choice.value for key, choice in choices.items()} | kept
-    model, machine = subject(catalogue, {**changed, **kept}), catalogue.hardware[changed["hardware"]]
+    model, machine = planned_model(catalogue, {**changed, **kept}), catalogue.hardware[changed["hardware"]]
     setup = setup_for(changed, knobs, machine)
     answering = evaluation(changed, knobs, model, machine)
     return _judged(
@@ -291,7 +291,7 @@ def _try(
 
 def _judged(
     change: Mapping[str, Any],
-    model: Subject,
+    model: PlannedModel,
     machine: Hardware,
     setup: Setup,
     answering: InferenceMemory,

@@ -12,14 +12,14 @@ from tunesmith.update.merge import Merged, conflicts
 from tunesmith.update.trees import Entry, Repository
 
 KINDS = {
-    "updated": "updated: you had not touched them",
-    "merged": "merged: your edits and the template's",
+    "updated": "updated (you did not edit them)",
+    "merged": "merged (your edits and the template's)",
     "added": "added by the template",
-    "removed": "removed by the template, untouched by you",
+    "removed": "removed by the template (you did not edit them)",
     "moved": "moved",
-    "kept": "kept as you have them, though the template changed them",
+    "kept": "kept as yours, although the template changed them",
     "conflict": "CONFLICT: both sides changed the same lines",
-    "dropped": "CONFLICT: your edits in a file the template dropped",
+    "dropped": "CONFLICT: you edited a file that the template removed",
 }
 
 

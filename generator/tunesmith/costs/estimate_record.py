@@ -1,26 +1,37 @@
 """What is recorded of the estimate when a project is generated; its report sets it beside what was measured."""
 
+import datetime as dt
 import json
+import os
 from collections.abc import Mapping
 
 from tunesmith.costing.cost_arithmetic import Band
 from tunesmith.costing.monte_carlo import draws, interval
-from tunesmith.costs import figures, prices
-from tunesmith.planner import time
+from tunesmith.costs import cost_inputs, prices
+from tunesmith.costs.decision_costs import decision_costs
+from tunesmith.planner import throughput
 from tunesmith.planner.plan import Plan
 
 
 def record(made: Plan) -> str:
-    """The plan's figures as JSON: bands by the names that the project's cost stage measures under.
+    """The day, the plan's figures (bands by the names that the project's cost stage measures under) and costs, as JSON.
 
-    No price is among them, so that the same spec gives the same project everywhere.
+    No price of the user's own is among them, so that the same spec gives the same figures everywhere.
     """
-    found = figures.Figures()
-    figures.traffic(found, made.answers)
-    figures.device(found, made)
+    found = cost_inputs.Figures()
+    cost_inputs.traffic(found, made.answers)
+    cost_inputs.device(found, made)
     planned = {**_tokens(found.bands), **_training(made), **_answering(found.bands)}
     figures_by_name = {name: _rounded(band) for name, band in planned.items()}
-    return json.dumps({"hardware": made.machine.key, "figures": figures_by_name})
+    recorded = {"hardware": made.machine.key, "figures": figures_by_name, "costs": decision_costs(made)}
+    return json.dumps({"date": _today(), **recorded})
+
+
+def _today() -> str:
+    """The day in UTC, or that of SOURCE_DATE_EPOCH, with which reproducible builds fix the time."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    day = dt.datetime.fromtimestamp(int(epoch), dt.UTC) if epoch.isdigit() else dt.datetime.now(dt.UTC)
+    return day.date().isoformat()
 
 
 def own_machine(made: Plan) -> str:
@@ -54,7 +65,7 @@ def _tokens(bands: Mapping[str, Band]) -> dict[str, Band]:
 
 def _training(made: Plan) -> dict[str, Band]:
     """Seconds, speed and peak memory of the planned run."""
-    known, pace, memory = time.throughput(), made.time.tokens_per_second, made.memory
+    known, pace, memory = throughput.constants(), made.time.tokens_per_second, made.memory
     return {
         "training_seconds": Band(made.time.low, made.time.typical, made.time.high),
         "training_tokens_per_second": Band(pace * known.low, pace, pace * known.high),

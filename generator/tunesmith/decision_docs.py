@@ -1,4 +1,4 @@
-"""docs/decision-tree.md, written from schemas/decision_tree.yaml by `python -m tunesmith.questions --write`."""
+"""docs/decision-tree.md, written from schemas/decision_tree.yaml by `python -m tunesmith.codegen --write`."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from tunesmith import catalog
 
 HEAD = """# The decision tree
 
-Written by `python -m tunesmith.questions --write` from `schemas/decision_tree.yaml`; edit that file. The wizard asks in
+Written by `python -m tunesmith.codegen --write` from `schemas/decision_tree.yaml`; edit that file. The wizard asks in
 this order, `tunesmith advise` walks it, and the `DECISION.md` of a project shows the path that was taken.
 """
 

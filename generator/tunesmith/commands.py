@@ -9,7 +9,7 @@ from typing import Any
 from tunesmith import catalog as catalogue
 from tunesmith import console
 from tunesmith.costs import prices
-from tunesmith.published import published_schema
+from tunesmith.json_schema import published_schema
 
 
 def schema(_options: argparse.Namespace) -> int:
@@ -52,7 +52,7 @@ def stale(rows: Iterable[catalogue.Model | catalogue.Hardware], today: dt.date) 
 
 def _warn(rows: Iterable[catalogue.Model | catalogue.Hardware]) -> None:
     if old := stale(rows, dt.date.today()):
-        console.note(f"figures older than {prices.OLD_PRICE_DAYS} days, check them: {', '.join(old)}")
+        console.note(f"check these figures, which are older than {prices.OLD_PRICE_DAYS} days: {', '.join(old)}")
 
 
 def _models() -> None:
@@ -86,9 +86,7 @@ def _prices() -> None:
     console.table(("section", "key", "unit", "low, typical, high", "date", "source"), rows)
     if stale := list(dict.fromkeys(key for _, key, _, row in everything if row.old(today))):
         days = prices.OLD_PRICE_DAYS
-        console.note(
-            f"prices undated or older than {days} days, check them before you rely on them: {', '.join(stale)}"
-        )
+        console.note(f"check these prices, which have no date or are older than {days} days: {', '.join(stale)}")
 
 
 def _band(row: prices.Figure) -> str:
@@ -110,19 +108,20 @@ def _support() -> None:
 
 def advise(options: argparse.Namespace) -> int:
     """Print the decision, and what each approach would cost."""
-    from tunesmith import advising
-    from tunesmith.intake import data_folders, estimated
-    from tunesmith.planner import counting
+    from tunesmith import advice_report
+    from tunesmith.advice import assess
+    from tunesmith.spec_input import data_folders, estimated
+    from tunesmith.tokens import count
 
     spec = estimated(options, only_group="use_case")
-    rows, unread = counting.of_data(spec.catalogue, spec.answers, spec.pins, options.data, data_folders(options))
-    advised = advising.advised(spec, options.prices, rows)
+    rows, unread = count.of_data(spec.catalogue, spec.answers, spec.pins, options.data, data_folders(options))
+    assessment = assess(spec, options.prices, rows)
     if unread:
         console.note(unread)
     if options.json:
-        console.as_json(advising.as_data(advised))
+        console.as_json(advice_report.as_data(assessment))
     else:
-        advising.show(advised, sources=options.sources)
+        advice_report.show(assessment, sources=options.sources)
     return 0
 
 
@@ -135,25 +134,25 @@ def plan(options: argparse.Namespace) -> int:
 
 def new(options: argparse.Namespace) -> int:
     """Generate a project."""
-    from tunesmith import advising, intake, plan_report, project
+    from tunesmith import advice_report, plan_report, project, spec_input
     from tunesmith.copier_answers import answers_for
     from tunesmith.decision import advise as walk
     from tunesmith.planner import plan as planner
 
-    target = intake.target(options)
+    target = spec_input.target(options)
     project.check(target)
-    spec = intake.obtain(options)
+    spec = spec_input.obtain(options)
     advice = walk(spec.answers)
     if not advice.agrees(spec.answers):
         console.note(f"advice: {advice.approach}, not {spec.answers['approach']}. {advice.reason}")
-        console.note("the choice is yours; DECISION.md has both")
+        console.note("the choice is yours; DECISION.md records both")
     made = planner.plan(spec.catalogue, spec.answers, spec.pins, prices=prices.machines(prices.load(spec.catalogue)))
     for note in plan_report.short_notes(made):
         console.note(note)
-    for key in intake.without_effect(spec):
-        console.note(f"{key}: has no effect with the other answers, so its default is used")
+    for key in spec_input.without_effect(spec):
+        console.note(f"{key}: has no effect with the other answers; its default is used")
     if options.save_spec:
-        intake.save(spec, options.save_spec)
+        spec_input.save(spec, options.save_spec)
     created = project.create(answers_for(spec, made), target)
     if options.json:
         console.as_json(
@@ -161,7 +160,7 @@ def new(options: argparse.Namespace) -> int:
                 "path": str(created.path),
                 "files": created.files,
                 "committed": created.committed,
-                "advice": advising.advice_data(advice, spec),
+                "advice": advice_report.advice_data(advice, spec),
             }
         )
         return 0
@@ -173,9 +172,9 @@ def _print_created(created: Any, *, own_data: bool) -> None:
     place = ", committed to its own git repository" if created.committed else ""
     console.line(f"{created.path}: {created.files} files{place}")
     if not created.committed:
-        console.line(f"they belong to the git repository {created.repository}; commit them there")
+        console.line(f"they are part of the git repository {created.repository}; commit them there")
         if created.repository != created.path and (created.path / ".github").is_dir():
-            console.note(f"GitHub reads workflows at the root only: move .github/ to {created.repository} to have CI")
+            console.note(f"GitHub reads workflows only at the root: move .github/ to {created.repository} for CI")
     if not created.own_identity:
         console.note(
             "git has no user.name and user.email here, so the first commit is by Tunesmith; set them for the next"
@@ -201,7 +200,7 @@ def data_add(options: argparse.Namespace) -> int:
     if options.json:
         console.as_json(vars(added) | {"path": str(added.path)})
         return 0
-    before = ", in place of the earlier data; the frozen benchmark keeps its items" if added.replaced else ""
+    before = "; it replaces the earlier data, and the frozen benchmark keeps its items" if added.replaced else ""
     files = f"{added.files} files, " if added.files > 1 else ""
     console.line(f"{added.path}: {files}{added.size_bytes:,} bytes, tracked by DVC{before}")
     console.line('next:  git commit -m "Add data"  &&  python3 environment.py dvc repro')
@@ -225,18 +224,18 @@ def doctor(options: argparse.Namespace) -> int:
 def adopt(options: argparse.Namespace) -> int:
     """Bring an existing repository under the template."""
     from tunesmith import adopt as adoption
-    from tunesmith import intake
+    from tunesmith import spec_input
     from tunesmith.copier_answers import answers_for
     from tunesmith.planner import plan as planner
 
-    path, spec = options.directory.resolve(), intake.obtain(options)
+    path, spec = options.directory.resolve(), spec_input.obtain(options)
     made = planner.plan(spec.catalogue, spec.answers, spec.pins, prices={})
     adopted = adoption.adopt(path, answers_for(spec, made), options.branch)
     if options.json:
         console.as_json(vars(adopted))
         return 0
     for name in adopted.collisions:
-        console.line(f"kept yours: {name}    (`git show {adoption.RENDERED}:{name}` is the template's)")
+        console.line(f"kept yours: {name}    (`git show {adoption.RENDERED}:{name}` shows the template's)")
         for line in adopted.missing.get(name, ()):
             console.line(f"  it lacks: {line}")
     console.line(
@@ -255,8 +254,8 @@ def eject(options: argparse.Namespace) -> int:
         return 0
     console.line(f"removed: {', '.join(ejected.removed)}")
     if ejected.edited:
-        console.line(f"without our steps: {', '.join(ejected.edited)}")
+        console.line(f"without Tunesmith's steps: {', '.join(ejected.edited)}")
     for mention in ejected.mentions:
         console.note(f"still names Tunesmith: {mention}")
-    console.line("committed; nothing of Tunesmith is needed from here on, and `git revert HEAD` takes it back")
+    console.line("committed; the project no longer needs Tunesmith, and `git revert HEAD` undoes this")
     return 0

@@ -1,105 +1,73 @@
-"""What ``tunesmith advise`` says: the decision with its path, and each approach with its price, speed and effort."""
+"""Prints what `advise` works out: the decision with its path, and each approach with its cost, speed and effort."""
 
-import datetime as dt
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tunesmith import catalog, console
+from tunesmith.advice import Assessment
 from tunesmith.costing.cost_arithmetic import Band
 from tunesmith.costing.monte_carlo import Swing
-from tunesmith.costs import estimate, figures, prices
+from tunesmith.costs import estimate, prices
 from tunesmith.costs.estimate import Estimate
-from tunesmith.costs.figures import Figures
-from tunesmith.decision import Advice, advise
-from tunesmith.errors import Problem, SpecError
-from tunesmith.planner.plan import Plan, plan
-from tunesmith.planner.workload import RowLengths
+from tunesmith.decision import Advice
 from tunesmith.spec import Spec
 
-LISTED = "`tunesmith catalog prices` prints every price"
-INTERVAL = "bands are the 5th and 95th percentile of 1,000 drawn cases; break-even counts three years"
-ALONE = "behind a figure that moves a bill, the bill with that figure alone at its lowest and at its highest"
+INTERVAL = "bands are the 5th and 95th percentile of 1,000 drawn cases; break-even is over three years"
+ALONE = "brackets after a cost driver hold the cost with only this figure at its lowest and at its highest"
 WORDS = {  # for figures whose own name does not say it
-    "answer_token": "seconds for a token of an answer",
-    "answer_token_batched": "seconds for a token of an answer, several at a time",
-    "endpoint_usd_per_hour": "price of an hour of the endpoint",
+    "answer_token": "seconds per token of an answer",
+    "answer_token_batched": "seconds per token of an answer, in a batch",
+    "endpoint_usd_per_hour": "price per hour of the endpoint",
     "life_years": "years until the machine is written off",
-    "prompt_token": "seconds for a token of a prompt",
-    "pue": "power of the building for each watt of the machine",
-    "server_factor": "price of the whole server over that of its devices",
-    "usd_per_hour": "price of an hour of the machine",
-    "usd_per_million_training": "price of training a million tokens",
+    "prompt_token": "seconds per token of a prompt",
+    "pue": "building power per watt of the machine (PUE)",
+    "server_factor": "price of the server relative to its devices",
+    "usd_per_hour": "price per hour of the machine",
+    "usd_per_million_training": "price of training per million tokens",
 }
 
 
-@dataclass(frozen=True)
-class Advised:
-    """Everything that is said. ``stale`` names the prices that should be checked."""
-
-    spec: Spec
-    advice: Advice
-    estimates: list[Estimate]
-    figures: Figures
-    stale: list[str]
-
-
-def advised(spec: Spec, override: Path | None = None, rows: RowLengths | None = None) -> Advised:
-    """Advice and estimates for a spec; ``override`` is a user's own price file, ``rows`` are the user's, counted.
-
-    Raises:
-        SpecError: there is no price for something that the spec names.
-        FileProblem: the price file cannot be read.
-    """
-    try:
-        listed = prices.load(spec.catalogue, override)
-        made = plan(spec.catalogue, spec.answers, spec.pins, rows_counted=rows, prices=prices.machines(listed))
-        found = figures.of_plan(made, listed)
-    except prices.PriceError as error:
-        raise SpecError("prices", [Problem(error.where, f"{error.what}; {error.fix}")], LISTED) from None
-    today = dt.date.today()
-    stale = [_named(name, figure) for name, figure in found.used.items() if figure.old(today)]
-    return Advised(spec, advise(spec.answers), estimate.estimates(spec.answers, found, made), found, stale)
-
-
-def _named(name: str, figure: prices.Figure) -> str:
-    """A price with the row that it is of; one that is a row of its own says so itself."""
-    return name if figure.title == name else f"{figure.title}: {name}"
-
-
-def show(told: Advised, *, sources: bool = False) -> None:
+def show(assessment: Assessment, *, sources: bool = False) -> None:
     """Print it for people."""
-    print_advice(told.advice, told.spec)
+    print_advice(assessment.advice, assessment.spec)
     console.line()
-    rows = [_row(row) for row in told.estimates]
-    volume = f"$ a month at {told.spec.answers['monthly_requests']:,} requests"
-    heads = ("approach", "$ once", volume, "$ over 3 years", "$ / 1,000 requests", "seconds to answer", "days of work")
+    rows = [_row(row) for row in assessment.estimates]
+    volume = f"$ per month at {assessment.spec.answers['monthly_requests']:,} requests"
+    heads = (
+        "approach",
+        "$ once",
+        volume,
+        "$ over 3 years",
+        "$ per 1,000 requests",
+        "seconds to answer",
+        "days of work",
+    )
     console.table(heads, rows)
     console.line()
-    for row in told.estimates:
+    for row in assessment.estimates:
         console.line(f"{row.title}: {moved(row)}")
     console.line()
-    for title, quality in {row.title.split(",")[0]: row.quality for row in told.estimates}.items():
+    for title, quality in {row.title.split(",")[0]: row.quality for row in assessment.estimates}.items():
         console.line(f"Quality of {title}: {quality}.")
-    for row in told.estimates:
+    for row in assessment.estimates:
         if row.break_even:
             console.line(f"{row.title}: {_break_even(row)}")
         if row.note:
             console.line(f"{row.title}: {row.note}")
     needs: dict[str, dict[str, None]] = {}
-    for row in told.estimates:
+    for row in assessment.estimates:
         needs.setdefault(row.data, {})[row.title.split(",")[0]] = None
     for data, titles in needs.items():
         console.line(f"{' and '.join(titles)} {'needs' if len(titles) == 1 else 'need'} {data}.")
     console.line(
-        f"How to read it: {INTERVAL}; {ALONE}. {'' if sources else '--sources says where each figure comes from.'}"
+        f"How to read it: {INTERVAL}; {ALONE}. {'' if sources else '--sources prints the source of each figure.'}"
     )
-    for text in dict.fromkeys(source for row in told.estimates for source in row.sources) if sources else ():
+    for text in dict.fromkeys(source for row in assessment.estimates for source in row.sources) if sources else ():
         console.line(f"  {text}")
-    if told.stale:
-        console.note(f"prices undated or older than {prices.OLD_PRICE_DAYS} days, check them: {', '.join(told.stale)}")
+    if assessment.stale:
+        days, stale = prices.OLD_PRICE_DAYS, ", ".join(assessment.stale)
+        console.note(f"check these prices, which have no date or are older than {days} days: {stale}")
 
 
 def print_advice(advice: Advice, spec: Spec) -> None:
@@ -113,7 +81,7 @@ def print_advice(advice: Advice, spec: Spec) -> None:
     for refusal in advice.not_built(spec.catalogue, spec.answers)[:1]:
         console.line(f"  {refusal}")
     for contradiction in advice.contradictions:
-        console.line(f"  does not go together: {contradiction}")
+        console.line(f"  contradiction: {contradiction}")
     for step in advice.path:
         other = outcomes[step.otherwise]
         instead = f"{other['approach']}, {step.otherwise.replace('_', ' ')}"
@@ -121,15 +89,15 @@ def print_advice(advice: Advice, spec: Spec) -> None:
     console.line(f"Ask again {advice.revisit}.")
 
 
-def as_data(told: Advised) -> dict[str, Any]:
+def as_data(assessment: Assessment) -> dict[str, Any]:
     """The same for ``--json``."""
     return {
-        **advice_data(told.advice, told.spec),
-        "approach_of_spec": told.spec.answers["approach"],
-        "agrees": told.advice.agrees(told.spec.answers),
-        "monthly_requests": told.spec.answers["monthly_requests"],
-        "estimates": [estimate_data(row) for row in told.estimates],
-        "stale_prices": told.stale,
+        **advice_data(assessment.advice, assessment.spec),
+        "approach_of_spec": assessment.spec.answers["approach"],
+        "agrees": assessment.advice.agrees(assessment.spec.answers),
+        "monthly_requests": assessment.spec.answers["monthly_requests"],
+        "estimates": [estimate_data(row) for row in assessment.estimates],
+        "stale_prices": assessment.stale,
         "interval": INTERVAL,
     }
 
@@ -188,20 +156,11 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 
-def owned(made: Plan, listed: Mapping[str, Any]) -> list[Estimate]:
-    """What the chosen approach costs to own, by route.
-
-    Raises:
-        PriceError: a price is missing.
-    """
-    return estimate.owned(made.answers, figures.of_plan(made, listed), made)
-
-
 def print_owned(rows: list[Estimate], answers: Mapping[str, Any]) -> None:
     """By month and over three years."""
-    volume = f"$ a month at {answers['monthly_requests']:,} requests"
+    volume = f"$ per month at {answers['monthly_requests']:,} requests"
     bands = [_row(row)[:5] for row in rows]
-    console.table(("cost to own", "$ once", volume, "$ over 3 years", "$ for 1,000 requests"), bands)
+    console.table(("cost to own", "$ once", volume, "$ over 3 years", "$ per 1,000 requests"), bands)
     for row in rows:
         pays = f"; {_break_even(row)}" if row.break_even else ""
         console.line(f"  {row.title}: {moved(row)}{pays}")
@@ -212,7 +171,11 @@ def print_owned(rows: list[Estimate], answers: Mapping[str, Any]) -> None:
 def moved(row: Estimate) -> str:
     """What moves the three-year cost most, each figure alone."""
     named = [f"{WORDS.get(swing.name) or swing.name.replace('_', ' ')} ({_ends(swing)})" for swing in row.swings]
-    return f"three years move most with {'; '.join(named)}" if named else "nothing moves three years by 1%"
+    return (
+        f"three-year cost depends most on {'; '.join(named)}"
+        if named
+        else "no figure changes the three-year cost by 1%"
+    )
 
 
 def _ends(swing: Swing) -> str:
@@ -231,10 +194,10 @@ def _break_even(row: Estimate) -> str:
     low, typical, high = (_volume(bound) for bound in band)
     if math.isinf(band.high):
         if math.isinf(band.typical):
-            return f"cheaper than {row.against} from at least {low} requests a month on, perhaps never"
-        about = f"about {typical} requests a month on (at least {low}, perhaps never)"
+            return f"cheaper than {row.against} from at least {low} requests per month, perhaps never"
+        about = f"about {typical} requests per month (at least {low}, perhaps never)"
         return f"cheaper than {row.against} from {about}"
-    return f"cheaper than {row.against} from about {typical} requests a month on [{low}, {high}]"
+    return f"cheaper than {row.against} from about {typical} requests per month [{low}, {high}]"
 
 
 def _volume(requests: float) -> str:

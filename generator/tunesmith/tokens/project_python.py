@@ -1,4 +1,4 @@
-"""Scripts of this package that another Python runs: the one of the project's environment, which has what this lacks."""
+"""Runs scripts of this package with the Python of a project's environment, which has packages that this one lacks."""
 
 import json
 import os
@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-SECONDS = 60  # it may take, and it has to start first
+SECONDS = 60  # limit for the script, the start of Python included
 
 
 class NoPython(Exception):
-    """There is none, or it lacks the package too."""
+    """The project has no Python, or its Python lacks the package too."""
 
 
-def asked(script: str, question: Mapping[str, Any], environment: Path | None, reason: str) -> Any:
-    """What ``script`` answers; both speak JSON.
+def ask(script: str, question: Mapping[str, Any], environment: Path | None, reason: str) -> Any:
+    """The answer of ``script`` to ``question``, both JSON.
 
     Raises:
-        NoPython: with ``reason``, and what else was tried.
+        NoPython: ``environment`` cannot run it; the message begins with ``reason``, why this Python could not.
     """
     python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python") if environment else None
     if python is None or not python.exists():

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import FileProblem
-from tunesmith.planner import containers, elsewhere
-from tunesmith.planner.containers import BEGINNING, EVENLY
+from tunesmith.tokens import parquet_rows, project_python
+from tunesmith.tokens.parquet_rows import BEGINNING, EVENLY
 
 WHOLE_BYTES = 4 << 20  # a file up to this size is read whole
 PLACES = 2000  # of a larger file: so many records, evenly spaced by their place in the file
@@ -53,7 +53,7 @@ class NoReader(Exception):
     """Which package the container needs, and how to get it."""
 
 
-def sample(path: Path, form: str, environment: Path | None = None) -> Sample:
+def read(path: Path, form: str, environment: Path | None = None) -> Sample:
     """The conversations of a data file, or some of a large one: always the same of the same file.
 
     ``environment`` is that of the project, which may have the packages that this Python lacks.
@@ -63,11 +63,11 @@ def sample(path: Path, form: str, environment: Path | None = None) -> Sample:
         NoReader: a package is missing.
     """
     if path.exists() and not path.is_file():
-        raise FileProblem(path, "is no plain file", "name a file of records")
+        raise FileProblem(path, "is not a regular file", "name a file of records")
     try:
         records, how = _records(path, environment)
     except (OSError, EOFError, csv.Error, ValueError) as error:  # what is no UTF-8 is a ValueError
-        raise FileProblem(path, f"cannot be read: {error}", "the stage `curate` says what is wrong with it") from None
+        raise FileProblem(path, f"cannot be read: {error}", "run the stage `curate` to see what is wrong") from None
     read = READERS.get(form, _messages)
     found = [turns for record in records if (turns := _turns(record, read))]
     skipped = len(records) - len(found)
@@ -79,7 +79,7 @@ def sample(path: Path, form: str, environment: Path | None = None) -> Sample:
 def _records(path: Path, environment: Path | None) -> tuple[list[Any], str]:
     with path.open("rb") as handle:
         start = handle.read(4)
-    if kind := containers.KINDS.get(start):
+    if kind := parquet_rows.KINDS.get(start):
         return _contained(kind, path, environment)
     if start.startswith(b"\x1f\x8b"):
         with gzip.open(path) as packed:
@@ -107,12 +107,12 @@ def _contained(kind: str, path: Path, environment: Path | None) -> tuple[list[An
         "size": WHOLE_BYTES,
     }
     try:
-        found = containers.read(**asked)
+        found = parquet_rows.read(**asked)
     except ImportError:
-        reason = f"{kind} is counted with the package {containers.PACKAGES[kind]} ({INSTALL})"
+        reason = f"{kind} is counted with the package {parquet_rows.PACKAGES[kind]} ({INSTALL})"
         try:
-            found = elsewhere.asked(containers.__file__, asked, environment, reason)
-        except elsewhere.NoPython as error:
+            found = project_python.ask(parquet_rows.__file__, asked, environment, reason)
+        except project_python.NoPython as error:
             raise NoReader(str(error)) from None
     if "fault" in found:
         raise ValueError(found["fault"])

@@ -19,7 +19,7 @@ BATCH = Band(4, 16, 48)  # requests that share a forward pass in service
 
 @dataclass(frozen=True)
 class Speed:
-    """Of one model on one device: seconds for a token of a prompt, for a token of an answer alone and in a batch."""
+    """Of one model on one device: seconds per token of a prompt, for a token of an answer alone and in a batch."""
 
     prompt_token: Band
     answer_token: Band

@@ -74,15 +74,15 @@ class Setup:
                 raise ImpossibleSetup(name, f"{getattr(self, name)} is not a positive whole number")
         for name, allowed in (("method", METHODS), ("sharding", SHARDINGS), ("optimizer", OPTIMIZERS)):
             if getattr(self, name) not in allowed:
-                raise ImpossibleSetup(name, f"{getattr(self, name)!r} is none of {', '.join(allowed)}")
+                raise ImpossibleSetup(name, f"{getattr(self, name)!r} is not one of {', '.join(allowed)}")
         if self.loss not in ("", *LOSSES):
-            raise ImpossibleSetup("loss", f"{self.loss!r} is none of {', '.join(LOSSES)}")
+            raise ImpossibleSetup("loss", f"{self.loss!r} is not one of {', '.join(LOSSES)}")
         if self.method in LOW_RANK and self.rank < 1:
-            raise ImpossibleSetup("rank", f"{self.rank} is no rank")
+            raise ImpossibleSetup("rank", f"{self.rank} is not a rank")
         if self.method in ("prefix", "prompt") and self.virtual_tokens < 1 and not self.trainable:
             raise ImpossibleSetup("virtual_tokens", f"{self.method} tuning needs at least one")
         if self.method == "prefix" and self.checkpointing:
-            raise ImpossibleSetup("checkpointing", "a prefix is lost when activations are recomputed")
+            raise ImpossibleSetup("checkpointing", "recomputing activations loses the prefix")
         if self.method == "full" and self.quantisation:
             raise ImpossibleSetup("quantisation", "full fine-tuning changes the weights, so they cannot be quantised")
         if self.sharding in ("zero1", "zero2", "zero3", "fsdp", "ddp") and self.devices < 2:

@@ -51,7 +51,7 @@ def project(folder: Path) -> Project:
         answers, pins = _from_params(catalogue, folder, params)
     except (KeyError, TypeError, ValueError) as error:
         raise FileProblem(
-            path, f"{error} is missing or is no such value", "plan needs the params.yaml of a generated project"
+            path, f"{error} is missing or invalid", "plan needs the params.yaml of a generated project"
         ) from None
     checked = ("max_length", "evaluation_batch_size", "sharding", *_TRAIN_KNOBS)
     for fault in (fault for key in checked if key in pins for fault in value_problems(catalogue, key, pins[key])):
@@ -151,13 +151,13 @@ def calibration(path: Path) -> Measured:
     """A short run from a file with the fields of a project's reports/measured/train.json.
 
     Raises:
-        FileProblem: it cannot be read, or says no tokens a second.
+        FileProblem: it cannot be read, or has no tokens_per_second.
     """
     record = _json(path)
     speed = (record or {}).get("tokens_per_second")
     if not isinstance(speed, (int, float)) or isinstance(speed, bool) or not 0 < speed < math.inf:
         fix = "a JSON object with tokens_per_second above 0, as a project's reports/measured/train.json has it"
-        raise FileProblem(path, "says no tokens a second", fix)
+        raise FileProblem(path, "has no tokens_per_second", fix)
     return Measured(float(speed), float((record or {}).get("peak_memory_gib") or 0), str(path))
 
 
@@ -179,7 +179,7 @@ def _differs(catalogue: Catalogue, record: Mapping[str, Any], params: Mapping[st
     """In what a run is not the one that is planned; empty where it is."""
     setup = record.get("setup")
     if not isinstance(setup, dict):
-        return "does not say what setup it measured"
+        return "does not state the measured setup"
     model = params["model"]
     planned = {
         "devices": 1,
@@ -212,9 +212,7 @@ def _json(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise FileProblem(
-            path, f"cannot be read: {error}", "delete it, or run the stage that writes it again"
-        ) from None
+        raise FileProblem(path, f"cannot be read: {error}", "delete it, or run its stage again") from None
     return loaded if isinstance(loaded, dict) else None
 
 

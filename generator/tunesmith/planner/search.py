@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.catalog import Hardware
-from tunesmith.planner import time
+from tunesmith.planner import throughput
 from tunesmith.planner.memory import MemoryEstimate, estimate
-from tunesmith.planner.setup import ImpossibleSetup, Setup
-from tunesmith.planner.workload import Subject, profile_of, setup_for
+from tunesmith.planner.plan_inputs import PlannedModel, profile_of, setup_for
+from tunesmith.planner.training_setup import ImpossibleSetup, Setup
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Fit:
 
 
 def fits_of(
-    answers: Mapping[str, Any], taken: Mapping[str, Any], model: Subject, machine: Hardware, batch: int
+    answers: Mapping[str, Any], taken: Mapping[str, Any], model: PlannedModel, machine: Hardware, batch: int
 ) -> Iterator[Fit]:
     """Every micro-batch, optimiser and checkpointing that the pins leave open, judged by memory and speed.
 
@@ -47,11 +47,11 @@ def fits_of(
         yield judge(answers, {**taken, **knob, "micro_batch_size": size}, model, machine)
 
 
-def judge(answers: Mapping[str, Any], values: Mapping[str, Any], model: Subject, machine: Hardware) -> Fit:
+def judge(answers: Mapping[str, Any], values: Mapping[str, Any], model: PlannedModel, machine: Hardware) -> Fit:
     """Memory and speed of one complete set of knobs."""
     planned = setup_for(answers, values, machine)
     memory = estimate(model.shape, planned, profile_of(answers))
-    speed = time.tokens_per_second(model.shape, planned, machine, time.throughput())
+    speed = throughput.tokens_per_second(model.shape, planned, machine, throughput.constants())
     return Fit(planned, memory, speed, memory.fits(machine.memory_gib))
 
 

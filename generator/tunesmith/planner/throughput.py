@@ -11,7 +11,7 @@ from tunesmith import catalog
 from tunesmith.catalog import Hardware
 from tunesmith.planner.architecture import Architecture
 from tunesmith.planner.memory import layer_bytes
-from tunesmith.planner.setup import Setup, trainable_parameters
+from tunesmith.planner.training_setup import Setup, trainable_parameters
 
 LENGTH_SPREAD = 0.5  # standard deviation of the logarithm of record lengths, where no data is there to count
 
@@ -30,9 +30,9 @@ class Throughput:
     weights: float
     quantised: float
     sharded: float
-    low: float  # P10 of measured / estimated tokens a second
+    low: float  # P10 of measured / estimated tokens per second
     high: float
-    frameworks: Mapping[str, float]  # factor on the tokens a second
+    frameworks: Mapping[str, float]  # factor on the tokens per second
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,16 @@ class TimeEstimate:
     tokens_per_second: float
     utilisation: float  # share of the peak, hardware FLOPs
     padding: float  # tokens computed for each token of the data
-    calibrated: float = 0.0  # measured / prior tokens a second; 0 without a calibration
+    calibrated: float = 0.0  # measured / prior tokens per second; 0 without a calibration
 
 
 @cache
-def throughput() -> Throughput:
+def constants() -> Throughput:
     """The constants of the catalogue."""
-    return throughput_from(catalog.throughput())
+    return constants_from(catalog.throughput())
 
 
-def throughput_from(row: Mapping[str, Any]) -> Throughput:
+def constants_from(row: Mapping[str, Any]) -> Throughput:
     """The constants as written."""
     return Throughput(**{name: value for name, value in row.items() if name != "date"})
 
@@ -130,10 +130,10 @@ def estimate(
     Raises:
         ImpossibleSetup: the setup cannot exist.
     """
-    constants = throughput()
-    prior = tokens_per_second(shape, setup.checked(), machine, constants, framework) / padded
+    fitted = constants()
+    prior = tokens_per_second(shape, setup.checked(), machine, fitted, framework) / padded
     rate = measured or prior
-    low, high = CALIBRATED_BAND if measured else (constants.low, constants.high)
+    low, high = CALIBRATED_BAND if measured else (fitted.low, fitted.high)
     return TimeEstimate(
         low=tokens / (rate * high),
         typical=tokens / rate,

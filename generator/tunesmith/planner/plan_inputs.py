@@ -13,8 +13,8 @@ from tunesmith.costing.cost_arithmetic import Band
 from tunesmith.errors import FileProblem
 from tunesmith.planner.architecture import Architecture, from_config
 from tunesmith.planner.inference import InferenceMemory, inference_memory
-from tunesmith.planner.setup import ALL_LINEAR, ImpossibleSetup, Profile, Setup, profiles
-from tunesmith.planner.time import LENGTH_SPREAD
+from tunesmith.planner.throughput import LENGTH_SPREAD
+from tunesmith.planner.training_setup import ALL_LINEAR, ImpossibleSetup, Profile, Setup, profiles
 from tunesmith.questions import defaults
 
 FRAMEWORK = "trl"  # what generated projects train with
@@ -38,7 +38,7 @@ P95 = 1.645  # standard deviations from the median to the 95th percentile
 
 
 @dataclass(frozen=True)
-class Subject:
+class PlannedModel:
     """The model that is planned for; ``source``: where its shape comes from; ``eager``: why sdpa will not do.
 
     ``row`` is that of the catalogue, None for a custom model.
@@ -53,7 +53,7 @@ class Subject:
     row: Model | None = None
 
 
-def subject(catalogue: Catalogue, answers: Mapping[str, Any]) -> Subject:
+def planned_model(catalogue: Catalogue, answers: Mapping[str, Any]) -> PlannedModel:
     """The model of the answers: a row of the catalogue, by key or by its id on the hub, or a custom one's config.json.
 
     Raises:
@@ -73,25 +73,25 @@ def subject(catalogue: Catalogue, answers: Mapping[str, Any]) -> Subject:
         guess = f"no config.json on this machine: planned as {stand_in.title}"
         fix = f"{_obtain(source, answers)}, then plan again"
         shape = Architecture(**stand_in.architecture)
-        return Subject("custom", shape, f"{guess}; {fix}", stand_in.context_length, False)
-    wanted = "a config.json as the model's publisher wrote it"
+        return PlannedModel("custom", shape, f"{guess}; {fix}", stand_in.context_length, False)
+    wanted = "the config.json of the model's publisher"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FileProblem(path, f"cannot be read: {error}", wanted) from None
     text = (config.get("text_config") or config) if isinstance(config, dict) else None
     if not isinstance(text, dict):
-        raise FileProblem(path, "holds no settings of a model", wanted)
+        raise FileProblem(path, "has no model settings", wanted)
     context = text.get("max_position_embeddings")
     if context is not None and (isinstance(context, bool) or not isinstance(context, int) or context < 1):
-        raise FileProblem(path, f"max_position_embeddings: {context!r} is no number of tokens", wanted)
-    eager = "Gemma 2 caps its attention scores, which sdpa leaves out" if text.get("model_type") == "gemma2" else ""
-    return Subject("custom", from_config(config, str(path)), str(path), int(context or 0), True, eager)
+        raise FileProblem(path, f"max_position_embeddings: {context!r} is not a number of tokens", wanted)
+    eager = "Gemma 2 caps its attention scores, which sdpa does not do" if text.get("model_type") == "gemma2" else ""
+    return PlannedModel("custom", from_config(config, str(path)), str(path), int(context or 0), True, eager)
 
 
-def _of_row(row: Model, key: str, source: str) -> Subject:
-    eager = "Gemma 2 caps its attention scores, which sdpa leaves out" if row.key.startswith("gemma-2") else ""
-    return Subject(key, Architecture(**row.architecture), source, row.context_length, True, eager)
+def _of_row(row: Model, key: str, source: str) -> PlannedModel:
+    eager = "Gemma 2 caps its attention scores, which sdpa does not do" if row.key.startswith("gemma-2") else ""
+    return PlannedModel(key, Architecture(**row.architecture), source, row.context_length, True, eager)
 
 
 def _obtain(source: str, answers: Mapping[str, Any]) -> str:
@@ -99,7 +99,7 @@ def _obtain(source: str, answers: Mapping[str, Any]) -> str:
     identity, revision = str(answers.get("model_id", "")), str(answers.get("model_revision", ""))
     if source == "hub":
         return f"`hf download {identity} config.json --revision {revision if revision.strip('0') else 'main'}`"
-    return f"put its config.json into {identity}" if source == "path" else "name it with model_source: path or hub"
+    return f"copy its config.json to {identity}" if source == "path" else "name it with model_source: path or hub"
 
 
 def _config_path(source: str, identity: str) -> Path | None:
@@ -132,7 +132,7 @@ def profile_of(answers: Mapping[str, Any]) -> Profile:
     """
     key = answers.get("framework", FRAMEWORK)
     if key not in profiles():
-        raise ImpossibleSetup("framework", f"{key!r} is none of {', '.join(profiles())}")
+        raise ImpossibleSetup("framework", f"{key!r} is not one of {', '.join(profiles())}")
     return profiles()[key]
 
 
@@ -204,7 +204,7 @@ def answered_tokens(answers: Mapping[str, Any], knobs: Mapping[str, Any]) -> int
 
 
 def evaluation(
-    answers: Mapping[str, Any], knobs: Mapping[str, Any], model: Subject, machine: Hardware
+    answers: Mapping[str, Any], knobs: Mapping[str, Any], model: PlannedModel, machine: Hardware
 ) -> InferenceMemory:
     """Memory of the stages `baseline` and `tuned`: 16-bit weights on one device, whatever the method trains in."""
     return inference_memory(
@@ -275,13 +275,13 @@ def tokens_of(
         return Tokens(rows * mean, rows * mean, rows * mean, int(counted["longest"]), source, spread, lengths)
     if rows_counted:
         return _of_rows(rows_counted, rows, longest)
-    uncounted = "no data counted yet, --data names it"
+    uncounted = "no data counted yet; name it with --data"
     if said:
         low, typical, high = (min(tokens, longest) for tokens in said)
         source = f"{uncounted}; rows of {said.typical:.0f} tokens by the spec's request_tokens and answer_tokens"
-        source += f"; those beyond max_length: {longest} are left out" if said.high > longest else ""
+        source += f"; rows longer than max_length: {longest} are left out" if said.high > longest else ""
         return Tokens(rows * low, rows * typical, rows * high, longest, source)
-    source = f"{uncounted}; rows taken as {MEAN_SHARE:.0%} of max_length, at least a fifth and at most all of it"
+    source = f"{uncounted}; rows assumed as {MEAN_SHARE:.0%} of max_length, at least a fifth and at most all of it"
     return Tokens(rows * longest * 0.2, rows * longest * MEAN_SHARE, rows * longest, longest, source)
 
 

@@ -10,7 +10,7 @@ from tunesmith.costing.cost_arithmetic import Band
 from tunesmith.costing.price_list import Figure, PriceError
 
 TOKENS = 1000
-FIX = "see `tunesmith catalog prices` for what the list has, or add the model to your own price file"
+FIX = "choose a model of `tunesmith catalog prices`, or add this one to your own price file"
 
 
 def rates(name: str) -> tuple[Figure, Figure]:
@@ -24,7 +24,7 @@ def rates(name: str) -> tuple[Figure, Figure]:
         from genai_prices import Usage, calc_price
     except ImportError:
         raise PriceError(
-            f"the price of {name!r} is looked up in genai-prices, which is not installed",
+            f"the price of {name!r} comes from genai-prices, which is not installed",
             "hosted_model",
             "pip install 'tunesmith[prices]'",
         ) from None

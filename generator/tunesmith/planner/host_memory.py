@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tunesmith.planner.architecture import Architecture
 from tunesmith.planner.memory import CPU_PROCESS_GIB, GIB, MemoryEstimate, weight_bytes
-from tunesmith.planner.setup import Profile, Setup
+from tunesmith.planner.training_setup import Profile, Setup
 
 SHARDED = ("fsdp", "zero3")
 

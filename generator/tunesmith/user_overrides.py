@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tunesmith import resources
+from tunesmith import package_data
 from tunesmith.errors import FileProblem, nearest
 
 
@@ -36,10 +36,10 @@ def read(path: Path, sections: Mapping[str, Any], fix: str) -> dict[str, dict[st
             close = nearest(str(key), sections)
             raise FileProblem(path, f"has an unknown section: {key}{f' (did you mean {close}?)' if close else ''}", fix)
         if value is not None and not isinstance(value, dict):
-            raise FileProblem(path, f"{key}: {value!r} is no section", fix)
+            raise FileProblem(path, f"{key}: {value!r} is not a section", fix)
         for name in value or ():
             if not isinstance(name, str):
-                raise FileProblem(path, f"{key}: the key {name!r} is no text; put it in quotes", fix)
+                raise FileProblem(path, f"{key}: the key {name!r} is not text; put it in quotes", fix)
     return {
         key: {name: row for name, row in value.items() if row is not None} for key, value in loaded.items() if value
     }
@@ -76,9 +76,9 @@ def check(catalogue: str, content: Mapping[str, Any], path: Path, fix: str) -> N
     from jsonschema import Draft202012Validator  # heavy: only where a user has figures of their own
     from jsonschema.exceptions import best_match
 
-    schema = json.loads(resources.schema_file("catalog", f"{catalogue}.schema.json").read_text(encoding="utf-8"))
+    schema = json.loads(package_data.schema_file("catalog", f"{catalogue}.schema.json").read_text(encoding="utf-8"))
     if place := _endless(content):
-        raise FileProblem(path, f"{place} is no figure", fix)
+        raise FileProblem(path, f"{place} is not a figure", fix)
     plain = json.loads(json.dumps(content, default=str))
     if error := best_match(Draft202012Validator(schema).iter_errors(plain)):
         place = ".".join(map(str, error.absolute_path))

@@ -10,8 +10,8 @@ from tunesmith import spec as specs
 from tunesmith.decision import advise
 from tunesmith.errors import MissingAnswers, WriteFailed
 from tunesmith.flat_yaml import Document
+from tunesmith.json_schema import ADDRESS
 from tunesmith.project import Target
-from tunesmith.published import ADDRESS
 from tunesmith.questions import questions
 from tunesmith.spec import Spec
 

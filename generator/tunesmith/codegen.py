@@ -1,4 +1,7 @@
-"""Writes copier.yml's questions, docs/spec.md and docs/spec.schema.json, so that there is one definition."""
+"""Writes the questions of copier.yml, docs/spec.md, docs/spec.schema.json and docs/decision-tree.md from schemas/.
+
+``python -m tunesmith.codegen --write`` renews them; without ``--write`` it fails if one of them is out of date.
+"""
 
 import argparse
 import json
@@ -8,13 +11,11 @@ from typing import Any
 
 import yaml
 
-from tunesmith import catalog, console, resources, tree_page
-from tunesmith.published import published_schema
+from tunesmith import catalog, console, decision_docs, package_data
+from tunesmith.json_schema import published_schema
 from tunesmith.questions import CATALOGUE, MACHINE, PLANNER, Question, example_answers, groups, knobs, questions
 
-BANNER = (
-    "# QUESTIONS: written by `python -m tunesmith.questions --write` from schemas/spec.schema.json; edit that file."
-)
+BANNER = "# QUESTIONS: written by `python -m tunesmith.codegen --write` from schemas/spec.schema.json; edit that file."
 COPIER_TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
 NUMBER_LIMITS = (("minimum", "<"), ("exclusiveMinimum", "<="), ("maximum", ">"))
 LENGTH_LIMITS = (("minLength", "<"), ("maxLength", ">"))
@@ -52,7 +53,7 @@ def _safe_block() -> str:
     for key in CATALOGUE_FIELDS:
         lines.append(f"{key}: {{{{ {_lookup(key)} | to_json }}}}")
     lines.append('model_revision: ""')
-    comment = "# Knobs: the planner's choice is plan_KEY, the user's pin_KEY; this is what holds without either.\n"
+    comment = "# Knobs: the planner's choice is plan_KEY, the user's pin_KEY; this is the value without either.\n"
     body = "".join(f"    {line}\n" for line in lines)
     return f"{comment}safe:\n  type: yaml\n  when: false\n  default: |\n{body}"
 
@@ -146,13 +147,13 @@ def docs_page() -> str:
     lines = [
         "# The spec",
         "",
-        "Written by `python -m tunesmith.questions --write` from `schemas/spec.schema.json`; edit that file.",
+        "Written by `python -m tunesmith.codegen --write` from `schemas/spec.schema.json`; edit that file.",
         "",
     ]
     lines.append(
-        "A spec is flat YAML, one key a line; a key that is left out takes its default. Keys marked *planned* are"
+        "A spec is flat YAML with one key per line. A missing key takes its default. Keys marked *planned* are"
     )
-    lines.append("chosen by the planner or taken from the model catalogue; writing one pins it.")
+    lines.append("chosen by the planner or taken from the model catalogue. A value in the spec pins them.")
     for group, title in groups().items():
         lines += ["", f"## {title}", "", "| key | what | allowed | default | asked when |", "|---|---|---|---|---|"]
         lines += [_docs_row(question) for question in questions().values() if question.group == group]
@@ -193,27 +194,32 @@ def _limits_text(question: Question) -> str:
     return ", ".join(parts) or ("`true`, `false`" if question.type == "boolean" else question.type)
 
 
-def derived() -> dict[Path, str]:
-    """Each derived file with the content that it should have."""
-    copier = resources.root() / "copier.yml"
-    docs = resources.root() / "docs"
+def generated() -> dict[Path, str]:
+    """Each generated file with the content that it should have."""
+    copier = package_data.root() / "copier.yml"
+    docs = package_data.root() / "docs"
     return {
         copier: copier_file(copier.read_text(encoding="utf-8")),
         docs / "spec.md": docs_page(),
         docs / "spec.schema.json": json.dumps(published_schema(), indent=2, ensure_ascii=False) + "\n",
-        docs / "decision-tree.md": tree_page.page(),
+        docs / "decision-tree.md": decision_docs.page(),
     }
 
 
 def main() -> int:
-    """Refresh or check the derived files; returns 1 when a check finds a difference."""
-    parser = argparse.ArgumentParser(prog="python -m tunesmith.questions")
+    """Renew or check the generated files; returns 1 when a check finds a difference."""
+    parser = argparse.ArgumentParser(prog="python -m tunesmith.codegen")
     parser.add_argument("--write", action="store_true", help="write the files (default: only check)")
     write = parser.parse_args().write
-    stale = [path for path, text in derived().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    texts = generated()
+    stale = [path for path, text in texts.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in stale:
         if write:
             path.parent.mkdir(exist_ok=True)
-            path.write_text(derived()[path], encoding="utf-8")
+            path.write_text(texts[path], encoding="utf-8")
         console.line(f"{'written' if write else 'out of date'}: {path.name}")
     return 1 if stale and not write else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

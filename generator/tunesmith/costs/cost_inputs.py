@@ -1,4 +1,4 @@
-"""Turns a spec and the price list into the named bands that the routes of `ownership` take."""
+"""Turns a spec and the price list into the named bands that the routes of `tco_routes` take."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,9 +7,9 @@ from typing import Any
 from tunesmith.costing import price_list
 from tunesmith.costing.cost_arithmetic import Band
 from tunesmith.costing.price_list import Figure
-from tunesmith.costs import prices, speed
+from tunesmith.costs import prices, roofline
 from tunesmith.planner.plan import Plan
-from tunesmith.planner.workload import EITHER_WAY, instructions
+from tunesmith.planner.plan_inputs import EITHER_WAY, instructions
 
 PASSAGE_TOKENS = Band(200, 480, 1500)  # three passages of about 120 words
 INDEX_GB = Band(0.01, 0.1, 2)
@@ -33,7 +33,7 @@ class Figures:
     def price(self, name: str, figure: Figure) -> None:
         """A figure of the price list. Raises `PriceError` if no price is known."""
         if figure.amount is None:
-            raise prices.PriceError("no price is known", figure.title, "put one into your own price file")
+            raise prices.PriceError("no price is known", figure.title, "add it to your own price file")
         self.used[name] = figure
         self.add(name, figure.amount, f"{figure.source}, {figure.date or 'undated'}")
 
@@ -81,17 +81,17 @@ def device(found: Figures, made: Plan) -> None:
     """How fast the spec's machine, and that of a tuning service, trains and answers."""
     found.add("utilisation", UTILISATION, "judgement: the share of a paid hour that answers requests")
     for prefix, place in (("", made.machine), ("endpoint_", made.catalogue.hardware[ENDPOINT_DEVICE])):
-        pace = speed.of(made.model.shape.active_parameters, place)
-        found.add(f"{prefix}prompt_token", pace.prompt_token, speed.SOURCE)
-        found.add(f"{prefix}answer_token", pace.answer_token, speed.SOURCE)
-        found.add(f"{prefix}answer_token_batched", pace.answer_token_batched, speed.SOURCE)
+        pace = roofline.of(made.model.shape.active_parameters, place)
+        found.add(f"{prefix}prompt_token", pace.prompt_token, roofline.SOURCE)
+        found.add(f"{prefix}answer_token", pace.answer_token, roofline.SOURCE)
+        found.add(f"{prefix}answer_token_batched", pace.answer_token_batched, roofline.SOURCE)
     tokens, hours = made.tokens, made.hours
     found.add("training_tokens", Band(tokens.low, tokens.typical, tokens.high), f"the planner: {tokens.source}")
     found.add("training_hours", Band(hours.low, hours.typical, hours.high), "the planner (`tunesmith plan`)")
 
 
 def _kept(found: Figures, made: Plan, listed: Mapping[str, Any]) -> None:
-    weights = made.model.shape.parameters * speed.BYTES_PER_PARAMETER / 1e9
+    weights = made.model.shape.parameters * roofline.BYTES_PER_PARAMETER / 1e9
     found.add("storage_gb", Band(weights, 2 * weights, 4 * weights), "16-bit weights, kept one to four times")
     answers = made.answers
     found.add("index_gb", INDEX_GB, "judgement")

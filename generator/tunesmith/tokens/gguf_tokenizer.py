@@ -28,7 +28,7 @@ def tokenizer(stream: IO[bytes]) -> tuple[str, dict[str, Any]]:
         said = _metadata(stream)
         kind, tokens = said["tokenizer.ggml.model"], said["tokenizer.ggml.tokens"]
     except (KeyError, struct.error, UnicodeDecodeError) as error:
-        raise NoTokenizer(f"no tokenizer can be read from it ({error})") from None
+        raise NoTokenizer(f"its tokenizer cannot be read ({error})") from None
     if kind != "gpt2":
         raise NoTokenizer(f"its tokenizer is of the kind {kind}, not byte-pair (gpt2)")
     types = said.get("tokenizer.ggml.token_type", [])
@@ -59,7 +59,7 @@ def _metadata(stream: IO[bytes]) -> dict[str, Any]:
     """The values whose keys begin with ``tokenizer.``; weights are not read."""
     magic, _version, _tensors, count = struct.unpack("<4sIQQ", stream.read(24))
     if magic != b"GGUF":
-        raise NoTokenizer("it is no GGUF file")
+        raise NoTokenizer("it is not a GGUF file")
     found = {}
     for _ in range(count):
         key = _string(stream)
@@ -85,7 +85,7 @@ def _value(stream: IO[bytes], kind: int) -> Any:
 
 def _numbers(stream: IO[bytes], kind: int, count: int) -> tuple[Any, ...]:
     if kind not in NUMBERS:
-        raise NoTokenizer(f"it holds a value of the unknown type {kind}")
+        raise NoTokenizer(f"it has a value of the unknown type {kind}")
     form = f"<{count}{NUMBERS[kind]}"
     return struct.unpack(form, stream.read(struct.calcsize(form)))
 
