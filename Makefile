@@ -1,12 +1,14 @@
 # Two commands do everything on a fresh machine with python3 (3.11 or newer), git and make:
 #   make demo    a generated project, run to its verdict        (SMOKE=1: a tiny model, a few rows)
 #   make test    every test
-# .venv holds the generator; .cache/project-env, made once, holds what generated projects run on (torch and so on).
+# .venv holds the generator; .cache/project-env, made once, holds what generated projects run on (torch and so on), and
+# .cache/project-cache what they fetch and compute (the base model, answers).
 
 PYTHON ?= python3
 EXAMPLE ?= home_assistant
 DEMO ?= $(if $(filter home_assistant,$(EXAMPLE)),demo,demo-$(EXAMPLE))
 export PROJECT_VENV ?= $(CURDIR)/.cache/project-env
+export PROJECT_CACHE ?= $(CURDIR)/.cache/project-cache
 
 .PHONY: demo test lint clean
 

@@ -4,7 +4,8 @@
     python3 environment.py dvc repro      the same, then run the command with .venv on PATH
 
 Needs Python 3.11 or newer and nothing else. A second call does nothing but run the command; a changed lock brings the
-environment up to date. PROJECT_VENV names another folder, for several checkouts that share one environment.
+environment up to date. PROJECT_VENV names another folder for it, PROJECT_CACHE another one than .cache for models and
+answers: several checkouts can share them.
 """
 
 import hashlib

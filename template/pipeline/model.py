@@ -1,6 +1,6 @@
 """Stage `model`: materialise the base model at a pinned state and record what it is.
 
-Weights live in ``<environment>/models`` and are never versioned: ``models/base.json`` names them by hash, and any
+Weights live in the cache folder and are never versioned: ``models/base.json`` names them by hash, and any
 stage that needs them rebuilds them when they are missing. A fresh clone downloads nothing until a stage really runs.
 """
 
@@ -17,13 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.files import ProjectError, read_json, run_stage, sha256_file, sha256_json, write_json
+from pipeline.files import ProjectError, cache_folder, read_json, run_stage, sha256_file, sha256_json, write_json
 from pipeline.runtime import made_by, quiet
 from pipeline.settings import ModelSettings, Settings, load
 
 MANIFEST = Path("models/base.json")
-STORE = Path(sys.prefix) / "models"  # shared by every checkout that uses this environment
-WHEELS = Path(sys.prefix) / "wheels"
+STORE = cache_folder() / "models"
+WHEELS = cache_folder() / "wheels"
 CONFIGURATION_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
 SHRUNK = {
     "num_hidden_layers": 2,

@@ -8,16 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
-from pipeline.files import ProjectError, sha256_json
+from pipeline.files import ProjectError, cache_folder, sha256_json
 from pipeline.inference.protocol import readable, reply_text, request
-from pipeline.model import STORE
 from pipeline.settings import EndpointSettings
 
 Message: TypeAlias = dict[str, Any]  # a canonical turn: role and content; of the assistant perhaps tool_calls, thinking
 Prompt: TypeAlias = Any  # what a backend computes on: token ids in this process, messages for a server
 Report: TypeAlias = Callable[[int], None]  # called with the number of prompts answered so far
 
-ANSWERS = STORE.parent / "answers"  # in the environment, shared by every checkout and experiment that uses it
+ANSWERS = cache_folder() / "answers"  # shared by every experiment, and by checkouts that share the folder
 KEY_VARIABLE = "ENDPOINT_API_KEY"
 
 

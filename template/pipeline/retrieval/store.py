@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.files import ProjectError
+from pipeline.files import ProjectError, cache_folder
 from pipeline.inference.embedder import Vectors
-from pipeline.model import STORE, building
+from pipeline.model import building
 
-TABLES = STORE.parent / "vectors"
+TABLES = cache_folder() / "vectors"
 EXACT = 100_000  # passages; up to here a table's vectors are all compared, above lancedb builds an index
 PROBED = 0.1  # share of an index's parts that is searched
 SLACK = 16  # passages asked for beyond the depth, so that equals at its edge are in one order
