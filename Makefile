@@ -28,7 +28,7 @@ lint: .venv/installed
 .venv/installed: pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable . --constraint constraints.txt \
-	  genai-prices hypothesis mypy pexpect pyarrow pytest pytest-xdist ruff tokenizers types-pyyaml zstandard
+	  genai-prices hypothesis mypy pexpect pyarrow pytest pytest-xdist ruff tokenizers types-pyyaml uv zstandard
 	touch $@
 
 clean:
