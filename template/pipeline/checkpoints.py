@@ -6,18 +6,23 @@ from pathlib import Path
 
 from pipeline.files import ProjectError, read_json, sha256_file, sha256_json
 from pipeline.model import MANIFEST
-from pipeline.runtime import made_by
+from pipeline.runtime import versions
 from pipeline.settings import Settings
 
 FOLDER = Path("checkpoints")  # outside the stage's outs, which DVC deletes before it runs the stage again
 
 
-def folder_of(settings: Settings, data: list[Path]) -> Path:
-    """A folder named by everything that shapes the weights: a checkpoint never continues another run."""
+def folder_of(settings: Settings, data: list[Path], code: str) -> Path:
+    """A folder named by everything that shapes the weights: a checkpoint never continues another run.
+
+    Args:
+        code: the trainer's `fingerprint.code_key`.
+    """
     shaping = [
         *[sha256_file(path) for path in data],
         read_json(MANIFEST)["sha256"],
-        made_by("train.py"),
+        code,
+        versions(),
         settings.seed,
         settings.smoke,
         repr(settings.train),

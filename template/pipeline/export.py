@@ -4,16 +4,17 @@ import shutil
 from pathlib import Path
 
 from pipeline.files import ProjectError, read_json, sha256_file, sha256_json
+from pipeline.fingerprint import code_key
 from pipeline.model import STORE, base_model, base_sha256, building
 from pipeline.run_record import TUNED, tuned_sha256
-from pipeline.runtime import Device, made_by
+from pipeline.runtime import Device, versions
 from pipeline.settings import Settings
 from pipeline.train import load_base
 
 
 def served_model(settings: Settings, device: Device) -> Path:
     """The folder of the tuned model as it will be served, built if this machine does not have it."""
-    key = [base_sha256(), tuned_sha256(), device.dtype_name, made_by("export.py")]
+    key = [base_sha256(), tuned_sha256(), device.dtype_name, code_key(__file__), versions()]
     destination = STORE / f"{settings.model.name}-tuned-{sha256_json(key)[:12]}"
     if not destination.exists():
         print("merging the adapter into the base model", flush=True)

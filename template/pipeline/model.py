@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.files import ProjectError, cache_folder, read_json, run_stage, sha256_file, sha256_json, write_json
-from pipeline.runtime import made_by, quiet
+from pipeline.fingerprint import code_key
+from pipeline.runtime import quiet, versions
 from pipeline.settings import ModelSettings, Settings, load
 
 MANIFEST = Path("models/base.json")
@@ -114,7 +115,8 @@ def building(destination: Path) -> Iterator[Path]:
 
 def _destination(settings: Settings) -> Path:
     model = settings.model
-    key: list[object] = [model.source, model.id, model.file, model.sha256, model.revision, made_by("model.py")]
+    key: list[object] = [model.source, model.id, model.file, model.sha256, model.revision]
+    key += [code_key(__file__), versions()]
     if model.source == "path":  # a folder has no pin of its own: notice when its files are replaced
         files = sorted(path for path in Path(model.id).glob("*") if path.is_file())
         key += [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]

@@ -1,6 +1,5 @@
 """What a run computes on: device, number type, threads, seeds, versions, memory."""
 
-import hashlib
 import os
 import platform
 import resource
@@ -147,16 +146,6 @@ def peak_memory_gib(device: Device) -> float:
         return float(torch.cuda.max_memory_allocated() / 2**30)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return float(peak * (1 if sys.platform == "darwin" else 1024) / 2**30)
-
-
-def made_by(*modules: str) -> list[str]:
-    """What results depend on beside their inputs: the code of these modules of the pipeline, and the packages.
-
-    DVC sees both, but what is kept outside of it (answers, checkpoints, merged weights) is known by a key alone.
-    """
-    here = Path(__file__).parent
-    code = [hashlib.sha256((here / name).read_bytes()).hexdigest() for name in modules]
-    return [*code, *(f"{name} {version}" for name, version in versions().items())]
 
 
 def versions() -> dict[str, str]:

@@ -9,7 +9,6 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +65,10 @@ def artefact(arm: str, settings: Settings) -> Path:
     """The folder to serve: the tuned model as it was evaluated, or the untouched base model."""
     if family(arm) != "tuned":
         return base_model(settings)
-    # Named at run time: a project without training has no such module.
-    export: Any = import_module("pipeline.export")
-    folder: Path = export.served_model(settings, prepare(settings.seed, settings.train.compute_dtype))
+    # Only an arm that was trained gets here: a project without training has no such module.
+    from pipeline.export import served_model  # type: ignore[import-not-found,unused-ignore]
+
+    folder: Path = served_model(settings, prepare(settings.seed, settings.train.compute_dtype))
     return folder
 
 
@@ -100,8 +100,10 @@ def running_server(folder: Path, name: str, arm: str | None = None) -> Iterator[
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    from pipeline import server  # which imports this module
+
     key = secrets.token_urlsafe(24)
-    command = [sys.executable, "-m", "pipeline.server", str(folder), "--name", name, "--port", str(port)]
+    command = [sys.executable, "-m", server.__name__, str(folder), "--name", name, "--port", str(port)]
     command += ["--arm", arm] if arm else []
     process = subprocess.Popen(command, env={**os.environ, "SERVE_API_KEY": key})
     url = f"http://127.0.0.1:{port}"

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline import checkpoints, run_record
 from pipeline.cost import read_price
 from pipeline.files import ProjectError, run_stage, write_json
+from pipeline.fingerprint import code_key
 from pipeline.model import base_model, building
 from pipeline.progress import step_printer, stopwatch
 from pipeline.run_record import TUNED
@@ -29,7 +30,7 @@ def main() -> None:
     own = place(settings.train.devices)
     device = prepare(settings.seed, settings.train.compute_dtype)
     base = base_model(settings)
-    folder = checkpoints.folder_of(settings, [TRAIN, DEV])
+    folder = checkpoints.folder_of(settings, [TRAIN, DEV], code_key(__file__))
     weights = sum(path.stat().st_size for path in base.glob("*.safetensors"))
     checkpoints.refuse_full_disk(folder, weights, settings.train.method)
     trainer = build_trainer(settings, device, base, folder)

@@ -24,14 +24,14 @@ from pipeline.curation.parts import Piece, build_part, finished, key_of, pieces_
 from pipeline.curation.preferences import MANY_ANSWERS
 from pipeline.curation.store import compare_part
 from pipeline.files import ProjectError
-from pipeline.runtime import made_by
+from pipeline.fingerprint import code_key
+from pipeline.runtime import versions
 from pipeline.settings import CurateSettings
 
 EMBEDDED = "embedded"
 WORK = Path("data/.curating")
 PIECE_BYTES = 8 << 20
 WORKER_BYTES = 1 << 20  # a process takes longer to start than to read so much
-CODE = sorted(f"curation/{path.name}" for path in Path(__file__).parent.glob("*.py"))  # what makes a part
 _QUIET_SECONDS = 2  # after that, say how far it is
 
 
@@ -66,8 +66,8 @@ def read_parts(settings: CurateSettings, work: Path = WORK) -> Parts:
         cut, hashes[str(path)] = pieces_of(path, form, PIECE_BYTES, feedback=is_feedback)
         pieces += cut
     read = structs.replace(settings, engine=EMBEDDED)  # a part is the same whoever made it
-    made = made_by(*CODE)
-    folders = [work / key_of(made, hashes[piece.source], piece, read) for piece in pieces]
+    code = [code_key(__file__), versions()]
+    folders = [work / key_of(code, hashes[piece.source], piece, read) for piece in pieces]
     if work.exists():
         for stale in set(work.iterdir()) - set(folders):
             shutil.rmtree(stale)

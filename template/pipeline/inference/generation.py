@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from pipeline.files import ProjectError, sha256_json
+from pipeline.fingerprint import code_key
 from pipeline.inference.backends import Answer, Message
 from pipeline.inference.chat_template import ChatTemplate
-from pipeline.runtime import Device, made_by
+from pipeline.runtime import Device, versions
 
 Bits: TypeAlias = Literal[16, 8, 4]  # of a weight; 16 stands for the device's own number type
 MINIMUM_SHARED_PREFIX = 24  # tokens; below this a copy of the cache costs more than it saves
@@ -59,7 +60,7 @@ class Generator:
     def identity(self) -> dict[str, Any]:
         """The folder's name holds the hash of the weights; processor, threads and number type decide the last digits.
 
-        What answering took is kept with the answers, and on a CPU the threads decide that, too.
+        Timings are cached with the answers, so on a CPU the thread count is part of the key.
         """
         return {
             "weights": self.folder.name,
@@ -68,7 +69,8 @@ class Generator:
             "threads": self.device.threads if self.device.kind == "cpu" else None,
             "dtype": self.device.dtype_name,
             "template_sha256": sha256_json(self.tokenizer.chat_template),
-            "made_by": made_by("inference/generation.py", "inference/chat_template.py"),
+            "code": code_key(__file__),
+            "versions": versions(),
         }
 
     def answer(

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.files import ProjectError, sha256_file
+from pipeline.fingerprint import code_key
 from pipeline.inference.backends import Answer, Message
 from pipeline.inference.chat_template import ChatTemplate
-from pipeline.runtime import cpu_name, made_by
+from pipeline.runtime import cpu_name
 from pipeline.settings import GgufSettings
 
 WHERE = "params.yaml: evaluate.gguf"
@@ -70,9 +71,8 @@ class GgufModel:
     def identity(self) -> dict[str, Any]:
         """The file has weights, tokenizer and chat template; the machine decides the last digits."""
         version = metadata.version("llama-cpp-python")
-        code = made_by("inference/gguf_model.py", "inference/chat_template.py")[:2]
         machine = {"device": cpu_name(), "threads": self.threads}
-        return {"gguf": self.settings.sha256, "llama_cpp": version, "code": code, **machine}
+        return {"gguf": self.settings.sha256, "llama_cpp": version, "code": code_key(__file__), **machine}
 
     def render(self, messages: Sequence[Message], tools: str | None = None) -> list[int]:
         """Token ids of a chat prompt, ready for the assistant's turn. The chat template writes the only BOS."""

@@ -1,7 +1,6 @@
 """What a served arm puts before a request: its system prompt, its examples, and the passages it retrieves."""
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,8 +39,7 @@ def prompt_of(arm: str, settings: Settings) -> Prepare:
     system = read_prompt("system" if family(arm) == "tuned" else settings.evaluate.prompt)
     train = shot_pool(settings.evaluate.shot_selection) if arm.endswith("few_shot") else []
     count = read_json(SHOTS)["shots"][arm] if train else 0
-    # Named at run time: a project without documents has no such module.
-    search: Any = import_module("pipeline.retrieval.search").Search.load(settings) if "rag" in arm else None
+    search = _search(settings) if "rag" in arm else None
     shown = read_passages("train") if search and train else {}
 
     def prepare(messages: Sequence[Message]) -> Prepared:
@@ -53,6 +51,13 @@ def prompt_of(arm: str, settings: Settings) -> Prepare:
         return Prepared(Policy(system, shots, passages).ask(record), found)
 
     return prepare
+
+
+def _search(settings: Settings) -> Any:
+    """The index. Only an arm that retrieves asks for it: a project without documents has no such package."""
+    from pipeline.retrieval.search import Search  # type: ignore[import-not-found,unused-ignore]
+
+    return Search.load(settings)
 
 
 def citations(answer: str, passages: Sequence[Passage]) -> list[dict[str, Any]]:
