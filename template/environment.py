@@ -6,7 +6,8 @@
 
 Needs Python 3.11 or newer and nothing else; uv installs if it is on PATH, pip if not. A second call does nothing but
 run the command; a changed lock brings the environment up to date. PROJECT_VENV names another folder than .venv, and
-PROJECT_CACHE another one than .cache, which holds models and answers: several checkouts can share them.
+PROJECT_CACHE another one than .cache, which holds models and answers: several checkouts can share them. Variables in
+the file .env are set for the command unless they are set already; .env.example lists them.
 """
 
 import hashlib
@@ -40,6 +41,7 @@ class Environment(NamedTuple):
 def main(arguments: list[str]) -> int:
     if sys.version_info < (3, 11):  # noqa: UP036  (whoever starts this may have an older one)
         return refuse(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
+    read_dotenv(ROOT / ".env")
     named = arguments[:1] == ["--env"]
     try:
         environment = of_name(*arguments[1:2]) if named else default()
@@ -59,6 +61,14 @@ def main(arguments: list[str]) -> int:
     print(f"ready: {environment.folder}\n  run   python3 environment.py dvc repro")
     print(f"  or    source {binaries}/activate && dvc repro")
     return 0
+
+
+def read_dotenv(file: Path) -> None:
+    """Set what lines ``NAME=value`` name, unless it is set already. Keys lie there, out of git and of the shell."""
+    for line in file.read_text("utf-8").splitlines() if file.is_file() else []:
+        name, _, value = line.strip().removeprefix("export ").partition("=")
+        if value and not name.startswith("#"):
+            os.environ.setdefault(name.strip(), value.strip().strip("\"'"))
 
 
 def default() -> Environment:

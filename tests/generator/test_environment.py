@@ -103,6 +103,16 @@ def test_pip_installs_what_uv_cannot(bare: Path, monkeypatch: pytest.MonkeyPatch
     assert done.stdout.splitlines()[-1] == "1.0 two" and "uv could not install this; pip tries" in done.stderr
 
 
+def test_variables_of_dotenv_are_set_unless_they_are_set_already(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bare / ".env").write_text(
+        "# Keys\n#A=no\nexport B='two words'\nC=from file\nD=\nPROJECT_VENV=elsewhere\n\nnothing\n"
+    )
+    monkeypatch.setenv("C", "from shell")
+    done = run(bare, "python", "-c", "import os; print(*(os.environ.get(name) for name in 'ABCD'), sep=',')")
+    assert done.stdout.splitlines()[-1] == "None,two words,from shell,None"
+    assert (bare / "elsewhere").is_dir() and not (bare / ".venv").exists()
+
+
 @pytest.mark.parametrize(("approach", "trains"), [("prompting", False), ("finetune", True)])
 def test_a_project_installs_training_only_if_it_trains(
     approach: str, trains: bool, tunesmith: Run, tmp_path: Path
