@@ -4,6 +4,7 @@ import argparse
 import datetime as dt
 import shlex
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from tunesmith import catalog as catalogue
@@ -154,21 +155,28 @@ def new(options: argparse.Namespace) -> int:
     if options.save_spec:
         spec_input.save(spec, options.save_spec)
     created = project.create(answers_for(spec, made), target)
+    remote = _remote(spec, created.path)
     if options.json:
         console.as_json(
             {
                 "path": str(created.path),
                 "files": created.files,
                 "committed": created.committed,
+                "dvc_remote": remote,
                 "advice": advice_report.advice_data(advice, spec),
             }
         )
         return 0
-    _print_created(created, own_data=spec.answers["example"] == "none")
+    _print_created(created, own_data=spec.answers["example"] == "none", remote=remote)
     return 0
 
 
-def _print_created(created: Any, *, own_data: bool) -> None:
+def _remote(spec: Any, path: Path) -> str:
+    """Where `dvc push` copies results: what the spec says, or the template's default, a folder beside the project."""
+    return str(spec.answers["dvc_remote"] or path.parent / f"{spec.answers['project_name']}-storage")
+
+
+def _print_created(created: Any, *, own_data: bool, remote: str) -> None:
     place = ", committed to its own git repository" if created.committed else ""
     console.line(f"{created.path}: {created.files} files{place}")
     if not created.committed:
@@ -179,6 +187,7 @@ def _print_created(created: Any, *, own_data: bool) -> None:
         console.note(
             "git has no user.name and user.email here, so the first commit is by Tunesmith; set them for the next"
         )
+    console.line(f"`dvc push` copies results to {remote}; another place: dvc remote modify storage url URL")
     console.line(f"next:  cd {shlex.quote(str(created.path))}")
     if own_data:
         console.line("       tunesmith data add YOUR_FILE  &&  git commit -m 'Add data'")

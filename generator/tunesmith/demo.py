@@ -94,6 +94,6 @@ def show(verdict: dict[str, Any], path: Path) -> None:
 
 
 def _again(path: Path) -> str:
-    shared = os.environ.get("PROJECT_VENV")  # without it, another environment would be made
-    prefix = f"PROJECT_VENV={shlex.quote(shared)} " if shared else ""
+    shared = ((name, os.environ.get(name)) for name in ("PROJECT_VENV", "PROJECT_CACHE"))
+    prefix = "".join(f"{name}={shlex.quote(folder)} " for name, folder in shared if folder)  # else both are made anew
     return f"cd {shlex.quote(str(path))}  &&  {prefix}python3 environment.py dvc repro"

@@ -1,6 +1,6 @@
 """Stage `model`: materialise the base model at a pinned state and record what it is.
 
-Weights live in ``<environment>/models`` and are never versioned: ``models/base.json`` names them by hash, and any
+Weights live in the cache folder and are never versioned: ``models/base.json`` names them by hash, and any
 stage that needs them rebuilds them when they are missing. A fresh clone downloads nothing until a stage really runs.
 """
 

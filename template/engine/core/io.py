@@ -14,6 +14,17 @@ import msgspec
 from engine.core.errors import ProjectError
 
 
+def cache_folder() -> Path:
+    """Where this machine keeps what it can fetch or compute again: base models, wheels, merged weights, answers.
+
+    It is ``PROJECT_CACHE``, which several checkouts can share, or ``.cache`` in the project. An experiment that DVC
+    runs in a copy of the project below ``.dvc/tmp`` uses the cache of the project itself.
+    """
+    here = Path.cwd()
+    root = next((folder.parent for folder in here.parents if folder.name == ".dvc"), here)
+    return root / (os.environ.get("PROJECT_CACHE") or ".cache")
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[TextIO]:
     """Open a text file beside ``path`` and rename it into place only if the block succeeds."""

@@ -10,13 +10,12 @@ from typing import Any, Protocol, TypeAlias
 
 from engine.chat.openai_messages import Message, readable, reply_text, request
 from engine.core.errors import ProjectError
-from engine.core.io import sha256_json
+from engine.core.io import cache_folder, sha256_json
 from engine.core.settings import EndpointSettings
-from engine.models.store import STORE
 
 Prompt: TypeAlias = Any  # what a backend computes on: token ids in this process, messages for a server
 Report: TypeAlias = Callable[[int], None]  # called with the number of prompts answered so far
-ANSWERS = STORE.parent / "answers"  # in the environment, shared by every checkout and experiment that uses it
+ANSWERS = cache_folder() / "answers"  # shared by every experiment, and by checkouts that share the folder
 KEY_VARIABLE = "ENDPOINT_API_KEY"
 
 

@@ -4,6 +4,7 @@ import copy
 import time
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -163,9 +164,16 @@ def shared_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
 
 
 def _quantisation(bits: Bits, device: Device) -> Any:
-    """LLM.int8() (arXiv:2208.07339) or NF4 (arXiv:2305.14314); None keeps the weights as they are."""
+    """LLM.int8() (arXiv:2208.07339) or NF4 (arXiv:2305.14314); None keeps the weights as they are.
+
+    Raises:
+        ProjectError: bitsandbytes is not installed, as in a project that trains nothing.
+    """
     if bits == 16:
         return None
+    if find_spec("bitsandbytes") is None:
+        fix = "python3 environment.py pip install --constraint locks/trl.txt bitsandbytes"
+        raise ProjectError(f"{bits} bits a weight need the package bitsandbytes", "the environment", f"run `{fix}`")
     from transformers import BitsAndBytesConfig
 
     if bits == 8:

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.core.errors import ProjectError
+from engine.core.io import cache_folder
 
-STORE = Path(sys.prefix) / "models"  # shared by every checkout that uses this environment
-WHEELS = Path(sys.prefix) / "wheels"
+STORE = cache_folder() / "models"
+WHEELS = cache_folder() / "wheels"
 
 
 @contextmanager

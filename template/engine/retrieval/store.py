@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.errors import ProjectError
+from engine.core.io import cache_folder
 from engine.inference.embedder import Vectors
-from engine.models.store import STORE, building
+from engine.models.store import building
 
-TABLES = STORE.parent / "vectors"
+TABLES = cache_folder() / "vectors"
 EXACT = 100_000  # passages; up to here a table's vectors are all compared, above lancedb builds an index
 PROBED = 0.1  # share of an index's parts that is searched
 SLACK = 16  # passages asked for beyond the depth, so that equals at its edge are in one order
