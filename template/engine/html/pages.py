@@ -1,38 +1,28 @@
 """HTML pages from the templates ``*.html.j2`` of this engine. A page loads nothing and runs no script."""
 
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from engine.core import display
-
+Filter: TypeAlias = Callable[..., Any]
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # or it reorders text
-_IN_WORDS = (
-    display.confidence,
-    display.in_order,
-    display.p_value,
-    display.points,
-    display.requests_band,
-    display.tokens,
-    display.usd,
-    display.usd_band,
-)
 
 
-def render(template: str, **values: Any) -> str:
-    """A template, named by its path in the engine, with values put into it.
+def render(template: str, words: tuple[Filter, ...] = (), **values: Any) -> str:
+    """A template, named by its path in the engine, with values put into it and ``words`` as filters.
 
     Values are hostile until shown otherwise: Jinja escapes each one, and what a browser cannot show becomes U+FFFD.
     """
-    return clean(environment().get_template(template).render(values))
+    return clean(environment(words).get_template(template).render(values))
 
 
 @cache
-def environment() -> Environment:
-    """Jinja as the pages use it: the functions of `engine.core.display` are filters, and ``fmt`` is `format`."""
+def environment(words: tuple[Filter, ...]) -> Environment:
+    """Jinja as the pages use it; the filter ``fmt`` is `format`."""
     made = Environment(
         loader=FileSystemLoader(Path(__file__).parents[1]),
         autoescape=True,
@@ -41,7 +31,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters |= {"fmt": format} | {function.__name__: function for function in _IN_WORDS}
+    made.filters |= {"fmt": format} | {word.__name__: word for word in words}
     return made
 
 

@@ -12,7 +12,7 @@ def ladder_page(ladder: dict[str, Any]) -> str:
     """The whole page, self-contained."""
     priced = [rung for rung in ladder["rungs"] if rung["usd"] is not None]
     chart = pareto_chart(priced, ladder["bar"]) if priced else None
-    return render("tools/ladder.html.j2", ladder=ladder, chart=chart)
+    return render("tools/ladder.html.j2", (usd,), ladder=ladder, chart=chart)
 
 
 def pareto_chart(rungs: list[dict[str, Any]], bar: float) -> Chart:

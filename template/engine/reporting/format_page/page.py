@@ -6,11 +6,11 @@ The page quotes training data, so DVC keeps it, as it does the data, and git doe
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+from engine.chat.openai_messages import Record
 from engine.chat.template import ChatTemplate, Conversation
 from engine.core.artifacts import FORMAT_PAGE
 from engine.core.io import write_text
 from engine.html.pages import render
-from engine.inference.prompting import Record
 
 Sample: TypeAlias = tuple[Record, Conversation, tuple[int, int]]  # record, as it is trained on, tokens and trained ones
 

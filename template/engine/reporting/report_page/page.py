@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.core.artifacts import MEASURED_QUANTISATION
 from engine.core.device import versions
-from engine.core.display import points, requests_band
+from engine.core.display import confidence, in_order, p_value, points, requests_band, tokens, usd, usd_band
 from engine.core.interval import Interval
 from engine.core.io import read_json
 from engine.core.settings import Settings
@@ -22,6 +22,7 @@ from engine.reporting.tornado import tornado_chart
 
 FIXED, BROKEN, WRONG = 4, 4, 2  # examples shown of each kind
 CONFUSED_PAIRS = 12
+WORDS = (confidence, in_order, p_value, points, requests_band, tokens, usd, usd_band)  # the filters of the templates
 TONES = {SHIP: "verdict ship", PROMPT: "verdict keep", RAG: "verdict keep"}
 MEASURES = {  # the secondary ones
     "refusals": "Refusals of what the reference answers",
@@ -49,6 +50,7 @@ def page(facts: Facts) -> str:
     swings = owned["tornado"]["swings"] if owned else []
     return render(
         "reporting/report_page/report.html.j2",
+        WORDS,
         facts=facts,
         name=str(facts.project.get("project_name", "Report")),
         verdict=facts.scores["verdict"],
