@@ -31,7 +31,7 @@ def write_page(store: Store, curated: Curated, settings: CurateSettings, report:
     kept = np.flatnonzero(curated.unique.fates.reason == 0)
     _, sizes = np.unique(curated.unique.clusters[kept], return_counts=True)
     shown = list(report["labels"])[:_MOST_BARS]
-    values = {
+    values: dict[str, Any] = {
         "origin": answers(),
         "reasons": REASONS,
         "left_out": examples(REJECTED_RECORDS, "reason"),
