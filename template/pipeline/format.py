@@ -20,7 +20,7 @@ from engine.core.io import read_jsonl, write_json, write_jsonl
 from engine.core.settings import load
 from engine.inference.prompting import read_passages, read_prompt
 from engine.models.base import base_model
-from engine.reporting.format_page import write_page
+from engine.reporting.format_page.page import write_page
 from engine.training.formatted_rows import (
     LEFT_OUT,
     SOURCES,

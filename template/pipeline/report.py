@@ -8,7 +8,7 @@ from engine.core.io import write_json, write_text
 from engine.core.settings import load
 from engine.reporting.inputs import read_facts
 from engine.reporting.model_card import model_card
-from engine.reporting.report import page
+from engine.reporting.report_page.page import page
 from engine.reporting.verdict_file import verdict
 
 

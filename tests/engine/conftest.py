@@ -40,5 +40,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder as the current one, with answers kept nowhere else."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("engine.inference.backend.ANSWERS", tmp_path / "answers")
+    monkeypatch.setattr("engine.inference.answer_cache.ANSWERS", tmp_path / "answers")
     return tmp_path

@@ -1,6 +1,9 @@
 """Backends: a real server over HTTP, and the cache of answers."""
 
 import json
+import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,8 +15,10 @@ from typing import Any
 import pytest
 from scripted_backend import KNOBS, Scripted, record
 
+import engine
 from engine.core.errors import ProjectError
 from engine.core.settings import EndpointSettings
+from engine.inference.answer_cache import answer_cache
 from engine.inference.arms import answer_items
 from engine.inference.backend import Endpoint, Prompt, answer_all
 from engine.inference.prompting import Policy
@@ -159,12 +164,85 @@ def test_another_model_prompt_or_decoding_is_computed_anew() -> None:
         assert len(backend.asked) == 1
 
 
-def test_an_interrupted_arm_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_an_interrupted_arm_continues_where_it_stopped() -> None:
     prompts = [[number] for number in range(6)]
     with pytest.raises(KeyboardInterrupt):
         answer_all(Counting(fail_after=4), prompts, 8, 4)
-    (kept,) = (tmp_path / "answers").glob("*.jsonl")
-    kept.write_text(kept.read_text("utf-8") + '\n{"key": "torn', "utf-8")  # the line a killed run was writing
     rest = Counting()
     assert [answer.text for answer in answer_all(rest, prompts, 8, 4)] == [f"answer {p}" for p in prompts]
     assert rest.asked == [[4], [5]]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from engine.inference import answer_cache
+answer_cache.ANSWERS = Path(sys.argv[1])
+sys.stdin.readline()
+for key in map(str, range(int(sys.argv[2]), 300, 2)):  # opened anew for each answer, as for a single request
+    with answer_cache.answer_cache({"name": "a"}) as cache:
+        cache.add({key: {"text": key * 50}, "common": {"text": "by either"}})
+print("written")
+"""
+
+
+def writer(folder: Path, first: int) -> "subprocess.Popen[str]":
+    """A process that waits for a line and then writes every second answer."""
+    command = [sys.executable, "-c", WRITER, str(folder), str(first)]
+    pipe, root = subprocess.PIPE, Path(engine.__file__).parents[1]
+    return subprocess.Popen(command, cwd=root, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+
+def test_two_processes_that_write_at_once_lose_nothing(project: Path) -> None:
+    writers = [writer(project / "answers", first) for first in (0, 1)]
+    for process in writers:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert [process.communicate(timeout=120) for process in writers] == [("written\n", "")] * 2
+    with answer_cache({"name": "a"}) as cache:
+        expected = {str(key): {"text": str(key) * 50} for key in range(300)} | {"common": {"text": "by either"}}
+        assert cache.get([*expected, "never written"]) == expected
+
+
+def test_a_killed_process_leaves_what_it_wrote(project: Path) -> None:
+    process = writer(project / "answers", 0)
+    assert process.stdin is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    with answer_cache({"name": "a"}) as cache:
+        while not cache.get(["2"]):
+            assert process.poll() is None
+    process.kill()
+    process.communicate()
+    with answer_cache({"name": "a"}) as cache:
+        assert cache.get(["0", "2"]) == {"0": {"text": "0" * 50}, "2": {"text": "2" * 50}}
+        cache.add({"1": {"text": "after"}})
+        assert cache.get(["1"]) == {"1": {"text": "after"}}
+
+
+@pytest.mark.parametrize("damage", ["no database", "a changed answer", "lost pages"])
+def test_a_corrupt_cache_is_an_error_and_never_an_answer(project: Path, damage: str) -> None:
+    prompts = [[number] for number in range(400)]
+    answers = answer_all(Counting(fail_after=400), prompts, 8, 4)
+    path = project / "answers" / "answers.sqlite"
+    content = path.read_bytes()
+    damaged = {
+        "no database": b"not a database " * 500,
+        "a changed answer": content.replace(b"answer [7]", b"answer [8]"),
+        "lost pages": content[: len(content) // 2],
+    }
+    path.write_bytes(damaged[damage])
+    with pytest.raises(ProjectError, match="the cache of answers is corrupt") as caught:
+        answer_all(Counting(), prompts, 8, 4)
+    assert caught.value.where == str(path) and f"delete {path.parent}" in caught.value.fix
+    shutil.rmtree(path.parent)
+    assert answer_all(Counting(fail_after=400), prompts, 8, 4) == answers
+
+
+def test_a_cache_that_cannot_be_opened_is_told(project: Path) -> None:
+    path = project / "answers" / "answers.sqlite"
+    path.mkdir(parents=True)
+    with pytest.raises(ProjectError, match="cannot be used: unable to open") as caught:
+        answer_all(Counting(), [[1]], 8, 4)
+    assert caught.value.where == str(path)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from xml.etree.ElementTree import tostring
 
 import numpy as np
 import pytest
@@ -34,9 +33,9 @@ from engine.evaluation.judge.pairwise_judge import (
     qualify,
     read_calibration,
 )
+from engine.html.pages import render
 from engine.inference.backend import Prompt
-from engine.reporting.comparisons import graded as graded_section
-from engine.reporting.comparisons import judged as judged_section
+from engine.reporting.report_page.page import WORDS
 from engine.tools import label
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -211,7 +210,8 @@ def test_the_report_tells_the_win_rate_beside_the_one_of_equal_lengths_and_whose
         "effort": effort._asdict(),
         "rubric": qualify_grades([None] * 60, [1] * 60),
     }
-    told = tostring(judged_section(SimpleNamespace(judge=report, challenger="tuned", incumbent="few_shot")), "unicode")
+    facts = SimpleNamespace(judge=report, challenger="tuned", incumbent="few_shot")
+    told = " ".join(render("reporting/report_page/judge.html.j2", WORDS, facts=facts).split())
     rates = {name: f"{report['preference'][name]:.0%}" for name in ("win_rate", "length_adjusted_win_rate")}
     assert f"It wins {rates['win_rate']}; were all answers equally long, it would win" in told
     assert rates["length_adjusted_win_rate"] in told
@@ -320,6 +320,6 @@ def test_grades_are_labelled_and_a_judge_that_qualifies_shows_one_for_every_arm(
     assert list(means) == ["zero_shot", "few_shot", "tuned"] and means["zero_shot"] is None, "too many were no grade"
     assert found["arms"]["few_shot"]["unparsable"] > 0 and effort.requests == 60 + 3 * 240
     assert means["few_shot"] < means["tuned"] <= 5 and found["arms"]["tuned"]["low"] < means["tuned"]
-    told = "".join(tostring(part, "unicode") for part in graded_section(found))
+    told = render("reporting/report_page/grades.html.j2", WORDS, rubric=found)
     assert f"{means['tuned']:.2f} [" in told and "withheld" in told
     assert read_json(Path("reports/scores.json"))["primary_metric"] == "json_match", "grades decide nothing"

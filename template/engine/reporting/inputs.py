@@ -83,3 +83,8 @@ def read_answers(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, yaml.YAMLError):
         return {}
     return answers if isinstance(answers, dict) else {}
+
+
+def served_manifest(settings: Settings) -> Path:
+    """The manifest of the weights that would be served: the tuned ones, or the untouched ones."""
+    return Path("models/served.json" if settings.trains else "models/base.json")

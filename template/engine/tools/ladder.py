@@ -17,8 +17,8 @@ from engine.core.errors import ProjectError, run_stage
 from engine.core.interval import Interval
 from engine.core.io import read_json, sha256_bytes, sha256_json, write_json, write_text
 from engine.core.settings import Fraction, Strict, load
-from engine.reporting.ladder_page import ladder_page
 from engine.tools.git_revisions import read_at
+from engine.tools.ladder_page import ladder_page
 
 SCORES, COST, TRAINING = (f"reports/{name}.json" for name in ("scores", "measured/cost", "measured/train"))
 

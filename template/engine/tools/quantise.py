@@ -20,7 +20,7 @@ from engine.evaluation.statistics import paired_bootstrap
 from engine.inference.arms import Row, answer_items
 from engine.inference.prompting import Policy, read_prompt
 from engine.inference.transformers_backend import Bits, Generator
-from engine.reporting.cost_section import served_manifest
+from engine.reporting.inputs import served_manifest
 from engine.serving.artefact import artefact
 
 WIDTHS: tuple[Bits, ...] = (16, 8, 4)
