@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 from engine.core.artifacts import MEASURED_QUANTISATION
 from engine.core.display import requests_band, usd, usd_band
 from engine.core.io import read_json
-from engine.core.settings import Settings
+from engine.core.params import Params
 from engine.html.elements import Node, h, table
 from engine.reporting.inputs import Facts
 from engine.reporting.tornado import tornado_chart
@@ -59,7 +59,7 @@ def crossing(volume: dict[str, float | None] | None) -> str:
     return requests_band(volume).replace(" requests", " a month", 1)
 
 
-def served_manifest(settings: Settings) -> Path:
+def served_manifest(settings: Params) -> Path:
     """The manifest of the weights that would be served: the tuned ones, or the untouched ones."""
     return Path("models/served.json" if settings.trains else "models/base.json")
 

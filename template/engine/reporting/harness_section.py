@@ -5,6 +5,7 @@ from xml.etree.ElementTree import Element
 
 from engine.core.display import confidence, in_order, p_value, percent, points, span
 from engine.core.interval import Interval
+from engine.core.params import needed
 from engine.evaluation.forgetting import BLIND, HELD, LOST, OPEN
 from engine.html.elements import Node, h, table
 from engine.reporting.inputs import Facts
@@ -42,7 +43,9 @@ def forgotten(facts: Facts) -> Element | None:
 
 def told(facts: Facts, suite: dict[str, Any]) -> str:
     """What became of a suite, as a phrase."""
-    return MEANING[suite["status"]].format(margin=points(facts.settings.harness.margin), needed=suite["items_needed"])
+    return MEANING[suite["status"]].format(
+        margin=points(needed(facts.settings.harness, "harness").margin), needed=suite["items_needed"]
+    )
 
 
 def second_opinion(facts: Facts) -> list[Node]:
