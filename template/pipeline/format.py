@@ -13,15 +13,6 @@ from engine.chat.template_checks import (
     unread,
 )
 from engine.chat.template_coverage import refuse_unsaid
-from engine.chat.training_rows import (
-    LEFT_OUT,
-    SOURCES,
-    learnt,
-    sampled,
-    statistics,
-    to_prompt_completion,
-    token_lengths,
-)
 from engine.core.artifacts import FORMAT_REPORT, FORMATTED
 from engine.core.device import quiet
 from engine.core.errors import ProjectError, run_stage
@@ -32,6 +23,15 @@ from engine.models.base import base_model
 from engine.reporting.format_page import write_page
 from engine.settings.curate import CurateSettings
 from engine.settings.train import TrainParams
+from engine.training.formatted_rows import (
+    LEFT_OUT,
+    SOURCES,
+    learnt,
+    sampled,
+    statistics,
+    to_prompt_completion,
+    token_lengths,
+)
 
 
 class Settings(TrainParams):

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from engine.chat.openai_messages import Record
 from engine.inference.prompting import (
     Passages,
     Policy,
-    Record,
     choose_shots,
     read_passages,
     read_prompt,
