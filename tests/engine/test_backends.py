@@ -17,11 +17,11 @@ from scripted_backend import KNOBS, Scripted, record
 
 import engine
 from engine.core.errors import ProjectError
-from engine.core.settings import EndpointSettings
 from engine.inference.answer_cache import answer_cache
 from engine.inference.arms import answer_items
 from engine.inference.backend import Endpoint, Prompt, answer_all
 from engine.inference.prompting import Policy
+from engine.settings.inference import EndpointSettings
 
 pytestmark = pytest.mark.usefixtures("project")
 
@@ -92,7 +92,7 @@ def url() -> Iterator[str]:
 
 
 def test_an_endpoint_is_an_arm_like_any_other(url: str) -> None:
-    endpoint = Endpoint(EndpointSettings(url, "echo", 3), api_key="secret")
+    endpoint = Endpoint(EndpointSettings(base_url=url, model="echo", concurrency=3), api_key="secret")
     items = [record(number) for number in range(8)]
     rows, measured = answer_items("endpoint_zero_shot", endpoint, items, Policy("Be loud."), KNOBS, Path())
     assert [row["answer"] for row in rows] == [f"ASK {number}" for number in range(8)]
@@ -105,7 +105,7 @@ def test_an_endpoint_is_an_arm_like_any_other(url: str) -> None:
 
 def test_requests_under_way_together_are_not_counted_one_after_the_other() -> None:
     with running(Reasoner) as address:
-        endpoint = Endpoint(EndpointSettings(address, "reasoner", 8))
+        endpoint = Endpoint(EndpointSettings(base_url=address, model="reasoner", concurrency=8))
         start = time.perf_counter()
         _, measured = answer_items("endpoint", endpoint, [record(n) for n in range(16)], Policy(""), KNOBS, Path())
         took = time.perf_counter() - start
@@ -116,7 +116,7 @@ def test_requests_under_way_together_are_not_counted_one_after_the_other() -> No
 
 def test_a_model_that_refuses_temperature_is_asked_as_it_wants_and_that_is_recorded() -> None:
     with running(Reasoner) as address:
-        endpoint = Endpoint(EndpointSettings(address, "reasoner", 2))
+        endpoint = Endpoint(EndpointSettings(base_url=address, model="reasoner", concurrency=2))
         rows, measured = answer_items("endpoint", endpoint, [record(n) for n in range(4)], Policy(""), KNOBS, Path())
     assert [row["answer"] for row in rows] == ["8"] * 4
     assert {row["decoding"] for row in rows} == {"the server's own"}
@@ -124,12 +124,15 @@ def test_a_model_that_refuses_temperature_is_asked_as_it_wants_and_that_is_recor
 
 
 def test_a_revision_keeps_the_answers_of_two_models_of_one_name_apart() -> None:
-    first, second = (Endpoint(EndpointSettings("http://x/v1", "m", 1, revision=name)) for name in (None, "2026-11"))
+    first, second = (
+        Endpoint(EndpointSettings(base_url="http://x/v1", model="m", concurrency=1, revision=name))
+        for name in (None, "2026-11")
+    )
     assert first.identity != second.identity and "revision" not in first.identity
 
 
 def test_a_refusal_of_the_endpoint_is_told(url: str) -> None:
-    endpoint = Endpoint(EndpointSettings(url, "echo", 1), api_key="wrong")
+    endpoint = Endpoint(EndpointSettings(base_url=url, model="echo", concurrency=1), api_key="wrong")
     with pytest.raises(ProjectError, match="401") as caught:
         answer_all(endpoint, [endpoint.render([{"role": "user", "content": "x"}])], 8, 1)
     assert "ENDPOINT_API_KEY" in caught.value.fix

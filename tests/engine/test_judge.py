@@ -17,7 +17,7 @@ import engine
 from engine.core.artifacts import RUBRIC_CALIBRATION
 from engine.core.errors import ProjectError
 from engine.core.io import read_json, read_jsonl, write_jsonl
-from engine.core.settings import load
+from engine.core.params import load
 from engine.evaluation.judge import judging as judge_stage
 from engine.evaluation.judge.llm_grader import Graded, grade, parse_grade, qualify_grades, read_labels, weighted_kappas
 from engine.evaluation.judge.pairwise_judge import (
@@ -36,6 +36,7 @@ from engine.evaluation.judge.pairwise_judge import (
 from engine.html.pages import render
 from engine.inference.backend import Prompt
 from engine.reporting.report_page.page import WORDS
+from engine.settings.everything import Everything
 from engine.tools import label
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -314,7 +315,7 @@ def test_grades_are_labelled_and_a_judge_that_qualifies_shows_one_for_every_arm(
     rows = [one._asdict() for one in judge_stage.answered_items("few_shot")[:60]]
     people = ({**row, "human": 5 if row["expected"] == row["answer"] else 1} for row in rows)
     write_jsonl(RUBRIC_CALIBRATION, people)
-    found, effort = judge_stage.grade_answers(Grader(right_or_wrong), load())
+    found, effort = judge_stage.grade_answers(Grader(right_or_wrong), load(Everything))
     assert found["qualified"], found["reasons"]
     means = {arm: one["mean"] for arm, one in found["arms"].items()}
     assert list(means) == ["zero_shot", "few_shot", "tuned"] and means["zero_shot"] is None, "too many were no grade"

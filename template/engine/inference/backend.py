@@ -10,8 +10,8 @@ from typing import Any, Protocol, TypeAlias
 from engine.chat.openai_messages import Message, readable, reply_text, request
 from engine.core.errors import ProjectError
 from engine.core.io import sha256_json
-from engine.core.settings import EndpointSettings
 from engine.inference.answer_cache import answer_cache
+from engine.settings.inference import EndpointSettings
 
 Prompt: TypeAlias = Any  # what a backend computes on: token ids in this process, messages for a server
 Report: TypeAlias = Callable[[int], None]  # called with the number of prompts answered so far

@@ -10,13 +10,13 @@ import numpy as np
 
 from engine.core.artifacts import DATA_PAGE, REJECTED_RECORDS, REPAIRED_RECORDS
 from engine.core.io import write_text
-from engine.core.settings import CurateSettings
 from engine.data.check.reject_reasons import REASONS
 from engine.data.record_store import Store
 from engine.data.report.data_card import answers
 from engine.data.report.data_report import Curated, label_counts
 from engine.html.pages import render
 from engine.html.svg import WIDTH, Chart, mark
+from engine.settings.curate import CurateSettings
 
 EXAMPLES = 3  # of each reason
 _MOST_BARS = 40

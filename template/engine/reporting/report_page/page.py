@@ -9,7 +9,7 @@ from engine.core.device import versions
 from engine.core.display import confidence, in_order, p_value, points, requests_band, tokens, usd, usd_band
 from engine.core.interval import Interval
 from engine.core.io import read_json
-from engine.core.settings import Settings
+from engine.core.params import Params, needed
 from engine.core.text import normalise
 from engine.evaluation.forgetting import BLIND, HELD, LOST, OPEN
 from engine.evaluation.metrics import confusion, has_labels
@@ -127,12 +127,12 @@ def labels(facts: Facts) -> dict[str, Any] | None:
 
 def suites(facts: Facts) -> dict[str, str]:
     """What became of each suite, as a phrase."""
-    margin = points(facts.settings.harness.margin) if facts.harness else ""
+    margin = points(needed(facts.settings.harness, "harness").margin) if facts.harness else ""
     found = facts.harness["suites"] if facts.harness else {}
     return {name: SUITES[s["status"]].format(margin=margin, needed=s["items_needed"]) for name, s in found.items()}
 
 
-def quantisation(settings: Settings, path: Path = MEASURED_QUANTISATION) -> Any:
+def quantisation(settings: Params, path: Path = MEASURED_QUANTISATION) -> Any:
     """What ``python -m engine.tools.quantise`` measured, if it did so with the weights that would be served."""
     measured = read_json(path) if path.exists() else None
     return measured if measured and measured["manifest"] == read_json(served_manifest(settings)) else None
