@@ -13,8 +13,8 @@ from history import RELEASES
 from hypothesis import strategies as st
 
 from tunesmith.manifest import ANSWERS, PARAMETERS, Manifest
+from tunesmith.update.git_trees import EXECUTABLE, Entry, Repository
 from tunesmith.update.merge import Merged, merge
-from tunesmith.update.trees import EXECUTABLE, Entry, Repository
 
 VERSIONS = list(RELEASES)
 OPERATIONS = ("edit", "insert", "append", "cut", "rewrite", "delete", "move", "crlf", "mode", "add", "tune", "link")

@@ -11,7 +11,7 @@ import yaml
 from updating import ANSWERS, Done, Workshop, commit, everything, plain, replace
 
 from tunesmith import bundle, cli, git
-from tunesmith.update import verb
+from tunesmith.update import command
 
 
 def digest(folder: Path) -> dict[str, str]:
@@ -494,7 +494,7 @@ def test_an_older_git_says_so_and_saves_a_way_back(
     assert done.code == 0 and "older than 2.38" in done.err and "git reset --hard" in done.err
     assert git.run("rev-parse", "refs/tunesmith/before-update", cwd=project) == head
     assert recorded(project) == "v0.3.0" and (project / "pipeline" / "trend.py").exists()
-    assert verb.OLDEST_GIT == (2, 38)
+    assert command.OLDEST_GIT == (2, 38)
 
 
 def test_the_preview_of_a_finished_update_is_json_too(shop: Workshop, tmp_path: Path) -> None:

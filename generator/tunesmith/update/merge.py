@@ -14,9 +14,9 @@ from itertools import chain
 import yaml
 
 from tunesmith.manifest import ANSWERS, PARAMETERS, Manifest, Owner
-from tunesmith.update import lists, mapping
-from tunesmith.update.mapping import Kept, Policy
-from tunesmith.update.trees import EXECUTABLE, FILE, Entry, Repository, Stage, TextMerge
+from tunesmith.update import list_merge, yaml_merge
+from tunesmith.update.git_trees import EXECUTABLE, FILE, Entry, Repository, Stage, TextMerge
+from tunesmith.update.yaml_merge import Kept, Policy
 
 REGULAR = (FILE, EXECUTABLE)
 OURS, THEIRS = "yours", "template"
@@ -82,10 +82,10 @@ def _settle(sides: _Sides, manifest: Manifest) -> dict[str, tuple[Entry, Entry]]
             settled[path] = (_stored(sides, before, old), _stored(sides, theirs, new))
         if before.oid == theirs.oid:
             continue
-        if path == PARAMETERS and (merged := mapping.merge(old, user, new, Policy.YOURS)):
+        if path == PARAMETERS and (merged := yaml_merge.merge(old, user, new, Policy.YOURS)):
             sides.kept += merged[1]
             settled[path] = (yours, _stored(sides, _mode(*sides_at), merged[0]))
-        elif path == ANSWERS and (merged := mapping.merge(old, user, new, Policy.TEMPLATE)):
+        elif path == ANSWERS and (merged := yaml_merge.merge(old, user, new, Policy.TEMPLATE)):
             settled[path] = (yours, _stored(sides, _mode(*sides_at), merged[0]))
         elif _is_seed(manifest, path):
             settled[path] = (yours, yours)
@@ -125,10 +125,10 @@ def _merged_by_kind(sides: _Sides, path: str, stages: Mapping[int, Stage]) -> En
     contents = _contents(sides, entries)
     old, user, new = (contents[entry.oid] for entry in entries)
     merged = None
-    if path.endswith((".yaml", ".yml")) and (by_key := mapping.merge(old, user, new, Policy.NOBODY)):
+    if path.endswith((".yaml", ".yml")) and (by_key := yaml_merge.merge(old, user, new, Policy.NOBODY)):
         merged = by_key[0]
     if merged is None:
-        merged = lists.merge(path, old, user, new)
+        merged = list_merge.merge(path, old, user, new)
     if merged is None or not _parses(path, merged):
         return None
     return _stored(sides, _mode(*entries), merged)

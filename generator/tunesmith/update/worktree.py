@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tunesmith import git
 from tunesmith.errors import GitFailed, UpdateState
+from tunesmith.update.git_trees import Repository
 from tunesmith.update.state import CONFLICT, State, Store
-from tunesmith.update.trees import Repository
 
 ABORTED = "refs/tunesmith/aborted"
 MADE = "tunesmith update: a branch of its own"  # in the reflog: who made a branch

@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from tunesmith.flat_yaml import FAST
+from tunesmith.update.git_trees import Entry, Repository
 from tunesmith.update.merge import Merged, conflicts
-from tunesmith.update.trees import Entry, Repository
 
 KINDS = {
     "updated": "updated: you had not touched them",

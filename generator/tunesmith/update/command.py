@@ -7,7 +7,7 @@ from typing import Any
 
 from tunesmith import console, git
 from tunesmith.errors import AVAILABLE, CONFLICT, WriteFailed
-from tunesmith.update import apply, old_git, show
+from tunesmith.update import apply, copier_fallback, preview
 from tunesmith.update.plan import Plan, Project, Request, prepare
 from tunesmith.update.state import CONFLICT as LAID_OUT
 from tunesmith.update.worktree import free_branch, remove_merged
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
 def _planned(project: Project, request: Request, options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="tunesmith.") as scratch:
         if git.version() < OLDEST_GIT:
-            return old_git.run(project, request, Path(scratch), preview=options.preview, as_json=options.json)
+            return copier_fallback.run(project, request, Path(scratch), preview=options.preview, as_json=options.json)
         plan = prepare(project, request, Path(scratch), read_only=options.preview)
         if options.preview:
             return _preview(plan, options)
@@ -50,12 +50,12 @@ def _ask(key: str, default: Any) -> Any:
 
 def _preview(plan: Plan, options: argparse.Namespace) -> int:
     if options.json:
-        console.as_json(show.as_data(plan) | ({"diff": show.content(plan)} if options.diff else {}))
+        console.as_json(preview.as_data(plan) | ({"diff": preview.content(plan)} if options.diff else {}))
     else:
         changed = apply.uncommitted(plan.project.root)
         if changed:
             console.note(f"uncommitted changes are not part of this preview: {', '.join(changed[:5])}")
-        show.preview(plan, diff=options.diff)
+        preview.show(plan, diff=options.diff)
         if plan.available:
             console.line("\nnothing was changed; the same command without --preview does it")
     return AVAILABLE if plan.available else 0
@@ -67,16 +67,16 @@ def _update(plan: Plan, options: argparse.Namespace) -> int:
         _report(plan, options, "")
         return 0
     branch = "" if options.here else free_branch(plan.project.root, options.branch or f"template/{plan.after}")
-    apply.apply(plan, branch, show.message(plan))
+    apply.apply(plan, branch, preview.message(plan))
     _report(plan, options, branch)
     return CONFLICT if plan.merged.stages else 0
 
 
 def _report(plan: Plan, options: argparse.Namespace, branch: str) -> None:
     if options.json:
-        console.as_json(show.as_data(plan) | {"branch": branch or None})
+        console.as_json(preview.as_data(plan) | {"branch": branch or None})
         return
-    show.preview(plan, diff=options.diff)
+    preview.show(plan, diff=options.diff)
     if not plan.available:
         return
     where = f"on branch {branch}" if branch else "on this branch"

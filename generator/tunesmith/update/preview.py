@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tunesmith import console
-from tunesmith.update import changes
-from tunesmith.update.changes import Difference
+from tunesmith.update import tree_diff
 from tunesmith.update.plan import Plan
+from tunesmith.update.tree_diff import Difference
 
 LONGEST_SHOWN = 100  # characters of a value; an answer may be a whole table of figures
 
@@ -32,7 +32,7 @@ def as_data(plan: Plan) -> dict[str, Any]:
     }
 
 
-def preview(plan: Plan, *, diff: bool) -> None:
+def show(plan: Plan, *, diff: bool) -> None:
     """The plan for people."""
     if plan.beyond:
         console.note(f"template {plan.beyond} exists; it takes tunesmith {plan.beyond} or newer")
@@ -64,7 +64,7 @@ def content(plan: Plan) -> str:
 def summary(plan: Plan) -> str:
     """One line that counts files by kind."""
     kinds = [change.kind for change in plan.files]
-    return ", ".join(f"{kinds.count(kind)} {kind}" for kind in changes.KINDS if kind in kinds)
+    return ", ".join(f"{kinds.count(kind)} {kind}" for kind in tree_diff.KINDS if kind in kinds)
 
 
 def message(plan: Plan) -> str:
@@ -79,8 +79,8 @@ def _title(text: str) -> None:
     console.line(f"\n{text}")
 
 
-def _files(files: Sequence[changes.Change]) -> None:
-    for kind, title in changes.KINDS.items():
+def _files(files: Sequence[tree_diff.Change]) -> None:
+    for kind, title in tree_diff.KINDS.items():
         listed = [change for change in files if change.kind == kind]
         if listed:
             _title(f"{len(listed)} {title}")

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from tunesmith.flat_yaml import FAST
-from tunesmith.update.changes import Difference
+from tunesmith.update.tree_diff import Difference
 
 
 @dataclass(frozen=True)
