@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 import yaml
@@ -16,9 +16,13 @@ import yaml
 from tunesmith.manifest import ANSWERS, PARAMETERS, Manifest, Owner
 from tunesmith.update import list_merge, yaml_merge
 from tunesmith.update.git_trees import EXECUTABLE, FILE, Entry, Repository, Stage, TextMerge
+from tunesmith.update.import_check import broken_imports
+from tunesmith.update.moves import Table
+from tunesmith.update.relocate import Relocated, relocate
 from tunesmith.update.yaml_merge import Kept, Policy
 
 REGULAR = (FILE, EXECUTABLE)
+NO_MOVES = Table()
 OURS, THEIRS = "yours", "template"
 MARKER = re.compile(rb"(<<<<<<< |>>>>>>> )([0-9a-f]{64}|[0-9a-f]{40})(?![0-9a-f])")  # as git names our commits
 
@@ -28,12 +32,15 @@ class Merged:
     """The project's tree after a merge. ``stages`` are its conflicts; ``tree`` holds those files with markers.
 
     ``deleted``: files that stay deleted though the template changed them. ``kept``: parameters that stay as they are.
+    ``relocated``: what was done beforehand because code moved. ``to_check``: (path, what its owner has to look at).
     """
 
     tree: str
     stages: tuple[Stage, ...] = ()
     deleted: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
+    relocated: Relocated | None = None
+    to_check: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass
@@ -52,15 +59,23 @@ class _Sides:
         return (regular[0], regular[1], regular[2]) if len(regular) == 3 else None
 
 
-def merge(repository: Repository, old: str, user: str, new: str, manifest: Manifest, version: str) -> Merged:
-    """Merge the trees ``old`` (the recorded render), ``user`` (the project) and ``new``; ``version`` is a label."""
-    trees = {"old": old, "user": user, "new": new}
+def merge(
+    repository: Repository, old: str, user: str, new: str, manifest: Manifest, version: str, table: Table = NO_MOVES
+) -> Merged:
+    """Merge the trees ``old`` (the recorded render), ``user`` (the project) and ``new``; ``version`` is a label.
+
+    ``table`` says what moved from the old version to the new one.
+    """
+    moved = relocate(repository, old, user, new, table)
+    trees = {"old": moved.old, "user": moved.user, "new": moved.new}
     sides = _Sides(repository, trees, {side: repository.entries(tree) for side, tree in trees.items()})
     settled = _settle(sides, manifest)
     base = repository.changed(old, {path: entry[0] for path, entry in settled.items()})
     target = repository.changed(new, {path: entry[1] for path, entry in settled.items()})
-    text = repository.merge(base, user, target)
-    return _resolve(sides, text, manifest, version)
+    text = repository.merge(base, moved.user, target)
+    merged = _resolve(sides, text, manifest, version)
+    broken = broken_imports(repository, merged.tree, [*moved.edited, *moved.followed]) if old != new else []
+    return replace(merged, relocated=moved, to_check=(*moved.left, *broken))
 
 
 def _settle(sides: _Sides, manifest: Manifest) -> dict[str, tuple[Entry, Entry]]:

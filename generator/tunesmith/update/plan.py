@@ -16,6 +16,7 @@ from tunesmith.update import dvc_impact, tree_diff
 from tunesmith.update.answers import Carried
 from tunesmith.update.git_trees import Repository
 from tunesmith.update.merge import Merged, merge
+from tunesmith.update.moves import Table, between
 from tunesmith.update.source import Source, parse, refuse_newer
 from tunesmith.update.tree_diff import Change, Difference
 
@@ -143,7 +144,8 @@ def prepare(project: Project, request: Request, scratch: Path, *, read_only: boo
         renders = Renders(source, scratch)
         trees["old"] = repository.snapshot(renders.folder(before, old_answers))
         trees["new"] = repository.snapshot(renders.folder(after, carried.answers))
-    return _plan(project, repository, source, (before, after, beyond), (old_answers, carried), trees)
+    versions = (before, after, beyond)
+    return _plan(project, repository, source, versions, (old_answers, carried), trees, between(source, before, after))
 
 
 def _recorded_version(recorded: Mapping[str, Any], project: Project) -> Version:
@@ -162,9 +164,11 @@ def _plan(
     versions: tuple[Version, Version, Version | None],
     answers: tuple[Mapping[str, Any], Carried],
     trees: Mapping[str, str],
+    table: Table,
 ) -> Plan:
     before, after, beyond = versions
-    merged = merge(repository, trees["old"], trees["user"], trees["new"], _manifest(repository, trees), str(after))
+    manifest = _manifest(repository, trees)
+    merged = merge(repository, trees["old"], trees["user"], trees["new"], manifest, str(after), table)
     files = tree_diff.of_files(repository, trees, merged)
     text = {side: _texts(repository, tree, files) for side, tree in (("user", trees["user"]), ("new", merged.tree))}
     parameters = tree_diff.of_parameters(text["user"][PARAMETERS], text["new"][PARAMETERS])
