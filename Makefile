@@ -1,12 +1,14 @@
 # Two commands do everything on a fresh machine with python3 (3.11 or newer), git and make:
 #   make demo    a generated project, run to its verdict        (SMOKE=1: a tiny model, a few rows)
 #   make test    every test
-# .venv holds the generator; .cache/project-env, made once, holds what generated projects run on (torch and so on).
+# .venv holds the generator; .cache/project-env, made once, holds what generated projects run on (torch and so on), and
+# .cache/project-cache what they fetch and compute (the base model, answers).
 
 PYTHON ?= python3
 EXAMPLE ?= home_assistant
 DEMO ?= $(if $(filter home_assistant,$(EXAMPLE)),demo,demo-$(EXAMPLE))
 export PROJECT_VENV ?= $(CURDIR)/.cache/project-env
+export PROJECT_CACHE ?= $(CURDIR)/.cache/project-cache
 
 .PHONY: demo test lint clean
 
@@ -22,11 +24,12 @@ lint: .venv/installed
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/lint-imports
 
 .venv/installed: pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable . --constraint constraints.txt \
-	  genai-prices hypothesis mypy pexpect pyarrow pytest pytest-xdist ruff tokenizers types-pyyaml zstandard
+	  genai-prices hypothesis import-linter mypy pexpect pyarrow pytest pytest-xdist ruff tokenizers types-pyyaml uv zstandard
 	touch $@
 
 clean:

@@ -13,7 +13,7 @@ import yaml
 from tunesmith import catalog
 from tunesmith.planner.architecture import Architecture, UnsupportedConfig, from_config
 from tunesmith.planner.memory import GB, GIB
-from tunesmith.planner.setup import ALL_LINEAR, LOW_RANK, Setup
+from tunesmith.planner.training_setup import ALL_LINEAR, LOW_RANK, Setup
 
 DATA = Path(__file__).parent / "data"
 SUFFIXES = re.compile(
@@ -97,7 +97,9 @@ def shapes() -> dict[str, Architecture]:
     """Every known shape by key: those of the yardsticks, then those of the catalogue."""
     reference = _reference()
     known = {key: Architecture(**row["architecture"]) for key, row in reference.items()}
-    return known | {key: Architecture(**row.architecture) for key, row in catalog.models().items() if key not in known}
+    return known | {
+        key: Architecture(**row.architecture) for key, row in catalog.load().models.items() if key not in known
+    }
 
 
 @cache
@@ -108,8 +110,8 @@ def _reference() -> dict[str, Any]:
 
 @cache
 def _names() -> dict[str, str]:
-    names = {_plain(key): key for key in catalog.models()}
-    names |= {_plain(row.id.split("/")[-1]): key for key, row in catalog.models().items()}
+    names = {_plain(key): key for key in catalog.load().models}
+    names |= {_plain(row.id.split("/")[-1]): key for key, row in catalog.load().models.items()}
     for key, row in _reference().items():
         names |= {_plain(name): key for name in (key, *row["names"])}
     return names

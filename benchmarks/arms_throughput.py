@@ -87,10 +87,10 @@ def record(number: int, row: dict[str, str]) -> dict[str, Any]:
 
 def arms(model: Path, train: list[dict[str, str]], test: list[dict[str, str]]) -> Run:
     """The project's own generation, without its cache of answers."""
-    from pipeline.evaluation.item_metrics import exact_match
-    from pipeline.inference.generation import Generator
-    from pipeline.inference.prompting import conversation
-    from pipeline.runtime import prepare
+    from engine.core.device import prepare
+    from engine.evaluation.item_metrics import exact_match
+    from engine.inference.prompting import conversation
+    from engine.inference.transformers_backend import Generator
 
     generator = Generator(model, prepare(0, "fp32"))
     shots = [record(number, row) for number, row in enumerate(train)]

@@ -99,7 +99,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 def settings(path: Path) -> Any:
     """The emitted defaults for this file."""
-    sys.path[:0] = [str(ROOT / "template"), str(ROOT / "template/tests")]
+    sys.path[:0] = [str(ROOT / "template"), str(ROOT / "tests/engine")]
     from raw_data import curate_settings
 
     return curate_settings(path=str(path), max_chars=20_000, test_items=200, dev_items=50)
@@ -108,7 +108,7 @@ def settings(path: Path) -> Any:
 def ours_records(path: Path) -> dict[str, Any]:
     """The whole record stage in one process: read, check, convert, look for what is private, write."""
     given = settings(path)
-    from pipeline.curation.parts import Piece, build_part
+    from engine.data.shards import Piece, build_part
 
     begin = clocks()
     done = build_part(Path("part"), Piece(str(path), "jsonl"), given)
@@ -120,9 +120,9 @@ def ours_near(path: Path) -> dict[str, Any]:
     given = settings(path)
     import numpy as np
 
-    from pipeline.curation.deduplicate import RAW, deduplicate
-    from pipeline.curation.engine import compare_parts, read_parts
-    from pipeline.curation.store import Compared, Store
+    from engine.data.dedup.deduplicate import RAW, deduplicate
+    from engine.data.executor import compare_parts, read_parts
+    from engine.data.record_store import Compared, Store
 
     parts = read_parts(given)
     begin = clocks()
@@ -137,7 +137,7 @@ def ours_near(path: Path) -> dict[str, Any]:
 def ours_everything(path: Path) -> dict[str, Any]:
     """The whole stage `curate`."""
     given = settings(path)
-    from pipeline.curate import curate
+    from engine.data.curation import curate
 
     begin = clocks()
     report = curate(given, smoke=False)

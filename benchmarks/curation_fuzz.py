@@ -15,14 +15,14 @@ from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "template"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "template/tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/engine"))
 
-from mutants import mutant, seeds
+from corrupt_files import mutant, seeds
 from raw_data import curate_settings
 
-from pipeline.curation.containers import container
-from pipeline.curation.parts import Piece, build_part
-from pipeline.files import ProjectError
+from engine.core.errors import ProjectError
+from engine.data.read.file_formats import container
+from engine.data.shards import Piece, build_part
 
 HANG = 30  # seconds that one small file may take
 

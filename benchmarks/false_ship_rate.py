@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "template"), str(ROOT / "template/tests")]
+sys.path[:0] = [str(ROOT / "template"), str(ROOT / "tests/engine")]
 
 import msgspec
 import yaml
 from finished_project import PARAMS
 
-from pipeline.evaluation.statistics import wilson
-from pipeline.evaluation.verdict import RAG, SHIP, decide
-from pipeline.settings import Settings
+from engine.core.settings import Settings
+from engine.evaluation.statistics import wilson
+from engine.evaluation.verdict import RAG, SHIP, decide
 
 GROUP = 6  # items of one group
 PROMPTS, RAG_ARMS = ("zero_shot", "few_shot"), ("rag", "rag_few_shot")

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from anchor_rows import DATA, GIB, Anchor, NoEstimate, anchor, read, setup, unit_bytes
 
-from tunesmith import resources
+from tunesmith import package_data
 from tunesmith.planner.memory import estimate
-from tunesmith.planner.setup import Profile, Setup
-from tunesmith.planner.setup import profiles as profiles_of_catalogue
+from tunesmith.planner.training_setup import Profile, Setup
+from tunesmith.planner.training_setup import profiles as profiles_of_catalogue
 
 # Constant: (start, lowest, highest, width of the prior).
 CONSTANTS = {
@@ -174,7 +174,7 @@ def main() -> None:
         shown = "  ".join(f"{name} {getattr(profile, name):.3g}" for name in (*CONSTANTS, "low", "high"))
         print(f"{key:16} {profile.fitted_rows:3} rows  {shown}")
     if options.write:
-        write(profiles, resources.schema_file("catalog", "frameworks.yaml"))
+        write(profiles, package_data.schema_file("catalog", "frameworks.yaml"))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from statistics import median
 from anchor_rows import NoEstimate, read
 from fit_memory import quantile
 
-from tunesmith.planner.setup import ImpossibleSetup
+from tunesmith.planner.training_setup import ImpossibleSetup
 
 NUMBERS = ("estimate", "p10", "p90")
 

@@ -21,7 +21,7 @@ from judged_rows import Judged, Table, judge_file, stated, with_figure
 from memory_peers import INSTALLABLE, peers
 
 from tunesmith.planner.memory import MemoryEstimate, estimate
-from tunesmith.planner.setup import Profile, Setup, profiles
+from tunesmith.planner.training_setup import Profile, Setup, profiles
 
 GUESSED = 1.15  # widens the band where the shape is guessed from the number of parameters
 GUESSED_MIXTURE = 1.5  # and where it is a mixture of experts besides, whose activations are not those of a dense model

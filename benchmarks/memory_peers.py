@@ -12,7 +12,7 @@ from typing import Any
 
 from tunesmith.planner.architecture import Architecture
 from tunesmith.planner.memory import GIB
-from tunesmith.planner.setup import Setup
+from tunesmith.planner.training_setup import Setup
 
 Peer = Callable[[Architecture, Setup], float | None]
 INSTALLABLE = ("hf-vram-calc", "llm-analysis", "llm-flops", "alloc")

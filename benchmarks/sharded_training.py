@@ -40,7 +40,11 @@ def run(params: str, method: str, sharding: str) -> float:
         params.replace("\ntrain:\n", f"\ntrain:\n  devices: {devices}\n  sharding: {sharding}\n"), "utf-8"
     )
     launch = LAUNCH if devices > 1 else ()
-    command = [sys.executable, *launch, *([__file__, "--train"] if sharding == "fsdp" else ["-m", "pipeline.train"])]
+    command = [
+        sys.executable,
+        *launch,
+        *([__file__, "--train"] if sharding == "fsdp" else ["-m", "pipeline.train_sft"]),
+    ]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
@@ -48,14 +52,14 @@ def run(params: str, method: str, sharding: str) -> float:
 
 
 def train_sharded() -> None:
-    """`pipeline.train` with FSDP on processors, for which accelerate drops the plugin: here it is put back."""
+    """`pipeline.train_sft` with FSDP on processors, for which accelerate drops the plugin: here it is put back."""
     from accelerate import state
     from accelerate.utils import DistributedType
 
-    from pipeline import train
-    from pipeline.runtime import Device
+    from engine.core.device import Device
+    from pipeline import train_sft
 
-    original, build = state.AcceleratorState.__init__, train.build_sharding
+    original, build = state.AcceleratorState.__init__, train_sft.build_sharding
 
     def with_plugin(self: Any, *arguments: Any, fsdp_plugin: Any = None, **options: Any) -> None:
         fresh = not self.initialized
@@ -66,8 +70,10 @@ def train_sharded() -> None:
                 fsdp_plugin.set_mixed_precision(self._mixed_precision)
 
     state.AcceleratorState.__init__ = with_plugin
-    train.build_sharding = lambda knobs, device: build(knobs, Device("cuda", device.name, device.threads, device.dtype))
-    train.main()
+    train_sft.build_sharding = lambda knobs, device: build(
+        knobs, Device("cuda", device.name, device.threads, device.dtype)
+    )
+    train_sft.main()
 
 
 if __name__ == "__main__":

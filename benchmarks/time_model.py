@@ -1,7 +1,7 @@
 """How far the planner's training speeds are from published ones: ``python benchmarks/time_model.py ROWS.csv``.
 
-ROWS.csv has the columns of benchmarks/data/measured_throughput.csv; tokens_per_s may be missing or empty. Written
-beside it: ROWS.estimates.csv, the same rows with ``estimate``, ``p10`` and ``p90`` in tokens a second over all devices
+ROWS.csv has the columns of benchmarks/data/measured_throughput.csv; tokens_per_s may be missing or empty. It
+writes ROWS.estimates.csv: the same rows with ``estimate``, ``p10`` and ``p90`` in tokens per second over all devices,
 and a ``note`` of what was assumed, or the ``reason`` why there is none. No row is judged by constants that saw its
 model. ``--write`` renews schemas/catalog/throughput.yaml instead of judging.
 """
@@ -21,10 +21,10 @@ from anchor_rows import DATA, NoEstimate, anchor, assumed, mixture, read, setup,
 from fit_memory import quantile
 from judged_rows import Judged, Table, judge_file, stated, with_figure
 
-from tunesmith import catalog, resources
+from tunesmith import catalog, package_data
 from tunesmith.planner.architecture import Architecture
-from tunesmith.planner.setup import Setup
-from tunesmith.planner.time import Throughput, throughput, tokens_per_second
+from tunesmith.planner.throughput import Throughput, constants, tokens_per_second
+from tunesmith.planner.training_setup import Setup
 
 # Constant: (start, lowest, highest, width of the prior).
 COMMON = {
@@ -40,7 +40,7 @@ NEEDED = ("model", "method", "gpu", "num_gpus", "seq_len", "micro_batch", "frame
 
 @dataclass(frozen=True)
 class Run:
-    """A usable row; ``speed`` in tokens a second over all devices, measured; 0 where the row states none."""
+    """A usable row; ``speed`` in tokens per second over all devices, measured; 0 where the row states none."""
 
     row: Mapping[str, str]
     model: str
@@ -80,7 +80,7 @@ def run_of(row: Mapping[str, str]) -> Run:
 
 def _machine(name: str) -> catalog.Hardware:
     plain = re.sub(r"[^a-z0-9]", "", name.lower()).replace("sxm4", "").replace("nvidia", "").replace("a800", "a100")
-    known = {re.sub(r"[^a-z0-9]", "", key): row for key, row in catalog.hardware().items()}
+    known = {re.sub(r"[^a-z0-9]", "", key): row for key, row in catalog.load().hardware.items()}
     for word, key in (("h10080gbsxm", "h100sxm"), ("h10080gb", "h100sxm"), ("h100", "h100sxm"), ("h200", "h200sxm")):
         if plain == word:
             plain = key
@@ -161,13 +161,13 @@ def banded(constants: Throughput, pairs: Sequence[tuple[Run, float]]) -> Through
 def constants_without(model: str) -> Throughput:
     """Constants that saw no row of this model."""
     if all(run.model != model for run in anchors()):
-        return throughput()
+        return constants()
     kept = [run for run in anchors() if run.model != model]
     return banded(fit(kept), [pair for pair in left_out() if pair[0].model != model])
 
 
 def judge(row: Mapping[str, str]) -> Judged:
-    """Estimate one row, in tokens a second.
+    """Estimate one row, in tokens per second.
 
     Raises:
         NoEstimate, ImpossibleSetup: it cannot be estimated.
@@ -213,7 +213,7 @@ def _naive_errors() -> list[float]:
 
 def write_constants() -> None:
     """Renew schemas/catalog/throughput.yaml; its head is kept."""
-    path = resources.schema_file("catalog", "throughput.yaml")
+    path = package_data.schema_file("catalog", "throughput.yaml")
     head = path.read_text(encoding="utf-8").split("utilisation:")[0]
     constants = banded(fit(anchors()), left_out())
     path.write_text(head + yaml.safe_dump(vars(constants), sort_keys=False, default_flow_style=None), encoding="utf-8")

@@ -21,10 +21,10 @@ sys.path.insert(0, os.getcwd())
 
 import msgspec
 
-from pipeline import train
-from pipeline.model import base_model
-from pipeline.runtime import Device, prepare
-from pipeline.settings import Settings, load
+from engine.core.device import Device, prepare
+from engine.core.settings import Settings, load
+from engine.models.base import base_model
+from pipeline import train_sft
 
 
 def main() -> None:
@@ -62,12 +62,12 @@ def speed(trainer: Any) -> float:
 
 
 def stage_trainer(settings: Settings, device: Device, folder: Path) -> Any:
-    return train.build_trainer(settings, device, base_model(settings), folder)
+    return train_sft.build_trainer(settings, device, base_model(settings), folder)
 
 
 def fp32_trainer(settings: Settings, device: Device, folder: Path) -> Any:
     trainer = bare_trainer(settings, device, folder)
-    train.keep_adapters_in_fp32(trainer.model)
+    train_sft.keep_adapters_in_fp32(trainer.model)
     return trainer
 
 
@@ -108,7 +108,7 @@ def bare_trainer(settings: Settings, device: Device, folder: Path) -> Any:
             disable_tqdm=True,
         ),
         train_dataset=load_dataset(
-            "json", data_files=str(train.TRAIN), split="train", cache_dir=str(folder / "dataset")
+            "json", data_files=str(train_sft.TRAIN), split="train", cache_dir=str(folder / "dataset")
         ),
         processing_class=AutoTokenizer.from_pretrained(base),
         peft_config=LoraConfig(

@@ -2,8 +2,10 @@
 
 import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from packaging.utils import canonicalize_name
 
@@ -11,7 +13,6 @@ from tunesmith import __version__, git
 from tunesmith.errors import GitFailed, NotAProject, UpdateState
 from tunesmith.manifest import ANSWERS
 from tunesmith.render import render
-from tunesmith.spec import Spec
 from tunesmith.update import apply, list_merge
 from tunesmith.update.git_trees import Entry, Repository
 from tunesmith.update.state import State
@@ -35,12 +36,14 @@ class Adopted:
     missing: dict[str, list[str]]
 
 
-def adopt(path: Path, spec: Spec, branch: str) -> Adopted:
+def adopt(path: Path, answers: Mapping[str, Any], branch: str) -> Adopted:
     """Add what the template has and the repository lacks, as one commit on a new branch.
+
+    ``answers`` are the copier answers to render.
 
     Raises:
         NotAProject: there is no repository with a commit.
-        UpdateState: it is under the template already.
+        UpdateState: it already uses the template.
         NotClean, InTheWay: uncommitted work, or untracked files where the template would write.
     """
     root = git.repository(path)
@@ -52,10 +55,10 @@ def adopt(path: Path, spec: Spec, branch: str) -> Adopted:
     apply.check_ready(root)
     branch = free_branch(root, branch)
     if (path / ANSWERS).exists():
-        raise UpdateState(f"{path} is under the template already", "`tunesmith update` brings it up to date")
+        raise UpdateState(f"{path} already uses the template", "`tunesmith update` updates it")
     with tempfile.TemporaryDirectory(prefix="tunesmith.") as name:
         scratch = Path(name)
-        render(spec, scratch / "render", scratch)
+        render(answers, scratch / "render", scratch)
         repository = Repository(root, scratch)
         rendered = repository.snapshot(scratch / "render")
         state, adopted = _plan(repository, rendered, (root, prefix, head), branch)
@@ -83,9 +86,7 @@ def _plan(repository: Repository, rendered: str, place: tuple[Path, str, str], b
     missing = {path: lines for path, lines in lacking.items() if lines}
     message = f"Adopt Tunesmith {__version__}\n\n{len(added)} files added, nothing overwritten.\n"
     if collisions:
-        message += "Kept as they were, though the template has them too:\n" + "".join(
-            f"- {one}\n" for one in collisions
-        )
+        message += "Kept unchanged; the template has these files too:\n" + "".join(f"- {one}\n" for one in collisions)
     entry = theirs[ANSWERS]
     state = State(
         prefix,

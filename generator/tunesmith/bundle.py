@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
-from tunesmith import __version__, git, resources
+from tunesmith import __version__, git, package_data
 from tunesmith.errors import GitFailed
 
 PUBLIC_URL = "https://github.com/tunesmith/tunesmith"
@@ -34,8 +34,8 @@ IDENTITY = {
 
 def path() -> Path:
     """The bundle of this installation, built first if this is a checkout."""
-    installed = resources.packaged() / NAME
-    return installed if installed.is_file() else _cached(resources.root())
+    installed = package_data.packaged() / NAME
+    return installed if installed.is_file() else _cached(package_data.root())
 
 
 def _cached(root: Path) -> Path:
@@ -61,7 +61,7 @@ def files(root: Path) -> list[str]:
     """Sorted paths of the template's files below ``root``, without what git ignores where there is a git to ask."""
     try:
         listed = git.run(
-            "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *resources.PARTS, cwd=root
+            "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *package_data.PARTS, cwd=root
         ).split("\0")
     except GitFailed:
         listed = _walk(root)
@@ -69,8 +69,8 @@ def files(root: Path) -> list[str]:
 
 
 def _walk(root: Path) -> list[str]:
-    found = [part for part in resources.PARTS if (root / part).is_file()]
-    for part in resources.PARTS:
+    found = [part for part in package_data.PARTS if (root / part).is_file()]
+    for part in package_data.PARTS:
         for folder, _, names in os.walk(root / part):
             found += [(Path(folder) / name).relative_to(root).as_posix() for name in names]
     return found
@@ -136,7 +136,7 @@ def _released_trees(root: Path, repository: Path, version: str) -> tuple[dict[st
         if release["version"] == version:
             continue
         try:
-            listing = git.run("ls-tree", release["commit"], "--", *resources.PARTS, cwd=root)
+            listing = git.run("ls-tree", release["commit"], "--", *package_data.PARTS, cwd=root)
         except GitFailed:
             missing.append(release["version"])
             continue

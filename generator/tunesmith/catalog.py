@@ -4,20 +4,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
-from tunesmith import own_figures, resources
+from tunesmith import package_data, user_overrides
 from tunesmith.errors import FileProblem, nearest
 
 OWN = (
-    "of rows that `tunesmith catalog` lists only what differs; a machine of your own with all its figures; "
-    "a model of your own is `model: custom`"
+    "for rows of `tunesmith catalog`, list only changed figures; for a machine of your own, list all; "
+    "for a model of your own, use `model: custom`"
 )
 FIXED = ("source", "id", "file", "sha256")  # which model it is
 CPU = "cpu"  # begins the key of every processor: the stages of a project know no more of its machine
-_recorded: dict[str, Any] = {}  # descriptions of the machines that projects at hand recorded, by key
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Refusal:
 def _load(*names: str) -> dict[str, Any]:
     # libyaml's loader reads the same values about ten times as fast; PyYAML without it has only the other.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    loaded: dict[str, Any] = yaml.load(resources.schema_file(*names).read_text(encoding="utf-8"), Loader=loader)
+    loaded: dict[str, Any] = yaml.load(package_data.schema_file(*names).read_text(encoding="utf-8"), Loader=loader)
     return loaded
 
 
@@ -99,100 +100,117 @@ def table(name: str) -> dict[str, Any]:
     return _load("catalog", name)
 
 
-@cache
-def models() -> dict[str, Model]:
-    """The model catalogue by key.
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """Models and hardware by key: the catalogue's rows, with the user's own figures, and a machine that was recorded.
+
+    ``recorded`` describes that machine: ``key``, ``figures``, ``price`` and, if it was bought, ``device``. It is empty
+    unless the answers of a project describe one.
+    """
+
+    models: Mapping[str, Model]
+    hardware: Mapping[str, Hardware]
+    recorded: Mapping[str, Any]
+
+    def is_own(self, key: str) -> bool:
+        """Whether a machine is the user's own, not one of the catalogue."""
+        return key in self.hardware and key not in table("hardware.yaml")["hardware"]
+
+    def refusals(self, answers: Mapping[str, Any]) -> list[Refusal]:
+        """Reasons why this combination cannot be generated; empty when it is built.
+
+        A key that has to change because of something impossible is not reported as planned too.
+        """
+        judged = {**answers, "hardware": self._judged_as(answers.get("hardware"))}
+        impossible = [replace(row, unbuilt=_unbuilt(row, judged)) for row in _matching("impossible", judged)]
+        settled = {key for row in impossible for key in row.instead}
+        return impossible + [row for row in _matching("planned", judged) if not settled & set(row.keys)]
+
+    def _judged_as(self, key: Any) -> Any:
+        """The row of the support matrix that judges a machine of one's own: a processor, or a card without bf16."""
+        if not isinstance(key, str) or not self.is_own(key):
+            return key
+        machine = self.hardware[key]
+        return CPU if machine.cpu else key if machine.bf16 else "t4"
+
+
+def load(recorded: Any = None) -> Catalogue:
+    """The catalogue; ``recorded`` is the machine that a project's answers describe, as one line of JSON.
+
+    With it nobody else needs the file that the machine came from. The user's own file still wins. Text that describes
+    no machine is ignored here: the check of the spec then refuses the machine's key.
 
     Raises:
-        FileProblem: the user's own models.yaml cannot be read or holds what is no figure.
+        FileProblem: the user's own models.yaml or hardware.yaml cannot be read, or an entry is not a figure.
     """
-    return {key: Model(key=key, **row) for key, row in _with_own("models").items()}
+    machine = _described(recorded)
+    known = {key: Hardware(key=key, **row) for key, row in _rows("hardware", user_file("hardware")).items()}
+    hardware = ({machine["key"]: Hardware(key=machine["key"], **machine["figures"])} if machine else {}) | known
+    models = {key: Model(key=key, **row) for key, row in _rows("models", user_file("models")).items()}
+    return Catalogue(MappingProxyType(models), MappingProxyType(hardware), MappingProxyType(machine))
 
 
-@cache
-def hardware() -> dict[str, Hardware]:
-    """The hardware catalogue by key, with the user's own machines, and that of the project at hand.
-
-    Raises:
-        FileProblem: the user's own hardware.yaml cannot be read or holds what is no figure.
-    """
-    return {key: Hardware(key=key, **row) for key, row in (_figures() | _with_own("hardware")).items()}
+def user_file(name: str) -> Path:
+    """Where the user's own rows of a catalogue are."""
+    return user_overrides.own_file(f"{name}.yaml")
 
 
-def _figures() -> dict[str, Any]:
-    return {key: described["figures"] for key, described in _recorded.items()}
-
-
-def recorded() -> Mapping[str, Mapping[str, Any]]:
-    """Descriptions of the machines that `take_recorded` was told, by key: ``price`` and, if bought, ``device``."""
-    return _recorded
-
-
-def is_own(key: str) -> bool:
-    """Whether a machine is the user's own, not one of the catalogue."""
-    return key in hardware() and key not in table("hardware.yaml")["hardware"]
-
-
-def take_recorded(machine: Any) -> None:
-    """Know the machine that a project's answers describe, so that nobody else needs the file that it came from.
-
-    The user's own file still wins. What is no such description is left for the spec's check to refuse.
-    """
+def _described(recorded: Any) -> dict[str, Any]:
+    """The description of a machine; empty if the text is none."""
     try:
-        described = json.loads(machine)
-        row = Hardware(key=described["key"], **described["figures"])
-        if not isinstance(described["price"], dict) or not isinstance(described.get("device", {}), dict):
-            return
+        machine: dict[str, Any] = json.loads(recorded)
+        Hardware(key=machine["key"], **machine["figures"])
+        is_description = isinstance(machine["price"], dict) and isinstance(machine.get("device", {}), dict)
     except (TypeError, ValueError, KeyError):
-        return
-    _recorded[row.key] = described
-    hardware.cache_clear()
+        return {}
+    return machine if is_description else {}
 
 
-def _with_own(name: str) -> dict[str, Any]:
-    """The rows of a catalogue, with the figures of ~/.config/tunesmith/NAME.yaml in place of its own."""
-    path, built_in = own_figures.own_file(f"{name}.yaml"), _load("catalog", f"{name}.yaml")
+@cache
+def _rows(name: str, path: Path) -> dict[str, Any]:
+    """The rows of a catalogue, with the user's figures in ``path`` in place of its own."""
+    built_in = _load("catalog", f"{name}.yaml")
     rows: dict[str, Any] = built_in[name]
     if not path.is_file():
         return rows
-    own = own_figures.read(path, {name: rows}, OWN).get(name, {})
+    own = user_overrides.read(path, {name: rows}, OWN).get(name, {})
     for key, row in own.items():
         if key not in rows and (lacking := _lacking(name, rows, row)):
             close = nearest(str(key), rows)
             raise FileProblem(path, f"{key}: {lacking}{f'; did you mean {close}?' if close else ''}", OWN)
         if fixed := sorted(set(FIXED) & set(row)) if isinstance(row, dict) else []:
-            raise FileProblem(path, f"{key}.{fixed[0]}: says which model it is and cannot be overruled", OWN)
+            raise FileProblem(path, f"{key}.{fixed[0]}: identifies the model and cannot be changed", OWN)
     signed = {
-        key: {**row, "figures": own_figures.signed(row.get("figures") or {}, path)} if isinstance(row, dict) else row
+        key: {**row, "figures": user_overrides.signed(row.get("figures") or {}, path)} if isinstance(row, dict) else row
         for key, row in own.items()
     }
-    listed = own_figures.merged(built_in, {name: signed})
-    own_figures.check(name, listed, path, OWN)
+    listed = user_overrides.merged(built_in, {name: signed})
+    user_overrides.check(name, listed, path, OWN)
     for key, row in listed[name].items() if name == "hardware" else ():
         if (row["generation"] == CPU) != (key.split("_")[0] == CPU):
-            what = "a processor" if row["generation"] == CPU else "no processor"
-            raise FileProblem(path, f"{key}: is {what}; the key of one, and of nothing else, is cpu_...", OWN)
+            what = "a processor" if row["generation"] == CPU else "not a processor"
+            raise FileProblem(path, f"{key}: is {what}; only keys of processors begin with cpu_", OWN)
     merged: dict[str, Any] = listed[name]
     return merged
 
 
 def _lacking(name: str, rows: Mapping[str, Any], row: Any) -> str:
-    """Why a row that the catalogue has not cannot be added; empty where it can."""
+    """Why a row that the catalogue does not have cannot be added; empty if it can."""
     if name != "hardware":
         return "no such row"
     needed = next(iter(rows.values())).keys() - {"figures"}
     missing = needed - row.keys() if isinstance(row, dict) else needed
-    return f"no such row, and a new one lacks {', '.join(sorted(missing))}" if missing else ""
+    return f"unknown row; a new row also needs {', '.join(sorted(missing))}" if missing else ""
 
 
 def frameworks() -> dict[str, dict[str, Any]]:
-    """The framework profiles as written; `planner.setup.profiles` reads them."""
+    """The framework profiles as written; `planner.training_setup.profiles` reads them."""
     rows: dict[str, dict[str, Any]] = _load("catalog", "frameworks.yaml")["frameworks"]
     return rows
 
 
 def throughput() -> dict[str, Any]:
-    """The constants of utilisation as written; `planner.time.throughput` reads them."""
+    """The constants of utilisation as written; `planner.throughput.constants` reads them."""
     return _load("catalog", "throughput.yaml")
 
 
@@ -206,21 +224,14 @@ def decision_tree() -> dict[str, Any]:
     return _load("decision_tree.yaml")
 
 
-def refusals(answers: Mapping[str, Any]) -> list[Refusal]:
-    """Reasons why this combination cannot be generated; empty when it is built.
-
-    A key that has to change because of something impossible is not reported as planned too.
-    """
-    impossible = [replace(found, unbuilt=_unbuilt(found, answers)) for found in _matching("impossible", answers)]
-    settled = {key for found in impossible for key in found.instead}
-    return impossible + [found for found in _matching("planned", answers) if not settled & set(found.keys)]
-
-
-def _unbuilt(found: Refusal, answers: Mapping[str, Any]) -> str:
+def _unbuilt(impossible: Refusal, answers: Mapping[str, Any]) -> str:
     """What to do today when the nearest combination that works is not built yet."""
-    planned = _matching("planned", {**answers, **found.instead})
+    planned = _matching("planned", {**answers, **impossible.instead})
     changes = {
-        key: value for other in planned if set(other.keys) & set(found.keys) for key, value in other.instead.items()
+        key: value
+        for other in planned
+        if set(other.keys) & set(impossible.keys)
+        for key, value in other.instead.items()
     }
     if not changes:
         return ""
@@ -228,20 +239,11 @@ def _unbuilt(found: Refusal, answers: Mapping[str, Any]) -> str:
 
 
 def _matching(state: str, answers: Mapping[str, Any]) -> list[Refusal]:
-    judged = {**answers, "hardware": _alike(answers.get("hardware"))}
     return [
         refusal(state, rule)
         for rule in support_rules()[state]
-        if all(judged.get(key) in values for key, values in rule["when"].items())
+        if all(answers.get(key) in values for key, values in rule["when"].items())
     ]
-
-
-def _alike(key: Any) -> Any:
-    """The row of the support matrix by which a machine of one's own is judged: a processor, or a card without bf16."""
-    if not isinstance(key, str) or not is_own(key):
-        return key
-    machine = hardware()[key]
-    return CPU if machine.cpu else key if machine.bf16 else "t4"
 
 
 def refusal(state: str, rule: Mapping[str, Any]) -> Refusal:

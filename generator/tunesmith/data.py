@@ -4,7 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunesmith import console, git, runner, spec
+from tunesmith import console, git, project_env, spec
 from tunesmith.errors import FileProblem, GitFailed, RunFailed, WriteFailed
 from tunesmith.questions import questions
 
@@ -33,7 +33,7 @@ def add(source: Path, project: Path) -> Added:
         RunFailed: DVC refused.
     """
     files = _files(source)
-    runner.check(project)
+    project_env.check(project)
     answers = _answers(project)
     if answers["example"] != "none":
         raise FileProblem(
@@ -43,18 +43,18 @@ def add(source: Path, project: Path) -> Added:
         )
     target = project / answers["data_path"]
     if target.exists() and not target.with_name(f"{target.name}.dvc").exists():
-        raise FileProblem(target, "is there already and DVC does not keep it", "move it away, or `dvc add` it first")
+        raise FileProblem(target, "already exists and DVC does not track it", "move it away, or `dvc add` it first")
     ours, theirs = target.resolve(), source.resolve()
     if (source.is_dir() and ours.is_relative_to(theirs)) or (target.is_dir() and theirs.is_relative_to(ours)):
-        fix = "name data outside it; what was edited there is tracked again by `dvc add`"
-        raise FileProblem(source, f"and the project's own data, {target}, lie in one another", fix)
+        fix = "name data outside it; after edits inside it, run `dvc add` again"
+        raise FileProblem(source, f"and the project's own data, {target}, contain one another", fix)
     replaced = target.exists()
     size = _copy(source, files, target)
-    making = "" if runner.python(project) else "; this makes the project's environment first, which takes minutes"
+    making = "" if project_env.python(project) else "; the project's environment is created first, which takes minutes"
     console.note(f"tracking it with DVC{making}")
     command = ("dvc", "add", "--quiet", answers["data_path"])
-    if code := runner.run(project, *command, quiet=True):
-        raise RunFailed(project, ["python3", runner.ENVIRONMENT, *command], code)
+    if code := project_env.run(project, *command, quiet=True):
+        raise RunFailed(project, ["python3", project_env.ENVIRONMENT, *command], code)
     return Added(target, len(files), size, replaced, _staged(target))
 
 
@@ -70,7 +70,7 @@ def _files(source: Path) -> list[Path]:
         files = [path for path in found if not path.is_dir()]
         filled = [path for path in files if not unwanted and _has_content(path)]
     except OSError as error:
-        raise FileProblem(source, error.strerror or str(error), "name data that can be read") from None
+        raise FileProblem(source, error.strerror or str(error), "name a readable file or folder") from None
     if unwanted:
         names = ", ".join(str(path.relative_to(source)) for path in unwanted[:NAMED])
         more = f" and {len(unwanted) - NAMED} more" if len(unwanted) > NAMED else ""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tunesmith import catalog
+from tunesmith.catalog import Catalogue, Refusal
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,14 @@ class Advice:
         wanted = {"approach": self.approach, **self.suggests}
         return {key: value for key, value in wanted.items() if answers[key] != value}
 
-    def not_built(self, answers: Mapping[str, Any]) -> list[catalog.Refusal]:
+    def not_built(self, catalogue: Catalogue, answers: Mapping[str, Any]) -> list[Refusal]:
         """What the support matrix says of a project that follows the advice; empty when it can be generated."""
         planned = [
             catalog.refusal("planned", row)
             for row in catalog.support_rules()["planned"]
             if all(self.suggests.get(key) in values for key, values in row["when"].items())
         ]  # whatever else the spec says
-        return planned or catalog.refusals({**answers, "approach": self.approach, **self.suggests})
+        return planned or catalogue.refusals({**answers, "approach": self.approach, **self.suggests})
 
 
 def advise(answers: Mapping[str, Any]) -> Advice:

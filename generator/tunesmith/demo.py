@@ -7,10 +7,12 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from tunesmith import console, git, project, resources, runner, spec
+from tunesmith import console, git, package_data, project, project_env, spec
+from tunesmith.copier_answers import answers_for
 from tunesmith.errors import FINDINGS, FileProblem, RunFailed
-from tunesmith.intake import target
 from tunesmith.manifest import ANSWERS
+from tunesmith.planner.plan import plan
+from tunesmith.spec_input import target
 
 REPRODUCE = ("dvc", "repro")
 SMOKE = ("dvc", "exp", "run", "--temp", "-S", "smoke=true")
@@ -24,19 +26,21 @@ def run(options: argparse.Namespace) -> int:
     """
     path = options.directory.resolve()
     if _begun(path, options.example):
-        console.note(f"{path}: goes on where it stopped; what is done is not done again")
+        console.note(f"{path}: continues; finished stages are kept")
     else:
-        project.create(_example(options.example), target(options))
-        console.note(f"{path}: generated; now every stage runs, from the model to the verdict")
+        where = target(options)
+        project.check(where)
+        project.create(_answers(options.example), where)
+        console.note(f"{path}: generated; running every stage")
     own_repository = git.toplevel(path) == path
     if own_repository:
         git.lend_identity(path)
     command = SMOKE if options.smoke else REPRODUCE
-    code = runner.run(path, *command, quiet=options.json)
+    code = project_env.run(path, *command, quiet=options.json)
     verdict = None if options.smoke else _verdict(path)
     if verdict is None:
         if code:
-            raise RunFailed(path, ["python3", runner.ENVIRONMENT, *command], code)
+            raise RunFailed(path, ["python3", project_env.ENVIRONMENT, *command], code)
         _finish_smoke(path, as_json=options.json)
         return 0
     if own_repository:
@@ -54,13 +58,15 @@ def _begun(path: Path, example: str) -> bool:
     return answers.is_file() and spec.from_file(answers).values.get("example") == example
 
 
-def _example(name: str) -> spec.Spec:
-    path = resources.examples().get(name)
+def _answers(name: str) -> dict[str, Any]:
+    """The copier answers of an example."""
+    path = package_data.examples().get(name)
     if path is None:
         raise FileProblem(
-            resources.root() / "examples" / name, "this example has no spec.yaml", "install tunesmith again"
+            package_data.root() / "examples" / name, "this example has no spec.yaml", "install tunesmith again"
         )
-    return spec.validate(spec.from_file(path))
+    example = spec.validate(spec.from_file(path))
+    return answers_for(example, plan(example.catalogue, example.answers, example.pins, prices={}))
 
 
 def _verdict(path: Path) -> dict[str, Any] | None:
@@ -88,6 +94,6 @@ def show(verdict: dict[str, Any], path: Path) -> None:
 
 
 def _again(path: Path) -> str:
-    shared = os.environ.get("PROJECT_VENV")  # without it, another environment would be made
-    prefix = f"PROJECT_VENV={shlex.quote(shared)} " if shared else ""
+    shared = ((name, os.environ.get(name)) for name in ("PROJECT_VENV", "PROJECT_CACHE"))
+    prefix = "".join(f"{name}={shlex.quote(folder)} " for name, folder in shared if folder)  # else both are made anew
     return f"cd {shlex.quote(str(path))}  &&  {prefix}python3 environment.py dvc repro"

@@ -45,7 +45,7 @@ def eject(path: Path) -> Ejected:
     git.run("rm", "--quiet", "--", *removed, cwd=path)
     if edits:
         git.run("add", "--", *edits, cwd=path)
-    git.commit(path, "Eject from Tunesmith\n\nThe project runs without it; `git revert` takes this back.")
+    git.commit(path, "Eject from Tunesmith\n\nThe project runs without it. `git revert` undoes this commit.")
     command = ("grep", "-n", "-i", "-I", "--full-name", WORD, "--", ".")
     mentions = git.output(*command, cwd=path, allowed=(0, 1))[1].decode(errors="replace").splitlines()
     return Ejected(removed, sorted(edits), mentions)
@@ -81,7 +81,7 @@ def _without_steps(path: Path, name: str) -> str | None:
         return None
     jobs = (yaml.safe_load(left) or {}).get("jobs", {})
     if not jobs or not all(job.get("steps") or job.get("uses") for job in jobs.values()):
-        raise FileProblem(path / name, "has a job with no step but Tunesmith's", "remove that job first")
+        raise FileProblem(path / name, "has a job whose only steps are Tunesmith's", "remove that job first")
     return left
 
 

@@ -13,7 +13,7 @@ CONFLICT = 3
 FINDINGS = 4
 AVAILABLE = 5
 NO_SPACE = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
-KEYS = "`tunesmith schema` prints every key with what it allows"
+KEYS = "`tunesmith schema` prints every key with its allowed values"
 
 
 class TunesmithError(Exception):
@@ -71,7 +71,7 @@ class MissingAnswers(TunesmithError):
 
     def __str__(self) -> str:
         return (
-            f"{len(self.keys)} answers are missing and there is no terminal to ask on: {', '.join(self.keys)}\n"
+            f"{len(self.keys)} answers are missing, and there is no terminal to ask on: {', '.join(self.keys)}\n"
             "give them with --spec FILE or --set KEY=VALUE, or take the defaults with --defaults"
         )
 
@@ -92,8 +92,8 @@ class DirectoryInUse(TunesmithError):
         shown = ", ".join(self.entries[:5]) + (", ..." if len(self.entries) > 5 else "")
         if self.forced:
             fix = "move them away first; nothing was written"
-            return f"{self.path}: these files are there already and would change: {shown}\n{fix}"
-        return f"{self.path}: not empty ({shown})\nname a new directory, or add --force to write beside what is there"
+            return f"{self.path}: these files already exist and would change: {shown}\n{fix}"
+        return f"{self.path}: not empty ({shown})\nname a new directory, or add --force to keep the existing files"
 
 
 class NestedRepository(TunesmithError):
@@ -105,8 +105,8 @@ class NestedRepository(TunesmithError):
 
     def __str__(self) -> str:
         return (
-            f"{self.path}: lies inside the git repository {self.outer}\n"
-            "add --subdir to make the project a part of that repository, or name a directory outside it"
+            f"{self.path}: is inside the git repository {self.outer}\n"
+            "add --subdir to make the project part of that repository, or name a directory outside it"
         )
 
 
@@ -119,8 +119,8 @@ class NoRepository(TunesmithError):
 
     def __str__(self) -> str:
         return (
-            f"{self.path}: --subdir makes the project a part of a git repository, and none is around it\n"
-            "leave --subdir out, and the project gets a repository of its own; or run `git init` above it first"
+            f"{self.path}: --subdir needs an enclosing git repository, and there is none\n"
+            "leave --subdir out to give the project its own repository, or run `git init` in a parent folder first"
         )
 
 
@@ -144,7 +144,7 @@ class WriteFailed(TunesmithError):
 
     def __str__(self) -> str:
         space = "free some space or " if self.reason in NO_SPACE else ""
-        return f"{self.path}: cannot write: {self.reason}\n{space}name another directory; nothing was left behind"
+        return f"{self.path}: cannot write: {self.reason}\n{space}name another directory; no files are left"
 
 
 class GitFailed(TunesmithError):
@@ -199,8 +199,8 @@ class RunFailed(TunesmithError):
     def __str__(self) -> str:
         again = " ".join(self.command)
         return (
-            f"{self.project}: `{again}` ended with exit code {self.code}; its message is above\n"
-            "fix it and run the same command there again: finished stages are kept"
+            f"{self.project}: `{again}` ended with exit code {self.code}; see its message above\n"
+            "fix it and run the same command again; finished stages are kept"
         )
 
 
@@ -212,7 +212,9 @@ class NotAProject(TunesmithError):
         super().__init__(path, reason)
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}\nname the directory of a project that `tunesmith new` made and git tracks"
+        return (
+            f"{self.path}: {self.reason}\nname the directory of a project that `tunesmith new` generated and git tracks"
+        )
 
 
 class NewerProject(TunesmithError):
@@ -224,7 +226,7 @@ class NewerProject(TunesmithError):
 
     def __str__(self) -> str:
         return (
-            f"{self.what} is {self.version}, and this tunesmith is {self.own}, which cannot know its questions\n"
+            f"{self.what} is {self.version}, and this tunesmith is {self.own}, which does not know its questions\n"
             f"install tunesmith {self.version} or newer; nothing was changed"
         )
 
@@ -239,7 +241,7 @@ class UnknownVersion(TunesmithError):
     def __str__(self) -> str:
         return (
             f"{self.source} has no template {self.version}; it has {', '.join(self.known) or 'no release'}\n"
-            "name a source that has it, with --source; nothing was changed"
+            "name a source that has it with --source; nothing was changed"
         )
 
 
@@ -266,7 +268,7 @@ class InTheWay(TunesmithError):
 
     def __str__(self) -> str:
         return (
-            f"{self.path}: files that git does not track lie where the template adds its own: {', '.join(self.files)}\n"
+            f"{self.path}: untracked files are in the way of files that the template adds: {', '.join(self.files)}\n"
             "commit them or move them away; nothing was changed"
         )
 
@@ -296,7 +298,7 @@ class Unresolved(TunesmithError):
         return (
             f"{self.reason}:{listed}\n"
             "resolve them, `git add` each (or `git rm` it), then `tunesmith update --continue`; "
-            "`tunesmith update --abort` puts everything back"
+            "`tunesmith update --abort` undoes the update"
         )
 
     def details(self) -> dict[str, Any]:

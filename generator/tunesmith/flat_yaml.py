@@ -45,7 +45,7 @@ def read(source: str, data: bytes) -> Document:
         return document
     if not isinstance(node, yaml.MappingNode):
         found = "a list" if isinstance(node, yaml.SequenceNode) else "plain text"
-        raise _broken(source, f"a spec is a mapping of `key: value` lines, this is {found}", _line(node.start_mark))
+        raise _broken(source, f"a spec is a mapping of `key: value` lines, but this is {found}", _line(node.start_mark))
     for key_node, value_node in node.value:
         _add(document, key_node, value_node)
     return document
@@ -76,7 +76,7 @@ def _decode(source: str, data: bytes) -> str:
     if len(data) > MAX_BYTES:
         raise _broken(
             source,
-            f"larger than {MAX_BYTES // 1024} KiB, and a spec has about fifty short lines; is this the right file?",
+            f"larger than {MAX_BYTES // 1024} KiB, but a spec has about fifty short lines; is this the right file?",
         )
     try:
         return data.decode("utf-8-sig")
@@ -107,15 +107,17 @@ def _refuse_nesting(source: str, text: str) -> None:
             raise _broken(source, "YAML aliases (*name) are not allowed; write the value out", _line(event.start_mark))
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            raise _broken(source, "nested too deeply; a spec is flat: one `key: value` a line", _line(event.start_mark))
+            raise _broken(
+                source, "nested too deeply; a spec is flat, with one `key: value` per line", _line(event.start_mark)
+            )
 
 
 def _explain(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or "not valid YAML"
     if "'\\t'" in problem:
-        return "a tab cannot indent YAML; use spaces"
+        return "tabs cannot indent YAML; use spaces"
     if "expected a single document" in str(error):
-        return "more than one YAML document (a second ---); a spec is one"
+        return "more than one YAML document (a second ---); a spec has one"
     return f"not valid YAML: {problem}"
 
 

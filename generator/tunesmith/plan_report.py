@@ -1,4 +1,4 @@
-"""The verb `plan`: what a spec or a project takes, in words or as one JSON value."""
+"""The command `plan`: what a spec or a project takes, in words or as one JSON value."""
 
 import argparse
 import datetime as dt
@@ -6,59 +6,63 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from tunesmith import advising, catalog, console, intake
+from tunesmith import advice, advice_report, console, spec_input
+from tunesmith.costing.cost_arithmetic import Band
 from tunesmith.costs import prices
 from tunesmith.costs.prices import OLD_PRICE_DAYS, Figure
 from tunesmith.errors import FINDINGS
-from tunesmith.planner import counting, subjects
+from tunesmith.planner import project_reader
 from tunesmith.planner.memory import USABLE
-from tunesmith.planner.plan import HOUR, Money, Plan, plan
-from tunesmith.planner.workload import SCENARIO
-from tunesmith.spec import Spec
+from tunesmith.planner.plan import HOUR, Plan, plan
+from tunesmith.planner.plan_inputs import SCENARIO
+from tunesmith.tokens import count
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the plan; 0 when everything fits, 4 when training's P90 or the evaluation does not."""
-    made, answers, listed, notes = _made(options)
+    made, listed, notes = _made(options)
     notes = (*notes, *_stale(made, dt.date.today()))
     try:
-        owned = advising.owned(answers, made, listed)
+        owned = advice.owned(made, listed)
     except prices.PriceError as error:
-        owned, notes = [], (*notes, f"cost to own is left out: {error.what}; {error.fix}")
+        owned, notes = [], (*notes, f"no cost to own: {error.what}; {error.fix}")
     if options.json:
-        console.as_json(data(made, notes=notes) | {"cost_to_own": [advising.estimate_data(row) for row in owned]})
+        console.as_json(data(made, notes=notes) | {"cost_to_own": [advice_report.estimate_data(row) for row in owned]})
     else:
         _print(made)
         if owned:
             console.line()
-            advising.print_owned(owned, answers)
+            advice_report.print_owned(owned, made.answers)
         for note in notes:
             console.note(note)
     return 0 if made.fits else FINDINGS
 
 
-def _made(options: argparse.Namespace) -> tuple[Plan, Mapping[str, Any], Mapping[str, Any], tuple[str, ...]]:
-    """The plan, the answers that it is of, the price list, and notes."""
-    measured = subjects.calibration(options.calibration) if options.calibration else None
+def _made(options: argparse.Namespace) -> tuple[Plan, Mapping[str, Any], tuple[str, ...]]:
+    """The plan, the price list, and notes."""
+    measured = project_reader.calibration(options.calibration) if options.calibration else None
     scenario = {key: value for key in SCENARIO if (value := getattr(options, key)) not in ("", None)}
     scenario = {key: value for key, value in scenario.items() if value is not False}
-    beyond = [f"planned beyond what this version generates: {_words(scenario)}"] if scenario else []
+    beyond = [f"this version cannot generate: {_words(scenario)}"] if scenario else []
     if options.directory:
-        found = subjects.project(options.directory)
-        answers, pins, counted, notes = {**found.answers, **scenario}, found.pins, found.counted, list(found.notes)
-        listed = prices.load(options.prices or found.prices)
+        found = project_reader.project(options.directory)
+        catalogue, answers, pins = found.catalogue, {**found.answers, **scenario}, found.pins
+        counted, notes = found.counted, list(found.notes)
+        listed = prices.load(catalogue, options.prices or found.prices)
         measured = measured or (None if scenario else found.measured)
         pins = {key: value for key, value in pins.items() if key != "sharding" or "devices" not in scenario}
         folders = [options.directory]
     else:
-        spec = intake.estimated(options)
-        answers, pins, counted, notes = {**spec.answers, **scenario}, spec.pins, None, list[str]()
-        listed, folders = prices.load(options.prices), intake.data_folders(options)
+        spec = spec_input.estimated(options)
+        catalogue, answers, pins = spec.catalogue, {**spec.answers, **scenario}, spec.pins
+        counted, notes = None, list[str]()
+        listed, folders = prices.load(catalogue, options.prices), spec_input.data_folders(options)
     rows = None
     if options.data or not counted:
-        rows, unread = counting.of_data(answers, pins, options.data, folders)
+        rows, unread = count.of_data(catalogue, answers, pins, options.data, folders)
         notes += filter(None, [unread])
     made = plan(
+        catalogue,
         answers,
         pins,
         counted=None if rows else counted,
@@ -70,12 +74,12 @@ def _made(options: argparse.Namespace) -> tuple[Plan, Mapping[str, Any], Mapping
         beyond.append(_no_torch(made))
     if made.measured and made.time.utilisation > 1:
         share = f"{made.time.utilisation:.0%} of what {made.machine.title} can do at most"
-        beyond.append(f"{made.measured.source}: {share}; that was another machine, model or setup")
-    return made, answers, listed, (*_untrained(made, answers), *notes, *cut_answers(answers), *beyond)
+        beyond.append(f"{made.measured.source}: {share}; it was measured on another machine, model or setup")
+    return made, listed, (*_untrained(made, answers), *notes, *cut_answers(answers), *beyond)
 
 
 def _no_torch(made: Plan) -> str:
-    return f"{made.machine.title}: the locks of generated projects hold no build of torch for it; put in your own"
+    return f"{made.machine.title}: the locks of generated projects have no build of torch for it; install your own"
 
 
 def cut_answers(answers: Mapping[str, Any]) -> list[str]:
@@ -83,7 +87,7 @@ def cut_answers(answers: Mapping[str, Any]) -> list[str]:
     written, longest = int(answers["answer_tokens"]), int(answers["max_new_tokens"])
     if written <= longest:
         return []
-    return [f"max_new_tokens: {longest} would cut answers of {written} tokens (answer_tokens) short in the evaluation"]
+    return [f"max_new_tokens: {longest} would truncate answers of {written} tokens (answer_tokens) in the evaluation"]
 
 
 def _untrained(made: Plan, answers: Mapping[str, Any]) -> tuple[str, ...]:
@@ -99,24 +103,23 @@ def _stale(made: Plan, today: dt.date) -> list[str]:
     dates = {f"the figures of {made.machine.title}": str(made.machine.figures["date"])}
     if made.price:
         dates[f"the price of {made.machine.title}"] = made.price.date
-    if made.model.key in catalog.models():
-        dates[f"the figures of {made.model.key}"] = str(catalog.models()[made.model.key].figures["date"])
+    if made.model.row:
+        dates[f"the figures of {made.model.key}"] = str(made.model.row.figures["date"])
     return [
-        f"{what}: read on {date}, more than {OLD_PRICE_DAYS} days ago; check before you rely on it"
+        f"{what}: read on {date}, more than {OLD_PRICE_DAYS} days ago; check it"
         for what, date in dates.items()
         if date and Figure(what, None, "", date).old(today)
     ]
 
 
-def note_of(spec: Spec) -> list[str]:
-    """One line for `new`: the plan of the spec, and what would make it fit if it does not."""
-    made = plan(spec.answers, spec.pins)
+def short_notes(made: Plan) -> list[str]:
+    """For `new`: the plan in one line, its warnings, and what would make it fit if it does not."""
     lines = [f"plan: {headline(made)}"] if made.trains or not made.fits else []
     if lines and not made.model.known:
         lines.append(f"plan: a guess; {made.model.source}")
     if not made.machine.installable:
         lines.append(_no_torch(made))
-    lines += cut_answers(spec.answers)
+    lines += cut_answers(made.answers)
     if not made.fits and made.changes:
         lines.append(f"plan: it would fit with {made.changes[0].what}; `tunesmith plan` lists the other ways")
     return lines
@@ -154,13 +157,13 @@ def _hours(hours: float) -> str:
 
 def _terms(made: Plan) -> str:
     """What the model may be used for, and whether its weights are asked for first; or what it was taken for."""
-    row = catalog.models().get(made.model.key)
+    row = made.model.row
     if row is None:
         return f" ({made.model.source})"
     return f"; {row.licence}{', gated: accept its terms on its page first' if row.gated else ''}"
 
 
-def _usd(money: Money) -> str:
+def _usd(money: Band) -> str:
     digits = 2 if money.typical >= 0.1 else 3
     return f"{money.typical:.{digits}f} ({money.low:.{digits}f} to {money.high:.{digits}f})"
 
@@ -185,7 +188,7 @@ def _reason(key: str, made: Plan) -> str:
     if key not in made.pins:
         return choice.reason
     same = made.knobs[key] == choice.value
-    return "pinned, to what the planner takes" if same else f"pinned; the planner would take {choice.value}"
+    return "pinned to the planner's choice" if same else f"pinned; the planner would choose {choice.value}"
 
 
 def _print_memory(made: Plan) -> None:
@@ -208,7 +211,7 @@ def _print_memory(made: Plan) -> None:
         console.line(f"  of the host: {made.host.low:.1f} to {made.host.high:.1f} GiB ({held}); not in the verdict")
     if not made.framework.fitted_rows:
         title = made.framework.title
-        console.line(f"  a wide band, that of frameworks it was not fitted to: nobody has published peaks of {title}")
+        console.line(f"  a wide band, because nobody has published peaks of {title}")
     if made.measured and made.measured.peak_gib:
         off = 100 * (typical / made.measured.peak_gib - 1)
         console.line(
@@ -225,12 +228,12 @@ def _print_time(made: Plan) -> None:
         console.line(f"  {_hours(duration.typical / HOUR)} on the clock, for {made.setup.devices} devices work at once")
     console.line(f"  {tokens.typical:,.0f} tokens ({tokens.source})")
     console.line(
-        f"  {duration.tokens_per_second:,.0f} tokens a second; {duration.utilisation:.0%} of the peak; "
-        f"{duration.padding:.2f} tokens are computed for each token of the data ({made.padded})"
+        f"  {duration.tokens_per_second:,.0f} tokens per second; {duration.utilisation:.0%} of the peak; "
+        f"{duration.padding:.2f} tokens are computed per token of the data ({made.padded})"
     )
     if duration.calibrated:
         source = made.measured.source if made.measured else ""
-        console.line(f"  calibrated by {source}: {duration.calibrated:.2f} times the speed that the prior expects")
+        console.line(f"  calibrated by {source}: {duration.calibrated:.2f} times the estimated speed")
     if made.money and made.price:
         money, price = made.money, made.price
         console.line(f"Money    USD {_usd(money)}")
@@ -249,7 +252,9 @@ def _print_changes(made: Plan) -> None:
         cost = f"USD {change.usd:.2f}" if change.usd != float("inf") else "no price known"
         console.line(f"  {change.what}: {change.high_gib:.1f} of {change.memory_gib:g} GiB, {cost}")
     if not made.changes:
-        console.line("  no one or two changes of method, length, model and device; it takes several machines")
+        console.line(
+            "  no one or two changes of method, length, model and device are enough; it needs several machines"
+        )
 
 
 def _print_inference(made: Plan) -> None:
@@ -276,8 +281,8 @@ def data(made: Plan, *, notes: tuple[str, ...] = ()) -> dict[str, Any]:
         "dominant": made.memory.dominant,
         "tokens": asdict(made.tokens),
         "seconds": asdict(made.time),
-        "device_hours": asdict(made.hours),
-        "usd": asdict(made.money) if made.money else None,
+        "device_hours": made.hours._asdict(),
+        "usd": made.money._asdict() if made.money else None,
         "choices": {key: _choice(key, made) for key in made.choices},
         "measured": asdict(made.measured) if made.measured else None,
     }

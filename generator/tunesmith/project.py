@@ -1,15 +1,16 @@
-"""Makes a project directory from a spec: rendered beside, committed, and only then moved into place."""
+"""Makes a project directory from copier answers: rendered beside, committed, and only then moved into place."""
 
 import errno
 import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from tunesmith import __version__, git
 from tunesmith.errors import (
@@ -22,7 +23,6 @@ from tunesmith.errors import (
     WriteFailed,
 )
 from tunesmith.render import render
-from tunesmith.spec import Spec
 
 FULL = 2**20  # bytes free, below which git and copier cannot write a project
 STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -71,8 +71,8 @@ def check(target: Target) -> None:
         raise NoRepository(path)
 
 
-def create(spec: Spec, target: Target) -> Created:
-    """Render, commit and move into place; whatever stops it, the target is as it was.
+def create(answers: Mapping[str, Any], target: Target) -> Created:
+    """Render these copier answers, commit and move into place; whatever stops it, the target is as it was.
 
     Raises:
         TunesmithError: see `check` and `render`.
@@ -85,7 +85,7 @@ def create(spec: Spec, target: Target) -> Created:
             staged = scratch / "project"
             outer = git.toplevel(path)
             with _full_disk_is_told(scratch):
-                render(spec, staged, scratch)
+                render(answers, staged, scratch)
                 files = sum(1 for entry in staged.rglob("*") if entry.is_file())
                 identity = (
                     git.start_repository(staged, f"Generate the project with Tunesmith {__version__}")

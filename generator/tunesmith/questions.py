@@ -1,7 +1,4 @@
-"""The questions, read from schemas/spec.schema.json, the one definition; copier.yml and docs/spec.md come from it.
-
-``python -m tunesmith.questions --write`` refreshes both; ``--check`` fails when they differ.
-"""
+"""The questions of a spec, read from schemas/spec.schema.json, their one definition."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from tunesmith import resources
+from tunesmith import package_data
 
 PLANNER = "planner"
 CATALOGUE = "catalogue"
@@ -61,7 +58,7 @@ def _values(value: Any) -> list[Any]:
 @cache
 def schema() -> dict[str, Any]:
     """The JSON Schema of a spec."""
-    loaded: dict[str, Any] = json.loads(resources.schema_file("spec.schema.json").read_text(encoding="utf-8"))
+    loaded: dict[str, Any] = json.loads(package_data.schema_file("spec.schema.json").read_text(encoding="utf-8"))
     return loaded
 
 
@@ -124,11 +121,5 @@ def example_answers() -> dict[str, dict[str, Any]]:
             for key, value in flat_yaml.read(str(path), path.read_bytes()).values.items()
             if key in questions() and questions()[key].group in EXAMPLE_GROUPS and not questions()[key].knob
         }
-        for name, path in resources.examples().items()
+        for name, path in package_data.examples().items()
     }
-
-
-if __name__ == "__main__":
-    from tunesmith.derive import main
-
-    raise SystemExit(main())

@@ -5,29 +5,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from tunesmith import __version__, bundle, git
-from tunesmith.costs.planned import own_machine, record
 from tunesmith.errors import RenderFailed
-from tunesmith.planner.resolve import planned
-from tunesmith.questions import MACHINE, RECORDED, questions
-from tunesmith.spec import Spec
-
-
-def answers_for(spec: Spec) -> dict[str, Any]:
-    """The copier answers of a spec: what it says, what the planner chose (plan_KEY) and what it pins (pin_KEY).
-
-    Answers to questions that do not matter are left out, because copier would not record them.
-    """
-    choices = planned(spec.answers, spec.pins)
-    known = {key: choice.value for key, choice in choices.items()} | spec.combined()
-    data = {key: value for key, value in spec.answers.items() if questions()[key].applies(known)}
-    data[RECORDED] = record(spec.answers, spec.pins)
-    if machine := own_machine(str(spec.answers["hardware"])):
-        data[MACHINE] = machine
-    data |= {f"plan_{key}": choice.value for key, choice in choices.items()}
-    return data | {f"pin_{key}": value for key, value in spec.pins.items()}
 
 
 @dataclass(frozen=True)
@@ -38,7 +20,7 @@ class Origin:
     location: str
 
 
-def render(spec: Spec, target: Path, scratch: Path) -> None:
+def render(answers: Mapping[str, Any], target: Path, scratch: Path) -> None:
     """Render this version's template into ``target``, which must not exist. ``scratch`` takes copier's clone.
 
     Raises:
@@ -46,31 +28,13 @@ def render(spec: Spec, target: Path, scratch: Path) -> None:
         OSError: the files cannot be written.
     """
     installed = Origin(bundle.PUBLIC_URL, bundle.path().as_posix())
-    render_answers(installed, f"v{__version__}", answers_for(spec), target, scratch)
+    render_answers(installed, f"v{__version__}", answers, target, scratch)
 
 
 def render_answers(origin: Origin, tag: str, answers: Mapping[str, Any], target: Path, scratch: Path) -> None:
     """Render the template's version ``tag`` with ready answers; see `render`."""
-    with _offline(origin, scratch):
-        # Imported here: it takes half a second, and reads its environment as it starts.
-        from copier import Settings, run_copy
-        from copier.errors import CopierError
-        from jinja2 import TemplateError
-        from plumbum import ProcessExecutionError, local
-
-        try:
-            with local.env(**_variables(origin, scratch)):
-                run_copy(
-                    origin.address,
-                    target,
-                    data=dict(answers),
-                    settings=Settings(),  # a user's own defaults would change the bytes
-                    vcs_ref=tag,
-                    defaults=True,
-                    quiet=True,
-                )
-        except (CopierError, TemplateError, ProcessExecutionError, ValueError) as error:
-            raise RenderFailed(str(error)) from error
+    with _copier(origin, scratch) as copier:
+        copier.run_copy(origin.address, target, **_options(copier, tag, answers))
 
 
 def update_in_place(origin: Origin, tag: str, project: Path, answers: Mapping[str, Any], scratch: Path) -> None:
@@ -79,23 +43,33 @@ def update_in_place(origin: Origin, tag: str, project: Path, answers: Mapping[st
     Raises:
         RenderFailed: copier refused.
     """
+    with _copier(origin, scratch) as copier:
+        copier.run_update(project, overwrite=True, **_options(copier, tag, answers))
+
+
+def _options(copier: ModuleType, tag: str, answers: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of every call. The settings are empty, because a user's own defaults would change the bytes."""
+    settings = copier.Settings()
+    return {"data": dict(answers), "settings": settings, "vcs_ref": tag, "defaults": True, "quiet": True}
+
+
+@contextmanager
+def _copier(origin: Origin, scratch: Path) -> Iterator[ModuleType]:
+    """Copier, in an environment where its git reads ``origin`` offline.
+
+    Raises:
+        RenderFailed: copier refused the answers or the template.
+    """
     with _offline(origin, scratch):
-        from copier import Settings, run_update
+        # Imported here: it takes half a second, and plumbum copies the environment as it starts.
+        import copier
         from copier.errors import CopierError
         from jinja2 import TemplateError
         from plumbum import ProcessExecutionError, local
 
         try:
             with local.env(**_variables(origin, scratch)):
-                run_update(
-                    project,
-                    data=dict(answers),
-                    settings=Settings(),
-                    vcs_ref=tag,
-                    defaults=True,
-                    overwrite=True,
-                    quiet=True,
-                )
+                yield copier
         except (CopierError, TemplateError, ProcessExecutionError, ValueError) as error:
             raise RenderFailed(str(error)) from error
 

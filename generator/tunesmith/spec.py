@@ -3,12 +3,13 @@
 import json
 import unicodedata
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tunesmith import catalog, flat_yaml
+from tunesmith.catalog import Catalogue
 from tunesmith.errors import FileProblem, Problem, SpecError, nearest
 from tunesmith.flat_yaml import Document
 from tunesmith.questions import MACHINE, RECORDED, Question, defaults, knobs, questions, schema
@@ -20,11 +21,15 @@ TYPE_NAMES = {"string": "text", "integer": "a whole number", "number": "a number
 
 @dataclass(frozen=True)
 class Spec:
-    """A valid spec. ``answers`` holds every question that is no knob; ``pins`` the knobs that the user wrote."""
+    """A valid spec: ``answers`` to every question that is no knob, ``pins`` for the knobs that the user wrote.
+
+    ``catalogue`` is what it was checked against; it knows the machine that the document describes.
+    """
 
     answers: Mapping[str, Any]
     pins: Mapping[str, Any]
-    given: frozenset[str] = field(default_factory=frozenset)
+    catalogue: Catalogue
+    given: frozenset[str] = frozenset()
 
     def combined(self) -> dict[str, Any]:
         """Answers and pins in one mapping."""
@@ -42,7 +47,7 @@ def from_file(path: Path) -> Document:
         with path.open("rb") as handle:
             data = handle.read(flat_yaml.MAX_BYTES + 1)
     except OSError as error:
-        raise FileProblem(path, error.strerror or str(error), "name a spec file that can be read") from None
+        raise FileProblem(path, error.strerror or str(error), "name a readable spec file") from None
     return flat_yaml.read(str(path), data)
 
 
@@ -66,23 +71,25 @@ def validate(document: Document) -> Spec:
     Raises:
         SpecError: with all problems, in the order of their lines.
     """
-    catalog.take_recorded(document.values.get(MACHINE))
+    catalogue = catalog.load(document.values.get(MACHINE))
     problems = list(document.problems)
     values = _known(document, problems)
     problems += [
-        problem for key, value in values.items() for problem in value_problems(key, value, document.lines.get(key))
+        problem
+        for key, value in values.items()
+        for problem in value_problems(catalogue, key, value, document.lines.get(key))
     ]
     # A key at fault has no value to judge others by; everything else is judged all the same.
     faulty = {problem.key for problem in problems}
-    problems += _rule_problems(values, document.lines, faulty)
-    problems += _support_problems(values, document.lines, faulty | {problem.key for problem in problems})
-    problems += _length_problems(values, document.lines, faulty)
+    problems += _rule_problems(catalogue, values, document.lines, faulty)
+    problems += _support_problems(catalogue, values, document.lines, faulty | {problem.key for problem in problems})
+    problems += _length_problems(catalogue, values, document.lines, faulty)
     problems += _target_problems(values, document.lines, faulty)
     if problems:
         raise SpecError(document.source, sorted(problems, key=lambda problem: problem.line or 0))
     pinned = {key: values[key] for key in knobs() if key in values}
     answers = {key: values.get(key, default) for key, default in defaults(values.get("example")).items()}
-    return Spec(answers, pinned, frozenset(values))
+    return Spec(answers, pinned, catalogue, frozenset(values))
 
 
 def _known(document: Document, problems: list[Problem]) -> dict[str, Any]:
@@ -98,7 +105,7 @@ def _known(document: Document, problems: list[Problem]) -> dict[str, Any]:
     return values
 
 
-def value_problems(key: str, value: Any, line: int | None) -> list[Problem]:
+def value_problems(catalogue: Catalogue, key: str, value: Any, line: int | None = None) -> list[Problem]:
     """Faults of one value, judged by its own part of the schema: what the wizard checks as the user types."""
     question = questions()[key]
     if not _has_type(question, value):
@@ -107,10 +114,10 @@ def value_problems(key: str, value: Any, line: int | None) -> list[Problem]:
     if question.enum:
         if value in question.enum:
             return []
-        if key == "hardware" and catalog.is_own(str(value)):
+        if key == "hardware" and catalogue.is_own(str(value)):
             return []
         own = f"; {OWN_MACHINE}" if key == "hardware" else ""
-        known = list(catalog.hardware()) if key == "hardware" else [str(allowed) for allowed in question.enum]
+        known = list(catalogue.hardware) if key == "hardware" else [str(allowed) for allowed in question.enum]
         message = f"{_shown(value)} is not one of its values"
         return [Problem(key, message, line, ", ".join(known) + own, nearest(str(value), known))]
     if isinstance(value, str) and (message := _text_fault(question, value)):
@@ -135,9 +142,9 @@ def _has_type(question: Question, value: Any) -> bool:
 def _type_message(question: Question, value: Any) -> str:
     wanted = TYPE_NAMES[question.type]
     if value is None:
-        return f"has no value; {wanted} is needed" + (' (write "" for none)' if question.type == "string" else "")
+        return f"has no value; it needs {wanted}" + (' (write "" for none)' if question.type == "string" else "")
     if isinstance(value, (list, dict)):
-        return f"is a nested value; {wanted} is needed (a spec is flat)"
+        return f"is nested; it needs {wanted} (a spec is flat)"
     quote = f'; put it in quotes: "{_shown(value)}"' if question.type == "string" else ""
     return f"{_shown(value)} is not {wanted}{quote}"
 
@@ -146,12 +153,12 @@ def _text_fault(question: Question, value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        return "holds half of a surrogate pair, which is no character"
+        return "contains a lone surrogate, which is not valid text"
     usual = "\n\t" if question.multiline else ""
     for position, character in enumerate(value, start=1):
         if unicodedata.category(character) == "Cc" and character not in usual:
             kind = "a line break or control character" if not question.multiline else "a control character"
-            fix = "; one line is needed" if not question.multiline else ""
+            fix = "; it must be one line" if not question.multiline else ""
             return f"holds {kind} (U+{ord(character):04X}, character {position}){fix}"
     return ""
 
@@ -182,11 +189,13 @@ def _validator(key: str) -> Any:
     return Draft202012Validator(schema()["properties"][key])
 
 
-def _rule_problems(values: Mapping[str, Any], lines: Mapping[str, int], faulty: Container[str]) -> list[Problem]:
+def _rule_problems(
+    catalogue: Catalogue, values: Mapping[str, Any], lines: Mapping[str, int], faulty: Container[str]
+) -> list[Problem]:
     """Cross-field rules of the schema (its ``allOf``), with a catalogue model's source filled in."""
     from jsonschema import Draft202012Validator
 
-    instance = {**defaults(values.get("example")), **_from_catalogue(values), **values}
+    instance = {**defaults(values.get("example")), **_model_identity(catalogue, values), **values}
     problems = []
     for rule in schema()["allOf"]:
         if any(key in faulty for key in rule["if"]["properties"]):
@@ -203,8 +212,8 @@ def _rule_problems(values: Mapping[str, Any], lines: Mapping[str, int], faulty: 
     return problems
 
 
-def _from_catalogue(values: Mapping[str, Any]) -> dict[str, Any]:
-    row = catalog.models().get(values.get("model", defaults()["model"]))
+def _model_identity(catalogue: Catalogue, values: Mapping[str, Any]) -> dict[str, Any]:
+    row = catalogue.models.get(values.get("model", defaults()["model"]))
     if row is None:
         return {}
     filled = {"model_source": row.source, "model_id": row.id, "model_file": row.file, "model_sha256": row.sha256}
@@ -221,9 +230,11 @@ def _rule_problem(key: str, rule: Mapping[str, Any], instance: Mapping[str, Any]
     return Problem(key, f"{message} with {condition} ({rule['$comment']})", lines.get(key), allowed)
 
 
-def _length_problems(values: Mapping[str, Any], lines: Mapping[str, int], faulty: Container[str]) -> list[Problem]:
+def _length_problems(
+    catalogue: Catalogue, values: Mapping[str, Any], lines: Mapping[str, int], faulty: Container[str]
+) -> list[Problem]:
     """A pinned length that the model cannot attend to; the planner judges a custom model by its config.json."""
-    model = catalog.models().get(values.get("model", defaults(values.get("example"))["model"]))
+    model = catalogue.models.get(values.get("model", defaults(values.get("example"))["model"]))
     length = values.get("max_length")
     if model is None or length is None or "max_length" in faulty or "model" in faulty:
         return []
@@ -247,16 +258,20 @@ def _target_problems(values: Mapping[str, Any], lines: Mapping[str, int], faulty
         return []
     unknown = [name for name in map(str.strip, names.split(",")) if name.rpartition(".")[2] not in LAYERS]
     return [
-        Problem("lora_targets", f"{name} is no linear layer", lines.get("lora_targets"), known, nearest(name, LAYERS))
+        Problem(
+            "lora_targets", f"{name} is not a linear layer", lines.get("lora_targets"), known, nearest(name, LAYERS)
+        )
         for name in unknown
         for known in [f"all-linear, or of {', '.join(LAYERS)}"]
     ]
 
 
-def _support_problems(values: Mapping[str, Any], lines: Mapping[str, int], faulty: Container[str]) -> list[Problem]:
+def _support_problems(
+    catalogue: Catalogue, values: Mapping[str, Any], lines: Mapping[str, int], faulty: Container[str]
+) -> list[Problem]:
     combined = {**defaults(values.get("example")), **values}
     problems = []
-    for refusal in catalog.refusals(combined):
+    for refusal in catalogue.refusals(combined):
         if any(key in faulty for key in refusal.keys):
             continue
         written = [key for key in refusal.keys if key in values] or list(refusal.keys)

@@ -9,6 +9,7 @@ from typing import Any
 import questionary
 
 from tunesmith import catalog, console, decision, flat_yaml, spec
+from tunesmith.catalog import Catalogue
 from tunesmith.decision import advise
 from tunesmith.flat_yaml import Document
 from tunesmith.planner.resolve import resolve
@@ -17,7 +18,7 @@ from tunesmith.questions import Question, defaults, groups, questions, routine_g
 
 def confirm_subdir(path: Path, outer: Path) -> bool:
     """Whether a project inside another repository becomes a part of it; stops when the answer is no."""
-    console.line(f"{path} lies inside the git repository {outer}.")
+    console.line(f"{path} is inside the git repository {outer}.")
     if not _answer(questionary.confirm("Make the project a part of that repository?", default=True)):
         raise KeyboardInterrupt
     return True
@@ -30,54 +31,59 @@ def ask(options: argparse.Namespace, preset: Mapping[str, Any], only_group: str 
         KeyboardInterrupt: the user pressed Ctrl-C or did not confirm.
     """
     answers = dict(preset)
-    suggested = _suggested(options)
-    for group, title in groups().items():
+    catalogue = catalog.load()
+    suggested = _suggested(catalogue, options)
+    for group in groups():
         if only_group in ("", group):
-            _ask_group(group, title, answers, suggested)
+            _ask_group(catalogue, group, answers, suggested)
     if not only_group:
         _summary(answers)
     return answers
 
 
-def _suggested(options: argparse.Namespace) -> dict[str, Any]:
+def _suggested(catalogue: Catalogue, options: argparse.Namespace) -> dict[str, Any]:
     """Defaults that depend on the command line: the directory's name, where it is a valid project name."""
     name = Path(options.directory).resolve().name if "directory" in options else ""
     name = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    return {"project_name": name} if not _faults("project_name", name) else {}
+    return {"project_name": name} if not _faults(catalogue, "project_name", name) else {}
 
 
-def _ask_group(group: str, title: str, answers: dict[str, Any], suggested: Mapping[str, Any]) -> None:
+def _ask_group(catalogue: Catalogue, group: str, answers: dict[str, Any], suggested: Mapping[str, Any]) -> None:
     """Ask what matters of one group; a routine group is first offered whole, with its defaults."""
-    if not _pending(group, answers):
+    if not _pending(catalogue, group, answers):
         return
-    console.line(f"\n{title}")
-    if group in routine_groups() and _keeps_defaults(group, answers):
+    console.line(f"\n{groups()[group]}")
+    if group in routine_groups() and _keeps_defaults(catalogue, group, answers):
         return
-    while pending := _pending(group, answers):  # an answer can raise or settle later questions
+    while pending := _pending(catalogue, group, answers):  # an answer can raise or settle later questions
         question = pending[0]
         if question.key == "approach":
             _show_advice(answers)
         default = suggested.get(question.key, defaults(answers.get("example")).get(question.key, question.default))
-        answers[question.key] = ask_one(question, default)
-        if question.key == "example" and question.default != answers["example"] and _keeps_defaults(group, answers):
+        answers[question.key] = ask_one(catalogue, question, default)
+        if (
+            question.key == "example"
+            and question.default != answers["example"]
+            and _keeps_defaults(catalogue, group, answers)
+        ):
             return
 
 
-def _pending(group: str, answers: Mapping[str, Any]) -> list[Question]:
+def _pending(catalogue: Catalogue, group: str, answers: Mapping[str, Any]) -> list[Question]:
     """Questions of a group still to be asked; of those that the decision tree asks, only the next on the path."""
     next_on_path, always = decision.next_question(answers), catalog.decision_tree()["also_ask"]
     return [
         question
         for key, question in questions().items()
-        if question.group == group and key not in answers and _matters(question, answers)
+        if question.group == group and key not in answers and _matters(catalogue, question, answers)
         if key not in decision.asked_keys() or key in always or key == next_on_path
     ]
 
 
-def _keeps_defaults(group: str, answers: dict[str, Any]) -> bool:
+def _keeps_defaults(catalogue: Catalogue, group: str, answers: dict[str, Any]) -> bool:
     """Show the defaults of what is left of a group; when they are kept, they are its answers."""
     usual = defaults(answers.get("example"))
-    pending = [question for question in _pending(group, answers) if question.key in usual]
+    pending = [question for question in _pending(catalogue, group, answers) if question.key in usual]
     if len(pending) < 2:
         return False
     rows = [(f"  {question.title}", _one_line(usual[question.key]), question.why) for question in pending]
@@ -93,9 +99,9 @@ def _one_line(value: Any) -> str:
     return words if len(words) <= 40 else words[:37] + "..."
 
 
-def _matters(question: Question, answers: Mapping[str, Any]) -> bool:
+def _matters(catalogue: Catalogue, question: Question, answers: Mapping[str, Any]) -> bool:
     """Planner knobs are never asked; the catalogue's only where the catalogue has no answer."""
-    model = catalog.models().get(answers.get("model", ""))
+    model = catalogue.models.get(answers.get("model", ""))
     known = {**defaults(answers.get("example")), "model_source": model.source if model else None, **answers}
     return question.knob != "planner" and question.applies(known)
 
@@ -104,29 +110,31 @@ def _show_advice(answers: Mapping[str, Any]) -> None:
     advice = advise({**defaults(), **answers})
     console.line(f"Advice: {advice.approach}{' (not yet)' if advice.missing else ''}. {advice.reason}")
     for contradiction in advice.contradictions:
-        console.line(f"  these answers do not go together: {contradiction}")
+        console.line(f"  contradictory answers: {contradiction}")
 
 
-def ask_one(question: Question, default: Any) -> Any:
+def ask_one(catalogue: Catalogue, question: Question, default: Any) -> Any:
     """The user's answer to one question."""
     message = f"{question.title}{f' ({question.unit})' if question.unit else ''}:"
     console.line(f"  {question.description} {question.why}")
     if question.type == "boolean":
         return _answer(questionary.confirm(message, default=default))
     if question.enum:
-        return _answer(questionary.select(message, choices=_choices(question), default=default))
+        return _answer(questionary.select(message, choices=_choices(catalogue, question), default=default))
     initial = "" if question.knob else str(default)
     text = _answer(
-        questionary.text(message, default=initial, validate=lambda typed: _faults(question.key, typed) or True)
+        questionary.text(
+            message, default=initial, validate=lambda typed: _faults(catalogue, question.key, typed) or True
+        )
     )
     return _typed(question, text)
 
 
-def _choices(question: Question) -> list[questionary.Choice]:
+def _choices(catalogue: Catalogue, question: Question) -> list[questionary.Choice]:
     planned = catalog.planned_values(question.key)
     return [
         questionary.Choice(str(value), value=value, disabled="planned, not built yet" if value in planned else None)
-        for value in (catalog.hardware() if question.key == "hardware" else question.enum)
+        for value in (catalogue.hardware if question.key == "hardware" else question.enum)
     ]
 
 
@@ -134,9 +142,9 @@ def _typed(question: Question, text: str) -> Any:
     return text if question.type == "string" else flat_yaml.scalar(text)
 
 
-def _faults(key: str, text: str) -> str:
+def _faults(catalogue: Catalogue, key: str, text: str) -> str:
     """What is wrong with an answer, or nothing; the same check that a spec gets."""
-    problems = spec.value_problems(key, _typed(questions()[key], text), None)
+    problems = spec.value_problems(catalogue, key, _typed(questions()[key], text))
     return "; ".join(str(problem) for problem in problems)
 
 
@@ -150,7 +158,7 @@ def _summary(answers: dict[str, Any]) -> None:
     console.line("\nPlanned")
     rows = [
         (key, choice.value, choice.reason)
-        for key, choice in resolve(checked.answers, checked.pins).items()
+        for key, choice in resolve(checked.catalogue, checked.answers, checked.pins).items()
         if choice.value not in ("", None)
     ]
     console.table(("knob", "value", "because"), [row for row in rows if row[0] not in checked.pins])

@@ -4,50 +4,33 @@ Measured tokens and seconds times the prices in ``prices.yaml``. Tokens are the 
 out; seconds and so dollars are not.
 """
 
-import datetime
-import math
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from pipeline.costing import price_list
-from pipeline.costing.money import (
-    Band,
-    break_even_requests,
-    hosted_usd_per_1000_requests,
-    hours_per_request,
-    measured,
-    monthly_usd,
-    training_usd,
-    usd_per_1000_requests,
+from engine.core.artifacts import MEASURED, MEASURED_COST, SCORES, USAGE
+from engine.core.device import cpu_name
+from engine.core.display import ENDPOINT, best_local
+from engine.core.errors import run_stage
+from engine.core.io import read_json, write_json
+from engine.core.settings import load
+from engine.costing.arm_costs import (
+    ASSUMPTIONS,
+    arm_cost,
+    as_dict,
+    break_even,
+    hosted_cost,
+    read_price,
+    read_prices,
+    readable_prices,
+    summary,
+    tokens_per_request,
+    training_cost,
+    usd_per_1000,
+    warnings,
 )
-from pipeline.costing.planned import beside_the_plan
-from pipeline.costing.price_list import OLD_PRICE_DAYS, PriceError
-from pipeline.costing.total_cost import TIMING_ERROR, Study, device_seconds, total_cost
-from pipeline.costing.training_run import of_another_run, read_training
-from pipeline.files import ProjectError, read_json, run_stage, write_json
-from pipeline.runtime import cpu_name
-from pipeline.settings import CostSettings, Settings, load
-from pipeline.wording import ENDPOINT, best_local, in_order, usd_band
-
-PRICES = Path("prices.yaml")
-SCORES = Path("reports/scores.json")
-MEASURED = Path("reports/measured")
-COST = MEASURED / "cost.json"
-USAGE = Path("reports/usage.json")
-
-SIDES = ("prompt", "completion")
-HOSTED_SIDES = ("input", "output")
-ASSUMPTIONS = [
-    f"seconds are one measurement on this machine, taken as ±{TIMING_ERROR:.0%}",
-    "a request costs the machine's time at the batch size of the benchmark; storage, network, staff and the hours in "
-    "which a machine waits are in the total cost of ownership",
-    "training is paid once; every retraining pays it again",
-]
+from engine.costing.plan_vs_actual import beside_the_plan
+from engine.costing.tco import Study, total_cost
+from engine.costing.training_run import read_training
 
 
 def main() -> None:
@@ -82,209 +65,11 @@ def main() -> None:
         own = best if best in local else best_local(scores)
         report["ownership"] = total_cost(read_prices(), settings.cost, Study(local, own, tuned, training))
     report["plan"] = beside_the_plan(local, tuned, training, machine["usd_per_hour"], settings.cost.utilisation)
-    write_json(COST, report)
+    write_json(MEASURED_COST, report)
     write_json(USAGE, {"arms": {arm: tokens_per_request(measure) for arm, measure in arms.items()}})
     for warning in report["warnings"]:
         print(f"warning: {warning}")
     print(summary(report))
-
-
-def read_price(key: str, path: Path = PRICES) -> dict[str, Any]:
-    """A machine's row: title, ``usd_per_hour`` (a `Band`, or None where no price is known), source and date.
-
-    Raises:
-        ProjectError: no such row, or one that cannot be read.
-    """
-    with readable_prices(path):
-        price = price_list.machine(read_prices(path), key, f"params.yaml: cost.hardware: {path}")
-    return {"title": price.title, "usd_per_hour": price.amount, "source": price.source, "date": price.date or None}
-
-
-def read_prices(path: Path = PRICES) -> dict[str, Any]:
-    """The price list. Raises `ProjectError` if it is missing or not YAML."""
-    try:
-        return yaml.safe_load(path.read_text("utf-8")) or {}
-    except FileNotFoundError:
-        raise ProjectError("the price list is missing", str(path), "restore it from git") from None
-    except yaml.YAMLError as error:
-        raise ProjectError(f"not valid YAML: {error}", str(path)) from None
-
-
-@contextmanager
-def readable_prices(path: Path = PRICES) -> Iterator[None]:
-    """Names the price list in the error for a figure of it that cannot be read."""
-    try:
-        yield
-    except PriceError as error:
-        raise ProjectError(error.what, f"{path}: {error.where}", error.fix) from None
-
-
-def seconds_per_request(measure: dict[str, Any]) -> Band:
-    """Machine time of one request, batched as in the benchmark."""
-    return measured(measure["seconds"] / measure["items"], TIMING_ERROR)
-
-
-def tokens_per_request(measure: dict[str, Any]) -> dict[str, float | None]:
-    """Mean tokens of one request and its answer; None where a server does not count them."""
-    totals = {side: measure[f"{side}_tokens"] for side in SIDES}
-    return {
-        f"{side}_tokens_per_request": None if total is None else round(total / measure["items"], 1)
-        for side, total in totals.items()
-    }
-
-
-def usd_per_1000(arm: str, measure: dict[str, Any], price: Band | None, cost: CostSettings) -> Band | None:
-    """Dollars for 1,000 requests: machine time at the machine's price; for an endpoint, tokens at the hosted one's."""
-    if arm.startswith(ENDPOINT):
-        rates = hosted_rates(cost.hosted_model)
-        return rates and hosted_usd(measure, *rates)
-    return price and usd_per_1000_requests(seconds_per_request(measure), price, cost.utilisation)
-
-
-def arm_cost(measure: dict[str, Any], per_1000: Band | None, cost: CostSettings) -> dict[str, Any]:
-    """Tokens, latency and dollars of one arm."""
-    return {
-        **tokens_per_request(measure),
-        "seconds_per_request": round(measure["seconds"] / measure["items"], 4),
-        "latency_seconds": measure["latency_seconds"],
-        "usd_per_1000_requests": as_dict(per_1000),
-        "usd_per_month": as_dict(per_1000 and monthly_usd(per_1000, cost.monthly_requests)),
-    }
-
-
-def hosted_cost(arms: dict[str, Any]) -> dict[str, Any]:
-    """Dollars for 1,000 of the same requests to each hosted model of the price list, if it has any."""
-    prices = {}
-    for key, row in (read_prices().get("hosted") or {}).items():
-        rates = hosted_rates(key)
-        if rates is None:
-            continue
-        prices[key] = {
-            "title": row.get("title", key),
-            "source": row.get("source"),
-            "date": str(row.get("date") or "") or None,
-            "arms": {arm: as_dict(hosted_usd(measure, *rates)) for arm, measure in arms.items()},
-        }
-    return prices
-
-
-def hosted_rates(key: str) -> tuple[Band, Band] | None:
-    """A hosted model's dollars for a million tokens in and out; None if the price list does not tell."""
-    row = (read_prices().get("hosted") or {}).get(key)
-    if row is None:
-        return None
-    with readable_prices():
-        rates = [price_list.figure(row, f"usd_per_million_{side}", f"hosted.{key}").amount for side in HOSTED_SIDES]
-    return None if rates[0] is None or rates[1] is None else (rates[0], rates[1])
-
-
-def hosted_usd(measure: dict[str, Any], into: Band, out: Band) -> Band | None:
-    """Dollars for 1,000 of an arm's requests at prices by the token; None if its tokens are not known."""
-    prompt, completion = (measure[f"{side}_tokens"] for side in SIDES)
-    if prompt is None or completion is None:
-        return None
-    return hosted_usd_per_1000_requests(prompt / measure["items"], completion / measure["items"], into, out)
-
-
-def training_cost(training: dict[str, Any], price: Band | None) -> dict[str, Any]:
-    """Seconds and dollars of the training run."""
-    usd = price and training_usd(measured(device_seconds(training), TIMING_ERROR), price)
-    return {"seconds": training["seconds"], "steps": training.get("steps"), "usd": as_dict(usd)}
-
-
-def break_even(
-    verdict: dict[str, Any],
-    arms: dict[str, Any],
-    training: dict[str, Any],
-    price: Band | None,
-    cost: CostSettings,
-) -> dict[str, Any]:
-    """Requests after which training is paid for by cheaper answers than the best arm without training gives.
-
-    In hours of the same machine, so the price cancels: what stays uncertain is the measured time. Against an endpoint,
-    which is paid by the token, in dollars.
-    """
-    best, tuned = verdict["best_baseline"], verdict["challenger"]
-    result: dict[str, Any] = {"against": best}
-    fixed = measured(device_seconds(training), TIMING_ERROR).times(1 / 3600)
-    if best.startswith(ENDPOINT):
-        dollars = {arm: usd_per_1000(arm, arms[arm], price, cost) for arm in (best, tuned)}
-        known = dollars[best], dollars[tuned]
-        if known[0] is None or known[1] is None or price is None:
-            return result | {"requests": "unknown", "reason": "the price of one of the two is not known"}
-        requests = break_even_requests(fixed.times(price), known[0].minus(known[1]).times(1 / 1000))
-        unit = "costs as much as"
-    else:
-        hours = {arm: hours_per_request(seconds_per_request(arms[arm]), cost.utilisation) for arm in (best, tuned)}
-        requests = break_even_requests(fixed, hours[best].minus(hours[tuned]))
-        unit = "takes as much machine time as"
-    if requests is None:
-        return result | {"requests": "never", "reason": f"a tuned answer {unit} one of {best}, or more"}
-    if math.isinf(requests.high):
-        reason = f"a tuned answer may not be cheaper than one of {best}: the figures are too close"
-    else:
-        months = Band(*(value / cost.monthly_requests for value in requests))
-        reason = f"{months.low:.2g} to {months.high:.2g} months at {cost.monthly_requests:,} requests a month"
-    return result | {
-        "requests": as_dict(Band(*(value if math.isinf(value) else float(round(value)) for value in requests))),
-        "reason": reason,
-    }
-
-
-def warnings(
-    settings: Settings, machine: dict[str, Any], training: dict[str, Any] | None, arms: dict[str, Any]
-) -> list[str]:
-    """Everything that makes the numbers less than they seem."""
-    found = []
-    if settings.smoke:
-        found.append("a smoke run: these costs are those of a tiny random model")
-    if machine["usd_per_hour"] is None:
-        found.append(
-            f"no price is known for {machine['title']}: set hardware.{settings.cost.hardware}.usd_per_hour in {PRICES}"
-        )
-    if training and settings.cost.hardware.startswith("cpu") != (training["device_kind"] == "cpu"):
-        found.append(
-            f"times were measured on {training['device']} but priced as {machine['title']}: they are not comparable"
-        )
-    found += of_another_run(settings, training) if training else []
-    if training and training.get("resumed"):
-        found.append("training was resumed: what was lost with the killed process is not in its seconds")
-    for arm in in_order(arm for arm in arms if arm.startswith(ENDPOINT)):
-        price = usd_per_1000(arm, arms[arm], None, settings.cost)
-        told = f"priced by its tokens as {settings.cost.hosted_model}" if price else "of unknown cost"
-        found.append(f"{arm} runs on somebody else's machine and is {told} (cost.hosted_model)")
-    if settings.cost.hosted_model not in (read_prices().get("hosted") or {}):
-        found.append(
-            f"{PRICES} has no hosted model {settings.cost.hosted_model!r}: add it, or change cost.hosted_model"
-        )
-    age = price_age_days(machine["date"])
-    if age is None or age > OLD_PRICE_DAYS:
-        found.append(
-            f"the price of {machine['title']} is {'undated' if age is None else f'{age} days old'}: check {PRICES}"
-        )
-    return found
-
-
-def price_age_days(date: str | None) -> int | None:
-    """Days since a price was published; None if it has no date."""
-    try:
-        return (datetime.date.today() - datetime.date.fromisoformat(str(date))).days
-    except ValueError:
-        return None
-
-
-def as_dict(band: Band | None) -> dict[str, float | None] | None:
-    """A band for JSON, which knows no infinity: a bound that is not reached is null."""
-    return (
-        None if band is None else {k: None if math.isinf(v) else float(f"{v:.6g}") for k, v in band._asdict().items()}
-    )
-
-
-def summary(report: dict[str, Any]) -> str:
-    """One line: dollars for 1,000 requests of each arm."""
-    arms = report["arms"]
-    shown = ", ".join(f"{arm} {usd_band(arms[arm]['usd_per_1000_requests'])}" for arm in in_order(arms))
-    return f"1,000 requests on {report['hardware']['title']}: {shown}"
 
 
 if __name__ == "__main__":

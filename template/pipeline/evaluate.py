@@ -1,29 +1,12 @@
 """Stage `evaluate`: every arm's scores with intervals, the verdict, slices and worst regressions."""
 
 import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from itertools import combinations
-from pathlib import Path
-from typing import Any
 
-from pipeline.baseline import BENCHMARK, MARKER, RESULTS, TEST
-from pipeline.curation.quality import language
-from pipeline.evaluation.contest import compare
-from pipeline.evaluation.metrics import confusion, has_labels, score_items, summarise
-from pipeline.evaluation.secondary import secondary_of
-from pipeline.evaluation.statistics import holm, power_table
-from pipeline.evaluation.verdict import decide
-from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write_json
-from pipeline.inference.arms import Row
-from pipeline.inference.prompting import Record, question
-from pipeline.settings import Settings, load
-
-TUNED = Path("results/tuned")
-SCORES = Path("reports/scores.json")
-ARMS_PLOT = Path("reports/arms.json")
-CONFUSION = Path("reports/confusion.json")
-LANGUAGE_SHARE = 0.05  # of the items; a rarer language is mostly a short text that was taken for one
+from engine.core.artifacts import ARMS_PLOT, CONFUSION_PLOT, SCORES
+from engine.core.errors import run_stage
+from engine.core.io import write_json
+from engine.core.settings import load
+from engine.evaluation.scores import confusion_rows, plot_rows, read_arms, score
 
 
 def main() -> None:
@@ -32,116 +15,9 @@ def main() -> None:
     scores = score(arms, settings)
     write_json(SCORES, scores)
     if settings.curate.label_key:
-        write_json(CONFUSION, confusion_rows(arms[scores["verdict"]["challenger"]], settings.curate.label_key))
+        write_json(CONFUSION_PLOT, confusion_rows(arms[scores["verdict"]["challenger"]], settings.curate.label_key))
     write_json(ARMS_PLOT, plot_rows(scores))
     print(f"{scores['verdict']['decision']}: {scores['verdict']['reason']}")
-
-
-def read_arms(settings: Settings) -> dict[str, list[Row]]:
-    """The rows of every arm, checked to be of this benchmark."""
-    marker, benchmark = read_json(MARKER), read_json(BENCHMARK)
-    if marker["benchmark_sha256"] != benchmark["sha256"]:
-        raise ProjectError("the baseline was measured on another benchmark", str(MARKER), "run `dvc repro baseline`")
-    folders = [RESULTS, TUNED] if settings.trains else [RESULTS]
-    arms = {path.stem: read_jsonl(path) for folder in folders for path in sorted(folder.glob("*.jsonl"))}
-    check_templates(arms)
-    return arms
-
-
-def check_templates(arms: Mapping[str, list[Row]]) -> None:
-    """The models of this machine were asked through one chat template; an endpoint's own is not known.
-
-    Raises:
-        ProjectError: they were not, so a difference between arms may be one between templates.
-    """
-    of = {arm: {row["template_sha256"] for row in rows} - {None} for arm, rows in arms.items()}
-    if len(set().union(*of.values())) > 1:
-        told = ", ".join(f"{arm} {min(found)[:12]}" for arm, found in of.items() if found)
-        fix = "use the base model's chat template for tuning too, then run `dvc repro`"
-        raise ProjectError("the arms were asked through different chat templates", told, fix)
-
-
-def score(arms: Mapping[str, list[Row]], settings: Settings) -> dict[str, Any]:
-    """Every metric of every arm with its interval, the verdict, and every pair of arms."""
-    primary = settings.evaluate.primary_metric
-    scores = {arm: score_items(rows, settings) for arm, rows in arms.items()}
-    judged = {arm: found[primary] for arm, found in scores.items()}
-    verdict = decide({arm: {"items": rows, "scores": judged[arm]} for arm, rows in arms.items()}, settings)
-    groups = [row["group"] for row in next(iter(arms.values()))]
-    deciding = compare(judged[verdict["challenger"]], judged[verdict["best_baseline"]], groups, settings)
-    return {
-        "smoke": settings.smoke,
-        "items": len(groups),
-        "benchmark_sha256": read_json(BENCHMARK)["sha256"],
-        "primary_metric": primary,
-        "arms": {arm: summarise(rows, settings, scores[arm]) for arm, rows in arms.items()},
-        "secondary": secondary_of(arms, settings),
-        "verdict": verdict,
-        "pairs": pairs(judged, groups, settings),
-        "power": power_table(deciding.disagreement, alpha=settings.evaluate.alpha),
-        "slices": slices(judged, next(iter(arms.values())), languages(read_jsonl(TEST))),
-    }
-
-
-def pairs(scores: Mapping[str, list[float]], groups: Sequence[str | None], settings: Settings) -> list[dict[str, Any]]:
-    """Every pair of arms, the p-values adjusted over all pairs."""
-    found = {(a, b): compare(scores[a], scores[b], groups, settings) for a, b in combinations(scores, 2)}
-    adjusted = holm({f"{a} {b}": c.p for (a, b), c in found.items()})
-    return [
-        {
-            "first": a,
-            "second": b,
-            **{name: round(value, 6) for name, value in c.difference._asdict().items()},
-            "p_holm": float(f"{adjusted[f'{a} {b}']:.4g}"),
-        }
-        for (a, b), c in found.items()
-    ]
-
-
-def languages(records: Sequence[Record]) -> dict[str, str]:
-    """{item: the language it is asked in}, of the frequent ones; empty unless there are two."""
-    told = {record["id"]: language(question(record)) for record in records}
-    counts = Counter(code for code in told.values() if code)
-    frequent = {code for code, count in counts.items() if count >= LANGUAGE_SHARE * len(records)}
-    return {item: code for item, code in told.items() if code in frequent} if len(frequent) > 1 else {}
-
-
-def slices(scores: Mapping[str, list[float]], rows: Sequence[Row], spoken: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Mean primary score of every arm in each slice of the benchmark: by label, length of the answer, and language.
-
-    Slices are for reading, not for deciding: a slice holds few items and there are many of them.
-    """
-    ordered = sorted(len(row["expected"]) for row in rows)
-    median = ordered[len(ordered) // 2]
-    names = [
-        {
-            "label": row["label"],
-            "answer": "short" if len(row["expected"]) < median else "long",
-            "language": spoken.get(row["id"]),
-        }
-        for row in rows
-    ]
-    found = []
-    for by in ("label", "answer", "language"):
-        for value in sorted({name[by] for name in names if name[by] is not None}):
-            places = [place for place, name in enumerate(names) if name[by] == value]
-            means = {arm: round(sum(given[p] for p in places) / len(places), 6) for arm, given in scores.items()}
-            found.append({"by": by, "slice": value, "items": len(places), "scores": means})
-    return found
-
-
-def plot_rows(scores: dict[str, Any]) -> list[dict[str, Any]]:
-    """The primary metric of each arm, as DVC plots it."""
-    primary = scores["primary_metric"]
-    means = {arm: metrics[primary] for arm, metrics in scores["arms"].items()}
-    return [{"arm": arm, "score": m["mean"], "low": m["low"], "high": m["high"]} for arm, m in means.items()]
-
-
-def confusion_rows(rows: Sequence[Row], label_key: str) -> list[dict[str, str]]:
-    """The labels that are given and those that are right, as DVC's template `confusion` counts them; none if the label
-    only describes an item.
-    """
-    return confusion(rows, label_key) if has_labels(rows, label_key) else []
 
 
 if __name__ == "__main__":

@@ -1,21 +1,9 @@
 """Stage `format`: curated records as the trainer reads them, checked against the model's own chat template."""
 
-import json
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from pipeline.files import ProjectError, read_jsonl, run_stage, write_json, write_jsonl
-from pipeline.inference.arms import quantile
-from pipeline.inference.backends import Message
-from pipeline.inference.calls import tool_list
-from pipeline.inference.chat_template import ChatTemplate, Conversation
-from pipeline.inference.prompting import Passages, Record, conversation, read_passages, read_prompt
-from pipeline.inference.unsaid import refuse_unsaid
-from pipeline.model import base_model
-from pipeline.render_check import (
-    Row,
+from engine.chat.template import ChatTemplate
+from engine.chat.template_checks import (
     check_tokens,
     control_tokens,
     holds,
@@ -24,19 +12,24 @@ from pipeline.render_check import (
     refuse_untrainable,
     unread,
 )
-from pipeline.reporting.format_page import write_page
-from pipeline.runtime import quiet
-from pipeline.settings import load
-
-SOURCES = {"train": Path("data/curated/train.jsonl"), "dev": Path("data/eval/dev.jsonl")}
-FORMATTED = Path("data/formatted")
-REPORT = Path("reports/format.json")
-STEPS = 50  # lengths that stand for all, from which `tunesmith plan` reckons the padding
-LEFT_OUT = {  # what a template may leave out of a turn before the answer
-    "name": ("unread_names", "a turn has a name"),
-    "thinking": ("unread_thinking", "a turn before the answer has its thinking"),
-}
-CHECKED = 20  # rows of each split and kind whose token ids are compared
+from engine.chat.template_coverage import refuse_unsaid
+from engine.chat.training_rows import (
+    LEFT_OUT,
+    SOURCES,
+    learnt,
+    sampled,
+    statistics,
+    to_prompt_completion,
+    token_lengths,
+)
+from engine.core.artifacts import FORMAT_REPORT, FORMATTED
+from engine.core.device import quiet
+from engine.core.errors import ProjectError, run_stage
+from engine.core.io import read_jsonl, write_json, write_jsonl
+from engine.core.settings import load
+from engine.inference.prompting import read_passages, read_prompt
+from engine.models.base import base_model
+from engine.reporting.format_page import write_page
 
 
 def main() -> None:
@@ -86,88 +79,11 @@ def main() -> None:
                 report[split][name] = count
                 print(f"{split}: in {count} rows {what}, which the chat template leaves out")
     write_jsonl(FORMATTED / "rejected.jsonl", left_out)
-    write_json(REPORT, report)
+    write_json(FORMAT_REPORT, report)
     write_page(samples, report, limit, template)
     train = report["train"]
     shares = f"{train['tokens']} tokens, {train['trained_tokens']} of them trained"
     print(f"train: {train['rows']} rows, {shares}; the longest has {train['longest']}; {len(left_out)} are left out")
-
-
-def learnt(record: Record, system: str, passages: Passages | None = None) -> Conversation:
-    """What a record is trained on as: its prompt, its answer and its tools."""
-    return [*conversation(record, system, (), passages), record["messages"][-1]], record.get("tools")
-
-
-def sampled(rows: Sequence[Row], asked: Sequence[Conversation]) -> tuple[list[Row], list[Conversation]]:
-    """The first rows of text alone, and the first with tools, calls or thinking, to be checked."""
-    beyond = [bool(tools) or any(turn.keys() & {"tool_calls", "thinking"} for turn in turns) for turns, tools in asked]
-    places = [place for kind in (False, True) for place in [p for p, own in enumerate(beyond) if own is kind][:CHECKED]]
-    return [rows[place] for place in places], [asked[place] for place in places]
-
-
-def to_prompt_completion(turns: Sequence[Message], tools: str | None, template: ChatTemplate) -> Row:
-    """The trainer's row: the loss is taken on the completion, that is on the last assistant message, alone."""
-    said = template.turns(turns)
-    row: Row = {"prompt": said[:-1], "completion": said[-1:]}
-    return row | ({"tools": json.dumps(tool_list(tools), ensure_ascii=False)} if tools else {})
-
-
-def token_lengths(turns: Sequence[Message], tools: str | None, template: ChatTemplate) -> tuple[int, int]:
-    """Tokens of the whole row and of its trained part, as the model's chat template renders them.
-
-    Raises:
-        ProjectError: the template does not render the prompt as the beginning of the whole conversation, or the
-            assistant's turn does not close with the end-of-turn token: such a model would never learn to stop.
-    """
-    tokenizer = template.tokenizer
-    prompt, whole = template.text(turns[:-1], tools, prompt=True), template.text(turns, tools)
-    if not whole.startswith(prompt):
-        raise ProjectError(
-            "the chat template renders a prompt differently with and without its answer",
-            "models/base: chat_template",
-            "loss on the answer alone cannot be computed; use another base model or fix its chat template",
-        )
-    if tokenizer.eos_token not in whole[len(prompt) :]:
-        raise ProjectError(
-            f"the chat template does not end the assistant's turn with {tokenizer.eos_token!r}",
-            "models/base: chat_template",
-            "set the tokenizer's eos_token to its end-of-turn token",
-        )
-    ids = tokenizer([prompt, whole], add_special_tokens=False)["input_ids"]
-    return len(ids[1]), len(ids[1]) - len(ids[0])
-
-
-def statistics(lengths: Sequence[tuple[int, int]], limit: int) -> dict[str, Any]:
-    """Token counts of one split, and how full sequences of ``limit`` tokens would be if rows were packed into them."""
-    totals = [total for total, _ in lengths]
-    return {
-        "rows": len(totals),
-        "tokens": sum(totals),
-        "trained_tokens": sum(trained for _, trained in lengths),
-        "median": int(quantile(totals, 0.5)),
-        "p95": int(quantile(totals, 0.95)),
-        "longest": max(totals),
-        "lengths": [int(quantile(totals, (step + 0.5) / STEPS)) for step in range(STEPS)],  # evenly spaced by rank
-        "packed_sequences": packed(totals, limit),
-        "packed_fill": round(sum(totals) / (packed(totals, limit) * limit), 4),
-    }
-
-
-def packed(totals: Sequence[int], limit: int) -> int:
-    """How many sequences of ``limit`` tokens hold all rows, whole, the longest first and each in the fullest that fits.
-
-    Best-fit decreasing, as TRL packs.
-    """
-    room = [0] * (limit + 1)  # how many sequences have so many tokens free
-    count = 0
-    for total in sorted(totals, reverse=True):
-        free = next((left for left in range(total, limit + 1) if room[left]), None)
-        if free is None:
-            count, free = count + 1, limit
-        else:
-            room[free] -= 1
-        room[free - total] += 1
-    return count
 
 
 if __name__ == "__main__":

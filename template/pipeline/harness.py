@@ -5,32 +5,27 @@ too must score the same. On the suites it shows what tuning made the model forge
 """
 
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-from pipeline.baseline import SHOTS, TEST
-from pipeline.baseline import policies as base_policies
-from pipeline.evaluate import TUNED
-from pipeline.evaluation.forgetting import forgetting, interval
-from pipeline.evaluation.item_metrics import exact_match
-from pipeline.evaluation.lm_engine import Engine, Run, check_suites
-from pipeline.evaluation.lm_tasks import TASKS, sayable, write_answer_task, write_choice_task
-from pipeline.export import served_model
-from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, sha256_json, write_json, write_jsonl
-from pipeline.inference.prompting import Policy, Record, read_passages
-from pipeline.model import base_model
-from pipeline.runtime import prepare
-from pipeline.settings import Settings, load
-from pipeline.tuned import policies as tuned_policies
-from pipeline.wording import family
-
-RESULTS = Path("results/harness")
-REPORT = Path("reports/harness.json")
-BASELINE = Path("results/baseline")
-SUITES = Path("evals/suites")
-SMOKE_ITEMS = 8
-BARE = {"base": "zero_shot", "tuned": "tuned"}  # the arm whose prompt a model's multiple choice uses
+from engine.core.artifacts import HARNESS_REPORT, SUITES, TEST
+from engine.core.device import prepare
+from engine.core.errors import run_stage
+from engine.core.io import read_jsonl, write_json
+from engine.core.settings import load
+from engine.evaluation.lm_eval.harness import (
+    BARE,
+    SMOKE_ITEMS,
+    choose,
+    compare_suite,
+    keep,
+    policies,
+    second_opinion,
+    told,
+)
+from engine.evaluation.lm_eval.runner import Engine, Run, check_suites
+from engine.evaluation.lm_eval.tasks import sayable
+from engine.models.base import base_model
+from engine.models.merge_adapter import served_model
 
 
 def main() -> None:
@@ -59,100 +54,7 @@ def main() -> None:
     remembered = {name: compare_suite(name, runs, settings) for name, runs in suites.items()}
     for name, found in remembered.items():
         print(f"{name}: {found['base']['mean']:.3f} before, {found['tuned']['mean']:.3f} after: {found['status']}")
-    write_json(REPORT, {"smoke": settings.smoke, "domain": domain, "choice": choices, "suites": remembered})
-
-
-def policies(model: str, items: Sequence[Record], settings: Settings) -> Iterator[tuple[str, Policy]]:
-    """The arms of a model, with the prompts that they were measured with. An endpoint's are not run again."""
-    if model == "tuned":
-        yield from tuned_policies(settings).items()
-        return
-    passages = read_passages("train", "dev", "test") if settings.retrieves else None
-    yield from base_policies(items, read_json(SHOTS)["shots"], passages, settings).items()
-
-
-def second_opinion(
-    engine: Engine, arm: str, policy: Policy, items: Sequence[Record], settings: Settings
-) -> dict[str, Any]:
-    """An arm's items answered by lm-eval, against the answers that the arm gave.
-
-    Raises:
-        ProjectError: lm-eval saw another prompt, or scored an equal answer otherwise.
-    """
-    if not sayable(items):
-        return {"skipped": "items with tools or thinking are beyond what its tasks can say"}
-    shots = write_answer_task(arm, items, policy, settings.evaluate.max_new_tokens, TASKS)
-    if shots is None:
-        return {"skipped": "each item has turns of its own before the question, which lm-eval cannot express"}
-    run = engine.run(arm, TASKS, shots)
-    kept = {row["id"]: row for row in read_jsonl((TUNED if family(arm) == "tuned" else BASELINE) / f"{arm}.jsonl")}
-    rows = [kept[item["id"]] for item in items]
-    ours = [exact_match(row["expected"], row["answer"]) for row in rows]
-    same = [row["answer"] == answer for row, answer in zip(rows, run.answers, strict=True)]
-    for row, prompt, equal, mine, theirs in zip(rows, run.prompts, same, ours, run.scores, strict=True):
-        if sha256_json(prompt) != row["prompt_sha256"]:
-            raise ProjectError("lm-eval saw another prompt than the arm", f"{arm}, item {row['id']}", FIX)
-        if equal and mine != theirs:
-            raise ProjectError("lm-eval scores an equal answer otherwise", f"{arm}, item {row['id']}", FIX)
-    keep(run, arm, "domain")
-    return {
-        "items": len(rows),
-        "shots": shots,
-        "same_prompts": len(rows),
-        "same_answers": sum(same),
-        "exact_match": round(sum(ours) / len(ours), 6),
-        "exact_match_of_lm_eval": round(sum(run.scores) / len(run.scores), 6),
-    }
-
-
-FIX = "run `dvc repro -f baseline`; if it stays, the model's tokenizer or chat template is at fault"
-
-
-def choose(engine: Engine, name: str, policy: Policy, items: Sequence[Record], settings: Settings) -> dict[str, Any]:
-    """How often the right answer is likelier than those of other items."""
-    write_choice_task(name, items, policy, settings.seed, TASKS)
-    run = engine.run(name, TASKS)
-    keep(run, name, "domain")
-    return {"items": len(run.scores), "chance": round(run.chance, 6), "acc": interval(run.scores, settings)}
-
-
-def compare_suite(name: str, runs: dict[str, Run], settings: Settings) -> dict[str, Any]:
-    """A suite's scores of both models, and whether the tuned one holds what the base knew.
-
-    Raises:
-        ProjectError: the two did not see the same prompts.
-    """
-    base, tuned = runs["base"], runs["tuned"]
-    if base.prompts != tuned.prompts:
-        fix = "a suite must not draw its items or examples at random; if it does not, " + FIX
-        raise ProjectError("the tuned model saw other prompts than the base model", f"suite {name}", fix)
-    return {
-        "metric": base.metric,
-        "shots": base.shots,
-        "items": len(base.scores),
-        "chance": round(base.chance, 6),
-        "base": interval(base.scores, settings),
-        "tuned": interval(tuned.scores, settings),
-        **forgetting(base.scores, tuned.scores, base.chance, settings),
-    }
-
-
-def keep(run: Run, name: str, folder: str) -> None:
-    """Write every item's answer and score."""
-    rows = (
-        {"item": n, "answer": a, run.metric: s} for n, (a, s) in enumerate(zip(run.answers, run.scores, strict=True))
-    )
-    write_jsonl(RESULTS / folder / f"{name}.jsonl", rows)
-
-
-def told(opinion: dict[str, Any]) -> str:
-    """A second opinion as a phrase."""
-    if "skipped" in opinion:
-        return str(opinion["skipped"])
-    return (
-        f"exact match {opinion['exact_match']:.3f}, by lm-eval {opinion['exact_match_of_lm_eval']:.3f}; "
-        f"{opinion['same_answers']} of {opinion['items']} answers the same"
-    )
+    write_json(HARNESS_REPORT, {"smoke": settings.smoke, "domain": domain, "choice": choices, "suites": remembered})
 
 
 if __name__ == "__main__":

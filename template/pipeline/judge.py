@@ -1,26 +1,16 @@
 """Stage `judge`: a model compares the two deciding arms' answers and grades every arm's, if it agrees with people."""
 
 import sys
-from pathlib import Path
-from typing import Any
 
-from pipeline.baseline import RESULTS, TEST
-from pipeline.cost import as_dict, read_price, usd_per_1000
-from pipeline.evaluate import SCORES, TUNED
-from pipeline.evaluation.judging import CALIBRATION, Effort, Pair, judge, kinship, preference, qualify, read_calibration
-from pipeline.evaluation.rubric import LABELS, Graded, grade, mean_grades, qualify_grades, read_labels
-from pipeline.files import read_json, read_jsonl, run_stage, write_json
-from pipeline.inference.arms import Row
-from pipeline.inference.backends import Backend, Endpoint
-from pipeline.inference.generation import Generator
-from pipeline.inference.prompting import read_prompt, situation
-from pipeline.model import base_model
-from pipeline.runtime import prepare
-from pipeline.settings import Settings, load
-from pipeline.wording import ENDPOINT, family, in_order
-
-REPORT = Path("reports/judge.json")
-MEASURED = Path("reports/measured/judge.json")
+from engine.core.artifacts import (
+    JUDGE_REPORT,
+    MEASURED_JUDGE,
+)
+from engine.core.errors import run_stage
+from engine.core.io import write_json
+from engine.core.settings import load
+from engine.evaluation.judge.judging import compare_answers, dollars, grade_answers, judging_model
+from engine.evaluation.judge.pairwise_judge import kinship
 
 
 def main() -> None:
@@ -33,82 +23,10 @@ def main() -> None:
     effort = effort.plus(more)
     used = effort._asdict()
     seconds = used.pop("seconds")
-    write_json(REPORT, report | {"effort": used})
-    write_json(MEASURED, {"seconds": round(seconds, 3), "usd": dollars(effort, settings)})
+    write_json(JUDGE_REPORT, report | {"effort": used})
+    write_json(MEASURED_JUDGE, {"seconds": round(seconds, 3), "usd": dollars(effort, settings)})
     for name, part in (("comparing", compared), ("grading", rubric)):
         print(f"{name}: " + ("qualified" if part["qualified"] else "withheld: " + "; ".join(part["reasons"])))
-
-
-def compare_answers(backend: Backend, settings: Settings) -> tuple[dict[str, Any], Effort]:
-    """Agreement with people about pairs; if it qualifies, also which of the deciding arms it prefers."""
-    prompt, batch = read_prompt("judge"), settings.evaluate.batch_size
-    rows = read_calibration()[: settings.curate.dev_items if settings.smoke else None]
-    pairs = [Pair(row["question"], row["first"], row["second"]) for row in rows]
-    judgements, effort = judge(backend, prompt, pairs, batch)
-    human = [row["human"] for row in rows]
-    found = qualify(judgements, human, alpha=settings.evaluate.alpha, seed=settings.seed)
-    report: dict[str, Any] = {"calibration": str(CALIBRATION), **found}
-    if report["qualified"]:
-        verdict = read_json(SCORES)["verdict"]
-        pairs = answered_pairs(verdict["challenger"], verdict["best_baseline"])
-        judgements, more = judge(backend, prompt, pairs, batch)
-        report["preference"], effort = preference(judgements, pairs), effort.plus(more)
-    return report, effort
-
-
-def grade_answers(backend: Backend, settings: Settings) -> tuple[dict[str, Any], Effort]:
-    """Agreement with people about grades; if it qualifies, also the mean grade of every arm."""
-    prompt, knobs = read_prompt("rubric"), settings.evaluate
-    rows = read_labels()[: settings.curate.dev_items if settings.smoke else None]
-    given, effort = grade(
-        backend, prompt, [Graded(r["question"], r["expected"], r["answer"]) for r in rows], knobs.batch_size
-    )
-    found = qualify_grades(given, [row["human"] for row in rows], alpha=knobs.alpha, seed=settings.seed)
-    report: dict[str, Any] = {"calibration": str(LABELS), **found}
-    if report["qualified"]:
-        grades: dict[str, list[int | None]] = {}
-        for arm in in_order(read_json(SCORES)["arms"]):
-            grades[arm], more = grade(backend, prompt, answered_items(arm), knobs.batch_size)
-            effort = effort.plus(more)
-        groups = [row["group"] for row in answered(next(iter(grades)))]
-        report["arms"] = mean_grades(
-            grades, groups, samples=knobs.bootstrap_samples, seed=settings.seed, alpha=knobs.alpha
-        )
-    return report, effort
-
-
-def dollars(effort: Effort, settings: Settings) -> dict[str, float | None] | None:
-    """What judging cost: an endpoint's tokens as `cost.hosted_model`, or this machine's time; None: unknown."""
-    if not effort.requests:
-        return None
-    arm = f"{ENDPOINT}judge" if settings.judge.endpoint else "judge"
-    price = read_price(settings.cost.hardware)["usd_per_hour"]
-    per_1000 = usd_per_1000(arm, effort._asdict() | {"items": effort.requests}, price, settings.cost)
-    return as_dict(per_1000 and per_1000.times(effort.requests / 1000))
-
-
-def judging_model(settings: Settings) -> Backend:
-    """The endpoint named in params.yaml, or the untouched base model."""
-    if settings.judge.endpoint:
-        return Endpoint(settings.judge.endpoint)
-    return Generator(base_model(settings), prepare(settings.seed))
-
-
-def answered_pairs(first: str, second: str) -> list[Pair]:
-    """Both arms' answers to every test item."""
-    both = zip(answered_items(first), answered_items(second), strict=True)
-    return [Pair(a.question, a.answer, b.answer) for a, b in both]
-
-
-def answered_items(arm: str) -> list[Graded]:
-    """An arm's answer to every test item, beside the expected one."""
-    asked = {row["id"]: situation(row) for row in read_jsonl(TEST)}
-    return [Graded(asked[row["id"]], row["expected"], row["answer"]) for row in answered(arm)]
-
-
-def answered(arm: str) -> list[Row]:
-    """The rows of an arm."""
-    return read_jsonl((TUNED if family(arm) == "tuned" else RESULTS) / f"{arm}.jsonl")
 
 
 if __name__ == "__main__":

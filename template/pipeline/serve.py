@@ -1,33 +1,17 @@
 """Stage `serve`: start the real server on the served folder, ask it real questions, compare, stop it."""
 
-import os
-import secrets
-import socket
-import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import import_module
-from pathlib import Path
-from typing import Any
 
-from pipeline.baseline import RESULTS, TEST
-from pipeline.evaluate import SCORES, TUNED
-from pipeline.files import ProjectError, read_json, read_jsonl, run_stage, write_json
-from pipeline.inference.arms import quantile
-from pipeline.inference.calls import answer_text
-from pipeline.inference.prompting import Record
-from pipeline.inference.protocol import reply_text, request
-from pipeline.model import base_model
-from pipeline.runtime import prepare
-from pipeline.settings import Settings, load
-from pipeline.wording import best_local, family, model_of
-
-SERVED = Path("reports/serve.json")
-MEASURED = Path("reports/measured/serve.json")
-START_SECONDS = 300
+from engine.core.artifacts import BASELINE_ANSWERS, MEASURED_SERVING, SCORES, SERVING_REPORT, TEST, TUNED_ANSWERS
+from engine.core.display import family
+from engine.core.errors import run_stage
+from engine.core.io import read_json, read_jsonl, write_json
+from engine.core.settings import load
+from engine.inference.arms import quantile
+from engine.serving import server
+from engine.serving.artefact import artefact
+from engine.serving.trial import ask, running_server, served_arm
 
 
 def main() -> None:
@@ -37,7 +21,7 @@ def main() -> None:
     arm = served_arm(read_json(SCORES))
     folder = artefact(arm, settings)
     items = read_jsonl(TEST)[: settings.serve.parity_items]
-    results = TUNED if family(arm) == "tuned" else RESULTS
+    results = TUNED_ANSWERS if family(arm) == "tuned" else BASELINE_ANSWERS
     evaluated = {row["id"]: row["answer"] for row in read_jsonl(results / f"{arm}.jsonl")}
     answers, seconds = {}, []
     with running_server(folder, arm, arm) as (url, key):
@@ -49,90 +33,17 @@ def main() -> None:
             seconds.append(time.perf_counter() - start)
     equal = sum(answers[item["id"]] == evaluated[item["id"]] for item in items)
     write_json(
-        SERVED,
+        SERVING_REPORT,
         {
-            "server": "python -m pipeline.server",
+            "server": f"python -m {server.__name__}",
             "arm": arm,
             "folder": folder.name,
             "parity": {"items": len(items), "equal": equal},
         },
     )
     latency = {"p50": quantile(seconds, 0.5), "p95": quantile(seconds, 0.95), "n": len(seconds)}
-    write_json(MEASURED, {"requests": len(items), "latency_seconds": latency})
+    write_json(MEASURED_SERVING, {"requests": len(items), "latency_seconds": latency})
     print(f"{equal} of {len(items)} served answers equal the evaluated ones; p50 {quantile(seconds, 0.5):.2f} s")
-
-
-def artefact(arm: str, settings: Settings) -> Path:
-    """The folder to serve: the tuned model as it was evaluated, or the untouched base model."""
-    if family(arm) != "tuned":
-        return base_model(settings)
-    # Named at run time: a project without training has no such module.
-    export: Any = import_module("pipeline.export")
-    folder: Path = export.served_model(settings, prepare(settings.seed, settings.train.compute_dtype))
-    return folder
-
-
-def served_arm(scores: dict[str, Any]) -> str:
-    """The arm to serve: the one that the verdict ships; if it ships none, the one that it was asked about.
-
-    An endpoint serves itself, and llama.cpp a GGUF file: beside them the best arm of this project's own is tried.
-    """
-    arm: str = scores["verdict"]["ship"] or scores["verdict"]["challenger"]
-    return best_local(scores) if model_of(arm) else arm
-
-
-def ask(client: Any, model: str, item: Record, max_tokens: int) -> str:
-    """One chat request, decoded as the benchmark was; the answer as it is compared."""
-    asked = request(item["messages"][:-1], item.get("tools"), thinking=True)
-    response = client.chat.completions.create(model=model, **asked, max_tokens=max_tokens, temperature=0)
-    return answer_text(reply_text(response.choices[0].message), item)
-
-
-@contextmanager
-def running_server(folder: Path, name: str, arm: str | None = None) -> Iterator[tuple[str, str]]:
-    """The project's server in a process of its own. Yields its URL and key; stops it whatever happens.
-
-    With ``arm`` it adds that arm's prompt to a request; without, the client's messages are the prompt.
-
-    Raises:
-        ProjectError: the server ended, or did not answer in time.
-    """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    key = secrets.token_urlsafe(24)
-    command = [sys.executable, "-m", "pipeline.server", str(folder), "--name", name, "--port", str(port)]
-    command += ["--arm", arm] if arm else []
-    process = subprocess.Popen(command, env={**os.environ, "SERVE_API_KEY": key})
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_until_ready(url, process)
-        yield url, key
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-
-
-def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    """Return once ``/healthz`` answers."""
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise ProjectError(
-                f"the server ended with code {process.returncode}", "python -m pipeline.server", "its message is above"
-            )
-        try:
-            direct.open(f"{url}/healthz", timeout=2).close()
-            return
-        except OSError:
-            time.sleep(0.3)
-    raise ProjectError(
-        f"the server did not answer within {START_SECONDS} s", url, "run `python -m pipeline.server` by hand to see why"
-    )
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from pipeline.curate import curate
-from pipeline.settings import AnomalySettings, CurateSettings, PrivateSettings, QualitySettings
+from engine.core.settings import AnomalySettings, CurateSettings, PrivateSettings, QualitySettings
+from engine.data.curation import curate
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from example_runs import settings_for
 
-from pipeline.curate import curate
-from pipeline.curation.containers import container, read_items
-from pipeline.curation.detect import detect
-from pipeline.curation.reasons import BadRecordError
-from pipeline.curation.records import Record, RecordReader
-from pipeline.files import ProjectError
-from pipeline.settings import AnomalySettings
+from engine.core.errors import ProjectError
+from engine.core.settings import AnomalySettings
+from engine.data.check.reject_reasons import BadRecordError
+from engine.data.curation import curate
+from engine.data.normalise.records import Record, RecordReader
+from engine.data.read.detect_format import detect
+from engine.data.read.file_formats import container, read_items
 
 REAL = Path(__file__).parent / "real"
 

@@ -33,6 +33,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "GIT_CONFIG_GLOBAL": str(home / ".gitconfig"),
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_ALLOW_PROTOCOL": "file",
+        "SOURCE_DATE_EPOCH": "1800000000",  # no project changes because midnight passes during the tests
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():

@@ -36,8 +36,8 @@ def first(root: Path) -> None:
     """0.0.1: the working tree, and a module that later releases rename."""
     lines = "".join(f"ALIKE_{number} = {number}\n" for number in range(30))
     (root / "template/pipeline/alike.py").write_text(f'"""Finds records that are alike."""\n\n{lines}')
-    curate = "      - pipeline/curate.py\n"
-    edit(root, "template/dvc.yaml.jinja", curate, f"      - pipeline/alike.py\n{curate}")
+    benchmarks = "      - data/benchmarks\n"
+    edit(root, "template/dvc.yaml.jinja", benchmarks, f"      - pipeline/alike.py\n{benchmarks}")
 
 
 def knob_and_file(root: Path) -> None:

@@ -10,13 +10,14 @@ import yaml
 from conftest import Run
 from jsonschema import Draft202012Validator
 
-from tunesmith import catalog, resources
+from tunesmith import catalog, package_data
 from tunesmith.catalog import Model
-from tunesmith.costs.prices import machines
+from tunesmith.costs import prices
 from tunesmith.planner.architecture import Architecture
 from tunesmith.questions import defaults, questions
 
-MODELS = [pytest.param(model, id=key) for key, model in catalog.models().items()]
+CATALOGUE = catalog.load()
+MODELS = [pytest.param(model, id=key) for key, model in CATALOGUE.models.items()]
 AXES = ("approach", "backend", "objective", "method", "dataset_format", "serving", "tracker")
 BUILT = {
     "approach": {"prompting", "rag", "finetune", "rag_finetune"},
@@ -35,16 +36,16 @@ def test_the_published_parameter_count_follows_from_the_architecture(model: Mode
 
 
 def test_there_are_enough_models_and_every_device_of_the_catalogue() -> None:
-    assert len(catalog.models()) >= 25
-    assert sum(not row.cpu for row in catalog.hardware().values()) == 15
-    assert sum(row.cpu for row in catalog.hardware().values()) >= 2
-    assert {row.key for row in catalog.hardware().values()} == set(machines())
+    assert len(CATALOGUE.models) >= 25
+    assert sum(not row.cpu for row in CATALOGUE.hardware.values()) == 15
+    assert sum(row.cpu for row in CATALOGUE.hardware.values()) >= 2
+    assert {row.key for row in CATALOGUE.hardware.values()} == set(prices.machines(prices.load(CATALOGUE)))
 
 
 @pytest.mark.parametrize("name", ["models", "hardware", "frameworks", "throughput"])
 def test_a_catalogue_keeps_to_its_schema(name: str) -> None:
-    schema = json.loads(resources.schema_file("catalog", f"{name}.schema.json").read_text(encoding="utf-8"))
-    loaded = yaml.safe_load(resources.schema_file("catalog", f"{name}.yaml").read_text(encoding="utf-8"))
+    schema = json.loads(package_data.schema_file("catalog", f"{name}.schema.json").read_text(encoding="utf-8"))
+    loaded = yaml.safe_load(package_data.schema_file("catalog", f"{name}.yaml").read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(schema)
     assert not list(Draft202012Validator(schema).iter_errors(json.loads(json.dumps(loaded, default=str))))
     broken = json.loads(json.dumps(loaded, default=str)) | {"a_key_that_nobody_knows": 1}
@@ -52,27 +53,27 @@ def test_a_catalogue_keeps_to_its_schema(name: str) -> None:
 
 
 def test_every_shipped_figure_has_its_date() -> None:
-    for row in (*catalog.models().values(), *catalog.hardware().values()):
+    for row in (*CATALOGUE.models.values(), *CATALOGUE.hardware.values()):
         assert row.figures["source"] and isinstance(row.figures["date"], dt.date), row.key
-    for model in catalog.models().values():
+    for model in CATALOGUE.models.values():
         assert model.terms["source"] and isinstance(model.terms["date"], dt.date), model.key
 
 
 def test_what_was_not_read_somewhere_says_so_and_is_little() -> None:
-    files = [resources.schema_file("catalog", f"{name}.yaml") for name in ("models", "hardware", "prices")]
+    files = [package_data.schema_file("catalog", f"{name}.yaml") for name in ("models", "hardware", "prices")]
     named = [
         line
         for file in files
         for line in file.read_text(encoding="utf-8").splitlines()
         if " source: " in line or "{source: " in line
     ]
-    recalled = [key for key, row in catalog.models().items() if "recalled" in row.terms["source"]]
+    recalled = [key for key, row in CATALOGUE.models.items() if "recalled" in row.terms["source"]]
     assert recalled == ["qwen3-30b-a3b-instruct-2507"], "its gating"
     assert len(named) > 150 and sum("recalled" in line for line in named) == 1
 
 
 def test_a_licence_or_gating_names_what_was_read() -> None:
-    for model in catalog.models().values():
+    for model in CATALOGUE.models.values():
         said = model.terms["source"]
         assert all(part in said for part in ("licence", "gating", "chat template")), model.key
 
@@ -120,17 +121,17 @@ def test_a_machine_of_ones_own_is_planned_and_priced(tunesmith: Run, tmp_path: P
     ("name", "text", "said"),
     [
         ("hardware", "hardware: {l40: {memory_gib: 22}}", "did you mean l4"),
-        ("hardware", "hardware: {mine: {memory_gib: 22}}", "a new one lacks bandwidth_gb_s, bf16"),
+        ("hardware", "hardware: {mine: {memory_gib: 22}}", "a new row also needs bandwidth_gb_s, bf16"),
         ("models", "models: {mine: {context_length: 22}}", "`model: custom`"),
         ("hardware", "hardware: {l4: {memory_gib: much}}", "hardware.l4.memory_gib"),
         ("hardware", "hardware: {l4: 22}", "hardware.l4"),
         ("hardware", "machines: {l4: {memory_gib: 22}}", "unknown section"),
-        ("models", "models: {qwen3-8b: {id: other/model}}", "cannot be overruled"),
+        ("models", "models: {qwen3-8b: {id: other/model}}", "identifies the model and cannot be changed"),
         ("models", "models: [", "cannot be read"),
-        ("hardware", "hardware: {5: {memory_gib: 22}}", "the key 5 is no text"),
-        ("hardware", "hardware: {true: {memory_gib: 22}}", "the key True is no text"),
-        ("hardware", "hardware: {l4: {memory_gib: .nan}}", "hardware.l4.memory_gib: nan is no figure"),
-        ("hardware", "hardware: {l4: {bandwidth_gb_s: .inf}}", "hardware.l4.bandwidth_gb_s: inf is no figure"),
+        ("hardware", "hardware: {5: {memory_gib: 22}}", "the key 5 is not text"),
+        ("hardware", "hardware: {true: {memory_gib: 22}}", "the key True is not text"),
+        ("hardware", "hardware: {l4: {memory_gib: .nan}}", "hardware.l4.memory_gib: nan is not a figure"),
+        ("hardware", "hardware: {l4: {bandwidth_gb_s: .inf}}", "hardware.l4.bandwidth_gb_s: inf is not a figure"),
         ("hardware", OWN_MACHINE.replace("house_card", "'null'"), "does not match"),
         ("hardware", OWN_MACHINE.replace("house_card", "'1e3'"), "does not match"),
     ],
@@ -158,7 +159,7 @@ def test_every_combination_is_built_or_refused_with_a_reason() -> None:
     )
     for one, value, other, second in pairs:
         answers = defaults() | {one: value, other: second}
-        refusals = catalog.refusals(answers)
+        refusals = CATALOGUE.refusals(answers)
         built = all(answers[axis] in BUILT[axis] for axis in AXES)
         assert built == (not refusals), answers
         assert all(refusal.reason and refusal.instead for refusal in refusals)
@@ -173,7 +174,7 @@ def test_the_rules_name_values_that_exist() -> None:
 
 
 def test_impossible_and_planned_are_told_apart() -> None:
-    impossible = catalog.refusals(defaults() | {"objective": "ppo", "dataset_format": "prompt_only"})
+    impossible = CATALOGUE.refusals(defaults() | {"objective": "ppo", "dataset_format": "prompt_only"})
     assert [str(refusal) for refusal in impossible if "rloo" in str(refusal) and "TRL" in str(refusal)]
-    (planned,) = catalog.refusals(defaults() | {"serving": "vllm"})
+    (planned,) = CATALOGUE.refusals(defaults() | {"serving": "vllm"})
     assert str(planned).startswith("planned, not built yet")

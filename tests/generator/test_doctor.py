@@ -186,13 +186,13 @@ def test_the_machine_is_held_against_what_the_project_needs(
     monkeypatch.setattr(rule.Checkup, "probe", lambda *names: {**rule.NOTHING, "python": [3, 9]})
     found = examine(copy, code=4)
     assert found["ENV001"] == ["Python 3.9"] and found["ENV004"] == ["3.0 GiB free"]
-    assert found["ENV005"][0].startswith("0.2 GiB of memory, and the weights")
+    assert found["ENV005"][0].startswith("0.2 GiB of memory, but the weights")
 
 
 def test_an_older_template_and_an_unfinished_update_are_told(examine: Examine, copy: Path) -> None:
     replace(copy / ".copier-answers.yml", "_commit: v0.3.0", "_commit: v0.1.0")
     commit(copy)
-    assert examine(copy)["ENV006"] == ["template 0.1.0, and 0.3.0 is here"]
+    assert examine(copy)["ENV006"] == ["template 0.1.0; 0.3.0 is available"]
     gate = copy / "pipeline" / "gate.py"
     gate.write_text("MINE = 1\n")
     commit(copy)
@@ -225,7 +225,8 @@ def test_another_version_than_the_locks_is_found(
     (copy / "locks" / "trl.txt").write_text("pyyaml==1.0\njsonschema==0.1+cpu\nnot-installed==3\n")
     (copy / "pyproject.toml").write_text(
         '[project]\nname = "x"\ndependencies = ["Not_Installed>=3", "PyYAML", "winonly; sys_platform == \'win32\'"]\n'
-        '[project.optional-dependencies]\ndev = ["PyYAML"]\ncluster = ["an-extra"]\n'
+        '[project.optional-dependencies]\ncluster = ["an-extra"]\n'
+        '[dependency-groups]\ndev = ["PyYAML", {include-group = "other"}]\nother = ["another"]\n'
     )
     found = examine(copy)["REP001"]
     assert len(found) == 3 and found[0].endswith("locked at 1.0") and found[2] == "not-installed is not installed"
@@ -248,8 +249,8 @@ def test_a_keyword_that_the_installed_library_lacks_is_found(
 ) -> None:
     environment(trl=OLDER_TRL)
     found = examine(copy)["DRF001"]
-    assert any(re.fullmatch(r"pipeline/\w+\.py:\d+: trl\.SFTConfig takes no max_steps", one) for one in found)
-    assert not any("takes no seed" in one or "SFTTrainer takes" in one for one in found)
+    assert any(re.fullmatch(r"pipeline/\w+\.py:\d+: trl\.SFTConfig has no argument max_steps", one) for one in found)
+    assert not any("has no argument seed" in one or "SFTTrainer has" in one for one in found)
     assert any("peft.LoraConfig is not in the installed version" in one for one in found)
 
 

@@ -11,20 +11,28 @@ from conftest import Run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunesmith import advising, catalog
-from tunesmith.costs import estimate, figures, prices, speed, uncertainty
+from tunesmith import advice, advice_report, catalog
+from tunesmith.costing import monte_carlo
+from tunesmith.costing.cost_arithmetic import Band
+from tunesmith.costs import cost_inputs, estimate, prices, roofline
 from tunesmith.costs.estimate import Estimate
-from tunesmith.costs.money import Band
-from tunesmith.planner.plan import plan
+from tunesmith.planner import plan as planner
+from tunesmith.planner.plan import Plan
 from tunesmith.questions import defaults
 
 TUNABLE = {"prompt_measured": True, "behaviour_gap": True, "good_examples": 1000, "model": "qwen3-1.7b"}
+CATALOGUE = catalog.load()
+LISTED = prices.load(CATALOGUE)
+
+
+def plan(answers: dict[str, Any], pins: dict[str, Any]) -> Plan:
+    return planner.plan(CATALOGUE, answers, pins, prices=prices.machines(LISTED))
 
 
 def rows(**answers: Any) -> dict[str, Estimate]:
     filled = defaults() | TUNABLE | {"hardware": "l40s"} | answers
     made = plan(filled, {})
-    found = estimate.estimates(filled, figures.of_spec(filled, prices.load(), made), made)
+    found = estimate.estimates(filled, cost_inputs.of_plan(made, LISTED), made)
     return {row.key: row for row in found}
 
 
@@ -84,18 +92,18 @@ def test_the_same_answers_give_the_same_bands() -> None:
 def test_a_month_never_gets_cheaper_with_volume(volume: int, more: int) -> None:
     answers = defaults() | TUNABLE | {"hardware": "l40s", "knowledge_changes": True}
     made = plan(answers, {})
-    found = figures.of_spec(answers, prices.load(), made)
-    case = uncertainty.typical(found.bands)
+    found = cost_inputs.of_plan(made, LISTED)
+    case = monte_carlo.typical(found.bands)
     for one in estimate.approaches(answers, found, made):
         small, large = (one.bill(case | {"requests": float(count)}) for count in (volume, volume + more))
         assert sum(small.monthly.values()) <= sum(large.monthly.values()) * (1 + 1e-9)
 
 
 @settings(deadline=None)
-@given(parameters=st.floats(1e8, 1e11), more=st.floats(1, 1e11), device=st.sampled_from(sorted(catalog.hardware())))
+@given(parameters=st.floats(1e8, 1e11), more=st.floats(1, 1e11), device=st.sampled_from(sorted(CATALOGUE.hardware)))
 def test_a_larger_model_is_never_faster(parameters: float, more: float, device: str) -> None:
-    machine = catalog.hardware()[device]
-    small, large = speed.of(parameters, machine), speed.of(parameters + more, machine)
+    machine = CATALOGUE.hardware[device]
+    small, large = roofline.of(parameters, machine), roofline.of(parameters + more, machine)
     for slow, fast in ((large.prompt_token, small.prompt_token), (large.answer_token, small.answer_token)):
         assert all(a <= b for a, b in zip(fast, slow, strict=True))
     assert all(batched <= alone for batched, alone in zip(small.answer_token_batched, small.answer_token, strict=True))
@@ -104,7 +112,7 @@ def test_a_larger_model_is_never_faster(parameters: float, more: float, device: 
 def test_the_tornado_names_what_moves_the_cost() -> None:
     answers = defaults() | TUNABLE | {"hardware": "h100_sxm"}
     made = plan(answers, {})
-    found = figures.of_spec(answers, prices.load(), made)
+    found = cost_inputs.of_plan(made, LISTED)
     tuned = next(one for one in estimate.approaches(answers, found, made) if one.key == "tuned")
     assert estimate.tornado(tuned, found)[0].name == "usd_per_hour"  # 2.69 to 12.29 dollars for the same device
 
@@ -116,22 +124,21 @@ def test_a_figure_that_moves_nothing_is_not_named() -> None:
 
 def test_words_of_the_break_even_and_of_old_prices_stand_alone() -> None:
     row = replace(rows()["tuned"], against="X", break_even=Band(4_000, 7_000, math.inf))
-    said = "cheaper than X from about 7,000 requests a month on (at least 4,000, perhaps never)"
-    assert advising._break_even(row) == said
+    said = "cheaper than X from about 7,000 requests per month (at least 4,000, perhaps never)"
+    assert advice_report._break_even(row) == said
     row = replace(row, break_even=Band(4_000, math.inf, math.inf))
-    assert advising._break_even(row) == "cheaper than X from at least 4,000 requests a month on, perhaps never"
+    assert advice_report._break_even(row) == "cheaper than X from at least 4,000 requests per month, perhaps never"
     row = replace(row, break_even=Band(61_527, 72_993, 1_234_567))
-    assert advising._break_even(row).endswith("from about 73,000 requests a month on [62,000, 1,200,000]")
-    listed = prices.load()
-    assert advising._named("usd_per_hour", prices.machine(listed, "l4")) == "NVIDIA L4: usd_per_hour"
-    (pue,) = [row for _, key, _, row in prices.figures(listed) if key == "pue"]
-    assert advising._named("pue", pue) == "pue"
+    assert advice_report._break_even(row).endswith("from about 73,000 requests per month [62,000, 1,200,000]")
+    assert advice._row_and_name("usd_per_hour", prices.machine(LISTED, "l4")) == "NVIDIA L4: usd_per_hour"
+    (pue,) = [row for _, key, _, row in prices.figures(LISTED) if key == "pue"]
+    assert advice._row_and_name("pue", pue) == "pue"
 
 
 def test_training_is_priced_by_the_hours_of_the_planner() -> None:
     answers = defaults() | TUNABLE | {"hardware": "l40s"}
     made = plan(answers, {"max_steps": 1000})
-    found = figures.of_spec(answers, prices.load(), made)
+    found = cost_inputs.of_plan(made, LISTED)
     assert found.bands["training_hours"] == (made.hours.low, made.hours.typical, made.hours.high)
     (tuned,) = [row for row in estimate.estimates(answers, found, made) if row.key == "tuned"]
     assert made.money and made.money.low <= tuned.once_usd.typical <= made.money.high
@@ -148,15 +155,15 @@ def test_advise_prints_the_numbers_or_one_json_value(tunesmith: Run) -> None:
     assert told.returncode == 0 and "Advice: finetune." in told.stdout
     for said in (
         "$ over 3 years",
-        "three years move most with price of an hour of the machine",
-        "with that figure alone at its lowest and at its highest",
+        "three-year cost depends most on price per hour of the machine",
+        "with only this figure at its lowest and at its highest",
         "Prompt and Few-shot prompt need a benchmark",
         "tuned needs the benchmark, and at least a hundred checked examples",
         "(otherwise: prompting, define success)",
         "Quality of",
-        "$ / 1,000 requests",
+        "$ per 1,000 requests",
         "seconds to answer",
-        "requests a month on",
+        "requests per month",
         "genai-prices",
         "Ask again",
     ):
@@ -184,7 +191,7 @@ def test_advice_with_own_prices_and_with_an_unknown_model(tunesmith: Run, tmp_pa
 def test_contradictions_and_what_is_missing_are_printed(tunesmith: Run) -> None:
     done = tunesmith("advise", "--defaults", "--set", "prompt_measured=true", "--set", "answers_checkable=false")
     assert "(not yet)" in done.stdout and "missing: a benchmark" in done.stdout
-    assert "does not go together: a prompt cannot have been measured" in done.stdout
+    assert "contradiction: a prompt cannot have been measured" in done.stdout
 
 
 def test_advice_on_a_hub_model_needs_no_commit_of_it(tunesmith: Run) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import Run
 
-from tunesmith import derive
+from tunesmith import codegen
 from tunesmith.manifest import NAME, Manifest, Owner
 from tunesmith.questions import Question
 from tunesmith.update import list_merge, yaml_merge
@@ -37,7 +37,7 @@ def test_a_manifest_that_cannot_be_read_gives_everything_to_the_template() -> No
 
 def test_a_renamed_question_falls_back_to_its_former_answers() -> None:
     question = Question("new", "", "", "", "", "string", "x", was=("old", "older"))
-    assert derive._default(question) == "{{ old | default(older | default('x')) }}"
+    assert codegen._default(question) == "{{ old | default(older | default('x')) }}"
 
 
 PARAMS = b"a: 1 # one\nb:\n  c: 2\n  d: 3\n\n# about e\ne: 5\n"

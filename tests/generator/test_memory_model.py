@@ -18,16 +18,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunesmith import catalog
-from tunesmith.planner import time
+from tunesmith.planner import throughput
 from tunesmith.planner.architecture import Architecture, UnsupportedConfig, from_config
-from tunesmith.planner.host import host_memory
+from tunesmith.planner.host_memory import host_memory
 from tunesmith.planner.inference import cache_bytes, inference_memory
 from tunesmith.planner.memory import CPU_PROCESS_GIB, GB, GIB, estimate
-from tunesmith.planner.setup import ImpossibleSetup, Setup, profiles, trainable_parameters
+from tunesmith.planner.training_setup import ImpossibleSetup, Setup, profiles, trainable_parameters
 
-SHAPES = {key: Architecture(**row.architecture) for key, row in catalog.models().items()}
+SHAPES = {key: Architecture(**row.architecture) for key, row in catalog.load().models.items()}
 LLAMA = SHAPES["llama-3.2-3b-instruct"]
-A100 = catalog.hardware()["a100_80gb"]
+A100 = catalog.load().hardware["a100_80gb"]
 
 shapes = st.sampled_from(sorted(SHAPES)).map(SHAPES.__getitem__)
 frameworks = st.sampled_from(sorted(profiles())).map(profiles().__getitem__)
@@ -107,28 +107,28 @@ def test_sharding_never_needs_more_than_a_copy_on_each_device(shape, setup, devi
 @settings(max_examples=100, deadline=None)
 @given(shape=shapes, setup=setups(), more=st.integers(1, 16))
 def test_a_larger_micro_batch_is_never_slower_and_a_faster_device_never_either(shape, setup, more) -> None:  # type: ignore[no-untyped-def]
-    constants = time.throughput()
+    constants = throughput.constants()
     grown = replace(setup, micro_batch=setup.micro_batch + more)
-    speed = time.tokens_per_second(shape, setup, A100, constants)
-    assert time.tokens_per_second(shape, grown, A100, constants) >= speed * (1 - 1e-12)
+    speed = throughput.tokens_per_second(shape, setup, A100, constants)
+    assert throughput.tokens_per_second(shape, grown, A100, constants) >= speed * (1 - 1e-12)
     faster = replace(A100, tflops=A100.tflops * 2, bandwidth_gb_s=A100.bandwidth_gb_s * 2)
-    assert time.tokens_per_second(shape, setup, faster, constants) > speed
-    share = speed * time.flops_per_token(shape, setup) / (A100.tflops * 1e12 * setup.devices)
+    assert throughput.tokens_per_second(shape, setup, faster, constants) > speed
+    share = speed * throughput.flops_per_token(shape, setup) / (A100.tflops * 1e12 * setup.devices)
     assert 0 < share < 1
 
 
 @given(lengths=st.lists(st.integers(1, 500), min_size=1, max_size=60), batch=st.integers(1, 16))
 def test_padding_is_counted_and_never_below_one(lengths: list[int], batch: int) -> None:
-    assert time.padding(batch, lengths) >= 1
-    assert time.padding(1, lengths) == 1
-    assert time.padding(batch) >= 1
-    assert time.padding(batch, lengths) == pytest.approx(time.padding(batch, sorted(lengths) * 2))
+    assert throughput.padding(batch, lengths) >= 1
+    assert throughput.padding(1, lengths) == 1
+    assert throughput.padding(batch) >= 1
+    assert throughput.padding(batch, lengths) == pytest.approx(throughput.padding(batch, sorted(lengths) * 2))
 
 
 @given(lengths=st.lists(st.integers(1, 500), min_size=1, max_size=5), batch=st.integers(2, 4))
 def test_padding_is_the_mean_over_every_micro_batch_that_can_come(lengths: list[int], batch: int) -> None:
     longest = statistics.fmean(max(rows) for rows in itertools.product(lengths, repeat=batch))
-    assert time.padding(batch, lengths) == pytest.approx(longest / statistics.fmean(lengths))
+    assert throughput.padding(batch, lengths) == pytest.approx(longest / statistics.fmean(lengths))
 
 
 def test_adapters_have_the_published_sizes() -> None:

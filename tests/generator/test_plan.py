@@ -13,13 +13,18 @@ import yaml
 from conftest import Run
 
 from tunesmith import catalog, plan_report
+from tunesmith.costs import prices
 from tunesmith.errors import FileProblem
-from tunesmith.planner import subjects
-from tunesmith.planner.plan import Measured, plan
-from tunesmith.planner.resolve import resolve
-from tunesmith.planner.setup import METHODS, ImpossibleSetup
+from tunesmith.planner import plan as planner
+from tunesmith.planner import project_reader
+from tunesmith.planner.plan import Measured, Plan
+from tunesmith.planner.resolve import Choice
+from tunesmith.planner.resolve import resolve as resolve_knobs
+from tunesmith.planner.training_setup import METHODS, ImpossibleSetup
 from tunesmith.questions import defaults
-from tunesmith.spec import Spec
+
+CATALOGUE = catalog.load()
+PRICES = prices.machines(prices.load(CATALOGUE))
 
 CONFIG = {
     "model_type": "llama", "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16,
@@ -30,6 +35,14 @@ CONFIG = {
 
 def answers(**changes: object) -> dict[str, object]:
     return defaults() | changes
+
+
+def plan(asked: dict[str, Any], pins: dict[str, Any], measured: Measured | None = None) -> Plan:
+    return planner.plan(CATALOGUE, asked, pins, measured=measured, prices=PRICES)
+
+
+def resolve(asked: dict[str, Any], pins: dict[str, Any] | None = None) -> dict[str, Choice]:
+    return resolve_knobs(CATALOGUE, asked, pins)
 
 
 def test_a_plan_says_memory_time_and_money_in_words_and_in_json(tunesmith: Run) -> None:
@@ -98,7 +111,7 @@ def test_what_does_not_fit_is_said_with_the_changes_that_would_by_price(tunesmit
 
 def test_the_cost_of_what_does_not_fit_says_so(tunesmith: Run) -> None:
     spec = ("plan", "--defaults", "--set", "model=qwen3-32b", "--set", "hardware=l4", "--set", "method=full")
-    assert "does not fit on NVIDIA L4 as it is" in tunesmith(*spec).stdout.partition("cost to own")[2]
+    assert "does not fit on NVIDIA L4;" in tunesmith(*spec).stdout.partition("cost to own")[2]
 
 
 @pytest.mark.parametrize(("method", "together"), [("qlora", 1), ("lora", 2)])
@@ -113,7 +126,7 @@ def test_every_change_that_is_named_fits_when_it_is_made(method: str, together: 
         assert plan(asked | settings, pins).fits, change
 
 
-@pytest.mark.parametrize("hardware", [key for key, row in catalog.hardware().items() if not row.cpu])
+@pytest.mark.parametrize("hardware", [key for key, row in CATALOGUE.hardware.items() if not row.cpu])
 @pytest.mark.parametrize("method", ["qlora", "lora", "full"])
 def test_what_the_planner_chooses_fits_or_is_said_not_to(hardware: str, method: str) -> None:
     made = plan(answers(model="qwen3-4b", hardware=hardware, method=method), {})
@@ -259,7 +272,7 @@ def test_what_is_not_generated_yet_can_be_planned(tunesmith: Run) -> None:
     made = json.loads(done.stdout)
     assert (made["method"], made["devices"], made["sharding"]) == ("prefix", 8, "fsdp")
     assert "prefix" in made["training"]["memory_gib"]["terms"] and made["training"]["seconds"]["padding"] == 1
-    assert "beyond what this version generates: method prefix, devices 8, packing" in made["notes"][0]
+    assert "this version cannot generate: method prefix, devices 8, packing" in made["notes"][0]
     hours, seconds = made["training"]["device_hours"]["typical"], made["training"]["seconds"]["typical"]
     assert hours == pytest.approx(8 * seconds / 3600)
 
@@ -287,7 +300,7 @@ def test_a_larger_machine_is_one_that_projects_can_be_installed_on(tunesmith: Ru
     assert all(change.settings.get("hardware") != "mi300x" for change in plan(asked, {}).changes)
     assert "no build of torch" in tunesmith("plan", "--defaults", "--set", "hardware=mi300x").stderr
     from_cpu = [change.settings.get("hardware") for change in plan(answers(model="qwen3-8b"), {}).changes]
-    assert any(key and not catalog.hardware()[key].cpu for key in from_cpu), "a graphics card is offered"
+    assert any(key and not CATALOGUE.hardware[key].cpu for key in from_cpu), "a graphics card is offered"
 
 
 def test_a_pin_wins_and_bounds_the_other_choices() -> None:
@@ -331,7 +344,10 @@ def test_a_parameter_that_is_none_is_refused_by_its_name(
 
 def test_a_calibration_beyond_what_the_device_can_do_is_pointed_out(tunesmith: Run, tmp_path: Path) -> None:
     run = tmp_path / "train.json"
-    for speed, said in (("5000", "can do at most; that was another machine"), ("1e999", "says no tokens a second")):
+    for speed, said in (
+        ("5000", "can do at most; it was measured on another machine"),
+        ("1e999", "has no tokens_per_second"),
+    ):
         run.write_text(f'{{"tokens_per_second": {speed}}}')
         assert said in tunesmith("plan", "--defaults", "--calibration", run).stderr
     run.write_text('{"tokens_per_second": 50}')
@@ -352,7 +368,7 @@ def test_a_custom_model_is_described_by_its_config(tmp_path: Path, monkeypatch: 
     custom = answers(model="custom", hardware="l4")
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     here = plan(custom, {"model_source": "path", "model_id": str(tmp_path)})
-    assert here.model.shape.parameters == catalog.models()["llama-3.2-1b-instruct"].parameters
+    assert here.model.shape.parameters == CATALOGUE.models["llama-3.2-1b-instruct"].parameters
     assert here.knobs["max_length"] == 1024 and here.model.context_length == 4096
 
     cached = tmp_path / "hub" / "models--some--model" / "snapshots" / "abc"
@@ -365,7 +381,7 @@ def test_a_custom_model_is_described_by_its_config(tmp_path: Path, monkeypatch: 
     assert not absent.model.known and "planned as" in absent.model.source
     assert "`hf download some/other config.json --revision main`, then plan again" in absent.model.source
     pins = {"model_source": "hub", "model_id": "some/other", "model_revision": "a" * 40}
-    said = plan_report.note_of(Spec(custom, pins))
+    said = plan_report.short_notes(plan(custom, pins))
     assert any("planned as" in line and f"--revision {'a' * 40}`" in line for line in said), said
     listed = plan(custom, {"model_source": "hub", "model_id": "Qwen/Qwen2.5-0.5B-Instruct"})
     assert listed.model.shape == plan(answers(model="qwen2.5-0.5b-instruct"), {}).model.shape and listed.model.known
@@ -444,33 +460,33 @@ def keep(project: Path, name: str, record: Any) -> None:
 def test_a_run_of_another_setup_calibrates_nothing(copy: Path, changes: dict[str, Any], said: str) -> None:
     record = measured(copy)
     keep(copy, "train.json", record | {"setup": record["setup"] | changes})
-    found = subjects.project(copy)
+    found = project_reader.project(copy)
     assert found.measured is None and said in found.notes[0] and "not used" in found.notes[0]
 
 
 def test_a_run_on_another_device_calibrates_nothing(copy: Path) -> None:
     keep(copy, "train.json", measured(copy) | {"device": "NVIDIA L4", "device_kind": "cuda"})
-    assert subjects.project(copy).measured is None
+    assert project_reader.project(copy).measured is None
     params = copy / "params.yaml"
     params.write_text(params.read_text().replace("hardware: cpu", "hardware: l4"))
     for device, used in (("NVIDIA L4", True), ("NVIDIA L40S", False), ("NVIDIA A100-SXM4-80GB", False)):
         keep(copy, "train.json", measured(copy) | {"device": device, "device_kind": "cuda"})
-        assert bool(subjects.project(copy).measured) == used, device
+        assert bool(project_reader.project(copy).measured) == used, device
 
 
 def test_a_run_that_does_not_say_its_setup_calibrates_nothing(copy: Path) -> None:
     keep(copy, "train.json", {"method": "qlora", "tokens_per_second": 5})
-    assert "does not say" in subjects.project(copy).notes[0]
+    assert "does not state" in project_reader.project(copy).notes[0]
 
 
 def test_a_calibration_stands_in_for_a_run_that_does_not_fit_the_plan(copy: Path) -> None:
     keep(copy, "calibration.json", measured(copy) | {"tokens_per_second": 70.0})
-    found = subjects.project(copy)
+    found = project_reader.project(copy)
     assert found.measured and found.measured.tokens_per_second == 70.0
     keep(copy, "train.json", {"tokens_per_second": 5})
-    assert subjects.project(copy).measured == found.measured
+    assert project_reader.project(copy).measured == found.measured
     keep(copy, "train.json", measured(copy))
-    whole = subjects.project(copy).measured
+    whole = project_reader.project(copy).measured
     assert whole and whole.tokens_per_second == 40.0, "a whole run before twenty steps"
 
 
@@ -478,7 +494,7 @@ def test_calibration_replaces_the_prior_and_says_by_how_much(tmp_path: Path, tun
     path = tmp_path / "short.json"
     path.write_text('{"tokens_per_second": 1000}')
     done = tunesmith("plan", "--defaults", "--calibration", path)
-    assert "1,000 tokens a second" in done.stdout and "times the speed that the prior expects" in done.stdout
+    assert "1,000 tokens per second" in done.stdout and "times the estimated speed" in done.stdout
     for text in ('{"tokens_per_second": -1}', "[]", "{", '{"tokens_per_second": true}'):
         path.write_text(text)
         refused = tunesmith("plan", "--defaults", "--calibration", path)
@@ -507,7 +523,7 @@ def test_a_project_without_training_is_planned_as_its_spec_was(tmp_path: Path, t
     assert ours["evaluation_gib"] == theirs["evaluation_gib"] and ours["inference_gib"] == theirs["inference_gib"]
     assert ours["cost_to_own"] == theirs["cost_to_own"] and ours["cost_to_own"]
     said = tunesmith("plan", tmp_path / "p").stdout
-    assert "$ for 1,000 requests" in said and "$ over 3 years" in said and "Memory of training" not in said
+    assert "$ per 1,000 requests" in said and "$ over 3 years" in said and "Memory of training" not in said
 
 
 def test_a_project_is_planned_with_its_prompts_and_what_its_answers_say(copy: Path, tunesmith: Run) -> None:
@@ -557,7 +573,7 @@ def test_rows_are_as_long_as_the_spec_says_and_none_is_too_long_to_train_on(tune
     small = json.loads(tunesmith("plan", "--defaults", *SPOKEN[-2:], "--json").stdout)["training"]
     assert (
         small["choices"]["max_length"]["value"] == 256
-        and "rows taken as 50% of max_length" in small["tokens"]["source"]
+        and "rows assumed as 50% of max_length" in small["tokens"]["source"]
     )
     passages = ("--set", "approach=rag_finetune", "--set", "request_tokens=300", "--set", "hardware=l4")
     made = json.loads(tunesmith("plan", "--defaults", "--set", "model=qwen3-4b", *passages, "--json").stdout)
@@ -567,7 +583,7 @@ def test_rows_are_as_long_as_the_spec_says_and_none_is_too_long_to_train_on(tune
 
 def test_a_pinned_length_that_leaves_rows_out_is_said(tunesmith: Run) -> None:
     told = tunesmith("plan", *LARGE, "--set", "max_length=1024").stdout
-    assert "rows of 2105 tokens" in told and "those beyond max_length: 1024 are left out" in told
+    assert "rows of 2105 tokens" in told and "rows longer than max_length: 1024 are left out" in told
     assert "are left out" not in tunesmith("plan", *LARGE).stdout
 
 
@@ -575,9 +591,9 @@ def test_what_would_cut_answers_or_ask_for_terms_is_said(tunesmith: Run) -> None
     done = tunesmith("plan", *LARGE)
     assert "70.55 B parameters; Llama 3.3 Community License, gated: accept its terms" in done.stdout
     assert "Memory of answering the benchmark, 1 prompt at a time" in done.stdout
-    assert "max_new_tokens: 64 would cut answers of 600 tokens" in done.stderr
+    assert "max_new_tokens: 64 would truncate answers of 600 tokens" in done.stderr
     plain = tunesmith("plan", "--defaults")
-    assert "0.13 B parameters; Apache-2.0\n" in plain.stdout and "would cut" not in plain.stderr
+    assert "0.13 B parameters; Apache-2.0\n" in plain.stdout and "would truncate" not in plain.stderr
 
 
 def test_every_row_that_a_machine_cannot_serve_says_so(tunesmith: Run) -> None:

@@ -1,11 +1,19 @@
 """The planner's choices, each with a reason."""
 
 import itertools
+from typing import Any
 
 from tunesmith import catalog
-from tunesmith.planner.resolve import resolve
+from tunesmith.planner.resolve import Choice
+from tunesmith.planner.resolve import resolve as resolve_knobs
 from tunesmith.questions import defaults, knobs, questions
 from tunesmith.spec import Problem, value_problems
+
+CATALOGUE = catalog.load()
+
+
+def resolve(answers: dict[str, Any]) -> dict[str, Choice]:
+    return resolve_knobs(CATALOGUE, answers)
 
 
 def test_the_default_project_is_planned_as_plain_copier_would_render_it() -> None:
@@ -18,11 +26,11 @@ def test_the_default_project_is_planned_as_plain_copier_would_render_it() -> Non
 def test_every_choice_is_an_allowed_value_with_a_reason() -> None:
     found: list[Problem] = []
     for model, hardware, method in itertools.product(
-        questions()["model"].enum, catalog.hardware(), questions()["method"].enum
+        questions()["model"].enum, CATALOGUE.hardware, questions()["method"].enum
     ):
         for key, choice in resolve(defaults() | {"model": model, "hardware": hardware, "method": method}).items():
             assert choice.reason
-            found += value_problems(key, choice.value, None)
+            found += value_problems(CATALOGUE, key, choice.value)
     assert not found
 
 

@@ -9,12 +9,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Run
 
-from tunesmith import git
+from tunesmith import cli, git
 from tunesmith.errors import GitFailed, WriteFailed
+from tunesmith.planner import plan as planner
+from tunesmith.planner import resolve
 
 Tree = Callable[[Path], dict[str, bytes]]
 
@@ -34,6 +37,23 @@ def test_the_project_is_a_clean_repository_on_main(project: Path) -> None:
     assert git.run("status", "--porcelain", cwd=project) == ""
     assert git.run("branch", "--show-current", cwd=project) == "main"
     assert git.run("rev-list", "--count", "HEAD", cwd=project) == "1"
+
+
+def test_one_new_plans_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line is spec, plan, answers, tree: nothing after the plan chooses a knob again."""
+    calls: list[str] = []
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            calls.append(name)
+            return function(*arguments, **options)
+
+        return call
+
+    monkeypatch.setattr(planner, "Plan", counted("plan", planner.Plan))
+    monkeypatch.setattr(resolve, "fits_of", counted("choose", resolve.fits_of))
+    assert cli.main(["new", str(tmp_path / "project"), "--defaults"]) == 0
+    assert sorted(calls) == ["choose", "plan"]
 
 
 def test_the_first_commit_needs_no_identity_and_is_not_signed(project: Path) -> None:
@@ -109,7 +129,7 @@ def test_a_subdirectory_is_left_to_the_outer_repository(tunesmith: Run, outer: P
 
 def test_a_part_of_no_repository_is_refused(tunesmith: Run, tmp_path: Path) -> None:
     done = tunesmith("new", tmp_path / "p", "--defaults", "--subdir")
-    assert done.returncode == 2 and "none is around it" in done.stderr
+    assert done.returncode == 2 and "there is none" in done.stderr
     assert not (tmp_path / "p").exists()
 
 

@@ -84,7 +84,7 @@ def test_conflicts_are_real_index_stages_and_the_version_waits(shop: Workshop, c
     done = shop.update(clashing)
     assert done.code == 3
     assert "CONFLICT: both sides changed the same lines\n  pipeline/gate.py" in done.out
-    assert "CONFLICT: your edits in a file the template dropped\n  pipeline/notes.py" in done.out
+    assert "CONFLICT: you edited a file that the template removed\n  pipeline/notes.py" in done.out
     stages = {tuple(line.split()[2:4]) for line in git.run("ls-files", "--unmerged", cwd=clashing).splitlines()}
     gate, notes = "pipeline/gate.py", "pipeline/notes.py"
     assert stages == {("1", gate), ("2", gate), ("3", gate), ("1", notes), ("2", notes)}
@@ -111,7 +111,7 @@ def test_continue_wants_every_conflict_resolved(shop: Workshop, clashing: Path) 
         flags=re.S,
     )
     (clashing / "pipeline" / "gate.py").write_text(text)
-    assert shop.update(clashing, "--continue").code == 3, "edited, and not added"
+    assert shop.update(clashing, "--continue").code == 3, "edited but not added"
     git.run("add", "pipeline/gate.py", cwd=clashing)
     assert recorded(clashing) == "v0.0.4"
     assert shop.update(clashing, "--continue").code == 0
@@ -284,7 +284,7 @@ def test_a_branch_that_leaves_no_room_is_named(tmp_path: Path, capsys: pytest.Ca
         git.run("branch", other, cwd=project)
         assert update(project) == 2
         shown = capsys.readouterr().err
-        assert f"beside the branch {other}" in shown and "--branch" in shown
+        assert f"next to the branch {other}" in shown and "--branch" in shown
         assert update(project, "--branch", f"{other}/new") == 2
         git.run("branch", "-D", other, cwd=project)
     assert update(project, "--branch", "mine") == 0

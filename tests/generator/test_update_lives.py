@@ -56,9 +56,7 @@ def an_added_stage(project: Path) -> Generator[None, None, None]:
         "\nmetrics:\n",
         "\n  mine: # ours\n    cmd: python mine.py\n    deps:\n      - mine.py\n\nmetrics:\n",
     )
-    replace(
-        project / "dvc.yaml", "      - pipeline/curate.py\n", "      - pipeline/own.py\n      - pipeline/curate.py\n"
-    )
+    replace(project / "dvc.yaml", "      - data/benchmarks\n", "      - pipeline/own.py\n      - data/benchmarks\n")
     (project / "mine.py").write_text("print('mine')\n")
     commit(project)
     yield

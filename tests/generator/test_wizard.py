@@ -53,6 +53,7 @@ def test_the_questions_that_matter_are_asked_and_the_project_is_made(start: Star
     terminal = start("new", "smart-home", "--save-spec", "spec.yaml")
     answer(terminal, "Project name:")  # the directory's name is suggested
     answer(terminal, "Description:", "\x15Parses requests" + ENTER)
+    answer(terminal, "Code licence:")
     answer(terminal, "Task:")
     answer(terminal, "Answers checkable:", "y")
     answer(terminal, "Prompt measured:", "y")  # whether it was shipped is asked only where it was not measured
@@ -65,7 +66,7 @@ def test_the_questions_that_matter_are_asked_and_the_project_is_made(start: Star
     answer(terminal, "Preference pairs")
     answer(terminal, "Data may leave:", "y")
     answer(terminal, "Runs models:", "y")  # the path ends here: latency is asked only where behaviour is right
-    answer(terminal, "Requests a month")
+    answer(terminal, "Requests per month")
     answer(terminal, "Keep these?")  # the figures for the estimate
     terminal.expect_exact("Advice: finetune")
     answer(terminal, "Approach:")
@@ -82,7 +83,7 @@ def test_the_questions_that_matter_are_asked_and_the_project_is_made(start: Star
     answer(terminal, "Serving:")
     answer(terminal, "Keep these?")
     terminal.expect_exact("Summary")
-    terminal.expect_exact("adapters of a model below half a billion parameters")
+    terminal.expect_exact("adapters of models below half a billion parameters")
     answer(terminal, "Generate the project?", "y")
     assert finish(terminal) == 0
     saved = yaml.safe_load((tmp_path / "spec.yaml").read_text())
@@ -117,7 +118,7 @@ def test_ctrl_c_stops_without_a_trace(start: Start, tmp_path: Path) -> None:
 
 def test_ctrl_d_stops_like_ctrl_c(start: Start, tmp_path: Path) -> None:
     terminal = start("new", "p")
-    for prompt in ("Project name:", "Description:", "Task:"):
+    for prompt in ("Project name:", "Description:", "Code licence:", "Task:"):
         answer(terminal, prompt)
     answer(terminal, "Answers checkable:", "\x04")
     terminal.expect_exact("stopped")

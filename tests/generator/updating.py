@@ -133,11 +133,14 @@ def workshop(folder: Path, build: Callable[[Path], Path], versions: list[str]) -
     scratch = folder / "scratch"
     scratch.mkdir()
     from tunesmith import spec
+    from tunesmith.copier_answers import answers_for
     from tunesmith.flat_yaml import Document
-    from tunesmith.render import answers_for
+    from tunesmith.planner import plan as planner
     from tunesmith.update.source import Source
 
-    answers = answers_for(spec.validate(Document("defaults")))
+    checked = spec.validate(Document("defaults"))
+    made = planner.plan(checked.catalogue, checked.answers, checked.pins, prices={})
+    answers = answers_for(checked, made)
     source = Source.open("https://github.com/tunesmith/tunesmith", str(built), scratch)
     templates = {}
     for version in versions:

@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("PROJECT_VENV", ROOT / ".cache" / "project-env"))
+CACHE = Path(os.environ.setdefault("PROJECT_CACHE", str(SHARED.parent / "project-cache")))  # of whatever tests start
 
 
 def pytest_configure() -> None:

@@ -51,7 +51,10 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(made: Project, module: str, *arguments: str) -> str:
     """Run a module in the shared environment as it is: an old release's ``environment.py`` would change it."""
     command = [str(SHARED / "bin" / "python"), "-m", module, *arguments]
-    done = subprocess.run(command, cwd=made.path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    environment = {**os.environ, "PATH": f"{SHARED / 'bin'}{os.pathsep}{os.environ['PATH']}"}  # DVC starts `python`
+    done = subprocess.run(
+        command, cwd=made.path, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     assert done.returncode == 0, done.stdout
     return done.stdout
 
@@ -61,14 +64,19 @@ def live(made: Project) -> None:
     made.edit("params.yaml", "weight_decay: 0.0\n", "weight_decay: 0.01\n")
     (made.path / "pipeline" / "own.py").write_text("OWN = 1\n")
     made.edit("dvc.yaml", "\nmetrics:\n", f"{OWN_STAGE}\nmetrics:\n")
-    stages = yaml.safe_load((made.path / "dvc.yaml").read_text("utf-8"))["stages"].values()
+    graph = yaml.safe_load((made.path / "dvc.yaml").read_text("utf-8"))["stages"]
+    stages = graph.values()
     listed = [out for stage in stages for kind in ("outs", "metrics", "plots") for out in stage.get(kind, ())]
     outs = [next(iter(out)) if isinstance(out, dict) else out for out in listed]
-    within = [dep for stage in stages for dep in stage["deps"] if any(dep.startswith(f"{out}/") for out in outs)]
+    within = [
+        dep for stage in stages for dep in stage.get("deps", ()) if any(dep.startswith(f"{out}/") for out in outs)
+    ]
     for name in [*outs, *within]:
         path = made.path / name if Path(name).suffix else made.path / name / "content.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}\n")
+    if "code" in graph:
+        run(made, "engine.core.fingerprint")  # the params of every other stage
     run(made, "dvc", "commit", "--force")
     made.git("add", "--all")
     made.git("commit", "--quiet", "--message", "Live")

@@ -72,6 +72,18 @@ def test_dvc_reads_the_graph_and_leaves_the_tree_clean(variant: Project) -> None
     assert variant.git("status", "--porcelain") == ""
 
 
+def test_the_parameters_fit_the_schema_that_editors_read(variant: Project) -> None:
+    """ruamel reads YAML 1.2, as the language server does: `2e-05` is a number."""
+    assert (variant.path / "params.yaml").read_text().startswith("# yaml-language-server: $schema=params.schema.json\n")
+    check = (
+        "import json, jsonschema; from pathlib import Path; from ruamel.yaml import YAML;"
+        "schema = json.loads(Path('params.schema.json').read_text());"
+        "jsonschema.Draft202012Validator.check_schema(schema);"
+        "jsonschema.validate(YAML(typ='safe').load(Path('params.yaml')), schema)"
+    )
+    variant.run("python", "-c", check)
+
+
 def test_an_experiment_can_take_all_intents(generate: Generate, project: Project) -> None:
     printed = generate().run("dvc", "exp", "run", "-S", "data.intents=42", "data").stdout
     assert "42 intents" in printed

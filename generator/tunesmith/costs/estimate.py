@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tunesmith import catalog
-from tunesmith.costs import ownership, uncertainty
-from tunesmith.costs.figures import Figures
-from tunesmith.costs.money import Band
-from tunesmith.costs.ownership import MONTHS, Bill, Values
+from tunesmith.costing import monte_carlo, tco_routes
+from tunesmith.costing.cost_arithmetic import Band
+from tunesmith.costing.tco_routes import MONTHS, Bill, Values
+from tunesmith.costs.cost_inputs import Figures
 from tunesmith.planner.plan import Plan
 
 BREAK_EVEN_DRAWS = 150
@@ -27,7 +27,7 @@ class Approach:
     title: str
     kind: str  # a row of the tree's approaches: what it needs
     derive: Derive
-    route: ownership.Route
+    route: tco_routes.Route
     latency: Callable[[Values], float]
     note: str = ""
 
@@ -57,7 +57,7 @@ class Estimate:
     days: Band
     data: str
     sources: tuple[str, ...]
-    swings: tuple[uncertainty.Swing, ...]
+    swings: tuple[monte_carlo.Swing, ...]
     note: str = ""
     against: str = ""
     break_even: Band | None = None
@@ -65,7 +65,7 @@ class Estimate:
 
 def estimates(answers: Mapping[str, Any], found: Figures, made: Plan) -> list[Estimate]:
     """Every approach that applies, the simplest first."""
-    cases = uncertainty.draws(found.bands)
+    cases = monte_carlo.draws(found.bands)
     listed = list(approaches(answers, found, made))
     against = next((one for one in listed if one.key == "retrieval"), listed[1])
     rows = [_estimate(one, cases, against, found) for one in listed]
@@ -96,12 +96,12 @@ def approaches(answers: Mapping[str, Any], found: Figures, made: Plan) -> Iterat
         f"hosted {answers['hosted_model']}" if may_leave else f"own {answers['model']} on a rented {made.machine.title}"
     )
     note = "" if may_leave or made.evaluation_fits else _too_large(made, "answering the benchmark")
-    prompted = (ownership.hosted_api, hosted_latency) if may_leave else (untrained(ownership.rented), own_latency)
+    prompted = (tco_routes.hosted_api, hosted_latency) if may_leave else (untrained(tco_routes.rented), own_latency)
     told, shown = _tokens("instructions"), _tokens("instructions", shots=True)
     yield Approach("prompt", f"Prompt, {where}", "prompting", told, *prompted, note)
     yield Approach("few_shot", f"Few-shot prompt, {where}", "prompting", shown, *prompted, note)
     if looked_up:
-        with_index = (ownership.retrieval_api, hosted_latency) if may_leave else prompted
+        with_index = (tco_routes.retrieval_api, hosted_latency) if may_leave else prompted
         tokens = _tokens("instructions", passages=True)
         yield Approach("retrieval", f"Retrieval, {where}", "rag", tokens, *with_index, note)
     yield from _tuned(answers, found, made, passages=looked_up and answers["behaviour_gap"])
@@ -115,16 +115,16 @@ def _tuned(answers: Mapping[str, Any], found: Figures, made: Plan, *, passages: 
     notes = [] if passages or not answers["knowledge_changes"] else ["tuning does not teach facts that change"]
     notes += [] if made.fits else [_too_large(made, _unfit(made))]
     note = "; ".join(notes)
-    yield Approach("tuned", f"{name}, rented {machine}", kind, tokens, ownership.rented, own_latency, note)
+    yield Approach("tuned", f"{name}, rented {machine}", kind, tokens, tco_routes.rented, own_latency, note)
     if "purchase_usd" in found.bands:
-        yield Approach("tuned_on_prem", f"{name}, own {machine}", kind, tokens, ownership.on_prem, own_latency, note)
+        yield Approach("tuned_on_prem", f"{name}, own {machine}", kind, tokens, tco_routes.on_prem, own_latency, note)
     if answers["data_may_leave"] and made.model.shape.parameters <= _largest_hosted():
         title = f"{name}, hosted service"
-        yield Approach("tuned_hosted", title, kind, tokens, ownership.hosted_tuned, endpoint_latency, note)
+        yield Approach("tuned_hosted", title, kind, tokens, tco_routes.hosted_tuned, endpoint_latency, note)
 
 
 def _too_large(made: Plan, what: str) -> str:
-    return f"{what} does not fit on {made.machine.title} as it is: see `tunesmith plan`"
+    return f"{what} does not fit on {made.machine.title}; see `tunesmith plan`"
 
 
 def _unfit(made: Plan) -> str:
@@ -152,7 +152,7 @@ def _tokens(instructions: str, *, shots: bool = False, passages: bool = False) -
     return derive
 
 
-def untrained(route: ownership.Route) -> ownership.Route:
+def untrained(route: tco_routes.Route) -> tco_routes.Route:
     """The same machine without training: a prompted model of one's own."""
     return lambda v: route({**v, "training_hours": 0.0})
 
@@ -182,11 +182,11 @@ def _estimate(one: Approach, cases: list[dict[str, float]], against: Approach, f
     return Estimate(
         key=one.key,
         title=one.title,
-        once_usd=uncertainty.interval([sum(bill.once.values()) for bill in bills]),
-        monthly_usd=uncertainty.interval(monthly),
-        per_1000_usd=uncertainty.interval([usd / v["requests"] * 1000 for usd, v in zip(monthly, cases, strict=True)]),
-        three_years_usd=uncertainty.interval([bill.over(MONTHS) for bill in bills]),
-        latency_seconds=uncertainty.interval([one.latency(values) for values in full]),
+        once_usd=monte_carlo.interval([sum(bill.once.values()) for bill in bills]),
+        monthly_usd=monte_carlo.interval(monthly),
+        per_1000_usd=monte_carlo.interval([usd / v["requests"] * 1000 for usd, v in zip(monthly, cases, strict=True)]),
+        three_years_usd=monte_carlo.interval([bill.over(MONTHS) for bill in bills]),
+        latency_seconds=monte_carlo.interval([one.latency(values) for values in full]),
         days=Band(**needs["days"]),
         data=needs["data"],
         quality=needs["quality"],
@@ -198,12 +198,12 @@ def _estimate(one: Approach, cases: list[dict[str, float]], against: Approach, f
     )
 
 
-def _moves(swing: uncertainty.Swing) -> bool:
+def _moves(swing: monte_carlo.Swing) -> bool:
     return swing.width > MOVES * max(swing.at_low, swing.at_high)
 
 
 def _break_even(own: Approach, other: Approach, cases: list[dict[str, float]]) -> Band:
-    return uncertainty.interval([ownership.break_even_volume(own.bill, other.bill, values) for values in cases])
+    return monte_carlo.interval([tco_routes.break_even_volume(own.bill, other.bill, values) for values in cases])
 
 
 def _sources(one: Approach, found: Figures) -> tuple[str, ...]:
@@ -215,17 +215,17 @@ def _sources(one: Approach, found: Figures) -> tuple[str, ...]:
             read.add(name)
             return super().__getitem__(name)
 
-    values = Reads(uncertainty.typical(found.bands))
+    values = Reads(monte_carlo.typical(found.bands))
     case = Reads({**dict(values), **one.derive(values)})
     one.route(case)
     one.latency(case)
     named = dict.fromkeys(f"{name}: {source}" for name, source in found.sources.items() if name in read)
-    return (*named, "days of work, quality: judgement; one person who knows how")
+    return (*named, "days of work, quality: judgement, for one experienced person")
 
 
-def tornado(one: Approach, found: Figures) -> list[uncertainty.Swing]:
+def tornado(one: Approach, found: Figures) -> list[monte_carlo.Swing]:
     """What each figure does to the three-year cost of one approach, the widest first."""
-    return uncertainty.tornado(lambda values: one.bill(values).over(MONTHS), found.bands)
+    return monte_carlo.tornado(lambda values: one.bill(values).over(MONTHS), found.bands)
 
 
 def never(band: Band | None) -> bool:

@@ -1,86 +1,62 @@
 """The price list: schemas/catalog/prices.yaml, the same file that a project gets as prices.yaml, and a user's own."""
 
-import datetime as dt
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith import catalog, own_figures
-from tunesmith.costs import price_list
-from tunesmith.costs.price_list import OLD_PRICE_DAYS, Figure, PriceError
+from tunesmith import catalog, user_overrides
+from tunesmith.catalog import Catalogue
+from tunesmith.costing import price_list
+from tunesmith.costing.price_list import OLD_PRICE_DAYS, Figure, PriceError
 from tunesmith.errors import FileProblem
 
-OFFER = "name a file laid out like the project's prices.yaml; only what differs need be there"
+OFFER = "name a file with the layout of the project's prices.yaml; it needs only changed figures"
 
 
-@dataclass(frozen=True)
-class Price:
-    """One machine: US dollars for an hour of one device, as low, typical and high; where and when they were read.
-
-    ``date`` is ISO, empty where a user's own price has none.
-    """
-
-    key: str
-    title: str
-    usd_per_hour: Mapping[str, float]
-    source: str
-    date: str
-
-    def old(self, today: dt.date) -> bool:
-        """Whether it should be checked before anybody relies on it."""
-        return Figure(self.title, None, self.source, self.date).old(today)
+def machines(listed: Mapping[str, Any]) -> dict[str, Figure]:
+    """US dollars for an hour of one device by key of the hardware catalogue, if the price is known."""
+    rows = {key: price_list.machine(listed, key, "the price list") for key in listed["hardware"]}
+    return {key: row for key, row in rows.items() if row.amount}
 
 
-def machines(prices: Mapping[str, Any] | None = None) -> dict[str, Price]:
-    """Prices by key of the hardware catalogue; a machine whose price is not known is left out."""
-    listed = prices or load()
-    found = {key: price_list.machine(listed, key, "the price list") for key in listed["hardware"]}
-    return {
-        key: Price(key, row.title, row.amount._asdict(), row.source, row.date)
-        for key, row in found.items()
-        if row.amount
-    }
-
-
-def load(override: Path | None = None) -> dict[str, Any]:
+def load(catalogue: Catalogue, override: Path | None = None) -> dict[str, Any]:
     """The price list; the figures of ``override``, or else of the user's own file, win.
 
     Raises:
         FileProblem: the file cannot be read, or what it says is no price.
     """
-    path = override or own_figures.own_file("prices.yaml")
+    path = override or user_overrides.own_file("prices.yaml")
     built_in = catalog.table("prices.yaml")
     if not override and not path.is_file():
-        return _with_recorded(built_in)
-    own = _spelt_out(own_figures.read(path, built_in, OFFER), path)
-    listed = own_figures.merged(built_in, own)
-    own_figures.check("prices", listed, path, OFFER)
+        return _with_recorded(catalogue, built_in)
+    own = _spelt_out(catalogue, user_overrides.read(path, built_in, OFFER), path)
+    listed = user_overrides.merged(built_in, own)
+    user_overrides.check("prices", listed, path, OFFER)
     try:
         list(figures(listed))
     except PriceError as error:
         raise FileProblem(path, f"{error.where}: {error.what}", error.fix) from None
-    return _with_recorded(listed)
+    return _with_recorded(catalogue, listed)
 
 
-def _with_recorded(listed: dict[str, Any]) -> dict[str, Any]:
-    """The list with the rows that the project at hand recorded of its own machine, where it has none of it."""
-    machines_recorded = catalog.recorded()
-    if not machines_recorded:
+def _with_recorded(catalogue: Catalogue, listed: dict[str, Any]) -> dict[str, Any]:
+    """The list with the prices of the recorded machine, if it has none of that machine."""
+    machine = catalogue.recorded
+    if not machine:
         return listed
-    own = {key: machine["price"] for key, machine in machines_recorded.items()}
-    bought = {key: machine["device"] for key, machine in machines_recorded.items() if "device" in machine}
+    own = {machine["key"]: machine["price"]}
+    bought = {machine["key"]: machine["device"]} if "device" in machine else {}
     on_prem = {**listed["on_prem"], "devices": bought | listed["on_prem"]["devices"]}
     return {**listed, "hardware": own | listed["hardware"], "on_prem": on_prem}
 
 
-def _spelt_out(own: Mapping[str, dict[str, Any]], path: Path) -> dict[str, Any]:
+def _spelt_out(catalogue: Catalogue, own: Mapping[str, dict[str, Any]], path: Path) -> dict[str, Any]:
     """A user's sections as the list has them: short forms written out, the user named as the source."""
     found: dict[str, Any] = {key: {} for key in own}
     for section, rows in own.items():
         for key, row in rows.items():
             if (section, key) == ("on_prem", "devices") and isinstance(row, Mapping):
-                found[section][key] = {name: _device(name, device, path) for name, device in row.items()}
+                found[section][key] = {name: _device(catalogue, name, device, path) for name, device in row.items()}
             else:
                 found[section][key] = _row(section, key, row, path)
     return found
@@ -100,16 +76,16 @@ def _row(section: str, key: str, row: Any, path: Path) -> Any:
         row = {"title": key, **row}
     if isinstance(more := row.get("more_offers"), list):
         named = [{"provider": "own", **offer} if isinstance(offer, Mapping) else offer for offer in more]
-        more = [own_figures.signed(offer, path) if isinstance(offer, Mapping) else offer for offer in named]
+        more = [user_overrides.signed(offer, path) if isinstance(offer, Mapping) else offer for offer in named]
         row = {**row, "more_offers": more}
-    return row if {"offers", "more_offers"} & set(row) else own_figures.signed(row, path)
+    return row if {"offers", "more_offers"} & set(row) else user_overrides.signed(row, path)
 
 
-def _device(key: str, row: Any, path: Path) -> Any:
+def _device(catalogue: Catalogue, key: str, row: Any, path: Path) -> Any:
     if not isinstance(row, Mapping):
         return row
-    known = catalog.hardware().get(key)
-    return own_figures.signed({"watts": known.watts, **row} if known else row, path)
+    known = catalogue.hardware.get(key)
+    return user_overrides.signed({"watts": known.watts, **row} if known else row, path)
 
 
 def machine(listed: Mapping[str, Any], key: str) -> Figure:
@@ -119,7 +95,7 @@ def machine(listed: Mapping[str, Any], key: str) -> Figure:
         PriceError: none is known, which is so of a machine of the user's own until they say it.
     """
     if key not in machines(listed):
-        path = own_figures.own_file("prices.yaml")
+        path = user_overrides.own_file("prices.yaml")
         fix = f"add `hardware: {{{key}: USD_PER_HOUR}}` to {path}, or to a file named with --prices"
         raise PriceError(f"no price known for {key}", "hardware", fix)
     return price_list.machine(listed, key, "the price list")
@@ -142,9 +118,9 @@ def figures(prices: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Figure]]
     for key, row in prices["hosted"].items():
         for side in ("input", "output"):
             name = f"usd_per_million_{side}"
-            yield "hosted", key, f"USD a million {side} tokens", price_list.figure(row, name, f"hosted.{key}")
+            yield "hosted", key, f"USD per million {side} tokens", price_list.figure(row, name, f"hosted.{key}")
     for key, name, unit in (
-        ("training", "usd_per_million", "USD a million tokens"),
+        ("training", "usd_per_million", "USD per million tokens"),
         ("endpoint", "usd_per_hour", "USD an hour"),
     ):
         yield "hosted_tuning", key, unit, tuning(prices, key, name)
@@ -163,9 +139,9 @@ def hosted(prices: Mapping[str, Any], name: str) -> tuple[Figure, Figure]:
         PriceError: it is neither.
     """
     if ":" in name and name not in prices["hosted"]:
-        from tunesmith.costs import genai
+        from tunesmith.costs import genai_prices
 
-        return genai.rates(name)
+        return genai_prices.rates(name)
     row = price_list.row(prices, "hosted", name, "the price list")
     sides = [price_list.figure(row, f"usd_per_million_{side}", f"hosted.{name}") for side in ("input", "output")]
     return sides[0], sides[1]

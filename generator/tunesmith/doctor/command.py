@@ -65,7 +65,7 @@ def examine(rule: Rule, project: Checkup, *, fix: bool) -> Finding | None:
 
 def _show(findings: Sequence[Finding], count: int) -> None:
     for finding in findings:
-        mark = "fixed" if finding.fixed else f"{finding.level}, this does not hold"
+        mark = "fixed" if finding.fixed else f"{finding.level}: this is not true"
         console.line(f"{finding.code} {mark}: {finding.title}")
         for text in finding.found:
             console.line(f"  {text}")

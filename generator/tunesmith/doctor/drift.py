@@ -12,7 +12,7 @@ class LibraryArguments(Rule):
     """Every keyword that the stages pass to TRL, PEFT and transformers exists in the installed version."""
 
     code = "DRF001"
-    why = "Libraries rename options between versions; a name that is gone fails after an hour, or is silently ignored."
+    why = "Libraries rename options between versions. An unknown option fails after an hour or is silently ignored."
     fix = "Install the locked versions (`python3 environment.py`), or take a newer template (`tunesmith update`)."
 
     def check(self, project: Checkup) -> Iterable[str]:
@@ -27,7 +27,7 @@ class LibraryArguments(Rule):
                 continue
             for keyword, where in sorted(keywords.items()):
                 if keyword not in known and "**" not in known:
-                    yield f"{where}: {name.replace(':', '.')} takes no {keyword}"
+                    yield f"{where}: {name.replace(':', '.')} has no argument {keyword}"
 
 
 def calls(project: Checkup) -> dict[str, dict[str, str]]:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
-from tunesmith import catalog
 from tunesmith.doctor.rule import NOTE, Checkup, Rule
 
 GIB = 2**30
@@ -16,10 +15,10 @@ NOT_NVIDIA = ("cdna3",)
 
 
 class PythonVersion(Rule):
-    """The environment's Python is one that the locks were tested with."""
+    """The environment's Python is a version that the locks were tested with."""
 
     code = "ENV001"
-    why = "The locks hold wheels for Python 3.11 to 3.13; another version resolves to something untested."
+    why = "The locks name wheels for Python 3.11 to 3.13. Another version installs untested packages."
     fix = "Remove .venv and run environment.py with Python 3.11, 3.12 or 3.13."
 
     def check(self, project: Checkup) -> Iterable[str]:
@@ -29,10 +28,10 @@ class PythonVersion(Rule):
 
 
 class TorchInstalled(Rule):
-    """The project's environment is made and has its torch."""
+    """The project's environment exists and has torch."""
 
     code = "ENV002"
-    why = "Stages run with the python of .venv; without it `dvc repro` would pick whatever the system has."
+    why = "Stages run with the Python of .venv. Without it, `dvc repro` uses the system's Python."
     fix = "Run `python3 environment.py`."
 
     def check(self, project: Checkup) -> Iterable[str]:
@@ -43,11 +42,11 @@ class TorchInstalled(Rule):
 
 
 class GraphicsCard(Rule):
-    """The graphics card is the one that the spec planned for."""
+    """The graphics card matches the hardware of the spec."""
 
     code = "ENV003"
-    why = "Batch size, precision and price follow from the hardware in the spec; a smaller card runs out of memory."
-    fix = "Run on that hardware, or `tunesmith update --set hardware=...` to plan for this one."
+    why = "Batch size, precision and price are planned for that hardware. A smaller card runs out of memory."
+    fix = "Run on that hardware, or plan for this one: `tunesmith update --set hardware=...`."
 
     def check(self, project: Checkup) -> Iterable[str]:
         wanted = project.hardware
@@ -55,7 +54,7 @@ class GraphicsCard(Rule):
             return
         memory = _card_gib()
         if memory is None:
-            yield f"the spec plans for {wanted.title}, and nvidia-smi finds no card"
+            yield f"the spec plans for {wanted.title}, but nvidia-smi finds no card"
         elif memory < wanted.memory_gib * 0.9:  # drivers keep a part for themselves
             yield f"the spec plans for {wanted.title} with {wanted.memory_gib:.0f} GiB, this one has {memory:.0f} GiB"
 
@@ -72,10 +71,10 @@ def _card_gib() -> float | None:
 
 
 class DiskSpace(Rule):
-    """There is room for the environment, the models and the checkpoints."""
+    """The disk has room for the environment, the models and the checkpoints."""
 
     code = "ENV004"
-    why = "A full disk in the middle of training costs the run."
+    why = "A disk that fills up during training ends the run."
     fix = f"Free at least {FREE_DISK_GIB} GiB on the project's disk."
 
     def check(self, project: Checkup) -> Iterable[str]:
@@ -85,29 +84,29 @@ class DiskSpace(Rule):
 
 
 class Memory(Rule):
-    """The machine's memory holds the model."""
+    """The model fits into the machine's memory."""
 
     code = "ENV005"
-    why = "On a CPU the weights lie in main memory; a machine that swaps is a hundred times slower."
+    why = "On a CPU the weights are in main memory. A machine that swaps is about a hundred times slower."
     fix = "Choose a smaller model, or hardware with more memory."
 
     def check(self, project: Checkup) -> Iterable[str]:
-        model = catalog.models().get(str(project.answers.get("model", "")))
+        model = project.catalogue.models.get(str(project.answers.get("model", "")))
         if model is None or not str(project.answers.get("hardware")).startswith("cpu") or not hasattr(os, "sysconf"):
             return
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
         needed = model.parameters * BYTES_PER_PARAMETER / GIB
         if total < needed:
-            yield f"{total:.1f} GiB of memory, and the weights of {model.key} alone take {needed:.1f} GiB"
+            yield f"{total:.1f} GiB of memory, but the weights of {model.key} alone take {needed:.1f} GiB"
 
 
 class UpgradeAvailable(Rule):
-    """The template is the newest that this command line knows."""
+    """The project has the newest template that this command line knows."""
 
     code = "ENV006"
     level = NOTE
-    why = "Fixes of the template reach a project only by an update."
-    fix = "See what it would do: `tunesmith update --preview`."
+    why = "A project gets fixes of the template only by an update."
+    fix = "Preview the update: `tunesmith update --preview`."
 
     def check(self, project: Checkup) -> Iterable[str]:
         from packaging.version import Version
@@ -117,15 +116,15 @@ class UpgradeAvailable(Rule):
 
         recorded = parse(str(project.answers.get("_commit", "")))
         if recorded and recorded < Version(__version__):
-            yield f"template {recorded}, and {__version__} is here"
+            yield f"template {recorded}; {__version__} is available"
 
 
 class TorchForHardware(Rule):
-    """The installed torch was built for the spec's accelerator, and sees one."""
+    """The installed torch was built for the spec's accelerator and finds one."""
 
     code = "ENV007"
-    why = "A build for CPUs, or one newer than the driver, trains on the processor without a word."
-    fix = "Install the build of torch for this driver (pytorch.org/get-started), or plan for what is here: ENV003."
+    why = "A build for CPUs, or a build newer than the driver, silently trains on the CPU."
+    fix = "Install the build of torch for this driver (pytorch.org/get-started), or plan for this machine (ENV003)."
 
     def check(self, project: Checkup) -> Iterable[str]:
         wanted = project.hardware
@@ -136,6 +135,6 @@ class TorchForHardware(Rule):
         if build is None:
             return  # ENV002 says so
         if not build[platform]:
-            yield f"the spec plans for {wanted.title}, and this torch is built without {platform.upper()}"
+            yield f"the spec plans for {wanted.title}, but this torch is built without {platform.upper()}"
         elif not build["device"]:
             yield f"torch for {platform.upper()} {build[platform]} sees no device (torch.cuda.is_available() is False)"

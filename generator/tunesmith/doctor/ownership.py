@@ -12,12 +12,12 @@ from tunesmith.update.state import Store
 
 
 class TemplateFilesEdited(Rule):
-    """Files of the template are as they were rendered."""
+    """The template's files are unedited."""
 
     code = "OWN001"
     level = NOTE
-    why = "An update merges its changes with edits, and the more there are, the likelier is a conflict."
-    fix = "Nothing needs fixing. What everybody could use is worth a request to the template."
+    why = "An update merges its changes with your edits. More edits make conflicts more likely."
+    fix = "Nothing needs fixing. If others could use the edit, propose it to the template."
 
     def check(self, project: Checkup) -> Iterable[str]:
         rendered = _rendered(project)
@@ -57,8 +57,8 @@ class AnswersRecorded(Rule):
     """The recorded answers name a released version and its source."""
 
     code = "OWN002"
-    why = "Without them no update can tell your edits from the template's text."
-    fix = f"Restore {ANSWERS} from git's history; it is not edited by hand."
+    why = "Without them an update cannot tell your edits from the template's text."
+    fix = f"Restore {ANSWERS} from git's history. Never edit it by hand."
 
     def check(self, project: Checkup) -> Iterable[str]:
         from tunesmith.update.source import parse
@@ -70,11 +70,11 @@ class AnswersRecorded(Rule):
 
 
 class UpdateFinished(Rule):
-    """No update is half done."""
+    """No update is unfinished."""
 
     code = "OWN003"
-    why = "Until it is finished, the project is a mixture of two versions."
-    fix = "`tunesmith update --continue`, or `--abort`."
+    why = "An unfinished update leaves the project as a mixture of two versions."
+    fix = "Run `tunesmith update --continue` or `tunesmith update --abort`."
 
     def check(self, project: Checkup) -> Iterable[str]:
         state = Store.of(project.root).read()

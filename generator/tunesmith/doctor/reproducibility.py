@@ -12,11 +12,11 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class LockInUse(Rule):
-    """What is installed is what the lock says."""
+    """The installed packages are the locked ones."""
 
     code = "REP001"
-    why = "Another version of a library gives other numbers, and nobody can say why."
-    fix = "Run `python3 environment.py`, which installs the locked versions; `tunesmith doctor --fix` does."
+    why = "Another version of a library changes the results without a trace."
+    fix = "Install the locked versions: `python3 environment.py`, or `tunesmith doctor --fix`."
 
     def check(self, project: Checkup) -> Iterable[str]:
         installed = {normalised(name): version for name, version in project.probe()["versions"].items()}
@@ -29,7 +29,7 @@ class LockInUse(Rule):
 
     def repair(self, project: Checkup) -> str:
         code, _ = project.run("python3", "environment.py") if project.python else (1, "")
-        return "" if code else "installed what the lock says"
+        return "" if code else "installed the locked versions"
 
 
 def _required(project: Checkup) -> list[str]:
@@ -48,10 +48,10 @@ def _required(project: Checkup) -> list[str]:
 
 
 class SeedSet(Rule):
-    """The parameters set a seed."""
+    """params.yaml sets a seed."""
 
     code = "REP002"
-    why = "Without it the split, the order of training and the benchmark differ from run to run."
+    why = "Without a seed the split, the order of training and the benchmark differ from run to run."
     fix = "Set `seed` in params.yaml to a whole number."
 
     def check(self, project: Checkup) -> Iterable[str]:
@@ -64,7 +64,7 @@ class PinnedModel(Rule):
     """The base model is pinned to a revision or a checksum."""
 
     code = "REP003"
-    why = "A model name on a hub is a moving target: its owner can replace the weights."
+    why = "The owner of a model on a hub can replace the weights under the same name."
     fix = "Set model.revision in params.yaml to the full commit id on the hub (or model.sha256 of the package's file)."
 
     def check(self, project: Checkup) -> Iterable[str]:
@@ -77,10 +77,10 @@ class PinnedModel(Rule):
 
 
 class PipelineUpToDate(Rule):
-    """The results belong to the code, the data and the parameters that are here."""
+    """The results are up to date with the code, the data and the parameters."""
 
     code = "REP004"
-    why = "A report over an older state of the code says nothing about this one."
+    why = "A report of an older state says nothing about the present one."
     fix = "Run `python3 environment.py dvc repro` and commit dvc.lock."
 
     def check(self, project: Checkup) -> Iterable[str]:
@@ -93,10 +93,10 @@ class PipelineUpToDate(Rule):
 
 
 class RemoteConfigured(Rule):
-    """A DVC remote is configured and can be reached."""
+    """A DVC remote is configured and reachable."""
 
     code = "REP005"
-    why = "Without it data and weights live on this disk alone, and nobody can repeat the run from a clone."
+    why = "Without a remote, data and weights are on this disk only, and nobody can repeat the run from a clone."
     fix = "`dvc remote add --default storage WHERE`, or for this clone `dvc remote modify --local storage url WHERE`."
 
     def check(self, project: Checkup) -> Iterable[str]:
@@ -120,7 +120,7 @@ class BenchmarkTracked(Rule):
     """The frozen benchmark's description is committed."""
 
     code = "REP006"
-    why = "Scores can be compared only on the same benchmark; its digest in git is what proves it."
+    why = "Scores can be compared only on the same benchmark. The digest in git proves that it is the same."
     fix = "Commit data/eval/benchmark.json."
 
     def check(self, project: Checkup) -> Iterable[str]:

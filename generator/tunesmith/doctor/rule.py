@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import yaml
 
-from tunesmith import bundle, catalog, flat_yaml, git, runner
-from tunesmith.catalog import Hardware
+from tunesmith import bundle, catalog, flat_yaml, git, project_env
+from tunesmith.catalog import Catalogue, Hardware
 from tunesmith.manifest import ANSWERS, PARAMETERS
 from tunesmith.questions import MACHINE
 
@@ -36,11 +36,15 @@ class Checkup:
         """The recorded answers as they lie on disk."""
         return flat_yaml.read(ANSWERS, (self.path / ANSWERS).read_bytes()).values
 
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The catalogue, with the machine that the answers describe."""
+        return catalog.load(self.answers.get(MACHINE))
+
     @property
     def hardware(self) -> Hardware | None:
         """The machine that the project is planned for; None where nobody has described it."""
-        catalog.take_recorded(self.answers.get(MACHINE))
-        return catalog.hardware().get(str(self.answers.get("hardware", "cpu")))
+        return self.catalogue.hardware.get(str(self.answers.get("hardware", "cpu")))
 
     @cached_property
     def parameters(self) -> Mapping[str, Any]:
@@ -77,7 +81,7 @@ class Checkup:
     @cached_property
     def python(self) -> Path | None:
         """The python of the project's environment, None where none was made."""
-        return runner.python(self.path)
+        return project_env.python(self.path)
 
     def probe(self, *classes: str) -> Mapping[str, Any]:
         """What the project's python has installed, and the fields of library classes (``package:Class``)."""

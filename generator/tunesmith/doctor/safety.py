@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from tunesmith import catalog, git
+from tunesmith import git
 from tunesmith.doctor.rule import NOTE, Checkup, Rule
 
 MAX_BYTES = 2_000_000  # longer files are data
@@ -23,8 +23,8 @@ class NoSecrets(Rule):
     """No tracked file holds a secret."""
 
     code = "SAF001"
-    why = "What was pushed once is public, whatever a later commit removes."
-    fix = "Revoke it first, then move it to .env. A line that only looks like one says `pragma: allowlist secret`."
+    why = "A pushed secret stays public, even if a later commit removes it."
+    fix = "Revoke the secret, then move it to .env. Mark a false alarm with `pragma: allowlist secret` on its line."
 
     def check(self, project: Checkup) -> Iterable[str]:
         for name in project.tracked:
@@ -45,15 +45,15 @@ class LicencesStated(Rule):
 
     code = "SAF002"
     level = NOTE
-    why = "A tuned model inherits the terms of both; the model card and whoever ships it need them."
-    fix = "`tunesmith update --set licence=... --set data_source=...`; a custom model's licence is on its model card."
+    why = "A tuned model inherits the terms of both. The model card must state them."
+    fix = "`tunesmith update --set licence=... --set data_source=...`. A custom model's card states its licence."
 
     def check(self, project: Checkup) -> Iterable[str]:
         for key, what in (("licence", "the data's licence"), ("data_source", "where the data come from")):
             if project.answers.get(key) == "not stated":
                 yield f"{key}: {what} is not stated"
         model = str(project.answers.get("model", ""))
-        if model and model not in catalog.models():
+        if model and model not in project.catalogue.models:
             yield f"model: {model} is not in the catalogue, so its licence is not known here"
 
 
@@ -61,7 +61,7 @@ class NoPickles(Rule):
     """No pickled weights or objects are tracked."""
 
     code = "SAF003"
-    why = "Loading a pickle runs whatever its author put into it; safetensors holds numbers alone."
+    why = "Loading a pickle runs its author's code. A safetensors file holds only numbers."
     fix = "Save weights as safetensors and remove the file from git (`git rm --cached`)."
 
     def check(self, project: Checkup) -> Iterable[str]:
@@ -69,11 +69,11 @@ class NoPickles(Rule):
 
 
 class NoConflictMarkers(Rule):
-    """No tracked file holds the markers of a merge."""
+    """No tracked file holds conflict markers."""
 
     code = "SAF004"
-    why = "A file with markers is two files at once, and some formats still load."
-    fix = "Decide what the file shall say; `git grep '^<<<<<<< '` finds the places."
+    why = "A file with markers mixes two versions, and some formats still load it."
+    fix = "Find the places with `git grep '^<<<<<<< '` and decide which version to keep."
 
     def check(self, project: Checkup) -> Iterable[str]:
         command = ("grep", "-l", "-z", "-I", "-E", "^(<<<<<<<|>>>>>>>) ")
@@ -82,11 +82,11 @@ class NoConflictMarkers(Rule):
 
 
 class EnvironmentFileIgnored(Rule):
-    """.env is ignored by git."""
+    """git ignores .env."""
 
     code = "SAF005"
-    why = "That is where keys go, and `git add --all` must not take it along."
-    fix = "Add `.env` to .gitignore; `tunesmith doctor --fix` does."
+    why = ".env holds keys, which `git add --all` must not commit."
+    fix = "Add `.env` to .gitignore, or run `tunesmith doctor --fix`."
 
     def check(self, project: Checkup) -> Iterable[str]:
         ignored = git.output("check-ignore", "--quiet", ".env", cwd=project.path, allowed=(0, 1))[0] == 0

@@ -210,5 +210,5 @@ def _optional(config: Mapping[str, Any], *names: str) -> int:
 def _figure(config: Mapping[str, Any], where: str, *names: str) -> int:
     value = _optional(config, *names)
     if value <= 0:
-        raise UnsupportedConfig(where, f"{names[0]} is missing or is no positive whole number")
+        raise UnsupportedConfig(where, f"{names[0]} is missing or is not a positive whole number")
     return value

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tunesmith.planner.architecture import Architecture
 from tunesmith.planner.memory import GIB, USABLE, output_bytes, weight_bytes
-from tunesmith.planner.setup import Profile
+from tunesmith.planner.training_setup import Profile
 
 # transformers' cache grows by concatenation, layer by layer: the halves that are let go of stay with CUDA's allocator,
 # while a processor gives them back, so that one layer is held twice.

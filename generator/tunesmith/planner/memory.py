@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tunesmith.planner.architecture import Architecture
-from tunesmith.planner.setup import LOW_RANK, QUANTISED_BYTES, Profile, Setup, trainable_parameters
+from tunesmith.planner.training_setup import LOW_RANK, QUANTISED_BYTES, Profile, Setup, trainable_parameters
 
 GIB = 2**30
 GB = 10**9

@@ -1,31 +1,32 @@
 """A whole plan: memory, fit, time, GPU-hours and money of a spec or a project, before anything runs."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from tunesmith import catalog
-from tunesmith.catalog import Hardware
-from tunesmith.costs.prices import Price, machines
-from tunesmith.planner import time
-from tunesmith.planner.host import HostMemory, host_memory
+from tunesmith.catalog import Catalogue, Hardware
+from tunesmith.costing.cost_arithmetic import Band
+from tunesmith.costing.price_list import Figure
+from tunesmith.planner import throughput
+from tunesmith.planner.host_memory import HostMemory, host_memory
 from tunesmith.planner.inference import InferenceMemory, inference_memory
 from tunesmith.planner.memory import MemoryEstimate, estimate
-from tunesmith.planner.resolve import Choice, planned, resolve
-from tunesmith.planner.setup import ImpossibleSetup, Profile, Setup
-from tunesmith.planner.time import TimeEstimate
-from tunesmith.planner.workload import (
+from tunesmith.planner.plan_inputs import (
+    PlannedModel,
     RowLengths,
-    Subject,
     Tokens,
     evaluation,
+    planned_model,
     profile_of,
     said_row,
     setup_for,
-    subject,
     tokens_of,
 )
+from tunesmith.planner.resolve import Choice, planned, resolve
+from tunesmith.planner.throughput import TimeEstimate
+from tunesmith.planner.training_setup import ImpossibleSetup, Profile, Setup
 from tunesmith.questions import questions
 
 TRAINED = ("finetune", "rag_finetune")
@@ -39,15 +40,6 @@ class Measured:
     tokens_per_second: float
     peak_gib: float
     source: str
-
-
-@dataclass(frozen=True)
-class Money:
-    """US dollars as (low, typical, high): the band of hours times the band of prices."""
-
-    low: float
-    typical: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -69,9 +61,11 @@ class Plan:
     planner would have taken without any pin.
     """
 
-    model: Subject
+    catalogue: Catalogue
+    answers: Mapping[str, Any]
+    model: PlannedModel
     machine: Hardware
-    price: Price | None
+    price: Figure | None  # of an hour of one device
     method: str
     framework: Profile
     knobs: Mapping[str, Any]
@@ -83,8 +77,8 @@ class Plan:
     evaluation: InferenceMemory  # of the stages that answer the benchmark
     tokens: Tokens
     time: TimeEstimate
-    hours: Money  # device-hours, of the same shape
-    money: Money | None
+    hours: Band  # device-hours
+    money: Band | None  # US dollars
     inference: InferenceMemory
     host: HostMemory | None  # beside graphics cards; a processor's memory is the host's
     changes: tuple[Change, ...]
@@ -113,37 +107,39 @@ class Plan:
 
 
 def plan(
+    catalogue: Catalogue,
     answers: Mapping[str, Any],
     pins: Mapping[str, Any],
     *,
     counted: Mapping[str, Any] | None = None,
     rows_counted: RowLengths | None = None,
     measured: Measured | None = None,
-    prices: Mapping[str, Price] | None = None,
+    prices: Mapping[str, Figure],
 ) -> Plan:
     """Plan a spec (its answers and pins), or a project (its params.yaml as answers and pins).
 
-    ``counted`` and ``rows_counted``: see `tokens_of`. ``prices`` are those of `tunesmith.costs.prices.machines`, by
-    default of the user's own list.
+    ``counted`` and ``rows_counted``: see `tokens_of`. ``prices``: US dollars for an hour of one device, by machine;
+    without a price there is no money in the plan, and nothing else changes.
 
     Raises:
         FileProblem, UnsupportedConfig: the config.json of a custom model cannot be read or modelled.
         ImpossibleSetup: the pins contradict one another.
     """
-    choices = planned(answers, pins)
+    choices = planned(catalogue, answers, pins)
     knobs = {key: choice.value for key, choice in choices.items()} | dict(pins)
-    model, machine = subject({**answers, **pins}), catalog.hardware()[answers["hardware"]]
+    model, machine = planned_model(catalogue, {**answers, **pins}), catalogue.hardware[answers["hardware"]]
     setup = setup_for(answers, knobs, machine)
     tokens = tokens_of(knobs, counted, setup.devices, rows_counted, said_row(answers))
     setup = replace(setup, length=min(setup.length, tokens.longest))
     profile = profile_of(answers)
     memory = estimate(model.shape, setup, profile)
     duration = _duration(answers, model, setup, machine, tokens, measured)
-    hours = Money(*(value * setup.devices / HOUR for value in (duration.low, duration.typical, duration.high)))
-    priced = machines() if prices is None else prices
-    price = priced.get(machine.key)
+    hours = Band(*(value * setup.devices / HOUR for value in (duration.low, duration.typical, duration.high)))
+    price = prices.get(machine.key)
     answer_tokens = setup.length + int(answers.get("max_new_tokens", 0))
     made = Plan(
+        catalogue=catalogue,
+        answers=answers,
         model=model,
         machine=machine,
         price=price,
@@ -159,7 +155,7 @@ def plan(
         tokens=tokens,
         time=duration,
         hours=hours,
-        money=_money(hours, price),
+        money=hours.times(price.amount) if price and price.amount else None,
         inference=inference_memory(
             model.shape, profile, tokens=answer_tokens, cpu=machine.cpu, wide=setup.wide and machine.cpu
         ),
@@ -168,12 +164,12 @@ def plan(
         measured=measured,
         packed=bool(answers.get("packing")),
     )
-    return made if made.fits else replace(made, changes=changes(answers, pins, priced))
+    return made if made.fits else replace(made, changes=changes(catalogue, answers, pins, prices))
 
 
 def _duration(
     answers: Mapping[str, Any],
-    model: Subject,
+    model: PlannedModel,
     setup: Setup,
     machine: Hardware,
     tokens: Tokens,
@@ -181,9 +177,9 @@ def _duration(
 ) -> TimeEstimate:
     """The band is that of the speed, at the typical number of tokens, widened by the band of the tokens."""
     speed = measured.tokens_per_second if measured else 0.0
-    padded = 1.0 if answers.get("packing") else time.padding(setup.micro_batch, tokens.lengths, tokens.spread)
+    padded = 1.0 if answers.get("packing") else throughput.padding(setup.micro_batch, tokens.lengths, tokens.spread)
     framework = str(answers.get("framework", ""))
-    typical = time.estimate(
+    typical = throughput.estimate(
         model.shape, setup, machine, tokens.typical, framework=framework, padded=padded, measured=speed
     )
     return replace(
@@ -193,31 +189,26 @@ def _duration(
     )
 
 
-def _money(hours: Money, price: Price | None) -> Money | None:
-    if price is None:
-        return None
-    usd = price.usd_per_hour
-    return Money(hours.low * usd["low"], hours.typical * usd["typical"], hours.high * usd["high"])
-
-
-def changes(answers: Mapping[str, Any], pins: Mapping[str, Any], prices: Mapping[str, Price]) -> tuple[Change, ...]:
+def changes(
+    catalogue: Catalogue, answers: Mapping[str, Any], pins: Mapping[str, Any], prices: Mapping[str, Figure]
+) -> tuple[Change, ...]:
     """The smallest change of each kind that would fit, cheapest first; of machines the one that costs least.
 
     Where none of them keeps the model, the cheapest two together that do, and a lighter method of a larger model.
     """
 
     def fitting(tried: Iterable[Mapping[str, Any]]) -> Iterator[Change]:
-        return (found for change in tried if (found := _try(answers, pins, change, prices)))
+        return (found for change in tried if (found := _try(catalogue, answers, pins, change, prices)))
 
     def cheapest(tried: Iterable[Mapping[str, Any]]) -> Change | None:
         return min(fitting(tried), key=lambda change: change.usd, default=None)
 
     methods: list[Mapping[str, Any]] = [{"method": method} for method in _lighter_methods(answers["method"])]
-    lengths: list[Mapping[str, Any]] = [{"max_length": length} for length in _shorter(answers, pins)]
-    counts: list[Mapping[str, Any]] = [{"devices": count} for count in _more_devices(answers)]
-    hardware: list[Mapping[str, Any]] = [{"hardware": key} for key in _larger_machines(answers, prices)]
+    lengths: list[Mapping[str, Any]] = [{"max_length": length} for length in _shorter(catalogue, answers, pins)]
+    counts: list[Mapping[str, Any]] = [{"devices": count} for count in _more_devices(catalogue, answers)]
+    hardware: list[Mapping[str, Any]] = [{"hardware": key} for key in _larger_machines(catalogue, answers, prices)]
     found = [*(next(fitting(tried), None) for tried in (methods, lengths, counts)), cheapest(hardware)]
-    models: list[Mapping[str, Any]] = [{"model": key} for key in _smaller_models(answers, pins)]
+    models: list[Mapping[str, Any]] = [{"model": key} for key in _smaller_models(catalogue, answers, pins)]
     if not any(found):
         pairs = ((methods, hardware), (methods, counts), (hardware, counts), (methods, lengths))
         found = [cheapest({**one, **other} for one, other in product(*pair)) for pair in pairs]
@@ -232,36 +223,40 @@ def _lighter_methods(method: str) -> tuple[str, ...]:
     return order[place + 1 :]
 
 
-def _shorter(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> tuple[int, ...]:
-    longest = int(pins.get("max_length", resolve(answers, pins)["max_length"].value))
+def _shorter(catalogue: Catalogue, answers: Mapping[str, Any], pins: Mapping[str, Any]) -> tuple[int, ...]:
+    longest = int(pins.get("max_length", resolve(catalogue, answers, pins)["max_length"].value))
     said = said_row(answers)
     least = said.high if said else 0  # a shorter one would leave rows out
     return tuple(length for length in (4096, 2048, 1024, 512, 256) if least <= length < longest)
 
 
-def _smaller_models(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> list[str]:
-    size = subject({**answers, **pins}).shape.parameters
-    rows = [row for row in catalog.models().values() if row.parameters < size]
+def _smaller_models(catalogue: Catalogue, answers: Mapping[str, Any], pins: Mapping[str, Any]) -> list[str]:
+    size = planned_model(catalogue, {**answers, **pins}).shape.parameters
+    rows = [row for row in catalogue.models.values() if row.parameters < size]
     return [row.key for row in sorted(rows, key=lambda row: -row.parameters)]
 
 
-def _larger_machines(answers: Mapping[str, Any], prices: Mapping[str, Price]) -> list[str]:
+def _larger_machines(catalogue: Catalogue, answers: Mapping[str, Any], prices: Mapping[str, Figure]) -> list[str]:
     """Machines with more memory on which projects can be installed; from a processor, graphics cards too."""
-    here = catalog.hardware()[answers["hardware"]]
-    rows = [row for row in catalog.hardware().values() if row.installable and row.key in prices]
+    here = catalogue.hardware[answers["hardware"]]
+    rows = [row for row in catalogue.hardware.values() if row.installable and row.key in prices]
     return [row.key for row in rows if row.memory_gib > here.memory_gib and (here.cpu or not row.cpu)]
 
 
-def _more_devices(answers: Mapping[str, Any]) -> tuple[int, ...]:
+def _more_devices(catalogue: Catalogue, answers: Mapping[str, Any]) -> tuple[int, ...]:
     """More of the same; processors do not train together."""
-    if catalog.hardware()[answers["hardware"]].cpu:
+    if catalogue.hardware[answers["hardware"]].cpu:
         return ()
     counts = questions()["devices"].enum
     return tuple(count for count in counts if count > int(answers.get("devices", 1)))
 
 
 def _try(
-    answers: Mapping[str, Any], pins: Mapping[str, Any], change: Mapping[str, Any], prices: Mapping[str, Price]
+    catalogue: Catalogue,
+    answers: Mapping[str, Any],
+    pins: Mapping[str, Any],
+    change: Mapping[str, Any],
+    prices: Mapping[str, Figure],
 ) -> Change | None:
     """The plan with this change, if it fits. Pins of what the change touches give way."""
     touched = {"max_length"} if "max_length" in change else set()
@@ -275,11 +270,11 @@ def _try(
         kept["max_length"] = change["max_length"]
     changed = {**answers, **{key: value for key, value in change.items() if key != "max_length"}}
     try:
-        choices = resolve(changed, kept)
+        choices = resolve(catalogue, changed, kept)
     except ImpossibleSetup:  # the pinned length, with a model that attends to less
         return None
     knobs = {key: choice.value for key, choice in choices.items()} | kept
-    model, machine = subject({**changed, **kept}), catalog.hardware()[changed["hardware"]]
+    model, machine = planned_model(catalogue, {**changed, **kept}), catalogue.hardware[changed["hardware"]]
     setup = setup_for(changed, knobs, machine)
     answering = evaluation(changed, knobs, model, machine)
     return _judged(
@@ -296,19 +291,20 @@ def _try(
 
 def _judged(
     change: Mapping[str, Any],
-    model: Subject,
+    model: PlannedModel,
     machine: Hardware,
     setup: Setup,
     answering: InferenceMemory,
     tokens: Tokens,
-    price: Price | None,
+    price: Figure | None,
     answers: Mapping[str, Any],
 ) -> Change | None:
     memory, trains = estimate(model.shape, setup, profile_of(answers)), answers["approach"] in TRAINED
     if not answering.fits(machine.memory_gib) or (trains and not memory.fits(machine.memory_gib)):
         return None
     duration = _duration(answers, model, setup, machine, tokens, None)
-    usd = duration.typical * setup.devices / HOUR * price.usd_per_hour["typical"] if price else float("inf")
+    hours = duration.typical * setup.devices / HOUR
+    usd = hours * price.amount.typical if price and price.amount else math.inf
     what = ", ".join(f"{key}: {value}" for key, value in change.items())
     what += f" ({machine.title}, {setup.sharding})" if "devices" in change else ""
     high = max(memory.high if trains else 0.0, answering.high)

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tunesmith import catalog
-from tunesmith.catalog import Hardware, Model
-from tunesmith.planner.fitting import Fit, fastest, fits_of
-from tunesmith.planner.setup import ImpossibleSetup
-from tunesmith.planner.workload import Subject, evaluation, said_row, subject
+from tunesmith.catalog import Catalogue, Hardware, Model
+from tunesmith.planner.plan_inputs import PlannedModel, evaluation, planned_model, said_row
+from tunesmith.planner.search import Fit, fastest, fits_of
+from tunesmith.planner.training_setup import ImpossibleSetup
 from tunesmith.questions import knobs
 
 SMALL = 500_000_000  # parameters
@@ -28,7 +27,9 @@ class Choice:
     reason: str
 
 
-def resolve(answers: Mapping[str, Any], pins: Mapping[str, Any] | None = None) -> dict[str, Choice]:
+def resolve(
+    catalogue: Catalogue, answers: Mapping[str, Any], pins: Mapping[str, Any] | None = None
+) -> dict[str, Choice]:
     """What the planner and the catalogue choose for every knob.
 
     ``answers`` holds every question that is no knob. ``pins`` are taken as given and bound the other choices.
@@ -38,22 +39,22 @@ def resolve(answers: Mapping[str, Any], pins: Mapping[str, Any] | None = None) -
         ImpossibleSetup: the length is more than the model attends to.
     """
     pins = pins or {}
-    model = catalog.models().get(answers["model"])
-    machine = catalog.hardware()[answers["hardware"]]
+    model = catalogue.models.get(answers["model"])
+    machine = catalogue.hardware[answers["hardware"]]
     chosen = _model(model)
-    chosen |= _training(answers, pins, subject({**answers, **pins}), machine)
+    chosen |= _training(answers, pins, planned_model(catalogue, {**answers, **pins}), machine)
     return {key: chosen[key] for key in knobs()}
 
 
-def planned(answers: Mapping[str, Any], pins: Mapping[str, Any]) -> dict[str, Choice]:
+def planned(catalogue: Catalogue, answers: Mapping[str, Any], pins: Mapping[str, Any]) -> dict[str, Choice]:
     """`resolve`, but of a pinned knob what the planner would take without that pin (nor any but the model's own).
 
     Raises:
         FileProblem, UnsupportedConfig: see `resolve`.
     """
-    choices = resolve(answers, pins)
+    choices = resolve(catalogue, answers, pins)
     if pins:
-        free = resolve(answers, {key: value for key, value in pins.items() if key.startswith("model_")})
+        free = resolve(catalogue, answers, {key: value for key, value in pins.items() if key.startswith("model_")})
         choices |= {key: free[key] for key in pins}
     return choices
 
@@ -76,7 +77,7 @@ _EMPTY_MODEL = {"model_source": "hub", "model_id": "", "model_file": "", "model_
 
 
 def _training(
-    answers: Mapping[str, Any], pins: Mapping[str, Any], model: Subject, machine: Hardware
+    answers: Mapping[str, Any], pins: Mapping[str, Any], model: PlannedModel, machine: Hardware
 ) -> dict[str, Choice]:
     batch = CPU_BATCH if machine.cpu else GPU_BATCH
     fixed = {
@@ -102,7 +103,7 @@ def _memory_choices(
     best: Fit, fits: list[Fit], batch: int, machine: Hardware, taken: Mapping[str, Any]
 ) -> dict[str, Choice]:
     need = f"{best.memory.high:.1f} GiB at the P90 of {machine.memory_gib:g} GiB"
-    why = f"the fastest that fits: {need}" if best.fits else f"the least that can be asked for, and yet {need}"
+    why = f"the fastest that fits: {need}" if best.fits else f"the smallest possible, but {need}"
     size, devices = best.setup.micro_batch, best.setup.devices
     accumulation = max(1, batch // (size * devices))
     passes = "1 pass" if accumulation == 1 else f"{accumulation} passes"
@@ -120,7 +121,7 @@ def _memory_choices(
 
 
 def _evaluation_batch(
-    answers: Mapping[str, Any], taken: Mapping[str, Any], model: Subject, machine: Hardware
+    answers: Mapping[str, Any], taken: Mapping[str, Any], model: PlannedModel, machine: Hardware
 ) -> Choice:
     """The largest batch of prompts that the untouched weights can answer beside their cache."""
     for size in EVALUATION_BATCHES:
@@ -129,7 +130,7 @@ def _evaluation_batch(
             break
     need = f"{held.high:.1f} GiB of {machine.memory_gib:g} with weights in 16 bits or more"
     fits = held.fits(machine.memory_gib)
-    return Choice(size, f"the most at a time that fit: {need}" if fits else f"one at a time, and yet {need}")
+    return Choice(size, f"the largest batch that fits: {need}" if fits else f"one at a time, but {need}")
 
 
 def _recompute_reason(best: Fit, fits: list[Fit]) -> str:
@@ -143,7 +144,7 @@ def _recompute_reason(best: Fit, fits: list[Fit]) -> str:
     if best.setup.checkpointing:
         return f"without it this micro-batch needs {other[0].memory.high:.1f} GiB"
     saved = best.memory.high - other[0].memory.high
-    return f"it would save {max(saved, 0):.1f} GiB, which are not needed, and cost about a quarter of the speed"
+    return f"it would save {max(saved, 0):.1f} GiB, which is not needed, and cost about a quarter of the speed"
 
 
 def _sharding_reason(best: Fit, fits: list[Fit]) -> str:
@@ -153,14 +154,14 @@ def _sharding_reason(best: Fit, fits: list[Fit]) -> str:
     start = f"a process for each of {devices} devices (torchrun)"
     if kind == "ddp":
         sharded = "" if best.fits or any(fit.setup.sharding == "fsdp" for fit in fits) else "; fp16 is not sharded"
-        return f"{start}: each holds the whole model, and only gradients travel{sharded}"
+        return f"{start}: each holds the whole model and exchanges only gradients{sharded}"
     whole = [fit for fit in fits if fit.setup.sharding == "ddp"]
     if not whole:
         return f"{start}: as pinned"
     if any(fit.fits for fit in whole):
-        return f"{start}: each holds its part of the model, which leaves room for a faster step"
+        return f"{start}: each holds a part of the model, which leaves room for a faster step"
     need = min(fit.memory.high for fit in whole)
-    return f"{start}: each holds its part of the model, which whole needs {need:.1f} GiB at least"
+    return f"{start}: each holds a part of the model, because the whole model needs at least {need:.1f} GiB"
 
 
 def _optimizer_reason(best: Fit) -> str:
@@ -172,8 +173,8 @@ def _optimizer_reason(best: Fit) -> str:
 
 def _rank(answers: Mapping[str, Any]) -> Choice:
     if answers["good_examples"] > MANY_EXAMPLES:
-        return Choice(32, f"{answers['good_examples']} examples hold more than rank 16 can")
-    return Choice(16, "sixteen is enough for most behaviour")
+        return Choice(32, f"{answers['good_examples']} examples contain more than rank 16 can learn")
+    return Choice(16, "rank 16 is enough for most behaviour")
 
 
 def _learning_rate(method: str, parameters: int) -> Choice:
@@ -181,16 +182,16 @@ def _learning_rate(method: str, parameters: int) -> Choice:
         rate = 5e-5 if parameters <= SMALL else 1e-5
         return Choice(rate, "full training moves every weight, so each step is small")
     if parameters <= SMALL:
-        return Choice(1e-3, "adapters of a model below half a billion parameters take a high rate")
+        return Choice(1e-3, "adapters of models below half a billion parameters need a high rate")
     return Choice(2e-4 if parameters <= LARGE else 1e-4, "the usual rate for adapters of a model of this size")
 
 
 def _steps(on_cpu: bool, examples: int, batch: int) -> Choice:
     if on_cpu:
-        return Choice(96, "minutes on a few cores, and enough for a narrow behaviour")
+        return Choice(96, "takes minutes on a few cores and is enough for a narrow behaviour")
     passes = min(3 * examples // batch, 2000)
     if passes <= 96:
-        return Choice(96, "the least that teaches a narrow behaviour, whatever the number of examples")
+        return Choice(96, "the minimum for a narrow behaviour, for any number of examples")
     return Choice(passes, f"three passes over {examples} examples, at most 2,000 steps")
 
 
@@ -199,23 +200,23 @@ def _length(answers: Mapping[str, Any], on_cpu: bool, context: int) -> Choice:
     if on_cpu and answers["approach"] == "rag_finetune":
         usual, reason = 512, "a short request with its retrieved passages"
     elif on_cpu:
-        usual, reason = 256, "short requests, and a CPU pays for every token"
+        usual, reason = 256, "short requests, because every token costs time on a CPU"
     said = said_row(answers)
     if said and said.high > usual:  # a row that is longer is not trained on
         usual = 1 << math.ceil(math.log2(said.high))
-        reason = f"room for rows of {said.typical:.0f} tokens, up to {said.high:.0f}, as the spec has them"
+        reason = f"room for rows of {said.typical:.0f} tokens, up to {said.high:.0f}, from the spec"
     return Choice(min(usual, context or usual), reason)
 
 
 def _dtype(machine: Hardware) -> Choice:
     if machine.cpu:
-        return Choice("auto", "bf16 where the processor has the instructions, else fp32")
+        return Choice("auto", "bf16 if the processor has the instructions, otherwise fp32")
     if machine.bf16:
         return Choice("bf16", f"{machine.title} computes in bf16")
     return Choice("fp16", f"{machine.title} has no bf16; the loss is scaled against underflow")
 
 
-def _attention(model: Subject) -> Choice:
+def _attention(model: PlannedModel) -> Choice:
     if model.eager:
         return Choice("eager", model.eager)
-    return Choice("sdpa", "fused: it keeps no scores, and needs no package beside torch")
+    return Choice("sdpa", "fused: it stores no scores and needs only torch")

@@ -6,11 +6,11 @@ from typing import Any
 
 from tunesmith import catalog
 from tunesmith import spec as specs
+from tunesmith.copier_answers import answers_for
 from tunesmith.errors import Problem, SpecError
 from tunesmith.flat_yaml import Document
-from tunesmith.planner.resolve import planned
+from tunesmith.planner.plan import plan
 from tunesmith.questions import MACHINE, RECORDED, defaults, matches, questions
-from tunesmith.render import answers_for
 
 RECORDS = (RECORDED, MACHINE)  # no questions: the estimate of the day, and the user's own machine
 COPIER_KEYS = ("_commit", "_src_path")
@@ -80,9 +80,9 @@ def _refuse_invalid(answers: Mapping[str, Any], properties: Mapping[str, Any], s
     from jsonschema import Draft202012Validator
 
     problems = []
-    catalog.take_recorded(answers.get(MACHINE))
+    catalogue = catalog.load(answers.get(MACHINE))
     for key, value in answers.items():
-        if key in RECORDS or (key == "hardware" and catalog.is_own(str(value))):
+        if key in RECORDS or (key == "hardware" and catalogue.is_own(str(value))):
             continue
         question = properties[key.removeprefix("plan_").removeprefix("pin_")]
         if not key.startswith("plan_") and not Draft202012Validator(question).is_valid(value):
@@ -122,7 +122,8 @@ def change(carried: Carried, settings: Sequence[str], source: str) -> Carried:
     ours = {key: value for key, value in carried.answers.items() if _is_known(key)}
     others = {key: value for key, value in carried.answers.items() if not _is_known(key)}
     spec = specs.validate(specs.with_settings(Document(source, ours), settings))
-    answers = {**answers_for(spec), **others}
+    made = plan(spec.catalogue, spec.answers, spec.pins, prices={})
+    answers = {**answers_for(spec, made), **others}
     gone = {key: value for key, value in carried.answers.items() if key not in answers and not key.startswith("plan_")}
     fresh = {key: value for key, value in answers.items() if key not in carried.answers and key in defaults()}
     set_keys = {setting.partition("=")[0].removeprefix("pin_") for setting in settings}
@@ -131,7 +132,7 @@ def change(carried: Carried, settings: Sequence[str], source: str) -> Carried:
         carried.renamed,
         {**carried.dropped, **{key: value for key, value in gone.items() if key.removeprefix("pin_") not in set_keys}},
         {**carried.added, **{key: value for key, value in fresh.items() if key not in set_keys}},
-        {f"plan_{key}": choice.reason for key, choice in planned(spec.answers, spec.pins).items()},
+        {f"plan_{key}": choice.reason for key, choice in made.choices.items()},
     )
 
 

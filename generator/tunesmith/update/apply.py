@@ -38,7 +38,7 @@ def check_ready(root: Path) -> None:
     store = Store.of(root)
     if store.read():
         raise UpdateState(
-            "an update is in progress", "finish it with `tunesmith update --continue`, or take it back with --abort"
+            "an update is in progress", "finish it with `tunesmith update --continue`, or undo it with --abort"
         )
     if any(store.folder.with_name(name).exists() for name in BUSY):
         raise UpdateState("a merge, rebase or cherry-pick is in progress", "finish or abort it first")
@@ -200,7 +200,7 @@ def _in_progress(root: Path) -> tuple[Store, State]:
     store = Store.of(root)
     state = store.read()
     if state is None:
-        raise UpdateState("no update is in progress", "begin one with `tunesmith update`")
+        raise UpdateState("no update is in progress", "start one with `tunesmith update`")
     return store, state
 
 
@@ -213,9 +213,12 @@ def _refuse_elsewhere(root: Path, state: State) -> None:
     wanted = state.branch or state.head_ref
     if symbolic_head(root) != wanted or not _contains(root, state.head):
         place = short(wanted) or state.head
-        raise UpdateState("HEAD is not where the update is", f"`git switch {place}` goes back, --abort forgets it")
+        raise UpdateState(
+            "HEAD is not on the update's branch",
+            f"go back with `git switch {place}`, or forget the update with --abort",
+        )
     if not is_left(root, state):
-        raise UpdateState("nothing of the update is left here", "`tunesmith update --abort`, then begin it again")
+        raise UpdateState("the update's files are gone", "run `tunesmith update --abort` and start again")
 
 
 def _refuse_unresolved(root: Path, state: State) -> None:
@@ -239,7 +242,7 @@ def _refuse_unresolved(root: Path, state: State) -> None:
         raise Unresolved([os.fsdecode(path) for path in marked], "conflict markers are left")
     unstaged = paths_of("diff", "--name-only", "-z", "--ignore-submodules=dirty", root=root)
     if unstaged:
-        raise Unresolved(unstaged, "edited, and not added")
+        raise Unresolved(unstaged, "edited but not added")
 
 
 def abort(root: Path) -> State:

@@ -42,10 +42,10 @@ def _planned(project: Project, request: Request, options: argparse.Namespace) ->
 
 def _ask(key: str, default: Any) -> Any:
     """The answer to a question that the project has not been asked yet, on the terminal."""
-    from tunesmith import wizard
+    from tunesmith import catalog, wizard
     from tunesmith.questions import questions
 
-    return wizard.ask_one(questions()[key], default) if key in questions() else default
+    return wizard.ask_one(catalog.load(), questions()[key], default) if key in questions() else default
 
 
 def _preview(plan: Plan, options: argparse.Namespace) -> int:
@@ -57,7 +57,7 @@ def _preview(plan: Plan, options: argparse.Namespace) -> int:
             console.note(f"uncommitted changes are not part of this preview: {', '.join(changed[:5])}")
         preview.show(plan, diff=options.diff)
         if plan.available:
-            console.line("\nnothing was changed; the same command without --preview does it")
+            console.line("\nnothing was changed; run the same command without --preview to update")
     return AVAILABLE if plan.available else 0
 
 
@@ -82,17 +82,17 @@ def _report(plan: Plan, options: argparse.Namespace, branch: str) -> None:
     where = f"on branch {branch}" if branch else "on this branch"
     if plan.merged.stages:
         console.line(f"\n{where}, with conflicts. Resolve them, `git add` each, then `tunesmith update --continue`;")
-        console.line("`tunesmith update --abort` puts everything back")
+        console.line("`tunesmith update --abort` undoes the update")
     else:
         console.line(
             f"\ncommitted {where}"
-            + (f", where you now are; `git switch - && git merge {branch}` takes it" if branch else "")
+            + (f", which is checked out now; accept it with `git switch - && git merge {branch}`" if branch else "")
         )
 
 
 def _remove_merged(root: Path) -> None:
     for branch in remove_merged(root):
-        console.note(f"removed the branch {branch} of an earlier update, which is merged")
+        console.note(f"removed the merged branch {branch} of an earlier update")
 
 
 def _finish(options: argparse.Namespace) -> int:
@@ -101,11 +101,13 @@ def _finish(options: argparse.Namespace) -> int:
     left = options.resume and state.phase == LAID_OUT and apply.in_progress(root)
     if not left:
         _remove_merged(root)
-    words = "conflicts are laid out; resolve them and continue" if left else "done" if options.resume else "aborted"
+    words = (
+        "conflicts are in the work tree; resolve them and continue" if left else "done" if options.resume else "aborted"
+    )
     if options.json:
         console.as_json({"version": state.version, "state": words})
     elif options.abort:
-        console.line("aborted: every file, the index and the branch are as they were")
+        console.line("aborted: every file, the index and the branch are restored")
     else:
         console.line(f"template {state.version}: {words}")
     return CONFLICT if left else 0

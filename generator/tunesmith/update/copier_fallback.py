@@ -25,7 +25,7 @@ def run(project: Project, request: Request, scratch: Path, *, preview: bool, as_
     source = Source.open(str(recorded.get("_src_path", "")), request.source, scratch)
     after, _ = source.target(request.to, before)
     available = after > before or bool(request.settings)
-    console.note("this git is older than 2.38 and cannot merge trees, so there is no preview by file")
+    console.note("git is older than 2.38 and cannot merge trees, so there is no preview per file")
     if preview or not available:
         facts = {"available": available, "from": str(before), "to": str(after)}
         console.as_json(facts) if as_json else console.line(f"template {before} -> {after}")
@@ -35,7 +35,7 @@ def run(project: Project, request: Request, scratch: Path, *, preview: bool, as_
         carried = evolution.change(carried, request.settings, "--set")
     git.run("update-ref", SAVED, project.head, cwd=project.root)
     console.note("copier's own update follows, which can lose edits to files that the template renamed or dropped;")
-    console.note(f"`git reset --hard {SAVED}` takes it back")
+    console.note(f"`git reset --hard {SAVED}` undoes it")
     render.update_in_place(source.origin, f"v{after}", project.path, carried.answers, scratch)
     unmerged = git.run("diff", "--name-only", "--diff-filter=U", cwd=project.root).splitlines()
     for path in unmerged:

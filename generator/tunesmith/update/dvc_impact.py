@@ -12,7 +12,7 @@ from tunesmith.update.tree_diff import Difference
 
 @dataclass(frozen=True)
 class Rerun:
-    """A stage that runs again. ``certain`` is False where it only does if an earlier stage gives another result."""
+    """A stage that runs again. ``certain`` is False where it only does if an earlier stage has a different result."""
 
     stage: str
     reason: str
@@ -63,7 +63,7 @@ def _follow(stages: Mapping[str, Mapping[str, Any]], found: dict[str, Rerun]) ->
         for name, stage in stages.items():
             earlier = [other for other in found if other != name and _feeds(stages[other], stage)]
             if name not in found and earlier:
-                found[name] = Rerun(name, f"if {' or '.join(earlier)} gives another result", certain=False)
+                found[name] = Rerun(name, f"if {' or '.join(earlier)} has a different result", certain=False)
                 added = True
 
 

@@ -35,7 +35,7 @@ def as_data(plan: Plan) -> dict[str, Any]:
 def show(plan: Plan, *, diff: bool) -> None:
     """The plan for people."""
     if plan.beyond:
-        console.note(f"template {plan.beyond} exists; it takes tunesmith {plan.beyond} or newer")
+        console.note(f"template {plan.beyond} exists; it needs tunesmith {plan.beyond} or newer")
     if not plan.available:
         console.line(f"{plan.project.path}: up to date with template {plan.after}")
         return

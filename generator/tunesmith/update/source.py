@@ -45,9 +45,9 @@ class Source:
         try:
             git.run("clone", "--bare", "--quiet", "--", expanded(location), str(clone), cwd=scratch)
         except GitFailed as failure:
-            fix = f"name a bundle, a repository or a URL with --source, or by the setting {SETTING}"
+            fix = f"name a bundle, a repository or a URL with --source, or in the environment variable {SETTING}"
             reason = failure.output.splitlines()[-1] if failure.output else "git cannot clone it"
-            raise FileProblem(Path(location), f"is no template that can be read: {reason}", fix) from None
+            raise FileProblem(Path(location), f"is not a readable template: {reason}", fix) from None
         return cls(clone, Origin(address, clone.as_posix()), location)
 
     def versions(self) -> list[Version]:
@@ -107,7 +107,7 @@ def parse(text: str) -> Version | None:
 
 
 def refuse_newer(version: Version, what: str) -> None:
-    """Stop where the template is newer than this command line, which cannot know its questions.
+    """Stop where the template is newer than this command line, which does not know its questions.
 
     Raises:
         NewerProject

@@ -81,7 +81,7 @@ class Store:
         except FileNotFoundError:
             return None
         if loaded.get("format") != FORMAT:
-            raise UpdateState("another version of tunesmith began this update", "finish it with that version")
+            raise UpdateState("another version of tunesmith started this update", "finish it with that version")
         loaded["stages"], loaded["answers"] = tuple(loaded["stages"]), tuple(loaded["answers"])
         return State(**loaded)
 

@@ -14,15 +14,15 @@ from tunesmith.update.relocate import Relocated
 
 KINDS = {
     "imports": "yours: imports of moved modules rewritten",
-    "updated": "updated: you had not touched them",
-    "merged": "merged: your edits and the template's",
+    "updated": "updated (you did not edit them)",
+    "merged": "merged (your edits and the template's)",
     "added": "added by the template",
-    "removed": "removed by the template, untouched by you",
+    "removed": "removed by the template (you did not edit them)",
     "moved": "moved",
     "kept_test": "kept: tests that you edited and the template no longer has",
-    "kept": "kept as you have them, though the template changed them",
+    "kept": "kept as yours, although the template changed them",
     "conflict": "CONFLICT: both sides changed the same lines",
-    "dropped": "CONFLICT: your edits in a file the template dropped",
+    "dropped": "CONFLICT: you edited a file that the template removed",
 }
 
 
@@ -162,12 +162,15 @@ def _requirements(files: Mapping[str, str]) -> dict[str, str]:
 
 
 def declared(text: str, groups: Container[str] | None = None) -> list[str]:
-    """Requirements of a pyproject.toml, optional ones too (those of ``groups`` only); none where it cannot be read."""
+    """Requirements of a pyproject.toml, optional ones too (those of ``groups`` only); none if it cannot be read."""
     try:
-        project = tomllib.loads(text).get("project", {})
+        loaded = tomllib.loads(text)
     except tomllib.TOMLDecodeError:  # a conflict's markers
         return []
+    project = loaded.get("project", {})
     optional = project.get("optional-dependencies", {})
+    for name, entries in loaded.get("dependency-groups", {}).items():  # up to 0.2.0 `dev` was an optional dependency
+        optional.setdefault(name, []).extend(entry for entry in entries if isinstance(entry, str))
     wanted = optional if groups is None else [name for name in optional if name in groups]
     return [*project.get("dependencies", []), *(item for name in wanted for item in optional[name])]
 

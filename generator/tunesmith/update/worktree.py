@@ -29,7 +29,9 @@ def free_branch(root: Path, name: str) -> str:
     blocking = [one for one in sorted(taken) if f"{name}/".startswith(f"{one}/") or f"{one}/".startswith(f"{name}/")]
     if blocking and blocking != [name]:
         other = next(one for one in blocking if one != name)
-        raise UpdateState(f"no branch {name} can be made beside the branch {other}", "name another with --branch NAME")
+        raise UpdateState(
+            f"the branch {name} cannot exist next to the branch {other}", "name another with --branch NAME"
+        )
     numbered = (name if number == 1 else f"{name}-{number}" for number in range(1, len(taken) + 2))
     return next(candidate for candidate in numbered if candidate not in taken)
 
@@ -58,7 +60,7 @@ def install_index(store: Store) -> None:
     try:
         os.link(store.index, lock)
     except FileExistsError:
-        fix = f"wait for it to end; if none runs, remove {lock}; then `tunesmith update --continue` or --abort"
+        fix = f"wait for it to end, or remove {lock} if none runs; then run `tunesmith update --continue` or --abort"
         raise UpdateState("another git process holds the index", fix) from None
     lock.replace(store.index_of_user)
     store.index.unlink()

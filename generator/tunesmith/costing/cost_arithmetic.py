@@ -1,0 +1,1 @@
+../../../template/engine/costing/cost_arithmetic.py

@@ -1,0 +1,1 @@
+../../../template/engine/costing/monte_carlo.py

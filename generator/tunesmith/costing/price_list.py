@@ -1,0 +1,1 @@
+../../../template/engine/costing/price_list.py

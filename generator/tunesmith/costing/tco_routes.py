@@ -1,0 +1,1 @@
+../../../template/engine/costing/tco_routes.py

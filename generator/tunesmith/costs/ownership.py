@@ -1,1 +1,0 @@
-../../../template/pipeline/costing/ownership.py

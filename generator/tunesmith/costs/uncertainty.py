@@ -1,1 +1,0 @@
-../../../template/pipeline/costing/uncertainty.py

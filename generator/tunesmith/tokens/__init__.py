@@ -1,0 +1,1 @@
+"""Counts the tokens of raw data before a project exists: a sample of its records, and the model's tokenizer."""

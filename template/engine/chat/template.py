@@ -1,0 +1,119 @@
+"""A model's chat template, by which every stage renders a conversation, so that all see the same text.
+
+Records hold a call's arguments as JSON text. Templates want them as an object (Qwen, Llama, ...) or as text (DeepSeek);
+which one is seen from what they render. Thinking is passed by every name that is in use, by transformers itself.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import takewhile
+from typing import Any, TypeAlias
+
+from engine.chat.openai_messages import Message
+from engine.chat.tool_calls import calls_of, tool_list, with_call_ids
+from engine.core.errors import ProjectError
+
+Conversation: TypeAlias = tuple[list[Message], str | None]  # canonical turns, the answer last; the tools as JSON
+ASKED = {"role": "user", "content": "q"}
+PROBE = {"name": "probe", "arguments": {"probed": "zqx"}}
+SPOKEN = ("role", "content", "name", "thinking", "tool_calls", "tool_call_id")  # of a record's turn
+
+
+class ChatTemplate:
+    """The template of a tokenizer, or of anything that has its `apply_chat_template`."""
+
+    def __init__(self, tokenizer: Any, where: str = "models/base: chat_template") -> None:
+        self.tokenizer, self.where = tokenizer, where
+
+    def text(self, turns: Sequence[Message], tools: str | None = None, *, prompt: bool = False) -> str:
+        """The conversation as the model reads it; as a ``prompt`` it ends where the assistant's turn begins.
+
+        Raises:
+            ProjectError: the template cannot tell the model of the tools or of a call, or it refuses the conversation.
+        """
+        said, listed = self.turns(turns), tool_list(tools)
+        text = self._rendered(said, listed, prompt)
+        if listed and text == self._tried(said, None, prompt):
+            raise self._unread("which tools it may call")
+        return text
+
+    def answer(self, turns: Sequence[Message], answer: Message, tools: str | None = None) -> str:
+        """What the template writes of an answer: all behind the prompt, the end of the turn too."""
+        prompt, whole = self.text(turns, tools, prompt=True), self.text([*turns, answer], tools)
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(prompt, whole, strict=False)))
+        return whole[shared:]
+
+    def turns(self, turns: Sequence[Message]) -> list[Message]:
+        """Canonical turns as the template reads them."""
+        said = [self._turn({key: turn[key] for key in SPOKEN if key in turn}) for turn in turns]
+        return _short_ids(said) if any(turn.get("tool_calls") for turn in said) and self.wants_short_ids else said
+
+    @cached_property
+    def reads_arguments(self) -> str:
+        """``object`` or ``text``: as what the template says a call's arguments; empty if it says no calls."""
+        for form, arguments in (("object", PROBE["arguments"]), ("text", '{"probed": "zqx"}')):
+            said = self._tried([ASKED, _calling({"name": "probe", "arguments": arguments})], None)
+            if "zqx" in said and str(PROBE["arguments"]) not in said:  # Python's spelling of an object is no JSON
+                return form
+        return ""
+
+    @cached_property
+    def wants_short_ids(self) -> bool:
+        """Whether it refuses calls without an id of nine letters and digits, as Mistral's does."""
+        function = {"name": "probe", "arguments": PROBE["arguments"]}
+        short, long = (self._tried([ASKED, _calling(function, id=name)], None) for name in ("probed001", "call_1"))
+        return "zqx" in short and "zqx" not in long
+
+    def _turn(self, turn: Message) -> Message:
+        if not turn.get("tool_calls"):
+            return turn
+        if not self.reads_arguments:
+            raise self._unread("what was called")
+        if self.reads_arguments == "text":
+            return turn
+        pairs = zip(turn["tool_calls"], calls_of(turn), strict=True)
+        return turn | {"tool_calls": [call | {"function": function} for call, function in pairs]}
+
+    def _tried(self, turns: Sequence[Message], tools: Any, prompt: bool = False) -> str:
+        try:
+            return self._rendered(turns, tools, prompt)
+        except ProjectError:
+            return ""
+
+    def _rendered(self, turns: Sequence[Message], tools: Any, prompt: bool) -> str:
+        from jinja2 import TemplateError
+
+        knobs = {"tools": tools} if tools else {}
+        try:
+            return str(
+                self.tokenizer.apply_chat_template(list(turns), tokenize=False, add_generation_prompt=prompt, **knobs)
+            )
+        except (TemplateError, TypeError, ValueError, AttributeError) as error:
+            what = f"the chat template cannot say a conversation: {type(error).__name__}: {error}"
+            raise ProjectError(what, self.where, "use another base model, or change the records") from None
+
+    def _unread(self, what: str) -> ProjectError:
+        fix = "use a model whose chat template does, or take it out of the records"
+        return ProjectError(f"the chat template does not tell the model {what}", self.where, fix)
+
+
+def _calling(function: dict[str, Any], id: str = "probed001") -> Message:
+    return {"role": "assistant", "content": "", "tool_calls": [{"id": id, "type": "function", "function": function}]}
+
+
+def _short_ids(turns: Sequence[Message]) -> list[Message]:
+    """The turns with ids that count the calls."""
+    names: dict[str, str] = {}
+    short: list[Message] = []
+    try:
+        named = with_call_ids(turns)
+    except ValueError as error:
+        raise ProjectError(str(error), "tool_calls", "fix the conversation") from None
+    for turn in named:
+        if turn.get("tool_calls"):
+            ids = [names.setdefault(call["id"], f"{len(names) + 1:09}") for call in turn["tool_calls"]]
+            turn |= {"tool_calls": [call | {"id": name} for call, name in zip(turn["tool_calls"], ids, strict=True)]}
+        if turn["role"] == "tool":
+            turn |= {"tool_call_id": names.setdefault(turn["tool_call_id"], f"{len(names) + 1:09}")}
+        short.append(turn)
+    return short

@@ -1,0 +1,112 @@
+"""What must hold before a model learns from rows: nothing is lost or cut, trainer and server see the same tokens."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from engine.chat.template import ChatTemplate, Conversation
+from engine.core.errors import ProjectError
+from engine.inference.prompting import Record
+
+Row: TypeAlias = dict[str, Any]  # the trainer's: prompt and completion as the chat template reads turns; tools as JSON
+SHOWN = 5  # records named in an error
+
+
+def refuse_untrainable(records: Sequence[Record], source: str) -> None:
+    """Raise `ProjectError` if a record is no question with an answer, which is all that is trained on."""
+    for what, found in (
+        ("compare or judge answers (preference or KTO data)", _judges),
+        ("have no user turn before the answer (plain text, or prompts alone)", lambda record: not _asks(record)),
+    ):
+        lines = [record["line"] for record in records if found(record)]
+        if lines:
+            named = ", ".join(map(str, lines[:SHOWN]))
+            raise ProjectError(
+                f"{len(lines)} records {what}, which is curated but not trained on yet",
+                f"{source}, input line {named}",
+                "take these records out of the raw data, or what they have too much out of these records",
+            )
+
+
+def control_tokens(tokenizer: Any) -> re.Pattern[str]:
+    """What this tokenizer reads as one of its own marks wherever it stands, in a user's text too."""
+    marks = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    marks -= {tokenizer.unk_token}
+    return re.compile("|".join(map(re.escape, sorted(marks, key=len, reverse=True))) or r"(?!)")
+
+
+def holds(record: Record, tokens: re.Pattern[str]) -> str | None:
+    """The first of the tokens that stands in a text of the record: what is said, thought, called, or may be called."""
+    calls = [call["function"]["arguments"] for turn in record["messages"] for call in turn.get("tool_calls") or ()]
+    texts = [turn[key] for turn in record["messages"] for key in ("content", "thinking") if key in turn]
+    found = (tokens.search(text) for text in [*texts, *calls, record.get("tools") or ""])
+    return next((match.group() for match in found if match), None)
+
+
+def refuse_control_tokens(records: Sequence[Record], held: Sequence[str | None], source: str) -> None:
+    """Raise `ProjectError` when a record holds a token that stands for something else than its text."""
+    lines = [f"{record['line']} ({token})" for record, token in zip(records, held, strict=True) if token]
+    if lines:
+        what = f"{len(lines)} records hold a control token of the model in a text"
+        fix = "fix the records, or set curate.anomalies.special_tokens to drop or keep"
+        raise ProjectError(what, f"{source}, input line {', '.join(lines[:SHOWN])}", fix)
+
+
+def _judges(record: Record) -> bool:
+    return "rejected" in record or "desirable" in record
+
+
+def _asks(record: Record) -> bool:
+    roles = [turn["role"] for turn in record["messages"]]
+    return roles[-1] == "assistant" and "user" in roles[:-1]
+
+
+def unread(key: str, conversations: Sequence[Conversation], template: ChatTemplate) -> int:
+    """In how many conversations a turn has a ``name``, or one before the answer ``thinking``, that is not rendered."""
+    count = 0
+    for turns, tools in conversations:
+        own = turns if key == "name" else turns[:-1]
+        if any(key in turn for turn in own):
+            bare = [{name: value for name, value in turn.items() if name != key} for turn in own]
+            count += template.text(turns, tools) == template.text([*bare, *turns[len(bare) :]], tools)
+    return count
+
+
+def check_tokens(rows: Sequence[Row], conversations: Sequence[Conversation], template: ChatTemplate) -> None:
+    """Compare the token ids that the trainer computes with those that the server computes.
+
+    The trainer (`trl.SFTTrainer`) asks the chat template for the ids of a row's prompt and whole, and trains on what
+    the whole has beyond the prompt; the server renders the conversation and tokenizes the text.
+
+    Raises:
+        ProjectError: they differ, or a token spans the border, so that the mask would begin inside it.
+    """
+    tokenizer = template.tokenizer
+    for row, (turns, tools) in zip(rows, conversations, strict=True):
+        whole_turns = [*row["prompt"], *row["completion"]]
+        knobs = {"tools": json.loads(row["tools"]) if row.get("tools") else None, "return_dict": True}
+        trained = tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, **knobs)["input_ids"]
+        whole = tokenizer.apply_chat_template(whole_turns, **knobs)["input_ids"]
+        served = tokenizer(template.text(turns[:-1], tools, prompt=True), add_special_tokens=False)["input_ids"]
+        if trained != served or whole[: len(trained)] != trained:
+            what = "the trainer and the server" if trained != served else "a prompt with and without its answer"
+            raise ProjectError(
+                f"{what} have different tokens",
+                "models/base: chat_template, tokenizer",
+                "use another base model, or fix its chat template so that a special token stands between the two",
+            )
+
+
+def refuse_truncation(records: Sequence[Record], lengths: Sequence[tuple[int, int]], limit: int) -> None:
+    """Raise `ProjectError` when any row is longer than ``limit`` tokens: its answer would be cut off unseen."""
+    too_long = [(record, total) for record, (total, _) in zip(records, lengths, strict=True) if total > limit]
+    if not too_long:
+        return
+    named = ", ".join(f"line {record['line']} ({total} tokens)" for record, total in too_long[:SHOWN])
+    longest = max(total for _, total in too_long)
+    raise ProjectError(
+        f"{len(too_long)} of {len(records)} rows are longer than {limit} tokens and would lose part of their answer",
+        f"input {named}{', ...' if len(too_long) > SHOWN else ''}",
+        f"set format.max_length to {longest}, or remove those records",
+    )

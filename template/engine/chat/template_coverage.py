@@ -1,0 +1,81 @@
+"""What a record says and the model's chat template would leave out: refused, before anything is trained or measured."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+from engine.chat.openai_messages import Message
+from engine.chat.template import ChatTemplate
+from engine.chat.tool_calls import answer_text, expected_text
+from engine.core.errors import ProjectError
+from engine.inference.prompting import Record
+
+Piece: TypeAlias = tuple[str, list[Message], list[Message]]  # what it is; turns with it and without it
+SHOWN = 5  # records named in an error
+
+
+def refuse_unsaid(records: Sequence[Record], template: ChatTemplate, source: str) -> None:
+    """Raise `ProjectError` if the template leaves out tools, a call, its result or the thinking of an answer.
+
+    It does if the text is the same without them. So it is if a call answer, as the template writes it, could not be
+    read back: no answer would ever be right.
+    """
+    found: dict[str, list[int]] = {}
+    for record in records:
+        if what := unsaid(record, template):
+            found.setdefault(what, []).append(record["line"])
+    if found:
+        what, lines = next(iter(found.items()))
+        raise ProjectError(
+            f"{len(lines)} records {what}",
+            f"{source}, input line {', '.join(map(str, lines[:SHOWN]))}; {template.where}",
+            "use a base model whose chat template has a place for it, or take it out of these records",
+        )
+
+
+def unsaid(record: Record, template: ChatTemplate) -> str | None:
+    """The first thing of a record that the model would not see, or that could not be scored."""
+    turns, tools = record["messages"], record.get("tools")
+    pieces = list(_pieces(turns))
+    if not pieces and not tools:
+        return None
+    try:
+        template.text(turns, tools)
+    except ProjectError as error:
+        return f"cannot be said: {error.what}"
+    for what, said, bare in pieces:
+        try:
+            if template.text(bare, tools) == template.text(said, tools):
+                return f"{what}, which the model's chat template leaves out"
+        except ProjectError:
+            continue  # without it the conversation is none
+    if turns[-1].get("tool_calls") and read_back(record, template) != expected_text(record):
+        return "are answered by a tool call that cannot be read in the words of the model's chat template"
+    return None
+
+
+def read_back(record: Record, template: ChatTemplate) -> str:
+    """The expected answer if the model writes it as its template does: as tokens, decoded as answers are."""
+    tokenizer: Any = template.tokenizer
+    turns = record["messages"]
+    ids = tokenizer(template.answer(turns[:-1], turns[-1], record.get("tools")), add_special_tokens=False)["input_ids"]
+    kept = ids[: ids.index(tokenizer.eos_token_id)] if tokenizer.eos_token_id in ids else ids
+    return answer_text(tokenizer.decode(kept, skip_special_tokens=True).strip(), record)
+
+
+def _pieces(turns: Sequence[Message]) -> Iterator[Piece]:
+    """Each thing that a template may leave out; an earlier turn's thinking is tried as if that turn were the answer."""
+    whole = list(turns)
+    for place, turn in enumerate(turns):
+        before, after = whole[:place], whole[place + 1 :]
+        calls = turn.get("tool_calls") or []
+        silent = {key: value for key, value in turn.items() if key != "tool_calls"}
+        for number in range(len(calls)):
+            left = calls[:number] + calls[number + 1 :]
+            yield "call tools", whole, [*before, silent | ({"tool_calls": left} if left else {}), *after]
+        if calls and turn["content"]:
+            yield "say something beside a tool call", whole, [*before, turn | {"content": ""}, *after]
+        if turn["role"] == "tool" and turn["content"]:
+            yield "hold a tool's result", whole, [*before, turn | {"content": ""}, *after]
+        if turn.get("thinking"):
+            rash = {key: value for key, value in turn.items() if key != "thinking"}
+            yield "hold a thinking text beside an answer", [*before, turn], [*before, rash]

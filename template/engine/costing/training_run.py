@@ -1,0 +1,34 @@
+"""The record of the training run, which git keeps: DVC restores the weights of an earlier run, but not its seconds."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.core.errors import ProjectError
+from engine.core.io import read_json
+from engine.core.settings import Settings
+
+AGAIN = "train again: `dvc repro --force --single-item train`"
+
+
+def read_training(path: Path) -> dict[str, Any]:
+    """What was measured. Raises `ProjectError` if it is missing or broken."""
+    if not path.exists():
+        raise ProjectError("the record of the training run is missing", str(path), f"restore it from git, or {AGAIN}")
+    training: dict[str, Any] = read_json(path)
+    return training
+
+
+def of_another_run(settings: Settings, training: dict[str, Any]) -> list[str]:
+    """A warning that names the settings of the recorded run that are others now; none where they are the same."""
+    recorded, now = training["settings"][0], msgspec.to_builtins(settings)
+    other = [
+        f"{part}.{key}"
+        for part in ("format", "train")
+        for key, value in recorded.get(part, {}).items()
+        if key in now[part] and now[part][key] != value
+    ]
+    other += [key for key in ("seed", "smoke") if recorded.get(key, now[key]) != now[key]]
+    said = f"the seconds of training are those of a run with another {', '.join(other)}; to measure, {AGAIN}"
+    return [said] if other else []

@@ -1,0 +1,128 @@
+"""Training records that contain an evaluation item: the score would say what was memorised, not what was learnt."""
+
+from pathlib import Path
+
+import numpy as np
+from msgspec import Struct, structs
+from numpy.typing import NDArray
+
+from engine.core.artifacts import BENCHMARKS
+from engine.core.errors import ProjectError
+from engine.core.settings import CurateSettings
+from engine.data.check.reject_reasons import BadRecordError
+from engine.data.dedup.near_duplicates import CONTAINED, LONG_ENOUGH, NEVER, Pairs, neighbours
+from engine.data.dedup.semantic_dedup import Meanings
+from engine.data.dedup.shingles import Hashes, Shingles, normalise
+from engine.data.executor import run_all
+from engine.data.normalise.records import Record, RecordReader
+from engine.data.read.detect_format import detect
+from engine.data.read.file_formats import checked_path, container, read_items
+from engine.data.record_store import Store
+from engine.data.verbatim_overlap import cut, quotations, quoted
+
+OWN = "data/eval"
+SHOWN = 5
+
+
+class Found(Struct):
+    """Contaminated training records: index to what each contains; and how many items each benchmark has."""
+
+    records: dict[int, str]
+    benchmarks: dict[str, dict[str, int]]
+
+
+def contaminated(
+    store: Store,
+    shingles: Shingles,
+    held: list[int],
+    train: NDArray[np.int64],
+    settings: CurateSettings,
+    threshold: float,
+    meanings: Meanings | None,
+) -> Found:
+    """Look for the project's own benchmark (``held``) and those of `curate.benchmarks` in the training records.
+
+    An item is found if a record's prompt is near it (equal ones are), or if one of its texts holds most of the item's
+    runs of three words, however long it is (see `quotations`); given ``meanings``, also if a prompt asks the same in
+    other words. A single shared n-gram is no evidence, nor is that a short request of the project's own occurs within
+    another one.
+
+    Raises:
+        ProjectError: a benchmark cannot be read; or something is found and the policy is to stop.
+    """
+    inside = np.zeros(len(store), bool)
+    inside[train] = True
+    asked = {OWN: [record.prompt for record in store.records(held)]}
+    asked |= {path: _prompts(_in_folder(path), settings) for path in settings.benchmarks}
+    texts = {name: [normalise(prompt) for prompt in prompts] for name, prompts in asked.items()}
+    found = Found({}, {})
+    for name, hits in _hits(store, shingles, held, texts, threshold, settings.engine).items():
+        alike = meanings.asked(asked[name]) if meanings else hits[:0]
+        for pairs, said in ((hits, "contains item {} of {}"), (alike, "asks in other words what item {} of {} asks")):
+            for query, record in pairs[inside[pairs[:, 1]]].tolist():
+                found.records.setdefault(record, said.format(query + 1, name))
+        both = np.concatenate([hits, alike])
+        seen = np.unique(both[inside[both[:, 1]], 0])
+        found.benchmarks[name] = {"items": len(texts[name]), "found": len(seen)}
+    if found.records and settings.contamination == "error":
+        first = sorted(found.records)[:SHOWN]
+        examples = "\n".join(f"  {store.place(index)}: {found.records[index]}" for index in first)
+        raise ProjectError(
+            f"{len(found.records)} training records contain an evaluation item. The first ones:\n{examples}",
+            "curate.contamination",
+            "set it to drop to leave them out, or to keep: the report will say that they are there",
+        )
+    return found
+
+
+def _hits(
+    store: Store, shingles: Shingles, held: list[int], texts: dict[str, list[str]], threshold: float, engine: str
+) -> dict[str, Pairs]:
+    """For each benchmark the pairs (item, record), of which the record holds the item."""
+    contained = CONTAINED if shingles.unit == "word3" else NEVER
+    near, runs = {}, list[Hashes]()
+    for name, prompts in texts.items():
+        if name == OWN:
+            queries = [shingles.of(index) for index in held]
+            runs += [item if len(item) >= LONG_ENOUGH else item[:0] for item in cut(prompts)]
+        else:
+            apart = Shingles.of_texts(prompts, shingles.unit)
+            queries = [apart.of(number) for number in range(len(apart))]
+            runs += cut(prompts)
+        near[name] = neighbours(shingles, queries, threshold, contained)
+    if not any(map(len, runs)):
+        return near
+    sizes = [(folder / "records.jsonl").stat().st_size for folder in store.folders]
+    tasks = [(size, quotations, (folder, runs)) for size, folder in zip(sizes, store.folders, strict=True)]
+    run_all("comparing", tasks, engine)
+    pairs = quoted(store.folders, store.first)
+    begin = 0
+    for name, prompts in texts.items():
+        own = pairs[(pairs[:, 0] >= begin) & (pairs[:, 0] < begin + len(prompts))]
+        near[name] = np.concatenate([near[name], own - [begin, 0]])
+        begin += len(prompts)
+    return near
+
+
+def _in_folder(path: str) -> Path:
+    """A benchmark's file, which lies where DVC sees that it changes."""
+    if not Path(path).resolve().is_relative_to(BENCHMARKS.resolve()):
+        raise ProjectError(
+            "a benchmark's file lies elsewhere", f"curate.benchmarks: {path}", f"put it into {BENCHMARKS}/"
+        )
+    return checked_path(Path(path), Path.cwd())
+
+
+def _prompts(path: Path, settings: CurateSettings) -> list[str]:
+    """The prompts of a benchmark file, in whatever format it is."""
+    form = detect(path, settings).format
+    if form is None:
+        raise ProjectError("no record of the benchmark is in a known format", str(path), "give its items as messages")
+    plain = structs.replace(settings, format=form, group_key=None, label_key=None, languages=[])
+    reader, records = RecordReader(plain), list[Record]()
+    for line, _, payload in read_items(path, container(path)):
+        try:
+            records.append(reader.read(payload, line))
+        except BadRecordError:
+            continue  # it is no item, so it cannot be in the training data
+    return [record.prompt for record in records]

@@ -1,0 +1,205 @@
+"""Stage `curate`: raw data in; clean train records, a frozen benchmark and a reason for every record left out."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.core.artifacts import CURATION_WORK, DATA_REPORT
+from engine.core.errors import ProjectError
+from engine.core.io import write_json
+from engine.core.settings import EMBEDDER, CurateSettings
+from engine.data.benchmark import Frozen, read_frozen, write_benchmark
+from engine.data.check.stop_conditions import refuse_bad_data, refuse_little_data
+from engine.data.contamination import contaminated
+from engine.data.dedup.deduplicate import (
+    BOILERPLATE,
+    CONFLICT,
+    CONTAMINATED,
+    FEEDBACK,
+    FIXED,
+    KEPT,
+    LEAK,
+    LIMIT,
+    RAW,
+    Deduplicated,
+    boilerplate,
+    deduplicate,
+)
+from engine.data.dedup.semantic_dedup import Meanings
+from engine.data.downsample import beyond_limit
+from engine.data.executor import Parts, compare_parts, read_parts
+from engine.data.normalise.preferences import MANY_ANSWERS
+from engine.data.read.detect_format import detect
+from engine.data.record_store import Compared, Store, comparison_unit
+from engine.data.report.data_card import write_card
+from engine.data.report.data_page import write_page
+from engine.data.report.data_report import Curated, data_report
+from engine.data.shards import frozen_part
+from engine.data.split import Split, draw, keep_frozen, leaks
+from engine.data.write_outputs import write_rejected, write_repaired, write_train
+
+SMOKE_TRAIN_ROWS = 64
+SMOKE_BENCHMARK_ROWS = 8
+
+
+def curate(settings: CurateSettings, *, smoke: bool, embedder: str = EMBEDDER) -> dict[str, Any]:
+    """Run the stage in the current folder. Returns the report, which is also written.
+
+    Raises:
+        ProjectError: the data cannot be read, too much of it is bad, too little is left, the training data contain a
+            benchmark, or the frozen benchmark is not the one that was drawn.
+    """
+    frozen = read_frozen(settings.benchmark_version)
+    parts = read_parts(settings)
+    print(detect(Path(settings.path), settings).sentence())
+    store = _store(parts, frozen)
+    try:
+        refuse_bad_data(store, settings, 0)
+        curated = _decide(store, parts, frozen, settings, embedder)
+        report = data_report(store, curated, settings, parts.sha256)
+        _write(store, curated, frozen, settings, report, smoke=smoke)
+    finally:
+        store.close()
+    shutil.rmtree(CURATION_WORK)
+    _print(report, frozen, settings)
+    return report
+
+
+def _store(parts: Parts, frozen: Frozen | None) -> Store:
+    """The records of all parts; benchmark items that the data no longer have make a part of their own."""
+    store = Store(parts.folders, parts.sources)
+    if frozen is None:
+        return store
+    present = set(store.id.tolist())
+    absent = [item for item in frozen.items if int(item.id, 16) not in present]
+    if not absent:
+        return store
+    store.close()
+    folder = CURATION_WORK / "frozen"
+    frozen_part(folder, absent)
+    return Store([*parts.folders, folder], [*parts.sources, "data/eval"])
+
+
+def _decide(store: Store, parts: Parts, frozen: Frozen | None, settings: CurateSettings, embedder: str) -> Curated:
+    """Which records are distinct, which are the benchmark, and which may be trained on."""
+    unit = comparison_unit(store)
+    compare_parts(store.folders, unit, settings.format in MANY_ANSWERS, settings.engine)
+    compared = Compared(store, unit)
+    long = unit == "word3"
+    threshold = settings.near_duplicate_threshold_long if long else settings.near_duplicate_threshold
+    priority = _priority(store, parts, frozen)
+    stock = boilerplate(store, compared, settings)
+    dropped = stock.said >= 0 if settings.quality.boilerplate == "drop" else None
+    alike = settings.semantic_threshold
+    meanings = Meanings(store, embedder, alike) if alike is not None else None
+    unique = deduplicate(store, compared, priority, threshold, settings.test_items, dropped, meanings)
+    for index in np.flatnonzero(unique.fates.by >= 0).tolist():
+        if priority[unique.fates.by[index]] == FEEDBACK:
+            store.inherit(int(unique.fates.by[index]), index)
+    refuse_bad_data(store, settings, int((unique.fates.reason == CONFLICT).sum()))
+    phrased = np.flatnonzero(unique.fates.reason == BOILERPLATE).tolist()
+    details = {index: f"the answer {stock.sentences[stock.said[index]][0]}" for index in phrased}
+    refuse_little_data(store, unique.fates, details, settings, drawing=frozen is None)
+    split = _split(store, compared, unique, settings, frozen, threshold, meanings)
+    for index, item in split.purged.items():
+        unique.fates.drop(index, LEAK, item)
+        torn = store.group[index] and store.group[index] == store.group[item]
+        details[index] = "in the group of a benchmark item" if torn else "near a benchmark item"
+        if index in split.reworded:
+            details[index] = "asks in other words what a benchmark item asks"
+    held, shingles = split.test + split.dev, compared.shingles
+    found = contaminated(store, shingles, held, split.train, settings, threshold, meanings)
+    if settings.contamination == "drop":
+        split.train = np.setdiff1d(split.train, np.fromiter(found.records, np.int64))
+        for index, detail in found.records.items():
+            unique.fates.drop(index, CONTAMINATED, -1)
+            details[index] = detail
+    for index, detail in beyond_limit(store, split.train, priority, settings).items():
+        unique.fates.drop(index, LIMIT, -1)
+        details[index] = detail
+        found.records.pop(index, None)
+    split.train = split.train[unique.fates.reason[split.train] == KEPT]
+    if not len(split.train):
+        raise ProjectError("no record is left to train on", settings.path, "provide more records")
+    return Curated(unique, split, found, stock, details, unit, frozen is not None)
+
+
+def _priority(store: Store, parts: Parts, frozen: Frozen | None) -> NDArray[np.uint8]:
+    feedback = {piece.source for piece in parts.pieces if piece.feedback}
+    of_source = np.array([FEEDBACK if name in feedback else RAW for name in store.sources], np.uint8)
+    priority = of_source[store.source]
+    if frozen:
+        held = np.array([int(item.id, 16) for item in frozen.items], np.uint64)
+        priority[np.isin(store.id, held)] = FIXED
+    return priority
+
+
+def _split(
+    store: Store,
+    compared: Compared,
+    unique: Deduplicated,
+    settings: CurateSettings,
+    frozen: Frozen | None,
+    threshold: float,
+    meanings: Meanings | None,
+) -> Split:
+    """The split, checked: no test or dev item has a near duplicate in train."""
+    kept, shingles = unique.fates.reason == 0, compared.shingles
+    if frozen:
+        ids = {int(index): int(place) for place, index in zip(np.flatnonzero(kept), store.id[kept], strict=True)}
+        test, dev = ([ids[int(item.id, 16)] for item in part] for part in (frozen.test, frozen.dev))
+        split = keep_frozen(store, shingles, kept, test, dev, threshold, meanings)
+    else:
+        sizes = settings.test_items, settings.dev_items
+        split = draw(store, shingles, kept, unique.clusters, *sizes, threshold, meanings)
+    leaked = leaks(shingles, split.test + split.dev, split.train, threshold)
+    assert leaked == 0, f"{leaked} benchmark items have a near duplicate in train"
+    return split
+
+
+def _write(
+    store: Store,
+    curated: Curated,
+    frozen: Frozen | None,
+    settings: CurateSettings,
+    report: dict[str, Any],
+    *,
+    smoke: bool,
+) -> None:
+    wanted = _sizes(settings)
+    if frozen:  # with the line, label and group that they were drawn with
+        dev, test, wanted = frozen.dev, frozen.test, frozen.wanted
+    else:
+        dev, test = (
+            sorted(store.records(part), key=lambda record: record.id)
+            for part in (curated.split.dev, curated.split.test)
+        )
+    write_benchmark(test, dev, wanted, settings.benchmark_version, SMOKE_BENCHMARK_ROWS if smoke else None)
+    write_train(store, curated.split.train, SMOKE_TRAIN_ROWS if smoke else None)
+    listed = write_rejected(store, curated.unique.fates, curated.details)
+    assert report["kept"] + listed == report["read"], "a record is neither kept nor rejected"
+    write_repaired(store)
+    write_json(DATA_REPORT, report)
+    write_page(store, curated, settings, report)
+    write_card(settings, report)
+
+
+def _sizes(settings: CurateSettings) -> dict[str, int]:
+    return {"test": settings.test_items, "dev": settings.dev_items}
+
+
+def _print(report: dict[str, Any], frozen: Frozen | None, settings: CurateSettings) -> None:
+    print(f"read {report['read']}   train {report['train']}   dev {report['dev']}   test {report['test']}")
+    for reason, count in report["rejected"].items():
+        print(f"  left out {count:>7}  {reason}")
+    for anomaly, count in report["repaired"].items():
+        print(f"  repaired {count:>7}  {anomaly}")
+    leak = report["leakage"]["random_split_would_leak"]
+    print(f"test items with a near duplicate in train: 0 (drawn at random from the same lines: {leak:.1%})")
+    if report["contamination"]["records"]:
+        print(f"KEPT although they contain an evaluation item: {report['contamination']['records']} training records")
+    if frozen and frozen.wanted != _sizes(settings):
+        print("the benchmark is frozen as it was drawn; new sizes apply when curate.benchmark_version is raised")

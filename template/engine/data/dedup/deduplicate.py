@@ -1,0 +1,170 @@
+"""Drop what says the same thing twice: equal records, contradictions, near duplicates with the same answer; find
+sentences that many answers share."""
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from engine.core.settings import CurateSettings
+from engine.data.check.pii import hidden
+from engine.data.dedup.near_duplicates import Pairs, clusters, near_pairs
+from engine.data.dedup.semantic_dedup import Meanings
+from engine.data.record_store import Compared, Store, sentences_of
+
+# Who stays when two records say the same: a frozen benchmark item before all, then the newest feedback, then the first.
+FIXED, FEEDBACK, RAW = 0, 1, 2
+KEPT, EXACT, CONFLICT, SUPERSEDED, NEAR, LEAK, CONTAMINATED, BOILERPLATE, LIMIT, SEMANTIC = range(10)
+CODES = ["", "exact_duplicate", "conflicting_label", "superseded", "near_duplicate", "benchmark_leak", "contaminated"]
+CODES += ["boilerplate", "label_limit", "semantic_duplicate"]
+_FEWEST_ANSWERS = 10  # different ones that share a sentence; fewer may be chance
+_QUOTED = 80  # characters of a sentence
+
+
+class Fates(Struct):
+    """What becomes of each record.
+
+    Attributes:
+        reason: a place in `CODES`; 0 is kept.
+        by: the index of the record that makes it superfluous, or -1.
+    """
+
+    reason: NDArray[np.uint8]
+    by: NDArray[np.int64]
+
+    def drop(self, index: int, reason: int, by: int) -> None:
+        self.reason[index], self.by[index] = reason, by
+
+
+class Boilerplate(Struct):
+    """Sentences that many different answers open or close with.
+
+    Attributes:
+        sentences: each of them in words, with how many different answers share it.
+        said: for each record the place of its sentence among them, or -1.
+    """
+
+    sentences: list[tuple[str, int]]
+    said: NDArray[np.int32]
+
+
+class Deduplicated(Struct):
+    """Which records are distinct, and which of them are near each other.
+
+    Attributes:
+        clusters: for each record the smallest index in its cluster of near duplicates.
+        random_leak: share of test items with a near duplicate in train, had single lines been drawn at random.
+    """
+
+    fates: Fates
+    clusters: NDArray[np.int64]
+    random_leak: float
+
+
+def boilerplate(store: Store, compared: Compared, settings: CurateSettings) -> Boilerplate:
+    """Find the sentences. Equal answers count once: a class that many records have is no boilerplate."""
+    _, first = np.unique(compared.keys["answer"], return_index=True)
+    sentences = compared.sentences()
+    shared: list[tuple[str, int]] = []
+    said = np.full(len(store), -1, np.int32)
+    for side, verb in enumerate(("opens", "closes")):
+        hashes, counts = np.unique(sentences[first, side], return_counts=True)
+        many = (counts >= max(_FEWEST_ANSWERS, settings.boilerplate_share * len(first))) & (hashes != 0)
+        for value, count in zip(hashes[many], counts[many].tolist(), strict=True):
+            holders = sentences[:, side] == value
+            (record,) = store.records([int(holders.argmax())])
+            said[holders] = len(shared)
+            said_so = hidden(sentences_of(record)[side], _QUOTED, settings.pii_engine)
+            shared.append((f"{verb} with {said_so!r}", count))
+    return Boilerplate(shared, said)
+
+
+def deduplicate(
+    store: Store,
+    compared: Compared,
+    priority: NDArray[np.uint8],
+    threshold: float,
+    test_items: int,
+    dropped: NDArray[np.bool_] | None = None,
+    meanings: Meanings | None = None,
+) -> Deduplicated:
+    """Decide which records stay.
+
+    A near duplicate is dropped only if its answer is the same: "turn on the light" and "turn off the light" are near.
+
+    Args:
+        priority: for each record `FIXED`, `FEEDBACK` or `RAW`.
+        dropped: records with boilerplate that are left out before all others; a frozen item never is.
+        meanings: looks for prompts that mean the same.
+    """
+    count = len(store)
+    fates = Fates(np.zeros(count, np.uint8), np.full(count, -1, np.int64))
+    if dropped is not None:
+        fates.reason[dropped & (priority != FIXED)] = BOILERPLATE
+    rank = _ranks(priority)
+    _equal_prompts(compared, priority, rank, fates)
+    unique = np.flatnonzero(fates.reason == KEPT)
+    pairs = near_pairs(compared.shingles, compared.bands(), unique, threshold)
+    leak = _random_split_leak(store, unique, pairs, test_items)
+    _near_with_same_answer(compared, priority, rank, pairs, fates, NEAR)
+    if meanings:
+        alike = meanings.compare(np.flatnonzero(fates.reason == KEPT))
+        _near_with_same_answer(compared, priority, rank, alike, fates, SEMANTIC)
+        pairs = np.concatenate([pairs, alike])
+    kept = fates.reason == KEPT
+    links = pairs[kept[pairs].all(axis=1)] if len(pairs) else pairs
+    return Deduplicated(fates, clusters(count, links), leak)
+
+
+def _ranks(priority: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The order of precedence: the smallest stays. Of feedback the last counts, of everything else the first."""
+    count = len(priority)
+    place = np.arange(count)
+    place[priority == FEEDBACK] = place[priority == FEEDBACK][::-1]
+    return priority.astype(np.int64) * count + place
+
+
+def _equal_prompts(compared: Compared, priority: NDArray[np.uint8], rank: NDArray[np.int64], fates: Fates) -> None:
+    """The same prompt again is a duplicate or, with another answer, a contradiction."""
+    keys = compared.keys
+    order = np.lexsort((rank, keys["prompt_low"], keys["prompt_high"]))
+    order = order[fates.reason[order] == KEPT]
+    high, low = keys["prompt_high"][order], keys["prompt_low"][order]
+    again = np.zeros(len(order), bool)
+    again[1:] = (high[1:] == high[:-1]) & (low[1:] == low[:-1])
+    first = np.maximum.accumulate(np.where(again, 0, np.arange(len(order))))
+    later, kept = order[again], order[first[again]]
+    same = keys["answer"][later] == keys["answer"][kept]
+    corrected = ~same & (priority[kept] == FEEDBACK)
+    fates.reason[later] = np.where(same, EXACT, np.where(corrected, SUPERSEDED, CONFLICT))
+    fates.by[later] = kept
+
+
+def _near_with_same_answer(
+    compared: Compared,
+    priority: NDArray[np.uint8],
+    rank: NDArray[np.int64],
+    pairs: Pairs,
+    fates: Fates,
+    reason: int,
+) -> None:
+    swapped = rank[pairs[:, 0]] > rank[pairs[:, 1]]
+    left = np.where(swapped, pairs[:, 1], pairs[:, 0])
+    right = np.where(swapped, pairs[:, 0], pairs[:, 1])
+    keys = compared.keys
+    same = (keys["answer"][left] == keys["answer"][right]) & (keys["system"][left] == keys["system"][right])
+    same &= priority[right] != FIXED
+    left, right = left[same], right[same]
+    order = np.lexsort((rank[right], rank[left]))
+    for kept, other in zip(left[order].tolist(), right[order].tolist(), strict=True):
+        if fates.reason[kept] == KEPT and fates.reason[other] == KEPT:
+            fates.drop(other, reason, kept)
+
+
+def _random_split_leak(store: Store, unique: NDArray[np.int64], pairs: Pairs, test_items: int) -> float:
+    ids = store.id[unique]
+    wanted = min(test_items, len(unique))
+    test = unique[np.argpartition(ids, wanted - 1)[:wanted]] if wanted else unique  # ids are hashes: a fair, fixed draw
+    is_test = np.zeros(len(store), bool)
+    is_test[test] = True
+    crossing = pairs[is_test[pairs[:, 0]] != is_test[pairs[:, 1]]]
+    return len(np.unique(crossing[is_test[crossing]])) / max(1, len(test))

@@ -1,0 +1,63 @@
+"""Which format do data look to be in, and what says so. A proposal: params.yaml decides."""
+
+from collections import Counter
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct, structs
+
+from engine.core.settings import AnomalySettings, CurateSettings
+from engine.data.check.reject_reasons import BadRecordError
+from engine.data.normalise.records import FORMATS, RecordReader
+from engine.data.read.file_formats import container, read_items
+from engine.data.read.folders import raw_files
+
+SAMPLE = 200  # records looked at
+# A record that several formats accept belongs to the most specific of them.
+_ORDER = ("preference", "kto", "messages", "sharegpt", "alpaca", "jsonl", "text", "prompt_only")
+
+
+class Detected(Struct):
+    """A proposal and its evidence: how many of the first records are good ones in each format."""
+
+    container: str
+    format: str | None
+    looked_at: int
+    good: dict[str, int]
+    fields: dict[str, int]  # how often each top-level field occurs
+
+    def sentence(self) -> str:
+        """The evidence in words."""
+        fields = ", ".join(f"`{name}` in {count}" for name, count in list(self.fields.items())[:6])
+        if self.format is None:
+            return f"no known format: of {self.looked_at} records, {fields or 'none has fields'}"
+        return f"{self.good[self.format]} of the first {self.looked_at} records are `{self.format}` ({fields})"
+
+
+def detect(path: Path, settings: CurateSettings) -> Detected:
+    """Try every format on the first records, of a folder's first file. Raises `ProjectError` if it cannot be read."""
+    path = raw_files(path)[0]
+    form = container(path)
+    sample = list(islice(read_items(path, form), SAMPLE))
+    plain = msgspec.convert(dict.fromkeys(AnomalySettings.__struct_fields__, "drop"), AnomalySettings)
+    bare = structs.replace(settings, group_key=None, label_key=None, languages=[], anomalies=plain)
+    good, fields = dict.fromkeys(_ORDER, 0), Counter[str]()
+    readers = {name: RecordReader(structs.replace(bare, format=name)) for name in _ORDER}
+    for line, _, payload in sample:
+        fitting = []
+        for name, reader in readers.items():
+            with suppress(BadRecordError, RecursionError):
+                reader.read(payload, line)
+                fitting.append(name)
+        for name in fitting if fitting == ["prompt_only"] else set(fitting) - {"prompt_only"}:
+            good[name] += 1  # every record with a prompt is a prompt, so that counts only where nothing else fits
+    parser = RecordReader(bare)
+    for _, _, payload in sample:
+        with suppress(BadRecordError, RecursionError):
+            fields.update(list(parser.fields(payload)))
+    best = max(_ORDER, key=lambda name: good[name])
+    assert set(_ORDER) == set(FORMATS)
+    found = best if good[best] else None
+    return Detected(form, found, len(sample), good, dict(fields.most_common()))

@@ -1,0 +1,136 @@
+"""What the answers of an arm are like beside right or wrong. Nothing here decides; one primary metric does.
+
+``refusals``, ``misshapen`` and ``schema_failures`` are shares of the answers, ``length`` is in words, ``length_ratio``
+is all answers' words over all references', ``similarity`` a cosine and ``reference_perplexity`` how far the reference
+surprises the model.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from engine.core.artifacts import RETRIEVED
+from engine.core.interval import Interval
+from engine.core.io import read_jsonl
+from engine.core.settings import Settings
+from engine.core.text import refuses
+from engine.evaluation.item_metrics import MISSING, parse_json
+from engine.evaluation.json_schema_metric import read_schema, schema_failures
+from engine.evaluation.metrics import Item, expects_json, rounded
+from engine.evaluation.statistics import bootstrap_mean, bootstrap_ratio, proportion_interval
+from engine.inference.prompting import citations
+
+Similarity: TypeAlias = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
+Path: TypeAlias = tuple[str, ...]
+
+
+def secondary(
+    items: Sequence[Item],
+    settings: Settings,
+    similarity: Similarity | None = None,
+    retrieved: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    schema: Any | None = None,
+) -> dict[str, dict[str, float]]:
+    """{measure: {mean, low, high}} of one arm; items of a group count as one draw."""
+    groups = [item["group"] for item in items]
+    knobs = settings.evaluate
+
+    def ratio(top: Sequence[float], bottom: Sequence[float]) -> Interval:
+        return bootstrap_ratio(
+            top, bottom, samples=knobs.bootstrap_samples, seed=settings.seed, alpha=knobs.alpha, groups=groups
+        )
+
+    def mean(values: Sequence[float]) -> Interval:
+        return bootstrap_mean(
+            values, samples=knobs.bootstrap_samples, seed=settings.seed, alpha=knobs.alpha, groups=groups
+        )
+
+    declined = [float(refuses(item["answer"]) and not refuses(item["expected"])) for item in items]
+    found = {"refusals": proportion_interval(declined, knobs.alpha, groups)}
+    if expects_json(items):
+        found["misshapen"] = proportion_interval(misshapen(items), knobs.alpha, groups)
+    if schema is not None:
+        found["schema_failures"] = proportion_interval(schema_failures(items, schema), knobs.alpha, groups)
+    words, wanted = ([float(len(item[side].split())) for item in items] for side in ("answer", "expected"))
+    found["length"] = mean(words)
+    if all(wanted):
+        found["length_ratio"] = ratio(words, wanted)
+    if similarity:
+        found["similarity"] = mean(similarity([i["expected"] for i in items], [i["answer"] for i in items]))
+    if all(item.get("reference_nll") is not None for item in items):
+        nll = ratio([i["reference_nll"] for i in items], [float(i["reference_tokens"]) for i in items])
+        found["reference_perplexity"] = Interval(*(math.exp(value) for value in nll))
+    if any(item.get("passages") for item in items) and (cited := citing(items, retrieved)):
+        owners = [group for item, group in zip(items, groups, strict=True) if item["id"] in cited]
+        named, right, hit = zip(*cited.values(), strict=True)
+        found["citation_recall"] = proportion_interval(hit, knobs.alpha, owners)
+        if sum(named):
+            found["citation_precision"] = bootstrap_ratio(
+                right, named, samples=knobs.bootstrap_samples, seed=settings.seed, alpha=knobs.alpha, groups=owners
+            )
+    return {name: rounded(interval) for name, interval in found.items()}
+
+
+def citing(items: Sequence[Item], retrieved: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float, float, float]]:
+    """Of each item whose own document is known: passages that the answer cites (they state it word for word), those of
+    them that are of that document, and whether there is any.
+    """
+    found = {}
+    for item in items:
+        row = retrieved.get(item["id"], {})
+        if row.get("own") is None:
+            continue
+        cited = [one["id"] for one in citations(item["answer"], row["passages"]) if one["says_it"]]
+        right = sum(place in row["own"] for place in cited)
+        found[item["id"]] = float(len(cited)), float(right), float(right > 0)
+    return found
+
+
+def misshapen(items: Sequence[Item]) -> list[float]:
+    """1 for each answer that no reference could look like: not JSON, a field or a type that none has, one that all have
+    missing. Values do not count.
+    """
+    known: set[tuple[Path, str]] = set()
+    required: dict[Path, frozenset[str]] = {}
+    for item in items:
+        for path, kind, keys in outline(parse_json(item["expected"])):
+            known.add((path, kind))
+            required[path] = required.get(path, keys) & keys
+
+    def fits(answer: Any) -> bool:
+        return all((path, kind) in known and required[path] <= keys for path, kind, keys in outline(answer))
+
+    return [float(answer is MISSING or not fits(answer)) for answer in (parse_json(i["answer"]) for i in items)]
+
+
+def outline(value: Any, path: Path = ()) -> Iterator[tuple[Path, str, frozenset[str]]]:
+    """Every value of a JSON text: the keys that lead to it (a list's items share one), its type, and its own keys."""
+    kind = "number" if isinstance(value, (int, float)) and not isinstance(value, bool) else type(value).__name__
+    yield path, kind, frozenset(value) if isinstance(value, dict) else frozenset()
+    children = value.items() if isinstance(value, dict) else (("[]", v) for v in value) if kind == "list" else ()
+    for key, child in children:
+        yield from outline(child, (*path, key))
+
+
+def cosine(embedder: str) -> Similarity:
+    """Similarity by an embedding model, a package ``name==version``; an empty text resembles nothing."""
+    from engine.inference.embedder import Embedder
+
+    model = Embedder(embedder)
+
+    def similarity(expected: Sequence[str], answers: Sequence[str]) -> list[float]:
+        products = (model.embed(expected) * model.embed(answers)).sum(axis=1)
+        return [float(value) if text.strip() else 0.0 for value, text in zip(products, answers, strict=True)]
+
+    return similarity
+
+
+def secondary_of(arms: Mapping[str, Sequence[Item]], settings: Settings) -> dict[str, dict[str, dict[str, float]]]:
+    """The secondary measures of every arm: similarity where ``evaluate.similarity`` asks for it, schema failures where
+    the project has a schema.
+    """
+    similarity = cosine(settings.embedder) if settings.evaluate.similarity else None
+    rows = read_jsonl(RETRIEVED / "test.jsonl") if settings.retrieves else []
+    retrieved, schema = {row["id"]: row for row in rows}, read_schema()
+    return {arm: secondary(items, settings, similarity, retrieved, schema) for arm, items in arms.items()}

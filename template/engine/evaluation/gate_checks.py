@@ -1,0 +1,62 @@
+"""Stage `gate`, the last one: the verdict on the terminal, and an exit code that CI can trust."""
+
+from typing import Any
+
+from engine.core.display import model_of, points
+from engine.core.settings import Settings
+from engine.evaluation.forgetting import HELD
+from engine.evaluation.verdict import PROMPT, RAG, SHIP
+
+
+def refused_measurement(
+    settings: Settings,
+    verdict: dict[str, Any],
+    serving: dict[str, Any],
+    baseline: dict[str, Any],
+    scores: dict[str, Any],
+) -> list[str]:
+    """Another benchmark, another arm, or a server that answers otherwise."""
+    found, parity, ship = [], serving["parity"], verdict["ship"]
+    if baseline["benchmark_sha256"] != scores["benchmark_sha256"]:
+        found.append("the baseline was measured on another benchmark than the tuned model; run `dvc repro`")
+    share = parity["equal"] / max(1, parity["items"])
+    if share < settings.gate.minimum_parity:
+        found.append(
+            f"the server gave the evaluated answer of {serving['arm']} to {parity['equal']} of {parity['items']} items "
+            f"(gate.minimum_parity is {settings.gate.minimum_parity:.0%})"
+        )
+    if ship and not model_of(ship) and serving["arm"] != ship:
+        found.append(f"{serving['arm']} was tried on the server and the verdict ships {ship}; run `dvc repro`")
+    return found
+
+
+def refused_data(settings: Settings, data: dict[str, Any], retrieval: dict[str, Any] | None) -> list[str]:
+    """Evaluation items where a model could have seen them, unless params.yaml says that this is known."""
+    if settings.gate.allow_contamination:
+        return []
+    found = []
+    if records := data["contamination"]["records"] if data["contamination"]["policy"] == "keep" else 0:
+        found.append(f"{records} training records contain an evaluation item (set curate.contamination to drop)")
+    if pairs := (retrieval or {}).get("test_pairs_in_documents"):
+        found.append(f"the documents hold question and answer of {len(pairs)} test items, {pairs[0]} for one")
+    return [f"{reason}; gate.allow_contamination: true lets it pass" for reason in found]
+
+
+def refused_verdict(settings: Settings, verdict: dict[str, Any]) -> list[str]:
+    """A verdict that params.yaml does not take for an end. A smoke run has none."""
+    wanted, decision = settings.gate.verdict, verdict["decision"]
+    goal = SHIP if settings.trains else RAG if settings.retrieves else PROMPT
+    stops = {"any": False, "ships": verdict["ship"] is None, "goal": decision != goal}[wanted]
+    return [f"the verdict is {decision} (gate.verdict is {wanted})"] if stops and not verdict["smoke"] else []
+
+
+def regressions(settings: Settings, suites: dict[str, Any]) -> list[str]:
+    """Suites that are not shown to have held, if the gate asks for that."""
+    if not settings.gate.require_no_regression:
+        return []
+    return [
+        f"{name}: {suite['status']} ({points(suite['difference']['mean'], sign=True)}); gate.require_no_regression "
+        f"wants it shown that less than {points(settings.harness.margin)} are lost"
+        for name, suite in suites.items()
+        if suite["status"] != HELD
+    ]

@@ -1,0 +1,58 @@
+"""What a served arm puts before a request: its system prompt, its examples, and the passages it retrieves."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from engine.chat.openai_messages import Message
+from engine.core.artifacts import SHOTS
+from engine.core.display import family
+from engine.core.io import read_json
+from engine.core.settings import Settings
+from engine.inference.prompting import (
+    Passage,
+    Policy,
+    Record,
+    choose_shots,
+    question,
+    read_passages,
+    read_prompt,
+    shot_pool,
+)
+
+REQUEST = "request"  # the id of the one record that a request makes
+
+
+class Prepared(NamedTuple):
+    """A request as the model sees it, and the passages that it was given."""
+
+    messages: list[Message]
+    passages: list[Passage]
+
+
+Prepare = Callable[[Sequence[Message]], Prepared]
+
+
+def prompt_of(arm: str, settings: Settings) -> Prepare:
+    """The function that turns a client's messages into this arm's prompt, as on the benchmark."""
+    system = read_prompt("system" if family(arm) == "tuned" else settings.evaluate.prompt)
+    train = shot_pool(settings.evaluate.shot_selection) if arm.endswith("few_shot") else []
+    count = read_json(SHOTS)["shots"][arm] if train else 0
+    search = _search(settings) if "rag" in arm else None
+    shown = read_passages("train") if search and train else {}
+
+    def prepare(messages: Sequence[Message]) -> Prepared:
+        record: Record = {"id": REQUEST, "label": None, "messages": [*messages, {"role": "assistant", "content": ""}]}
+        shots = choose_shots(train, [record], count, settings.seed, settings.evaluate.shot_selection) if train else {}
+        asked = question(record)
+        found: list[Passage] = search.find([asked], settings.retrieval)[0] if search else []
+        passages = {**shown, REQUEST: found} if search else None
+        return Prepared(Policy(system, shots, passages).ask(record), found)
+
+    return prepare
+
+
+def _search(settings: Settings) -> Any:
+    """The index. Only an arm that retrieves asks for it: a project without documents has no such package."""
+    from engine.retrieval.search import Search  # type: ignore[import-not-found,unused-ignore]
+
+    return Search.load(settings)

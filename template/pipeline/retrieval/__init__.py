@@ -1,1 +1,0 @@
-"""Documents to passages, passages to an index, questions to passages."""

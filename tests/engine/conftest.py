@@ -1,0 +1,40 @@
+"""The engine under test is the template's, or that of the project in whose folder pytest runs.
+
+cd template; python -m pytest ../tests/engine   (in this repository)
+tunesmith selftest DIR                          (a project's engine, in the project's environment)
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import engine
+
+ROOT = Path(engine.__file__).parents[1]
+HERE = Path(__file__).parent
+
+
+def absent(test: Path) -> list[str]:
+    """The modules of the engine and the recipes that a test imports and this project was generated without."""
+    tree = ast.parse(test.read_text("utf-8"))
+    names = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    own = [name for name in names if name.split(".")[0] in {"engine", "pipeline"}]
+    paths = {name: ROOT.joinpath(*name.split(".")) for name in own}
+    return [name for name, path in paths.items() if not path.with_suffix(".py").exists() and not path.is_dir()]
+
+
+collect_ignore = [test.name for test in sorted(HERE.glob("test_*.py")) if absent(test)]
+
+
+def pytest_report_header() -> str:
+    names = ", ".join(collect_ignore)
+    return f"engine: {ROOT}" + (f"; left out, as this project has no such component: {names}" if names else "")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder as the current one, with answers kept nowhere else."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("engine.inference.backend.ANSWERS", tmp_path / "answers")
+    return tmp_path

@@ -1,0 +1,98 @@
+"""What tuning made a model forget: the four answers, and when the gate refuses."""
+
+from pathlib import Path
+
+import pytest
+from finished_project import HARNESS_PARAMS, PARAMS, finish_project
+
+from engine.core.errors import run_stage
+from engine.core.io import write_json
+from engine.core.settings import load
+from engine.evaluation.forgetting import BLIND, HELD, LOST, OPEN, forgetting, interval
+from pipeline import cost, gate, report
+
+
+@pytest.fixture
+def project(project: Path) -> Path:
+    finish_project(project, params=PARAMS + HARNESS_PARAMS)
+    return project
+
+
+def scores(right: int, of: int) -> list[float]:
+    return [1.0] * right + [0.0] * (of - right)
+
+
+def test_a_suite_is_held_lost_open_or_too_hard(project: Path) -> None:
+    settings, base = load(), scores(120, 200)
+    assert forgetting(base, scores(118, 200), 0.0, settings)["status"] == HELD
+    assert forgetting(base, scores(60, 200), 0.0, settings)["status"] == LOST
+    assert forgetting(base, scores(108, 200)[::-1], 0.0, settings)["status"] == OPEN
+    assert forgetting(base, scores(120, 200), 0.55, settings)["status"] == BLIND
+
+
+def test_few_items_show_nothing(project: Path) -> None:
+    """Six of ten against five of ten: a loss beyond the margin is not ruled out, and more items are asked for."""
+    found = forgetting(scores(6, 10), scores(5, 10), 0.0, load())
+    assert found["status"] == OPEN and found["items_needed"] > 10 and found["discordant"] == 1
+
+
+def test_a_gain_is_not_a_loss(project: Path) -> None:
+    assert forgetting(scores(20, 50), scores(40, 50), 0.0, load())["status"] == HELD
+
+
+def harness(base: int, tuned: int) -> dict[str, object]:
+    """A report of the stage with one suite of 200 items."""
+    settings = load()
+    suite = {
+        "metric": "acc",
+        "shots": 5,
+        "items": 200,
+        "chance": 0.25,
+        "base": interval(scores(base, 200), settings),
+        "tuned": interval(scores(tuned, 200), settings),
+        **forgetting(scores(base, 200), scores(tuned, 200), 0.25, settings),
+    }
+    opinion = {"items": 32, "shots": 6, "same_prompts": 32, "same_answers": 31, "exact_match": 0.5}
+    return {
+        "smoke": False,
+        "suites": {"general_choice": suite},
+        "domain": {
+            "few_shot": {**opinion, "exact_match_of_lm_eval": 0.53125},
+            "tuned": {"skipped": "each item has turns of its own"},
+        },
+        "choice": {"base": {"items": 32, "chance": 0.25, "acc": interval(scores(20, 32), settings)}},
+    }
+
+
+@pytest.mark.parametrize(("tuned", "wanted"), [(148, HELD), (90, LOST)])
+def test_the_gate_refuses_a_suite_that_is_not_held(
+    project: Path, capsys: pytest.CaptureFixture[str], tuned: int, wanted: str
+) -> None:
+    write_json(project / "reports/harness.json", harness(150, tuned))
+    cost.main()
+    report.main()
+    page = (project / "reports/report.html").read_text("utf-8")
+    assert (
+        "What tuning made it forget" in page
+        and f">{wanted}<" in page
+        and "31 of 32" in page
+        and "200 items, 5 examples" in page
+        and "not run" in page
+    )
+    assert run_stage(gate.main) == 0
+    assert f"75.0% before tuning, {tuned / 2:.1f}% after: {wanted}" in capsys.readouterr().out
+    params = (project / "params.yaml").read_text("utf-8")
+    asked = params.replace("minimum_parity: 0.9", "minimum_parity: 0.9, require_no_regression: true")
+    (project / "params.yaml").write_text(asked, "utf-8")
+    load.cache_clear()
+    assert run_stage(gate.main) == (0 if wanted == HELD else 1)
+    assert ("gate.require_no_regression" in capsys.readouterr().err) == (wanted != HELD)
+
+
+def test_a_report_where_lm_eval_could_be_asked_no_item(project: Path) -> None:
+    asked = harness(150, 148) | {"domain": {"tuned": {"skipped": "items with tools"}}, "choice": {}}
+    write_json(project / "reports/harness.json", asked)
+    cost.main()
+    report.main()
+    page = (project / "reports/report.html").read_text("utf-8")
+    assert "tuned: not run, items with tools." in page and "Picking the right answer" not in page
