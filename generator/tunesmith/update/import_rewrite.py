@@ -101,16 +101,6 @@ class _Rewriter:
         module, _, name = text.rpartition(".")
         return module in self.moves.modules or name in self.moves.names.get(module, ())
 
-    def place(self, module: str, name: str) -> Place | None:
-        """Where ``from module import name`` finds it now; None if it stayed."""
-        whole = f"{module}.{name}"
-        if whole in self.moves.modules:  # a module of a package
-            parent, _, called = self.moves.modules[whole].rpartition(".")
-            return Place(parent, called)
-        if module in self.moves.modules:
-            return Place(self.moves.modules[module], name)
-        return self.moves.names.get(module, {}).get(name)
-
     def from_import(self, node: ast.ImportFrom) -> None:
         module = absolute(self.path, node.module, node.level)
         for alias in node.names:
@@ -122,7 +112,7 @@ class _Rewriter:
             target = self.moves.modules.get(module)
             places = [Place(target, "*")] if target else []
         else:
-            places = [place for alias in node.names if (place := self.place(module, alias.name))]
+            places = [place for alias in node.names if (place := self.moves.place(module, alias.name))]
         if not places:
             return
         start, end = self.span(node)
@@ -140,7 +130,7 @@ class _Rewriter:
         groups: dict[str, list[str]] = defaultdict(list)
         stayed = ("." * node.level) + (node.module or "")
         for alias in node.names:
-            place = self.place(module, alias.name)
+            place = self.moves.place(module, alias.name)
             name = place.name if place else alias.name
             bound = alias.asname or alias.name
             item = name if name == bound and not alias.asname else f"{name} as {bound}"
@@ -168,7 +158,7 @@ class _Rewriter:
                 continue
             start, end = self.span(node.value)
             moved = self.moves.names.get(module, {}).get(node.attr)
-            if module in self.moves.modules:
+            if not moved and module in self.moves.modules:
                 self.edits.append(_Edit(start, end, self.moves.modules[module]))
                 needed[module].add(self.moves.modules[module])
             elif moved:
@@ -184,13 +174,12 @@ class _Rewriter:
         for alias in node.names:
             start, end = self.span(alias)
             target = self.moves.modules.get(alias.name)
-            if target:
-                name_end = start + len(alias.name)
-                self.edits.append(_Edit(start, name_end, target))
-            elif alias.name in self.moves.names and alias.asname:
+            if alias.asname and alias.name in self.moves.names:
                 self.left.append(f"line {node.lineno}: {alias.name} was split; import the names that it uses")
-            elif alias.name in self.moves.names and used[alias.name] - {alias.name}:
-                self.edits.append(_Edit(start, end, ", ".join(sorted(used[alias.name]))))
+            if alias.asname and target:
+                self.edits.append(_Edit(start, start + len(alias.name), target))
+            elif target or used[alias.name] - {alias.name}:
+                self.edits.append(_Edit(start, end, ", ".join(sorted(used[alias.name])) or target or alias.name))
 
     def span(self, node: ast.expr | ast.stmt | ast.alias) -> tuple[int, int]:
         """Where a node begins and ends in the text."""

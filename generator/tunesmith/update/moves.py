@@ -15,6 +15,7 @@ from tunesmith.update.source import Source, parse
 
 TABLE = "schemas/moves.yaml"
 MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+REST = "*"
 PARTS = ("modules", "files", "stages")
 
 
@@ -28,7 +29,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Moves:
-    """What one version moved. ``modules`` went whole; ``names`` are those of the modules that were split."""
+    """What one version moved. ``modules`` went whole, except for their ``names`` that have another home.
+
+    A module that has names but is not among ``modules`` is still where it was.
+    """
 
     modules: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, Mapping[str, Place]] = field(default_factory=dict)
@@ -40,10 +44,25 @@ class Moves:
         found = list(self.files.get(path, ()))
         module = module_of(path)
         if module in self.modules:
-            return found + paths_of(self.modules[module])
-        if module in self.names:
-            found += [home for place in self.names[module].values() for home in paths_of(place.module)]
-        return [path, *found] if module in self.names or not found else found
+            found += paths_of(self.modules[module])
+        found += [home for place in self.names.get(module, {}).values() for home in paths_of(place.module)]
+        stays = module not in self.modules and (module in self.names or not found)
+        return list(dict.fromkeys([path, *found] if stays else found))
+
+    def place(self, module: str, name: str) -> Place | None:
+        """Where ``from module import name`` finds it now; None if it stayed."""
+        whole = f"{module}.{name}"
+        if whole in self.modules:  # a module of a package
+            parent, _, called = self.modules[whole].rpartition(".")
+            return Place(parent, called)
+        if name in self.names.get(module, {}):
+            return self.names[module][name]
+        return Place(self.modules[module], name) if module in self.modules else None
+
+    def started(self, module: str) -> str:
+        """The module that ``python -m module`` names now."""
+        place = self.names.get(module, {}).get("main")
+        return place.module if place else self.modules.get(module, module)
 
 
 @dataclass(frozen=True)
@@ -59,11 +78,11 @@ class Table:
             places = list(dict.fromkeys(chain.from_iterable(step.successors(place) for place in places)))
         return [place for place in places if place != path]
 
-    def module(self, name: str) -> str:
-        """The name of a module that moved whole, in the newest version."""
+    def started(self, module: str) -> str:
+        """The module that ``python -m module`` of the old version names in the newest one."""
         for step in self.steps:
-            name = step.modules.get(name, name)
-        return name
+            module = step.started(module)
+        return module
 
     def stage(self, name: str) -> str:
         """The name of an old stage in the newest version."""
@@ -105,10 +124,14 @@ def _moves(value: Mapping[Any, Any], shown: Path) -> Moves:
     if unknown := [key for key in value if key not in PARTS]:
         raise _broken(shown, f"{unknown[0]!r} is none of {', '.join(PARTS)}")
     parts = {part: _mapping(value.get(part, {}), part, shown) for part in PARTS}
-    modules, names = {}, {}
+    modules: dict[str, str] = {}
+    names: dict[str, dict[str, Place]] = {}
     for old, new in parts["modules"].items():
         if isinstance(new, dict):
-            names[_module(old, shown)] = {str(name): _place(str(name), place, shown) for name, place in new.items()}
+            found = dict(new)
+            if REST in found:
+                modules[_module(old, shown)] = _module(found.pop(REST), shown)
+            names[_module(old, shown)] = {str(name): _place(str(name), place, shown) for name, place in found.items()}
         else:
             modules[_module(old, shown)] = _module(new, shown)
     return Moves(

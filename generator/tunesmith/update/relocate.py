@@ -164,7 +164,7 @@ def _pairs(node: yaml.Node | None) -> list[tuple[str, yaml.Node]]:
 def _moved_words(work: _Work, table: Table, part: str, text: str) -> tuple[str, str]:
     """A command or dependency with what moved renamed, and what cannot be told."""
     if part == "cmd":
-        return RUN.sub(lambda match: table.module(match[1]), text), ""
+        return RUN.sub(lambda match: table.started(match[1]), text), ""
     homes = existing(table.homes(text), work.entries["new"])
     if not homes or work.has("new", text):
         return text, f"{text} was split; its code is also in {', '.join(homes)}" if homes else ""
