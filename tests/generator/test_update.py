@@ -60,7 +60,7 @@ def test_a_preview_says_what_happens_to_each_file(shop: Workshop, tmp_path: Path
     commit(project)
     done = shop.update(project, "--preview", "--json")
     found = kinds(done)
-    assert found["pipeline/reporting/facts.py"] == "updated" and found["dvc.yaml"] == "merged"
+    assert found["engine/reporting/inputs.py"] == "updated" and found["dvc.yaml"] == "merged"
     assert found["deploy/README.md"] == "added" and found["pipeline/similar.py"] == "moved"
     assert found["pipeline/trend.py"] == "conflict" and found["pipeline/notes.py"] == "dropped"
     assert found["pipeline/gate.py"] == "kept" and found["params.yaml"] in ("kept", "merged")

@@ -116,9 +116,9 @@ def test_an_encoding_and_a_byte_order_mark_stay() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "from pipeline import cost\n",
+        "from pipeline import cost\ncost.as_dict()\n",
         "from pipeline.cost import *\n",
-        "import pipeline.cost as c\n",
+        "import pipeline.cost as c\nc.read_price()\n",
         "mock('pipeline.files.read')\n",
         "mock('pipeline.cost.read_price')\n",
         "run('python', '-m', 'pipeline.files')\n",

@@ -104,11 +104,10 @@ class _Rewriter:
     def from_import(self, node: ast.ImportFrom) -> None:
         module = absolute(self.path, node.module, node.level)
         for alias in node.names:
-            if f"{module}.{alias.name}" in self.moves.names:
-                self.left.append(f"line {node.lineno}: {module}.{alias.name} was split; import the names that it uses")
+            self.split(node, f"{module}.{alias.name}", alias.asname or alias.name)
         if node.names[0].name == "*":
             if module in self.moves.names:
-                self.left.append(f"line {node.lineno}: {module} was split; import the names that it uses")
+                self.left.append(f"line {node.lineno}: {module} was split; import the names that this file uses")
             target = self.moves.modules.get(module)
             places = [Place(target, "*")] if target else []
         else:
@@ -124,6 +123,13 @@ class _Rewriter:
             self.edits.append(_Edit(start + head.start(1), start + head.end(1), places[0].module))
         else:
             self.edits.append(_Edit(start, end, self.divided(node, module, source)))
+
+    def split(self, node: ast.stmt, module: str, bound: str) -> None:
+        """Say which names of a module bound as a whole have another home than the rest of it."""
+        for name, place in self.moves.names.get(module, {}).items():
+            if re.search(rf"\b{re.escape(bound)}\.{name}\b", self.text):
+                now = f"{place.module}.{place.name}"
+                self.left.append(f"line {node.lineno}: {bound}.{name} is now {now}; import it from there")
 
     def divided(self, node: ast.ImportFrom, module: str, source: str) -> str:
         """One statement a module, in the order in which they come up."""
@@ -174,8 +180,8 @@ class _Rewriter:
         for alias in node.names:
             start, end = self.span(alias)
             target = self.moves.modules.get(alias.name)
-            if alias.asname and alias.name in self.moves.names:
-                self.left.append(f"line {node.lineno}: {alias.name} was split; import the names that it uses")
+            if alias.asname:
+                self.split(node, alias.name, alias.asname)
             if alias.asname and target:
                 self.edits.append(_Edit(start, start + len(alias.name), target))
             elif target or used[alias.name] - {alias.name}:

@@ -70,8 +70,8 @@ def merge(
     trees = {"old": moved.old, "user": moved.user, "new": moved.new}
     sides = _Sides(repository, trees, {side: repository.entries(tree) for side, tree in trees.items()})
     settled = _settle(sides, manifest)
-    base = repository.changed(old, {path: entry[0] for path, entry in settled.items()})
-    target = repository.changed(new, {path: entry[1] for path, entry in settled.items()})
+    base = repository.changed(moved.old, {path: entry[0] for path, entry in settled.items()})
+    target = repository.changed(moved.new, {path: entry[1] for path, entry in settled.items()})
     text = repository.merge(base, moved.user, target)
     merged = _resolve(sides, text, manifest, version)
     broken = broken_imports(repository, merged.tree, [*moved.edited, *moved.followed]) if old != new else []

@@ -20,6 +20,7 @@ def as_data(plan: Plan) -> dict[str, Any]:
         "needs_newer_tunesmith": str(plan.beyond) if plan.beyond else None,
         "files": [vars(change) for change in plan.files],
         "conflicts": sorted({stage.path for stage in plan.merged.stages}),
+        "to_check": [{"path": path, "what": what} for path, what in plan.merged.to_check],
         "answers": [vars(one) for one in plan.answers]
         + [{"name": new, "renamed_from": old} for old, new in plan.carried.renamed.items()],
         "new_answers": dict(plan.carried.added),
@@ -42,6 +43,7 @@ def show(plan: Plan, *, diff: bool) -> None:
     moves = f"{plan.before} -> {plan.after}" if plan.before != plan.after else f"{plan.after}, with other answers"
     console.line(f"{plan.project.path}: template {moves}")
     _files(plan.files)
+    _listed("Check in your own files", [f"{path}: {what}" for path, what in plan.merged.to_check])
     _answers(plan)
     _differences("Parameters", plan.parameters)
     _kept(plan)

@@ -166,11 +166,10 @@ def _moved_words(work: _Work, table: Table, part: str, text: str) -> tuple[str, 
     if part == "cmd":
         return RUN.sub(lambda match: table.started(match[1]), text), ""
     homes = existing(table.homes(text), work.entries["new"])
-    if not homes or work.has("new", text):
-        return text, f"{text} was split; its code is also in {', '.join(homes)}" if homes else ""
-    if len(homes) > 1:
-        return text, f"{text} is gone; its code is in {', '.join(homes)}"
-    return homes[0], ""
+    if not homes:
+        return text, ""
+    others = f"its code is now in {', '.join(homes)}" if len(homes) > 1 or work.has("new", text) else ""
+    return (text if work.has("new", text) else homes[0]), f"{text} was split; {others}" if others else ""
 
 
 def _settle(work: _Work, path: str, table: Table, found: Relocated) -> None:
