@@ -438,7 +438,7 @@ def test_a_newer_release_than_this_command_line_is_only_mentioned(shop: Workshop
     git.run("tag", "v7.0.0", "v0.3.0", cwd=tmp_path / "source.git")
     project = shop.project("0.0.4", tmp_path / "p")
     done = shop.update(project, "--here", source=tmp_path / "source.git")
-    assert done.code == 0 and "template 7.0.0 exists; it takes tunesmith 7.0.0 or newer" in done.err
+    assert done.code == 0 and "template 7.0.0 exists; it needs tunesmith 7.0.0 or newer" in done.err
     assert recorded(project) == "v0.3.0"
 
 
@@ -524,7 +524,7 @@ def test_a_merged_update_leaves_no_branch_behind(
     assert update(project, "--preview") == 0 and "template/0.3.0" in branches(project), "a preview touches nothing"
     assert update(project) == 0
     assert branches(project) == ["main", "template/mine"]
-    assert "removed the branch template/0.3.0" in capsys.readouterr().err
+    assert "removed the merged branch template/0.3.0" in capsys.readouterr().err
 
 
 def test_an_update_with_work_that_is_not_merged_keeps_its_branch(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tunesmith.update.state import CHECKOUT, CONFLICT, State, Store
 from tunesmith.update.worktree import (
     MADE,
     begin_index,
-    commit_tree,
+    commit_parts,
     differences,
     install_index,
     is_left,
@@ -87,7 +87,8 @@ def _state(plan: Plan, branch: str, message: str) -> State:
     if merged.stages:  # the recorded version advances last
         part = repository.changed(part, {ANSWERS: repository.entries(plan.trees["user"])[ANSWERS]})
     tree = repository.graft(repository.run("rev-parse", f"{project.head}^{{tree}}"), project.prefix, part)
-    commit = "" if merged.stages else commit_tree(project.root, tree, project.head, message)
+    messages = (_engine_message(str(plan.after)), message)
+    commit = "" if merged.stages else commit_parts(project.root, project.prefix, tree, project.head, messages)
     lines = [f"{one.entry.mode} {one.entry.oid} {one.number}\t{project.prefix}{one.path}" for one in merged.stages]
     return State(
         project.prefix,
@@ -101,6 +102,10 @@ def _state(plan: Plan, branch: str, message: str) -> State:
         str(plan.after),
         message,
     )
+
+
+def _engine_message(version: str) -> str:
+    return f"Engine: template {version}\n\nThe engine and the locks. What is left to review is in the next commit.\n"
 
 
 def _advance(root: Path, store: Store, state: State) -> State:
@@ -185,7 +190,8 @@ def resume(root: Path) -> State:
     git.run("checkout-index", "-f", "-q", "--", path, cwd=root)
     tree, head = git.run("write-tree", cwd=root), git.run("rev-parse", "HEAD", cwd=root)
     if tree != git.run("rev-parse", f"{head}^{{tree}}", cwd=root):
-        commit = commit_tree(root, tree, head, state.message)
+        messages = (_engine_message(state.version), state.message)
+        commit = commit_parts(root, state.prefix, tree, head, messages)
         git.run("update-ref", "-m", "tunesmith update --continue", "HEAD", commit, head, cwd=root)
     store.remove()
     return state

@@ -7,7 +7,9 @@ from tunesmith import console
 from tunesmith.update import tree_diff
 from tunesmith.update.plan import Plan
 from tunesmith.update.tree_diff import Difference
+from tunesmith.update.worktree import is_engine
 
+UNREAD = ("updated", "added", "removed", "moved")
 LONGEST_SHOWN = 100  # characters of a value; an answer may be a whole table of figures
 
 
@@ -82,13 +84,24 @@ def _title(text: str) -> None:
 
 
 def _files(files: Sequence[tree_diff.Change]) -> None:
+    engine = [change for change in files if _is_unread(change)]
+    if engine:
+        kinds = [change.kind for change in engine]
+        counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in UNREAD if kind in kinds)
+        _title(f"{len(engine)} files of the engine and locks, none edited by you: {counts}")
     for kind, title in tree_diff.KINDS.items():
-        listed = [change for change in files if change.kind == kind]
+        listed = [change for change in files if change.kind == kind and change not in engine]
         if listed:
             _title(f"{len(listed)} {title}")
         for change in listed:
             origin = f"{change.previous} -> " if change.previous else ""
             console.line(f"  {origin}{change.path}{f'  ({change.note})' if change.note else ''}")
+
+
+def _is_unread(change: tree_diff.Change) -> bool:
+    """Whether a change belongs to the engine and touches no edit of the owner: such changes are shown as a count."""
+    removed = change.kind == "removed"
+    return change.kind in UNREAD and not change.note and is_engine(change.path, removed=removed)
 
 
 def _answers(plan: Plan) -> None:
