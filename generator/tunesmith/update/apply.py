@@ -5,6 +5,7 @@ replaces the user's by git's own protocol (index.lock, rename); branches move la
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from tunesmith import git
@@ -54,15 +55,15 @@ def uncommitted(root: Path) -> list[str]:
     return [os.fsdecode(line[3:]) for line in listed]
 
 
-def apply(plan: Plan, branch: str, message: str) -> State:
+def apply(plan: Plan, branch: str, message: str, keep: Sequence[str] = ()) -> State:
     """Bring the update into the work tree; conflicts stay in the index for the user.
 
-    ``branch`` is made for it; empty means the branch that is checked out.
+    ``branch`` is made for it; empty means the branch that is checked out. ``keep``: see `State`.
 
     Raises:
         InTheWay: untracked files lie where files would be written; nothing was changed.
     """
-    return begin(plan.project.root, _state(plan, branch, message))
+    return begin(plan.project.root, _state(plan, branch, message, keep))
 
 
 def begin(root: Path, state: State) -> State:
@@ -79,7 +80,7 @@ def begin(root: Path, state: State) -> State:
         raise
 
 
-def _state(plan: Plan, branch: str, message: str) -> State:
+def _state(plan: Plan, branch: str, message: str, keep: Sequence[str]) -> State:
     project, repository = plan.project, plan.repository
     merged = plan.merged
     entry = repository.entries(merged.tree)[ANSWERS]
@@ -101,6 +102,7 @@ def _state(plan: Plan, branch: str, message: str) -> State:
         (entry.mode, entry.oid, f"{project.prefix}{ANSWERS}"),
         str(plan.after),
         message,
+        tuple(keep),
     )
 
 

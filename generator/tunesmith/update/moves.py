@@ -16,6 +16,7 @@ from tunesmith.update.source import Source, parse
 TABLE = "schemas/moves.yaml"
 MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 REST = "*"
+RUN = re.compile(r"(?<=-m )([A-Za-z_][\w.]*)")
 PARTS = ("modules", "files", "stages")
 
 
@@ -83,6 +84,10 @@ class Table:
         for step in self.steps:
             module = step.started(module)
         return module
+
+    def command(self, text: str) -> str:
+        """A command with the modules that it starts as the newest version names them."""
+        return RUN.sub(lambda match: self.started(match[1]), text)
 
     def stage(self, name: str) -> str:
         """The name of an old stage in the newest version."""

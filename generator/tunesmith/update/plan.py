@@ -12,7 +12,7 @@ from tunesmith.errors import GitFailed, NotAProject, UnknownVersion
 from tunesmith.manifest import ANSWERS, NAME, PARAMETERS, Manifest
 from tunesmith.render import render_answers
 from tunesmith.update import answers as evolution
-from tunesmith.update import dvc_impact, tree_diff
+from tunesmith.update import dvc_impact, keep_results, tree_diff
 from tunesmith.update.answers import Carried
 from tunesmith.update.git_trees import Repository
 from tunesmith.update.merge import Merged, merge
@@ -111,6 +111,7 @@ class Plan:
     parameters: Sequence[Difference] = ()
     dependencies: Sequence[Difference] = ()
     reruns: Sequence[dvc_impact.Rerun] = field(default=())
+    unkept: Mapping[str, str] = field(default_factory=dict)  # by stage why its result cannot be kept; empty: it can
 
     @property
     def available(self) -> bool:
@@ -192,6 +193,7 @@ def _plan(
         parameters,
         tree_diff.of_dependencies(listed["user"], listed["new"]),
         dvc_impact.affected(text["user"][PIPELINE], text["new"][PIPELINE], _touched(files), parameters),
+        keep_results.reasons(text["user"][PIPELINE], text["new"][PIPELINE], _touched(files), parameters, table),
     )
 
 

@@ -30,7 +30,7 @@ def as_data(plan: Plan) -> dict[str, Any]:
         "parameters": [vars(one) for one in plan.parameters],
         "parameters_kept": [vars(one) for one in plan.merged.kept if _is_parameter(plan, one.key)],
         "dependencies": [vars(one) for one in plan.dependencies],
-        "stages": [vars(one) for one in plan.reruns],
+        "stages": [vars(one) | {"results_can_be_kept": not plan.unkept.get(one.stage, "new")} for one in plan.reruns],
         "changelog": plan.changelog,
     }
 
@@ -138,6 +138,9 @@ def _is_parameter(plan: Plan, key: str) -> bool:
 def _stages(plan: Plan) -> None:
     lines = [f"{one.stage}: {'' if one.certain else 'perhaps: '}{one.reason}" for one in plan.reruns]
     _listed("DVC stages that run again", lines)
+    again = [one.stage for one in plan.reruns if not plan.unkept.get(one.stage, "new")]
+    if again:
+        console.line(f"  --keep-results accepts those that are up to date now among: {', '.join(again)}")
 
 
 def _listed(title: str, lines: Sequence[str]) -> None:

@@ -5,7 +5,6 @@ code went elsewhere, a small module) is settled here by the table of moves, or n
 """
 
 import difflib
-import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +24,6 @@ SIDES = ("old", "user", "new")
 LONGEST = 1_000_000  # bytes; a longer file is no code
 ALIKE = 0.3  # share of common lines from which a file's edit is merged into another
 MOST_HUNKS = 20
-RUN = re.compile(r"(?<=-m )([A-Za-z_][\w.]*)")
 
 
 @dataclass
@@ -164,7 +162,7 @@ def _pairs(node: yaml.Node | None) -> list[tuple[str, yaml.Node]]:
 def _moved_words(work: _Work, table: Table, part: str, text: str) -> tuple[str, str]:
     """A command or dependency with what moved renamed, and what cannot be told."""
     if part == "cmd":
-        return RUN.sub(lambda match: table.started(match[1]), text), ""
+        return table.command(text), ""
     homes = existing(table.homes(text), work.entries["new"])
     if not homes:
         return text, ""
