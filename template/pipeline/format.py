@@ -13,15 +13,6 @@ from engine.chat.template_checks import (
     unread,
 )
 from engine.chat.template_coverage import refuse_unsaid
-from engine.chat.training_rows import (
-    LEFT_OUT,
-    SOURCES,
-    learnt,
-    sampled,
-    statistics,
-    to_prompt_completion,
-    token_lengths,
-)
 from engine.core.artifacts import FORMAT_REPORT, FORMATTED
 from engine.core.device import quiet
 from engine.core.errors import ProjectError, run_stage
@@ -30,6 +21,15 @@ from engine.core.settings import load
 from engine.inference.prompting import read_passages, read_prompt
 from engine.models.base import base_model
 from engine.reporting.format_page import write_page
+from engine.training.formatted_rows import (
+    LEFT_OUT,
+    SOURCES,
+    learnt,
+    sampled,
+    statistics,
+    to_prompt_completion,
+    token_lengths,
+)
 
 
 def main() -> None:

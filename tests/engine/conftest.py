@@ -27,9 +27,10 @@ def absent(test: Path) -> list[str]:
 collect_ignore = [test.name for test in sorted(HERE.glob("test_*.py")) if absent(test)]
 
 
-def pytest_report_header() -> str:
-    names = ", ".join(collect_ignore)
-    return f"engine: {ROOT}" + (f"; left out, as this project has no such component: {names}" if names else "")
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if collect_ignore:
+        names = ", ".join(collect_ignore)
+        terminalreporter.write_line(f"left out, because {ROOT} was generated without what they test: {names}")
 
 
 @pytest.fixture

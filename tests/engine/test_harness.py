@@ -8,6 +8,7 @@ from tool_records import ASK, CALL, SAID
 from tool_records import record as spoken
 
 import engine
+from engine.chat.openai_messages import Record
 from engine.core.artifacts import BASELINE_ANSWERS, HARNESS_TASKS
 from engine.core.device import Device
 from engine.core.errors import ProjectError
@@ -18,7 +19,7 @@ from engine.evaluation.lm_eval import harness
 from engine.evaluation.lm_eval.harness import second_opinion
 from engine.evaluation.lm_eval.runner import Engine, Run, check_suites
 from engine.evaluation.lm_eval.tasks import sayable, write_answer_task, write_choice_task
-from engine.inference.prompting import Policy, Record
+from engine.inference.prompting import Policy
 from engine.inference.transformers_backend import Generator
 from pipeline import harness as recipe
 

@@ -8,10 +8,10 @@ from tool_records import ASK, CALL, ENDS, ONE, RESULT, SAID, TOOLS, TWO, called,
 
 from engine.chat.template_checks import check_tokens, control_tokens, holds, unread
 from engine.chat.template_coverage import refuse_unsaid, unsaid
-from engine.chat.training_rows import learnt, sampled, to_prompt_completion, token_lengths
 from engine.core.errors import ProjectError
 from engine.core.io import write_jsonl
 from engine.inference.prompting import conversation
+from engine.training.formatted_rows import learnt, sampled, to_prompt_completion, token_lengths
 from engine.training.trl.common import read_rows
 
 RECORDS = [

@@ -12,6 +12,8 @@ import yaml
 from conftest import Run
 
 WORKFLOWS = ("ci.yml", "upgrade.yml")
+DOCUMENTS = ("AGENTS.md", "CONTRIBUTING.md")
+WRITTEN = ("data/eval/", "results/", "reports/", "dvc.lock", "code.json", ".env", "curate.benchmark_version")
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -49,6 +51,19 @@ def test_each_variable_of_the_example_is_read_by_something(project: Path) -> Non
     assert len(names) >= 5 and all(name in code for name in names)
 
 
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_what_a_document_names_is_there(name: str, project: Path) -> None:
+    """Commands of make, modules after `-m`, and files, but for those that stages write."""
+    text = (project / name).read_text()
+    targets = re.findall(r"^([a-z]+):", (project / "Makefile").read_text(), re.MULTILINE)
+    for command in re.findall(r"`make ([a-z ]+)`", text):
+        assert set(command.split()) <= set(targets)
+    for module in re.findall(r"python -m ([\w.]+)", text):
+        assert (project / f"{module.replace('.', '/')}.py").exists(), module
+    for path in re.findall(r"`((?!make )[\w.-]*[./][\w./-]*)`", text):
+        assert (project / path).exists() or path.startswith(WRITTEN) or path == "evaluate.primary_metric", path
+
+
 def test_editors_and_dependabot_can_read_their_files(project: Path) -> None:
     assert json.loads((project / ".vscode" / "settings.json").read_text())["files.readonlyInclude"] == {
         "engine/**": True
@@ -81,4 +96,4 @@ def test_new_names_the_place_that_results_are_pushed_to(remote: str, tunesmith: 
 
 def test_the_estimate_is_a_file_that_a_person_can_read(project: Path) -> None:
     lines = (project / "plan.json").read_text().splitlines()
-    assert lines[1] == '  "hardware": "cpu",' and max(map(len, lines)) < 100
+    assert '  "hardware": "cpu",' in lines and max(map(len, lines)) < 100

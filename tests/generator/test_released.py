@@ -50,8 +50,8 @@ def check(project: Path) -> None:
     assert yaml.safe_load((project / "params.yaml").read_text())["seed"] == 7
     assert (project / "pipeline" / "gate.py").read_text().endswith("\n\nMINE = 1\n")
     assert (project / "pipeline" / "own.py").read_text() == "OWN = 1\n"
-    assert (project / "pipeline" / "settings.py").read_bytes() == (
-        REPOSITORY / "template" / "pipeline" / "settings.py"
+    assert (project / "engine" / "core" / "io.py").read_bytes() == (
+        REPOSITORY / "template" / "engine" / "core" / "io.py"
     ).read_bytes()
 
 

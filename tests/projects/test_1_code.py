@@ -27,11 +27,11 @@ def done(recorded: Project) -> Iterator[Project]:
 
 SCORING = {"baseline", "evaluate", "gate", "report", "serve", "tuned"}
 CASES = {
-    "a comment": ("pipeline/wording.py", '"""\n\nfrom', '"""\n\n# Words.\nfrom', set()),
-    "a docstring": ("pipeline/runtime.py", '"""What a run computes on', '"""Where and how a run computes', set()),
-    "a seed": ("pipeline/curation/near_duplicates.py", "default_rng(0x5EED)", "default_rng(0x5EEE)", {"curate"}),
-    "the trainer": ("pipeline/train.py", "packing=False", "packing=True", {"train", "tuned", "serve"}),
-    "a page": ("pipeline/reporting/report.css", "body", "main", {"report", "curate", "format"}),
+    "a comment": ("engine/core/display.py", '"""\n\nfrom', '"""\n\n# Words.\nfrom', set()),
+    "a docstring": ("engine/core/device.py", '"""What a run computes on', '"""Where and how a run computes', set()),
+    "a seed": ("engine/data/dedup/near_duplicates.py", "default_rng(0x5EED)", "default_rng(0x5EEE)", {"curate"}),
+    "the trainer": ("pipeline/train_sft.py", "packing=False", "packing=True", {"train"}),
+    "a page": ("engine/html/report.css", "body", "main", {"report", "curate", "format"}),
     "torch": ("locks/trl.txt", "torch==2.13.0", "torch==2.13.1", {"model", "format", "baseline", "train", "tuned"}),
     "a server that decides nothing": ("locks/trl.txt", "uvicorn==", "uvicorn==0.", set()),
     "the project's own metric": ("evals/metrics.py", "METRICS: ", "LIMIT = 3\nMETRICS: ", SCORING),

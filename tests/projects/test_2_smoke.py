@@ -15,7 +15,7 @@ from .conftest import CACHE, SHARED, Generate, Project, run_demo
 KILL_AT_SECOND_CHECKPOINT = """
 import os, pathlib, signal
 import transformers
-from pipeline import train
+from pipeline import train_sft as train
 
 saves = []
 original = transformers.Trainer._save_optimizer_and_scheduler
@@ -50,10 +50,11 @@ def test_a_smoke_run_never_says_ship(finished: Project) -> None:
 
 def test_the_run_record_holds_the_knobs_and_what_the_run_cost(finished: Project) -> None:
     record = finished.read("reports/measured/train.json")
-    (price,), (settings,) = record["price"], record["settings"]
+    cost, (settings,) = finished.read("reports/measured/cost.json"), record["settings"]
+    price = cost["hardware"]
     assert price["date"] and price["source"] and price["key"] == settings["cost"]["hardware"]
     usd = record["seconds"] * price["usd_per_hour"]["typical"] / 3600
-    assert record["estimated_usd"]["typical"] == pytest.approx(usd, rel=0.01)
+    assert cost["training"]["usd"]["typical"] == pytest.approx(usd, rel=0.01)
     assert settings["train"]["method"] == record["method"] and settings["smoke"]
     assert "settings" not in finished.run("dvc", "metrics", "show").stdout
 
@@ -141,8 +142,10 @@ def test_two_processes_train_what_one_trains(finished: Project) -> None:
         assert ours == pytest.approx(theirs, abs=0.02)
     record = finished.read("reports/measured/train.json")
     assert record["devices"] == 2 and record["setup"]["sharding"] == "ddp"
-    usd = 2 * record["seconds"] * record["price"][0]["usd_per_hour"]["typical"] / 3600
-    assert record["estimated_usd"]["typical"] == pytest.approx(usd, rel=0.01)
+    finished.run("python", "-m", "pipeline.cost")
+    cost = finished.read("reports/measured/cost.json")
+    usd = 2 * record["seconds"] * cost["hardware"]["usd_per_hour"]["typical"] / 3600
+    assert cost["training"]["usd"]["typical"] == pytest.approx(usd, rel=0.01)
     assert not list((finished.path / "checkpoints").glob("*"))
     finished.git("checkout", "-q", ".")
     finished.run("dvc", "checkout", "--force")
@@ -160,9 +163,10 @@ SHARDING = """
 import msgspec, torch
 from accelerate import FullyShardedDataParallelPlugin
 from trl import SFTConfig
-from pipeline.runtime import Device
-from pipeline.settings import load
-from pipeline.train import build_quantization, build_sharding
+from engine.core.device import Device
+from engine.core.settings import load
+from engine.models.load import build_quantization
+from engine.training.trl.common import build_sharding
 
 card = Device("cuda", "a card", 1, torch.bfloat16)
 train = msgspec.structs.replace(load().train, devices=2, sharding="fsdp", activation_checkpointing=True)
@@ -283,10 +287,10 @@ def test_the_server_wants_its_key_and_refuses_what_it_would_ignore(finished: Pro
 
 SERVER_SESSION = """
 import openai
-from pipeline.export import served_model
-from pipeline.runtime import prepare
-from pipeline.serve import running_server
-from pipeline.settings import load
+from engine.core.device import prepare
+from engine.core.settings import load
+from engine.models.merge_adapter import served_model
+from engine.serving.trial import running_server
 
 settings = load()
 folder = served_model(settings, prepare(settings.seed, settings.train.compute_dtype))
@@ -317,7 +321,7 @@ def test_the_server_alone_serves_what_was_tried_out(finished: Project) -> None:
 
 SERVER_ALONE = """
 import json, socket, subprocess, sys, urllib.request
-from pipeline.serve import wait_until_ready
+from engine.serving.trial import wait_until_ready
 
 with socket.socket() as probe:
     probe.bind(("127.0.0.1", 0))

@@ -81,11 +81,13 @@ def test_a_small_model_behind_the_projects_server_does_not_qualify_as_judge(demo
     """Sixty labels by a rule: the rule itself qualifies, the real small model, asked over HTTP, does not."""
     project = demo[0]
     lacking = (
-        "pipeline/evaluation/judging.py",
-        "pipeline/evaluation/rubric.py",
+        "engine/evaluation/judge/__init__.py",
+        "engine/evaluation/judge/llm_grader.py",
+        "engine/evaluation/judge/pairwise_judge.py",
         "prompts/judge.txt",
         "prompts/rubric.txt",
     )
+    (project.path / "engine/evaluation/judge").mkdir()
     for name in lacking:
         shutil.copy(TEMPLATE / name, project.path / name)
     project.run("python", "-c", JUDGED_OVER_HTTP)
@@ -101,14 +103,14 @@ def test_a_small_model_behind_the_projects_server_does_not_qualify_as_judge(demo
 
 
 JUDGED_OVER_HTTP = """
-from pipeline.inference.backends import Endpoint
-from pipeline.files import write_json
-from pipeline.evaluation.judging import Judgement, Pair, judge, qualify
-from pipeline.model import base_model
-from pipeline.inference.prompting import read_prompt
-from pipeline.evaluation.rubric import Graded, grade, qualify_grades
-from pipeline.serve import running_server
-from pipeline.settings import EndpointSettings, load
+from engine.inference.backend import Endpoint
+from engine.core.io import write_json
+from engine.core.settings import EndpointSettings, load
+from engine.evaluation.judge.llm_grader import Graded, grade, qualify_grades
+from engine.evaluation.judge.pairwise_judge import Judgement, Pair, judge, qualify
+from engine.inference.prompting import read_prompt
+from engine.models.base import base_model
+from engine.serving.trial import running_server
 from pathlib import Path
 
 def nearer(first, second):

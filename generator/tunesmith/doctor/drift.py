@@ -33,7 +33,7 @@ class LibraryArguments(Rule):
 def calls(project: Checkup) -> dict[str, dict[str, str]]:
     """Keywords by library class, as ``package:Class``, and where each stands."""
     found: dict[str, dict[str, str]] = {}
-    for path in sorted(project.path.glob("pipeline/**/*.py")):
+    for path in sorted(path for folder in ("engine", "pipeline") for path in project.path.glob(f"{folder}/**/*.py")):
         try:
             tree = ast.parse(path.read_bytes())
         except SyntaxError:

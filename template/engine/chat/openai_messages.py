@@ -8,6 +8,7 @@ from engine.chat.tool_call_parsers import Call
 from engine.chat.tool_calls import call_text, tool_list, with_call_ids
 
 Message: TypeAlias = dict[str, Any]  # a canonical turn: role and content; of the assistant perhaps tool_calls, thinking
+Record: TypeAlias = dict[str, Any]  # a curated record; its last message is the expected answer
 _TURN = ("role", "content", "name", "tool_calls", "tool_call_id")
 
 

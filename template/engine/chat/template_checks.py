@@ -5,9 +5,9 @@ import re
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+from engine.chat.openai_messages import Record
 from engine.chat.template import ChatTemplate, Conversation
 from engine.core.errors import ProjectError
-from engine.inference.prompting import Record
 
 Row: TypeAlias = dict[str, Any]  # the trainer's: prompt and completion as the chat template reads turns; tools as JSON
 SHOWN = 5  # records named in an error

@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
-from engine.chat.openai_messages import Message
+from engine.chat.openai_messages import Message, Record
 from engine.chat.template import ChatTemplate
 from engine.chat.tool_calls import answer_text, expected_text
 from engine.core.errors import ProjectError
-from engine.inference.prompting import Record
 
 Piece: TypeAlias = tuple[str, list[Message], list[Message]]  # what it is; turns with it and without it
 SHOWN = 5  # records named in an error

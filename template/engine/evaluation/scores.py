@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+from engine.chat.openai_messages import Record
 from engine.core.artifacts import BASELINE_ANSWERS, BASELINE_RECORD, BENCHMARK, TEST, TUNED_ANSWERS
 from engine.core.errors import ProjectError
 from engine.core.io import read_json, read_jsonl
@@ -16,7 +17,7 @@ from engine.evaluation.paired_comparison import compare
 from engine.evaluation.statistics import holm, power_table
 from engine.evaluation.verdict import decide
 from engine.inference.arms import Row
-from engine.inference.prompting import Record, question
+from engine.inference.prompting import question
 
 LANGUAGE_SHARE = 0.05  # of the items; a rarer language is mostly a short text that was taken for one
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from engine.chat.openai_messages import Record
 from engine.chat.tool_calls import expected_text
 from engine.core.artifacts import DEV
 from engine.core.errors import ProjectError
@@ -12,12 +13,7 @@ from engine.evaluation.metrics import score_items
 from engine.inference.arms import Row, compared
 from engine.inference.backend import Backend, answer_all
 from engine.inference.policies import base_policies
-from engine.inference.prompting import (
-    Passages,
-    Policy,
-    Record,
-    shot_pool,
-)
+from engine.inference.prompting import Passages, Policy, shot_pool
 
 
 def choose_counts(

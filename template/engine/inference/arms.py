@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from engine.chat.openai_messages import Record
 from engine.chat.tool_calls import answer_text, expected_text, whole_answer
 from engine.core.artifacts import MEASURED_LATENCY
 from engine.core.io import sha256_json, write_jsonl
 from engine.core.progress import Progress
 from engine.core.settings import EvaluateSettings
 from engine.inference.backend import Answer, Backend, Prompt, answer_all
-from engine.inference.prompting import Policy, Record
+from engine.inference.prompting import Policy
 
 Row: TypeAlias = dict[str, Any]  # one answered item; see `answer_items`
 TIMED_REQUESTS = 5  # single requests timed per arm, after the batched run has warmed everything

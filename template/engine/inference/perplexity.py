@@ -3,8 +3,9 @@
 import copy
 from collections.abc import Sequence
 
+from engine.chat.openai_messages import Record
 from engine.inference.arms import Row
-from engine.inference.prompting import Policy, Record
+from engine.inference.prompting import Policy
 from engine.inference.transformers_backend import Generator, shared_prefix
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from engine.chat.openai_messages import Record
 from engine.core.settings import Settings
 from engine.inference.prompting import (
     Passages,
     Policy,
-    Record,
     choose_shots,
     read_passages,
     read_prompt,

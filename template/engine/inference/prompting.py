@@ -5,14 +5,13 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from engine.chat.openai_messages import Message
+from engine.chat.openai_messages import Message, Record
 from engine.chat.tool_calls import call_text, calls_of
 from engine.core.artifacts import FIXED_SHOTS, PROMPTS, RETRIEVED, TRAIN_RECORDS
 from engine.core.errors import ProjectError
 from engine.core.io import read_jsonl
 from engine.core.text import contains
 
-Record: TypeAlias = dict[str, Any]  # a curated record; its last message is the expected answer
 Passage: TypeAlias = dict[str, str]  # id, source and text of a retrieved passage
 Passages: TypeAlias = Mapping[str, Sequence[Passage]]  # record id -> its passages, the best first
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 from xml.etree.ElementTree import Element
 
+from engine.chat.openai_messages import Record
 from engine.chat.template import ChatTemplate, Conversation
 from engine.core.artifacts import FORMAT_PAGE
 from engine.core.io import write_text
 from engine.html.elements import Node, document, h, table
-from engine.inference.prompting import Record
 
 Sample: TypeAlias = tuple[Record, Conversation, tuple[int, int]]  # record, as it is trained on, tokens and trained ones
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from engine.chat.openai_messages import Record
 from engine.chat.tool_calls import expected_text
 from engine.core.text import contains, normalise
-from engine.inference.prompting import Passage, Record, question
+from engine.inference.prompting import Passage, question
 from engine.retrieval.ranking import ndcg_at, recall_at, reciprocal_rank
 from engine.retrieval.search import Search
 

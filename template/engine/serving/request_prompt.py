@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from engine.chat.openai_messages import Message
+from engine.chat.openai_messages import Message, Record
 from engine.core.artifacts import SHOTS
 from engine.core.display import family
 from engine.core.io import read_json
@@ -11,7 +11,6 @@ from engine.core.settings import Settings
 from engine.inference.prompting import (
     Passage,
     Policy,
-    Record,
     choose_shots,
     question,
     read_passages,

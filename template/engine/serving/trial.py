@@ -12,11 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from engine.chat.openai_messages import reply_text, request
+from engine.chat.openai_messages import Record, reply_text, request
 from engine.chat.tool_calls import answer_text
 from engine.core.display import best_local, model_of
 from engine.core.errors import ProjectError
-from engine.inference.prompting import Record
 from engine.serving import server
 
 START_SECONDS = 300

@@ -7,6 +7,7 @@ too must score the same. On the suites it shows what tuning made the model forge
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from engine.chat.openai_messages import Record
 from engine.core.artifacts import BASELINE_ANSWERS, HARNESS_ANSWERS, HARNESS_TASKS, SHOTS, TUNED_ANSWERS
 from engine.core.display import family
 from engine.core.errors import ProjectError
@@ -17,7 +18,7 @@ from engine.evaluation.item_metrics import exact_match
 from engine.evaluation.lm_eval.runner import Engine, Run
 from engine.evaluation.lm_eval.tasks import sayable, write_answer_task, write_choice_task
 from engine.inference.policies import base_policies, tuned_policies
-from engine.inference.prompting import Policy, Record, read_passages
+from engine.inference.prompting import Policy, read_passages
 
 SMOKE_ITEMS = 8
 BARE = {"base": "zero_shot", "tuned": "tuned"}  # the arm whose prompt a model's multiple choice uses

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.chat.openai_messages import Message
+from engine.chat.openai_messages import Message, Record
 from engine.core.io import read_jsonl, write_jsonl, write_text
 from engine.core.text import contains, normalise
-from engine.inference.prompting import Policy, Record
+from engine.inference.prompting import Policy
 
 WRONG_CHOICES = 3  # answers of other items that stand beside the right one
 # No num_fewshot: in a task it silently overrides the caller's. `until` is empty: a turn ends where the model ends it.

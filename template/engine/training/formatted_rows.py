@@ -1,11 +1,11 @@
-"""Stage `format`: curated records as the trainer reads them, checked against the model's own chat template."""
+"""Curated records as rows of prompt and completion, with what their tokens say."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.chat.openai_messages import Message
+from engine.chat.openai_messages import Message, Record
 from engine.chat.template import ChatTemplate, Conversation
 from engine.chat.template_checks import (
     Row,
@@ -13,7 +13,7 @@ from engine.chat.template_checks import (
 from engine.chat.tool_calls import tool_list
 from engine.core.errors import ProjectError
 from engine.inference.arms import quantile
-from engine.inference.prompting import Passages, Record, conversation
+from engine.inference.prompting import Passages, conversation
 
 SOURCES = {"train": Path("data/curated/train.jsonl"), "dev": Path("data/eval/dev.jsonl")}
 STEPS = 50  # lengths that stand for all, from which `tunesmith plan` reckons the padding
