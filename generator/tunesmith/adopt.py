@@ -13,10 +13,10 @@ from tunesmith import __version__, git
 from tunesmith.errors import GitFailed, NotAProject, UpdateState
 from tunesmith.manifest import ANSWERS
 from tunesmith.render import render
-from tunesmith.update import apply, lists
-from tunesmith.update.changes import declared
+from tunesmith.update import apply, list_merge
+from tunesmith.update.git_trees import Entry, Repository
 from tunesmith.update.state import State
-from tunesmith.update.trees import Entry, Repository
+from tunesmith.update.tree_diff import declared
 from tunesmith.update.worktree import commit_tree, free_branch, symbolic_head
 
 RENDERED = "refs/tunesmith/adopted"  # the whole render as a commit: the template's side of every collision
@@ -105,7 +105,7 @@ def _plan(repository: Repository, rendered: str, place: tuple[Path, str, str], b
 
 def _missing(repository: Repository, path: str, ours: Entry | None, theirs: Entry) -> list[str]:
     """Dependencies of pyproject.toml, or paths of an ignore file, that only the template names."""
-    if ours is None or path.rpartition("/")[2] not in ("pyproject.toml", *lists.IGNORES):
+    if ours is None or path.rpartition("/")[2] not in ("pyproject.toml", *list_merge.IGNORES):
         return []
     blobs = repository.blobs([ours.oid, theirs.oid])
     mine, other = (blobs[entry.oid].decode(errors="replace") for entry in (ours, theirs))

@@ -178,6 +178,12 @@ def _update(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     where.add_argument("--branch", default="", help="name of the new branch (default: template/VERSION)")
     where.add_argument("--here", action="store_true", help="commit on the current branch")
     parser.add_argument("--defaults", action="store_true", help="ask nothing; new questions take their defaults")
+    parser.add_argument(
+        "--keep-results",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="accept the results of stages whose data and parameters stay as they are (default: ask on a terminal)",
+    )
 
 
 def _doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

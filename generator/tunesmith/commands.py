@@ -218,14 +218,14 @@ def data_add(options: argparse.Namespace) -> int:
 
 def update(options: argparse.Namespace) -> int:
     """Merge a newer template or changed answers into a project."""
-    from tunesmith.update.verb import run
+    from tunesmith.update.command import run
 
     return run(options)
 
 
 def doctor(options: argparse.Namespace) -> int:
     """Check a project by numbered rules."""
-    from tunesmith.doctor.verb import run
+    from tunesmith.doctor.command import run
 
     return run(options)
 

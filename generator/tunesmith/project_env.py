@@ -42,3 +42,10 @@ def python(project: Path) -> Path | None:
     folder = Path(os.environ.get("PROJECT_VENV") or project / ".venv")
     found = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     return found.absolute() if found.exists() else None
+
+
+def environment(project: Path) -> dict[str, str]:
+    """The process environment with the project's python first on PATH; as it is where there is none."""
+    found = python(project)
+    path = os.environ.get("PATH", "")
+    return {**os.environ, **({"PATH": f"{found.parent}{os.pathsep}{path}"} if found else {})}

@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,12 @@ def confirm_subdir(path: Path, outer: Path) -> bool:
     if not _answer(questionary.confirm("Make the project a part of that repository?", default=True)):
         raise KeyboardInterrupt
     return True
+
+
+def keep_results(stages: Sequence[str]) -> bool:
+    """Whether the results of stages whose code an update changes are accepted without a run."""
+    console.line(f"The update leaves the data and parameters of these stages alone: {', '.join(stages)}.")
+    return bool(_answer(questionary.confirm("Keep their results, so that they do not run again?", default=True)))
 
 
 def ask(options: argparse.Namespace, preset: Mapping[str, Any], only_group: str = "") -> dict[str, Any]:

@@ -22,6 +22,7 @@ STAGE = """
     params:
       - seed
 """
+MOVES = '"0.0.3": {modules: {pipeline.alike: pipeline.similar}}\n'
 
 
 def edit(root: Path, name: str, old: str, new: str) -> None:
@@ -34,6 +35,7 @@ def edit(root: Path, name: str, old: str, new: str) -> None:
 
 def first(root: Path) -> None:
     """0.0.1: the working tree, and a module that later releases rename."""
+    (root / "schemas/moves.yaml").write_text("", encoding="utf-8")
     lines = "".join(f"ALIKE_{number} = {number}\n" for number in range(30))
     (root / "template/pipeline/alike.py").write_text(f'"""Finds records that are alike."""\n\n{lines}')
     benchmarks = "      - data/benchmarks\n"
@@ -64,6 +66,7 @@ def knob_and_file(root: Path) -> None:
 def renamed_module(root: Path) -> None:
     """0.0.3: a module gets another name wherever it is named; another default."""
     (root / "template/pipeline/alike.py").rename(root / "template/pipeline/similar.py")
+    (root / "schemas/moves.yaml").write_text(MOVES, encoding="utf-8")
     edit(root, "template/dvc.yaml.jinja", "pipeline/alike.py", "pipeline/similar.py")
     batch = "  batch_size: {{ evaluation_batch_size }} #"
     edit(root, "template/params.yaml.jinja", batch, "  batch_size: {{ [evaluation_batch_size, 32] | min }} #")
@@ -98,8 +101,8 @@ def renamed_question(root: Path) -> None:
 
 def code_and_folder(root: Path) -> None:
     """0.3.0: changed code, a new folder, a changed template of the answers' neighbours."""
-    for name in ("gate", "reporting/facts", "cost"):
-        path = root / f"template/pipeline/{name}.py"
+    for name in ("pipeline/gate", "engine/reporting/inputs", "pipeline/cost"):
+        path = root / f"template/{name}.py"
         path.write_text(f"{path.read_text('utf-8')}\n\nRELEASE_OF_{path.stem.upper()} = 6\n", encoding="utf-8")
     (root / "template/deploy").mkdir(exist_ok=True)
     (root / "template/deploy/README.md").write_text("# Cases of your own\n\nOne line each.\n")

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from history import RELEASES
+from history import MOVES, RELEASES
 from hypothesis import strategies as st
+from packaging.version import Version
 
 from tunesmith.manifest import ANSWERS, PARAMETERS, Manifest
+from tunesmith.update.git_trees import EXECUTABLE, Entry, Repository
 from tunesmith.update.merge import Merged, merge
-from tunesmith.update.trees import EXECUTABLE, Entry, Repository
+from tunesmith.update.moves import Table, read
 
 VERSIONS = list(RELEASES)
 OPERATIONS = ("edit", "insert", "append", "cut", "rewrite", "delete", "move", "crlf", "mode", "add", "tune", "link")
@@ -88,7 +90,9 @@ class Trees:
 
     def update(self, lived: Lived, old: str, new: str) -> Merged:
         """What an update makes of it."""
-        return merge(self.repository, self.release[old], lived.tree, self.release[new], self.manifest(new), new)
+        steps = read(MOVES, Path("moves.yaml")).items()
+        table = Table([moves for version, moves in steps if Version(old) < version <= Version(new)])
+        return merge(self.repository, self.release[old], lived.tree, self.release[new], self.manifest(new), new, table)
 
     def manifest(self, version: str) -> Manifest:
         """Owners, as a release sees them."""

@@ -16,7 +16,7 @@ from updating import commit, replace
 from tunesmith import cli, git
 from tunesmith.doctor import drift, rule
 from tunesmith.doctor import environment as machine
-from tunesmith.doctor.verb import rules
+from tunesmith.doctor.command import rules
 
 OLDER_TRL = """
 class SFTConfig:

@@ -8,9 +8,9 @@ from conftest import Run
 from tunesmith import codegen
 from tunesmith.manifest import NAME, Manifest, Owner
 from tunesmith.questions import Question
-from tunesmith.update import lists, mapping
+from tunesmith.update import list_merge, yaml_merge
 from tunesmith.update.answers import Carried, asked
-from tunesmith.update.mapping import Kept, Policy
+from tunesmith.update.yaml_merge import Kept, Policy
 
 
 @pytest.fixture(scope="module", params=["none", "home_assistant", "facts"])
@@ -46,7 +46,7 @@ PARAMS = b"a: 1 # one\nb:\n  c: 2\n  d: 3\n\n# about e\ne: 5\n"
 def test_each_parameter_follows_whoever_changed_it() -> None:
     user = b"a: 7 # one\nb:\n  c: 2\n  mine: true\n  d: 3 # my reason\n\n# about e\ne: 6\n"
     new = b"a: 1 # uno\nb:\n  c: 2\n  d: 4\n  f: 9 # new\n\n# about e\ne: 8\n"
-    merged = mapping.merge(PARAMS, user, new, Policy.YOURS)
+    merged = yaml_merge.merge(PARAMS, user, new, Policy.YOURS)
     assert merged is not None
     assert merged[0] == b"a: 7 # one\nb:\n  c: 2\n  mine: true\n  d: 4 # my reason\n  f: 9 # new\n\n# about e\ne: 6\n"
     assert merged[1] == [Kept("e", 6, 8)]
@@ -54,28 +54,28 @@ def test_each_parameter_follows_whoever_changed_it() -> None:
 
 def test_a_removed_parameter_goes_unless_the_user_set_it() -> None:
     new = b"b:\n  d: 3\n"
-    assert mapping.merge(PARAMS, PARAMS + b"z: 1\n", new, Policy.YOURS) == (b"b:\n  d: 3\nz: 1\n", [])
-    tuned = mapping.merge(PARAMS, PARAMS.replace(b"c: 2", b"c: 9"), new, Policy.YOURS)
+    assert yaml_merge.merge(PARAMS, PARAMS + b"z: 1\n", new, Policy.YOURS) == (b"b:\n  d: 3\nz: 1\n", [])
+    tuned = yaml_merge.merge(PARAMS, PARAMS.replace(b"c: 2", b"c: 9"), new, Policy.YOURS)
     assert tuned == (b"b:\n  c: 9\n  d: 3\n", [Kept("b.c", 9, None)])
 
 
 @pytest.mark.parametrize("user", [b"a: &x 1\nb: *x\n", b"- a\n", b"a: 1\na: 2\n", b"a: [\n", b"\xff"])
 def test_what_is_no_plain_mapping_is_left_to_git(user: bytes) -> None:
-    assert mapping.merge(PARAMS, user, PARAMS + b"f: 1\n", Policy.YOURS) is None
+    assert yaml_merge.merge(PARAMS, user, PARAMS + b"f: 1\n", Policy.YOURS) is None
 
 
 def test_lists_are_merged_as_sets() -> None:
     old, user = b"a==1\nb==1\nc==1\n", b"a==1\nmine==5\nc==1\n"
-    assert lists.merge("locks/x.txt", old, user, b"a==2\nb==1\nc==2\nd==1\n") == b"a==2\nmine==5\nc==2\nd==1\n"
-    assert lists.merge("locks/x.txt", old, b"a==3\nb==1\nc==1\n", b"a==2\nb==1\nc==1\n") is None, "both bumped it"
-    assert lists.merge("x.py", b"x = 1\n", b"x = 2\n", b"x = 3\n") is None, "no list"
+    assert list_merge.merge("locks/x.txt", old, user, b"a==2\nb==1\nc==2\nd==1\n") == b"a==2\nmine==5\nc==2\nd==1\n"
+    assert list_merge.merge("locks/x.txt", old, b"a==3\nb==1\nc==1\n", b"a==2\nb==1\nc==1\n") is None, "both bumped it"
+    assert list_merge.merge("x.py", b"x = 1\n", b"x = 2\n", b"x = 3\n") is None, "no list"
 
 
 def test_a_comment_of_the_users_outlives_the_parameter_below_it() -> None:
     mine = PARAMS.replace(b"  c: 2\n", b"  # why c is 2\n  c: 2\n").replace(b"# about e\n", b"# about e\n# mine\n")
-    merged = mapping.merge(PARAMS, mine, b"a: 1 # one\nb:\n  d: 3\n", Policy.YOURS)
+    merged = yaml_merge.merge(PARAMS, mine, b"a: 1 # one\nb:\n  d: 3\n", Policy.YOURS)
     assert merged == (b"a: 1 # one\nb:\n  # why c is 2\n  d: 3\n# mine\n", [])
-    assert mapping.merge(PARAMS, mine, b"a: 1 # one\nb:\n  d: 3\n", Policy.NOBODY) is None, "somebody decides"
+    assert yaml_merge.merge(PARAMS, mine, b"a: 1 # one\nb:\n  d: 3\n", Policy.NOBODY) is None, "somebody decides"
 
 
 TOML = b'dependencies = [\n  "a==1",\n  "b==1",\n]\n'
@@ -112,7 +112,7 @@ BUMPED = TOML.replace(b"==1", b"==2")
     ids=["no comma", "a comment behind", "one line", "a comment above", "a comment in a lock"],
 )
 def test_dependency_lists_as_people_write_them(path: str, old: bytes, user: bytes, new: bytes, merged: bytes) -> None:
-    assert lists.merge(path, old, user, new) == merged
+    assert list_merge.merge(path, old, user, new) == merged
 
 
 def test_new_questions_are_asked_until_no_answer_opens_another() -> None:

@@ -11,7 +11,7 @@ import yaml
 from updating import ANSWERS, Done, Workshop, commit, everything, plain, replace
 
 from tunesmith import bundle, cli, git
-from tunesmith.update import verb
+from tunesmith.update import command
 
 
 def digest(folder: Path) -> dict[str, str]:
@@ -60,7 +60,7 @@ def test_a_preview_says_what_happens_to_each_file(shop: Workshop, tmp_path: Path
     commit(project)
     done = shop.update(project, "--preview", "--json")
     found = kinds(done)
-    assert found["pipeline/reporting/facts.py"] == "updated" and found["dvc.yaml"] == "merged"
+    assert found["engine/reporting/inputs.py"] == "updated" and found["dvc.yaml"] == "merged"
     assert found["deploy/README.md"] == "added" and found["pipeline/similar.py"] == "moved"
     assert found["pipeline/trend.py"] == "conflict" and found["pipeline/notes.py"] == "dropped"
     assert found["pipeline/gate.py"] == "kept" and found["params.yaml"] in ("kept", "merged")
@@ -438,7 +438,7 @@ def test_a_newer_release_than_this_command_line_is_only_mentioned(shop: Workshop
     git.run("tag", "v7.0.0", "v0.3.0", cwd=tmp_path / "source.git")
     project = shop.project("0.0.4", tmp_path / "p")
     done = shop.update(project, "--here", source=tmp_path / "source.git")
-    assert done.code == 0 and "template 7.0.0 exists; it takes tunesmith 7.0.0 or newer" in done.err
+    assert done.code == 0 and "template 7.0.0 exists; it needs tunesmith 7.0.0 or newer" in done.err
     assert recorded(project) == "v0.3.0"
 
 
@@ -494,7 +494,7 @@ def test_an_older_git_says_so_and_saves_a_way_back(
     assert done.code == 0 and "older than 2.38" in done.err and "git reset --hard" in done.err
     assert git.run("rev-parse", "refs/tunesmith/before-update", cwd=project) == head
     assert recorded(project) == "v0.3.0" and (project / "pipeline" / "trend.py").exists()
-    assert verb.OLDEST_GIT == (2, 38)
+    assert command.OLDEST_GIT == (2, 38)
 
 
 def test_the_preview_of_a_finished_update_is_json_too(shop: Workshop, tmp_path: Path) -> None:
@@ -524,7 +524,7 @@ def test_a_merged_update_leaves_no_branch_behind(
     assert update(project, "--preview") == 0 and "template/0.3.0" in branches(project), "a preview touches nothing"
     assert update(project) == 0
     assert branches(project) == ["main", "template/mine"]
-    assert "removed the branch template/0.3.0" in capsys.readouterr().err
+    assert "removed the merged branch template/0.3.0" in capsys.readouterr().err
 
 
 def test_an_update_with_work_that_is_not_merged_keeps_its_branch(tmp_path: Path) -> None:

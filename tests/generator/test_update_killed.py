@@ -11,7 +11,7 @@ import pytest
 from updating import Workshop, commit, everything, replace
 
 from tunesmith import git
-from tunesmith.update import apply, show, state, worktree
+from tunesmith.update import apply, preview, state, worktree
 from tunesmith.update.plan import Project, Request, prepare
 
 KILLED = 9
@@ -85,7 +85,7 @@ def applied(lived: dict[str, Path], shop: Workshop, tmp_path_factory: pytest.Tem
         plan = plans[name]
         project = replaced(plan.project, path=copy, root=copy)
         moved = replaced(plan, project=project, repository=replaced(plan.repository, root=copy))
-        return 3 if apply.apply(moved, "template/0.3.0", show.message(plan)).stages else 0
+        return 3 if apply.apply(moved, "template/0.3.0", preview.message(plan)).stages else 0
 
     yield run
 
@@ -158,7 +158,7 @@ def test_half_written_files_are_written_again(
         project = shutil.copytree(lived["clean"], tmp_path / f"{step}", symlinks=True)
         killed_at(step, lambda project=project: applied("clean", project))  # type: ignore[misc]
         step += 1
-    (project / "pipeline" / "reporting" / "facts.py").write_text("cut")
+    (project / "pipeline" / "reporting" / "inputs.py").write_text("cut")
     (project / "pipeline" / "cost.py").unlink()
     (project / "deploy").mkdir()
     (project / "deploy" / "README.md").write_text("# Ca")

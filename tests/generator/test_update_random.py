@@ -6,7 +6,7 @@ from random_lives import VERSIONS, Act, Trees, lives, losses
 from updating import Workshop
 
 from tunesmith import git
-from tunesmith.update.trees import FILE, Entry
+from tunesmith.update.git_trees import FILE, Entry
 
 
 @pytest.fixture(scope="module")

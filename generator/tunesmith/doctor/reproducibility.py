@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tunesmith.doctor.rule import Checkup, Rule, normalised
-from tunesmith.update.changes import declared
+from tunesmith.update.tree_diff import declared
 
 REVISION = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")

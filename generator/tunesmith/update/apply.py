@@ -5,6 +5,7 @@ replaces the user's by git's own protocol (index.lock, rename); branches move la
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from tunesmith import git
@@ -16,7 +17,7 @@ from tunesmith.update.state import CHECKOUT, CONFLICT, State, Store
 from tunesmith.update.worktree import (
     MADE,
     begin_index,
-    commit_tree,
+    commit_parts,
     differences,
     install_index,
     is_left,
@@ -54,15 +55,15 @@ def uncommitted(root: Path) -> list[str]:
     return [os.fsdecode(line[3:]) for line in listed]
 
 
-def apply(plan: Plan, branch: str, message: str) -> State:
+def apply(plan: Plan, branch: str, message: str, keep: Sequence[str] = ()) -> State:
     """Bring the update into the work tree; conflicts stay in the index for the user.
 
-    ``branch`` is made for it; empty means the branch that is checked out.
+    ``branch`` is made for it; empty means the branch that is checked out. ``keep``: see `State`.
 
     Raises:
         InTheWay: untracked files lie where files would be written; nothing was changed.
     """
-    return begin(plan.project.root, _state(plan, branch, message))
+    return begin(plan.project.root, _state(plan, branch, message, keep))
 
 
 def begin(root: Path, state: State) -> State:
@@ -79,7 +80,7 @@ def begin(root: Path, state: State) -> State:
         raise
 
 
-def _state(plan: Plan, branch: str, message: str) -> State:
+def _state(plan: Plan, branch: str, message: str, keep: Sequence[str]) -> State:
     project, repository = plan.project, plan.repository
     merged = plan.merged
     entry = repository.entries(merged.tree)[ANSWERS]
@@ -87,7 +88,8 @@ def _state(plan: Plan, branch: str, message: str) -> State:
     if merged.stages:  # the recorded version advances last
         part = repository.changed(part, {ANSWERS: repository.entries(plan.trees["user"])[ANSWERS]})
     tree = repository.graft(repository.run("rev-parse", f"{project.head}^{{tree}}"), project.prefix, part)
-    commit = "" if merged.stages else commit_tree(project.root, tree, project.head, message)
+    messages = (_engine_message(str(plan.after)), message)
+    commit = "" if merged.stages else commit_parts(project.root, project.prefix, tree, project.head, messages)
     lines = [f"{one.entry.mode} {one.entry.oid} {one.number}\t{project.prefix}{one.path}" for one in merged.stages]
     return State(
         project.prefix,
@@ -100,7 +102,12 @@ def _state(plan: Plan, branch: str, message: str) -> State:
         (entry.mode, entry.oid, f"{project.prefix}{ANSWERS}"),
         str(plan.after),
         message,
+        tuple(keep),
     )
+
+
+def _engine_message(version: str) -> str:
+    return f"Engine: template {version}\n\nThe engine and the locks. What is left to review is in the next commit.\n"
 
 
 def _advance(root: Path, store: Store, state: State) -> State:
@@ -185,7 +192,8 @@ def resume(root: Path) -> State:
     git.run("checkout-index", "-f", "-q", "--", path, cwd=root)
     tree, head = git.run("write-tree", cwd=root), git.run("rev-parse", "HEAD", cwd=root)
     if tree != git.run("rev-parse", f"{head}^{{tree}}", cwd=root):
-        commit = commit_tree(root, tree, head, state.message)
+        messages = (_engine_message(state.version), state.message)
+        commit = commit_parts(root, state.prefix, tree, head, messages)
         git.run("update-ref", "-m", "tunesmith update --continue", "HEAD", commit, head, cwd=root)
     store.remove()
     return state

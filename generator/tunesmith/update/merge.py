@@ -8,17 +8,21 @@ import re
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 import yaml
 
 from tunesmith.manifest import ANSWERS, PARAMETERS, Manifest, Owner
-from tunesmith.update import lists, mapping
-from tunesmith.update.mapping import Kept, Policy
-from tunesmith.update.trees import EXECUTABLE, FILE, Entry, Repository, Stage, TextMerge
+from tunesmith.update import list_merge, yaml_merge
+from tunesmith.update.git_trees import EXECUTABLE, FILE, Entry, Repository, Stage, TextMerge
+from tunesmith.update.import_check import broken_imports
+from tunesmith.update.moves import Table
+from tunesmith.update.relocate import Relocated, relocate
+from tunesmith.update.yaml_merge import Kept, Policy
 
 REGULAR = (FILE, EXECUTABLE)
+NO_MOVES = Table()
 OURS, THEIRS = "yours", "template"
 MARKER = re.compile(rb"(<<<<<<< |>>>>>>> )([0-9a-f]{64}|[0-9a-f]{40})(?![0-9a-f])")  # as git names our commits
 
@@ -28,12 +32,15 @@ class Merged:
     """The project's tree after a merge. ``stages`` are its conflicts; ``tree`` holds those files with markers.
 
     ``deleted``: files that stay deleted though the template changed them. ``kept``: parameters that stay as they are.
+    ``relocated``: what was done beforehand because code moved. ``to_check``: (path, what its owner has to look at).
     """
 
     tree: str
     stages: tuple[Stage, ...] = ()
     deleted: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
+    relocated: Relocated | None = None
+    to_check: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass
@@ -52,15 +59,23 @@ class _Sides:
         return (regular[0], regular[1], regular[2]) if len(regular) == 3 else None
 
 
-def merge(repository: Repository, old: str, user: str, new: str, manifest: Manifest, version: str) -> Merged:
-    """Merge the trees ``old`` (the recorded render), ``user`` (the project) and ``new``; ``version`` is a label."""
-    trees = {"old": old, "user": user, "new": new}
+def merge(
+    repository: Repository, old: str, user: str, new: str, manifest: Manifest, version: str, table: Table = NO_MOVES
+) -> Merged:
+    """Merge the trees ``old`` (the recorded render), ``user`` (the project) and ``new``; ``version`` is a label.
+
+    ``table`` says what moved from the old version to the new one.
+    """
+    moved = relocate(repository, old, user, new, table)
+    trees = {"old": moved.old, "user": moved.user, "new": moved.new}
     sides = _Sides(repository, trees, {side: repository.entries(tree) for side, tree in trees.items()})
     settled = _settle(sides, manifest)
-    base = repository.changed(old, {path: entry[0] for path, entry in settled.items()})
-    target = repository.changed(new, {path: entry[1] for path, entry in settled.items()})
-    text = repository.merge(base, user, target)
-    return _resolve(sides, text, manifest, version)
+    base = repository.changed(moved.old, {path: entry[0] for path, entry in settled.items()})
+    target = repository.changed(moved.new, {path: entry[1] for path, entry in settled.items()})
+    text = repository.merge(base, moved.user, target)
+    merged = _resolve(sides, text, manifest, version)
+    broken = broken_imports(repository, merged.tree, [*moved.edited, *moved.followed]) if old != new else []
+    return replace(merged, relocated=moved, to_check=(*moved.left, *broken))
 
 
 def _settle(sides: _Sides, manifest: Manifest) -> dict[str, tuple[Entry, Entry]]:
@@ -82,10 +97,10 @@ def _settle(sides: _Sides, manifest: Manifest) -> dict[str, tuple[Entry, Entry]]
             settled[path] = (_stored(sides, before, old), _stored(sides, theirs, new))
         if before.oid == theirs.oid:
             continue
-        if path == PARAMETERS and (merged := mapping.merge(old, user, new, Policy.YOURS)):
+        if path == PARAMETERS and (merged := yaml_merge.merge(old, user, new, Policy.YOURS)):
             sides.kept += merged[1]
             settled[path] = (yours, _stored(sides, _mode(*sides_at), merged[0]))
-        elif path == ANSWERS and (merged := mapping.merge(old, user, new, Policy.TEMPLATE)):
+        elif path == ANSWERS and (merged := yaml_merge.merge(old, user, new, Policy.TEMPLATE)):
             settled[path] = (yours, _stored(sides, _mode(*sides_at), merged[0]))
         elif _is_seed(manifest, path):
             settled[path] = (yours, yours)
@@ -125,10 +140,10 @@ def _merged_by_kind(sides: _Sides, path: str, stages: Mapping[int, Stage]) -> En
     contents = _contents(sides, entries)
     old, user, new = (contents[entry.oid] for entry in entries)
     merged = None
-    if path.endswith((".yaml", ".yml")) and (by_key := mapping.merge(old, user, new, Policy.NOBODY)):
+    if path.endswith((".yaml", ".yml")) and (by_key := yaml_merge.merge(old, user, new, Policy.NOBODY)):
         merged = by_key[0]
     if merged is None:
-        merged = lists.merge(path, old, user, new)
+        merged = list_merge.merge(path, old, user, new)
     if merged is None or not _parses(path, merged):
         return None
     return _stored(sides, _mode(*entries), merged)

@@ -12,12 +12,13 @@ from tunesmith.errors import GitFailed, NotAProject, UnknownVersion
 from tunesmith.manifest import ANSWERS, NAME, PARAMETERS, Manifest
 from tunesmith.render import render_answers
 from tunesmith.update import answers as evolution
-from tunesmith.update import changes, stages
+from tunesmith.update import dvc_impact, keep_results, tree_diff
 from tunesmith.update.answers import Carried
-from tunesmith.update.changes import Change, Difference
+from tunesmith.update.git_trees import Repository
 from tunesmith.update.merge import Merged, merge
+from tunesmith.update.moves import Table, between
 from tunesmith.update.source import Source, parse, refuse_newer
-from tunesmith.update.trees import Repository
+from tunesmith.update.tree_diff import Change, Difference
 
 PIPELINE = "dvc.yaml"
 Ask = Callable[[str, Any], Any]
@@ -109,7 +110,8 @@ class Plan:
     changelog: str = ""
     parameters: Sequence[Difference] = ()
     dependencies: Sequence[Difference] = ()
-    reruns: Sequence[stages.Rerun] = field(default=())
+    reruns: Sequence[dvc_impact.Rerun] = field(default=())
+    unkept: Mapping[str, str] = field(default_factory=dict)  # by stage why its result cannot be kept; empty: it can
 
     @property
     def available(self) -> bool:
@@ -143,7 +145,8 @@ def prepare(project: Project, request: Request, scratch: Path, *, read_only: boo
         renders = Renders(source, scratch)
         trees["old"] = repository.snapshot(renders.folder(before, old_answers))
         trees["new"] = repository.snapshot(renders.folder(after, carried.answers))
-    return _plan(project, repository, source, (before, after, beyond), (old_answers, carried), trees)
+    versions = (before, after, beyond)
+    return _plan(project, repository, source, versions, (old_answers, carried), trees, between(source, before, after))
 
 
 def _recorded_version(recorded: Mapping[str, Any], project: Project) -> Version:
@@ -162,14 +165,16 @@ def _plan(
     versions: tuple[Version, Version, Version | None],
     answers: tuple[Mapping[str, Any], Carried],
     trees: Mapping[str, str],
+    table: Table,
 ) -> Plan:
     before, after, beyond = versions
-    merged = merge(repository, trees["old"], trees["user"], trees["new"], _manifest(repository, trees), str(after))
-    files = changes.of_files(repository, trees, merged)
+    manifest = _manifest(repository, trees)
+    merged = merge(repository, trees["old"], trees["user"], trees["new"], manifest, str(after), table)
+    files = tree_diff.of_files(repository, trees, merged)
     text = {side: _texts(repository, tree, files) for side, tree in (("user", trees["user"]), ("new", merged.tree))}
-    parameters = changes.of_parameters(text["user"][PARAMETERS], text["new"][PARAMETERS])
+    parameters = tree_diff.of_parameters(text["user"][PARAMETERS], text["new"][PARAMETERS])
     listed = {
-        side: {path: found[path] for path in found if changes.is_pinned_or_declared(path)}
+        side: {path: found[path] for path in found if tree_diff.is_pinned_or_declared(path)}
         for side, found in text.items()
     }
     return Plan(
@@ -179,15 +184,16 @@ def _plan(
         before,
         after,
         answers[1],
-        changes.differing(answers[0], answers[1].answers),
+        tree_diff.differing(answers[0], answers[1].answers),
         trees,
         merged,
         files,
         beyond,
         source.changelog(before, after),
         parameters,
-        changes.of_dependencies(listed["user"], listed["new"]),
-        stages.affected(text["user"][PIPELINE], text["new"][PIPELINE], _touched(files), parameters),
+        tree_diff.of_dependencies(listed["user"], listed["new"]),
+        dvc_impact.affected(text["user"][PIPELINE], text["new"][PIPELINE], _touched(files), parameters),
+        keep_results.reasons(text["user"][PIPELINE], text["new"][PIPELINE], _touched(files), parameters, table),
     )
 
 
@@ -202,7 +208,7 @@ def _manifest(repository: Repository, trees: Mapping[str, str]) -> Manifest:
 
 def _texts(repository: Repository, tree: str, files: Sequence[Change]) -> dict[str, str]:
     """The files of a tree that are read for what they mean, by path; empty text for one that is not there."""
-    wanted = {PARAMETERS, PIPELINE, *(change.path for change in files if changes.is_pinned_or_declared(change.path))}
+    wanted = {PARAMETERS, PIPELINE, *(change.path for change in files if tree_diff.is_pinned_or_declared(change.path))}
     entries = repository.entries(tree)
     contents = repository.blobs(entries[path].oid for path in wanted if path in entries)
     return {

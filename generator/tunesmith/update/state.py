@@ -31,6 +31,7 @@ class State:
     answers: tuple[str, str, str]
     version: str
     message: str
+    keep: tuple[str, ...] = ()  # stages whose results are accepted after the commit
     phase: str = CHECKOUT
     format: int = FORMAT
 
@@ -82,7 +83,7 @@ class Store:
             return None
         if loaded.get("format") != FORMAT:
             raise UpdateState("another version of tunesmith started this update", "finish it with that version")
-        loaded["stages"], loaded["answers"] = tuple(loaded["stages"]), tuple(loaded["answers"])
+        loaded |= {name: tuple(loaded.get(name, ())) for name in ("stages", "answers", "keep")}
         return State(**loaded)
 
     def write(self, state: State) -> None:

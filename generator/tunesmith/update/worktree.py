@@ -2,14 +2,17 @@
 
 import os
 import shutil
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 from tunesmith import git
 from tunesmith.errors import GitFailed, UpdateState
+from tunesmith.update.git_trees import Repository
 from tunesmith.update.state import CONFLICT, State, Store
-from tunesmith.update.trees import Repository
 
+ENGINE = ("engine/", "locks/")
+FORMER_ENGINE = ("pipeline/", "tests/")  # until 0.3.0
 ABORTED = "refs/tunesmith/aborted"
 MADE = "tunesmith update: a branch of its own"  # in the reflog: who made a branch
 
@@ -17,6 +20,33 @@ MADE = "tunesmith update: a branch of its own"  # in the reflog: who made a bran
 def commit_tree(root: Path, tree: str, parent: str, message: str) -> str:
     """Id of a new commit; no branch has it yet."""
     return git.under_a_name(("commit-tree", tree, "-p", parent, "-F", "-"), root, message.encode())[0]
+
+
+def commit_parts(root: Path, prefix: str, tree: str, parent: str, messages: tuple[str, str]) -> str:
+    """Id of the newest of the commits that lead from ``parent`` to ``tree``: the engine first, so that a reviewer can
+    read the rest alone. One commit if only one part differs. ``messages``: of the engine's commit, of the other.
+    """
+    before = git.run("rev-parse", f"{parent}^{{tree}}", cwd=root)
+    differing = git.output("diff-tree", "-r", "-z", "--no-renames", before, tree, cwd=root)[1].split(b"\0")[:-1]
+    lines = []
+    for facts, path in zip(differing[::2], differing[1::2], strict=True):
+        _, mode, _, oid, status = facts.decode().split(" ")
+        if is_engine(os.fsdecode(path).removeprefix(prefix), removed=status == "D"):
+            lines.append(f"{mode} {oid} 0\t".encode() + path if status != "D" else f"0 {oid}\t".encode() + path)
+    if not 0 < len(lines) < len(differing) // 2:
+        return commit_tree(root, tree, parent, messages[1])
+    with tempfile.TemporaryDirectory(prefix="tunesmith.") as folder:
+        own = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        git.run("read-tree", before, cwd=root, extra=own)
+        data = b"".join(line + b"\0" for line in lines)
+        git.run("update-index", "--add", "--replace", "-z", "--index-info", cwd=root, extra=own, data=data)
+        engine = git.run("write-tree", cwd=root, extra=own)
+    return commit_tree(root, tree, commit_tree(root, engine, parent, messages[0]), messages[1])
+
+
+def is_engine(path: str, *, removed: bool = False) -> bool:
+    """Whether a file of a project comes with the engine; also what an older layout kept elsewhere, if it goes."""
+    return path.startswith(ENGINE) or (removed and path.startswith(FORMER_ENGINE))
 
 
 def free_branch(root: Path, name: str) -> str:

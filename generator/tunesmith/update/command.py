@@ -2,12 +2,13 @@
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tunesmith import console, git
 from tunesmith.errors import AVAILABLE, CONFLICT, WriteFailed
-from tunesmith.update import apply, old_git, show
+from tunesmith.update import apply, copier_fallback, keep_results, preview
 from tunesmith.update.plan import Plan, Project, Request, prepare
 from tunesmith.update.state import CONFLICT as LAID_OUT
 from tunesmith.update.worktree import free_branch, remove_merged
@@ -33,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
 def _planned(project: Project, request: Request, options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="tunesmith.") as scratch:
         if git.version() < OLDEST_GIT:
-            return old_git.run(project, request, Path(scratch), preview=options.preview, as_json=options.json)
+            return copier_fallback.run(project, request, Path(scratch), preview=options.preview, as_json=options.json)
         plan = prepare(project, request, Path(scratch), read_only=options.preview)
         if options.preview:
             return _preview(plan, options)
@@ -50,12 +51,12 @@ def _ask(key: str, default: Any) -> Any:
 
 def _preview(plan: Plan, options: argparse.Namespace) -> int:
     if options.json:
-        console.as_json(show.as_data(plan) | ({"diff": show.content(plan)} if options.diff else {}))
+        console.as_json(preview.as_data(plan) | ({"diff": preview.content(plan)} if options.diff else {}))
     else:
         changed = apply.uncommitted(plan.project.root)
         if changed:
             console.note(f"uncommitted changes are not part of this preview: {', '.join(changed[:5])}")
-        show.preview(plan, diff=options.diff)
+        preview.show(plan, diff=options.diff)
         if plan.available:
             console.line("\nnothing was changed; run the same command without --preview to update")
     return AVAILABLE if plan.available else 0
@@ -67,18 +68,38 @@ def _update(plan: Plan, options: argparse.Namespace) -> int:
         _report(plan, options, "")
         return 0
     branch = "" if options.here else free_branch(plan.project.root, options.branch or f"template/{plan.after}")
-    apply.apply(plan, branch, show.message(plan))
-    _report(plan, options, branch)
+    keep = _kept(plan, options.keep_results, ask=console.interactive() and not options.json and not options.defaults)
+    apply.apply(plan, branch, preview.message(plan), keep)
+    kept = keep_results.accept(plan.project.path, keep) if keep and not plan.merged.stages else False
+    _report(plan, options, branch, keep if kept else ())
     return CONFLICT if plan.merged.stages else 0
 
 
-def _report(plan: Plan, options: argparse.Namespace, branch: str) -> None:
+def _kept(plan: Plan, wanted: bool | None, *, ask: bool) -> list[str]:
+    """Stages whose results are kept: up to date now, and left alone by the update."""
+    able = [name for name, reason in plan.unkept.items() if not reason]
+    if wanted is False or not able or (wanted is None and not ask):
+        return []
+    current = keep_results.up_to_date(plan.project.path)
+    if current is None and wanted:
+        console.note("no results to keep: the project has no environment, or no dvc.lock")
+    keep = [name for name in able if name in (current or ())]
+    if not keep or wanted:
+        return keep
+    from tunesmith import wizard
+
+    return keep if wizard.keep_results(keep) else []
+
+
+def _report(plan: Plan, options: argparse.Namespace, branch: str, kept: Sequence[str] = ()) -> None:
     if options.json:
-        console.as_json(show.as_data(plan) | {"branch": branch or None})
+        console.as_json(preview.as_data(plan) | {"branch": branch or None, "kept_results": list(kept)})
         return
-    show.preview(plan, diff=options.diff)
+    preview.show(plan, diff=options.diff)
     if not plan.available:
         return
+    if kept:
+        console.line(f"\nresults kept, not run again: {', '.join(kept)}")
     where = f"on branch {branch}" if branch else "on this branch"
     if plan.merged.stages:
         console.line(f"\n{where}, with conflicts. Resolve them, `git add` each, then `tunesmith update --continue`;")
@@ -99,6 +120,8 @@ def _finish(options: argparse.Namespace) -> int:
     root = git.repository(options.directory)
     state = apply.resume(root) if options.resume else apply.abort(root)
     left = options.resume and state.phase == LAID_OUT and apply.in_progress(root)
+    if options.resume and not left and state.keep:
+        keep_results.accept(root / state.prefix, state.keep)
     if not left:
         _remove_merged(root)
     words = (

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tunesmith import console
-from tunesmith.update import changes
-from tunesmith.update.changes import Difference
+from tunesmith.update import tree_diff
 from tunesmith.update.plan import Plan
+from tunesmith.update.tree_diff import Difference
+from tunesmith.update.worktree import is_engine
 
+UNREAD = ("updated", "added", "removed", "moved")
 LONGEST_SHOWN = 100  # characters of a value; an answer may be a whole table of figures
 
 
@@ -20,6 +22,7 @@ def as_data(plan: Plan) -> dict[str, Any]:
         "needs_newer_tunesmith": str(plan.beyond) if plan.beyond else None,
         "files": [vars(change) for change in plan.files],
         "conflicts": sorted({stage.path for stage in plan.merged.stages}),
+        "to_check": [{"path": path, "what": what} for path, what in plan.merged.to_check],
         "answers": [vars(one) for one in plan.answers]
         + [{"name": new, "renamed_from": old} for old, new in plan.carried.renamed.items()],
         "new_answers": dict(plan.carried.added),
@@ -27,12 +30,12 @@ def as_data(plan: Plan) -> dict[str, Any]:
         "parameters": [vars(one) for one in plan.parameters],
         "parameters_kept": [vars(one) for one in plan.merged.kept if _is_parameter(plan, one.key)],
         "dependencies": [vars(one) for one in plan.dependencies],
-        "stages": [vars(one) for one in plan.reruns],
+        "stages": [vars(one) | {"results_can_be_kept": not plan.unkept.get(one.stage, "new")} for one in plan.reruns],
         "changelog": plan.changelog,
     }
 
 
-def preview(plan: Plan, *, diff: bool) -> None:
+def show(plan: Plan, *, diff: bool) -> None:
     """The plan for people."""
     if plan.beyond:
         console.note(f"template {plan.beyond} exists; it needs tunesmith {plan.beyond} or newer")
@@ -42,6 +45,7 @@ def preview(plan: Plan, *, diff: bool) -> None:
     moves = f"{plan.before} -> {plan.after}" if plan.before != plan.after else f"{plan.after}, with other answers"
     console.line(f"{plan.project.path}: template {moves}")
     _files(plan.files)
+    _listed("Check in your own files", [f"{path}: {what}" for path, what in plan.merged.to_check])
     _answers(plan)
     _differences("Parameters", plan.parameters)
     _kept(plan)
@@ -64,7 +68,7 @@ def content(plan: Plan) -> str:
 def summary(plan: Plan) -> str:
     """One line that counts files by kind."""
     kinds = [change.kind for change in plan.files]
-    return ", ".join(f"{kinds.count(kind)} {kind}" for kind in changes.KINDS if kind in kinds)
+    return ", ".join(f"{kinds.count(kind)} {kind}" for kind in tree_diff.KINDS if kind in kinds)
 
 
 def message(plan: Plan) -> str:
@@ -79,14 +83,25 @@ def _title(text: str) -> None:
     console.line(f"\n{text}")
 
 
-def _files(files: Sequence[changes.Change]) -> None:
-    for kind, title in changes.KINDS.items():
-        listed = [change for change in files if change.kind == kind]
+def _files(files: Sequence[tree_diff.Change]) -> None:
+    engine = [change for change in files if _is_unread(change)]
+    if engine:
+        kinds = [change.kind for change in engine]
+        counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in UNREAD if kind in kinds)
+        _title(f"{len(engine)} files of the engine and locks, none edited by you: {counts}")
+    for kind, title in tree_diff.KINDS.items():
+        listed = [change for change in files if change.kind == kind and change not in engine]
         if listed:
             _title(f"{len(listed)} {title}")
         for change in listed:
             origin = f"{change.previous} -> " if change.previous else ""
             console.line(f"  {origin}{change.path}{f'  ({change.note})' if change.note else ''}")
+
+
+def _is_unread(change: tree_diff.Change) -> bool:
+    """Whether a change belongs to the engine and touches no edit of the owner: such changes are shown as a count."""
+    removed = change.kind == "removed"
+    return change.kind in UNREAD and not change.note and is_engine(change.path, removed=removed)
 
 
 def _answers(plan: Plan) -> None:
@@ -123,6 +138,9 @@ def _is_parameter(plan: Plan, key: str) -> bool:
 def _stages(plan: Plan) -> None:
     lines = [f"{one.stage}: {'' if one.certain else 'perhaps: '}{one.reason}" for one in plan.reruns]
     _listed("DVC stages that run again", lines)
+    again = [one.stage for one in plan.reruns if not plan.unkept.get(one.stage, "new")]
+    if again:
+        console.line(f"  --keep-results accepts those that are up to date now among: {', '.join(again)}")
 
 
 def _listed(title: str, lines: Sequence[str]) -> None:

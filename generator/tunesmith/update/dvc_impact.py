@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from tunesmith.flat_yaml import FAST
-from tunesmith.update.changes import Difference
+from tunesmith.update.tree_diff import Difference
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Rerun:
 
 def affected(before: str, after: str, paths: Iterable[str], parameters: Iterable[Difference]) -> list[Rerun]:
     """Stages of the new dvc.yaml that a `dvc repro` would run again, in the file's order."""
-    old, new = _stages(before), _stages(after)
+    old, new = stages_of(before), stages_of(after)
     changed, knobs = set(paths), {one.name for one in parameters}
     found: dict[str, Rerun] = {}
     for name, stage in new.items():
@@ -31,7 +31,8 @@ def affected(before: str, after: str, paths: Iterable[str], parameters: Iterable
     return [found[name] for name in new if name in found]
 
 
-def _stages(text: str) -> dict[str, Mapping[str, Any]]:
+def stages_of(text: str) -> dict[str, Mapping[str, Any]]:
+    """The stages of a dvc.yaml by name; nothing for a text that is none."""
     try:
         loaded = yaml.load(text, Loader=FAST)
     except yaml.YAMLError:  # a conflict's markers
@@ -46,11 +47,11 @@ def _reason(old: Mapping[str, Any] | None, new: Mapping[str, Any], changed: set[
     if old is None:
         return "new stage"
     for part, words in (("cmd", "command"), ("deps", "list of inputs"), ("outs", "list of outputs")):
-        if _names(old.get(part)) != _names(new.get(part)):
+        if names(old.get(part)) != names(new.get(part)):
             return f"its {words} changed"
-    if hit := sorted(path for path in changed if any(_within(path, name) for name in _names(new.get("deps")))):
+    if hit := sorted(path for path in changed if any(within(path, name) for name in names(new.get("deps")))):
         return ", ".join(hit)
-    watched = _names(new.get("params"))
+    watched = names(new.get("params"))
     hits = sorted(name for name in knobs if any(name == knob or name.startswith(f"{knob}.") for knob in watched))
     return ", ".join(hits)
 
@@ -68,15 +69,20 @@ def _follow(stages: Mapping[str, Mapping[str, Any]], found: dict[str, Rerun]) ->
 
 
 def _feeds(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> bool:
-    outs = [out for part in ("outs", "metrics", "plots") for out in _names(earlier.get(part))]
-    return any(_within(name, out) or _within(out, name) for out in outs for name in _names(later.get("deps")))
+    outs = [out for part in ("outs", "metrics", "plots") for out in names(earlier.get(part))]
+    files = [
+        next(iter(item)) for item in later.get("params") or () if isinstance(item, dict) and item
+    ]  # `- FILE: [keys]`
+    read = [*names(later.get("deps")), *map(str, files)]
+    return any(within(name, out) or within(out, name) for out in outs for name in read)
 
 
-def _names(value: Any) -> list[str]:
+def names(value: Any) -> list[str]:
     """Names in a part of a stage, which may carry options: `- path: {cache: false}`."""
     items = value if isinstance(value, list) else [value] if value is not None else []
     return sorted(str(next(iter(item))) if isinstance(item, dict) and item else str(item) for item in items)
 
 
-def _within(path: str, folder: str) -> bool:
+def within(path: str, folder: str) -> bool:
+    """Whether a path is a folder or lies in it."""
     return path == folder or path.startswith(f"{folder.rstrip('/')}/")

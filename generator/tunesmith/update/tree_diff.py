@@ -8,15 +8,18 @@ from typing import Any
 import yaml
 
 from tunesmith.flat_yaml import FAST
+from tunesmith.update.git_trees import Entry, Repository
 from tunesmith.update.merge import Merged, conflicts
-from tunesmith.update.trees import Entry, Repository
+from tunesmith.update.relocate import Relocated
 
 KINDS = {
+    "imports": "yours: imports of moved modules rewritten",
     "updated": "updated (you did not edit them)",
     "merged": "merged (your edits and the template's)",
     "added": "added by the template",
     "removed": "removed by the template (you did not edit them)",
     "moved": "moved",
+    "kept_test": "kept: tests that you edited and the template no longer has",
     "kept": "kept as yours, although the template changed them",
     "conflict": "CONFLICT: both sides changed the same lines",
     "dropped": "CONFLICT: you edited a file that the template removed",
@@ -46,10 +49,12 @@ def of_files(repository: Repository, trees: Mapping[str, str], merged: Merged) -
     """Every file that the merge changes, keeps against the template, or cannot decide."""
     old, user, new = (repository.entries(trees[side]) for side in ("old", "user", "new"))
     open_paths = conflicts(merged)
+    moved = merged.relocated
     changes = [
-        Change("dropped" if set(numbers) == {1, 2} else "conflict", path, note=_conflict_note(numbers))
+        Change("dropped" if set(numbers) == {1, 2} else "conflict", path, note=_conflict_note(path, numbers, moved))
         for path, numbers in open_paths.items()
     ]
+    changes += [Change("kept_test", path) for path in (moved.kept_tests if moved else ())]
     changes += [
         Change("kept", path, note="you deleted it; the template changed it") for path in merged.deleted if path in old
     ]
@@ -61,15 +66,21 @@ def of_files(repository: Repository, trees: Mapping[str, str], merged: Merged) -
         if path in old and path in new and old[path] != new[path] and entry not in (old[path], new[path])
     ]
     changes += [
-        _change(kind, previous, path, old, user, new, result)
+        _change(kind, previous, path, (old, user, new, result), moved)
         for kind, previous, path in _differences(repository, trees["user"], merged.tree)
         if path not in open_paths and previous not in open_paths
+        if not moved or path not in moved.kept_tests
     ]
     order = list(KINDS)
     return sorted(changes, key=lambda change: (order.index(change.kind), change.path))
 
 
-def _conflict_note(numbers: Iterable[int]) -> str:
+def _conflict_note(path: str, numbers: Iterable[int], moved: Relocated | None) -> str:
+    """What a conflict is about; the new home of the code, if it has one."""
+    if moved and path in moved.followed:
+        return f"your edit of {moved.followed[path]}, which moved here"
+    if moved and path in moved.homes:
+        return f"the code of {path} is now in {', '.join(moved.homes[path])}"
     present = set(numbers)
     if present == {2, 3}:
         return "you and the template both added it"
@@ -87,22 +98,30 @@ def _differences(repository: Repository, before: str, after: str) -> list[tuple[
     return found
 
 
+_Entries = Mapping[str, Entry]
+
+
 def _change(
     status: str,
     previous: str,
     path: str,
-    old: Mapping[str, Entry],
-    user: Mapping[str, Entry],
-    new: Mapping[str, Entry],
-    result: Mapping[str, Entry],
+    entries: tuple[_Entries, _Entries, _Entries, _Entries],
+    moved: Relocated | None,
 ) -> Change:
+    old, user, new, result = entries
+    origin = moved.followed.get(path, "") if moved else ""
+    if origin:  # the table says more than git's own detection of renames
+        return Change("merged" if status == "M" else "moved", path, origin, "with your edits")
     if status == "R":
         edited = user[previous] != old.get(previous)
         return Change("moved", path, previous, "with your edits" if edited else "")
     if status in "AD":
         return Change({"A": "added", "D": "removed"}[status], path)
+    rewritten = moved is not None and path in moved.rewritten
+    if path not in old and rewritten:
+        return Change("imports", path)
     untouched = user[path] == old.get(path) or result[path] == new.get(path)
-    return Change("updated" if untouched else "merged", path)
+    return Change("updated" if untouched else "merged", path, note="imports rewritten" if rewritten else "")
 
 
 def of_parameters(before: str, after: str) -> list[Difference]:

@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from tunesmith.flat_yaml import FAST
-from tunesmith.update import lists
-from tunesmith.update.lists import Clash
+from tunesmith.update import list_merge
+from tunesmith.update.list_merge import Clash
 
 LINE = re.compile(r"(\s*[^\s:#]+:[ \t]+)([^\n]*?)([ \t]+#[^\n]*)?\n")  # key, value, comment
 
@@ -151,7 +151,7 @@ def _splice(user: _Piece, new: _Piece) -> str:
 
 def _merge_list(old: _Piece, user: _Piece, new: _Piece) -> tuple[str, Any]:
     heads, items = zip(*(piece.body.split("\n", 1) for piece in (old, user, new)), strict=True)
-    body = _three(*heads) + "\n" + lists.merge_items(".yaml", *items)
+    body = _three(*heads) + "\n" + list_merge.merge_items(".yaml", *items)
     data = yaml.load(body, Loader=FAST)
     return body, next(iter(data.values()))
 
