@@ -96,7 +96,7 @@ def test_the_arm_that_is_tried_on_the_server_is_the_one_that_ships(
 ) -> None:
     finish_project(project, shares=LOSING)  # ships the prompt; its report says that the tuned model was tried
     assert run() == 1
-    assert "tuned was tried on the server and the verdict ships few_shot" in capsys.readouterr().err
+    assert "tuned was tested on the server, but the verdict ships few_shot" in capsys.readouterr().err
     serve_what_ships(project)
     assert run() == 0
 
@@ -136,7 +136,7 @@ def test_a_baseline_of_another_benchmark_is_refused(project: Path, capsys: pytes
     marker = project / "results/baseline.json"
     write_json(marker, read_json(marker) | {"benchmark_sha256": "f" * 64})
     assert run() == 1
-    assert "another benchmark" in capsys.readouterr().err
+    assert "different benchmarks" in capsys.readouterr().err
 
 
 def test_a_model_that_was_tuned_before_any_baseline_is_refused(

@@ -39,7 +39,7 @@ def ask(client: Any, model: str, item: Record, max_tokens: int) -> str:
 
 @contextmanager
 def running_server(folder: Path, name: str, arm: str | None = None) -> Iterator[tuple[str, str]]:
-    """The project's server in a process of its own. Yields its URL and key; stops it whatever happens.
+    """The project's server in a process of its own. Yields its URL and key, and always stops it.
 
     With ``arm`` it adds that arm's prompt to a request; without, the client's messages are the prompt.
 
@@ -74,7 +74,7 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
             raise ProjectError(
                 f"the server ended with code {process.returncode}",
                 f"python -m {server.__name__}",
-                "its message is above",
+                "see its message above",
             )
         try:
             direct.open(f"{url}/healthz", timeout=2).close()
@@ -84,5 +84,5 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
     raise ProjectError(
         f"the server did not answer within {START_SECONDS} s",
         url,
-        f"run `python -m {server.__name__}` by hand to see why",
+        f"run `python -m {server.__name__}` by hand to see the reason",
     )

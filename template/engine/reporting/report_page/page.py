@@ -29,18 +29,18 @@ MEASURES = {  # the secondary ones
     "misshapen": "Answers without the references' JSON shape",
     "schema_failures": "Answers that break evals/schema.json",
     "length": "Words an answer",
-    "length_ratio": "Words of answers over those of references",
+    "length_ratio": "Words of answers relative to the references",
     "similarity": "Cosine similarity to the reference (MiniLM)",
-    "reference_perplexity": "Perplexity of the reference, by token",
-    "citation_precision": "Cited passages that are of the item's own document",
-    "citation_recall": "Items whose own document is cited",
+    "reference_perplexity": "Perplexity of the reference, per token",
+    "citation_precision": "Cited passages from the item's own document",
+    "citation_recall": "Items whose document is cited",
 }
 SHARES = {"refusals", "misshapen", "schema_failures", "citation_precision", "citation_recall"}
 SUITES = {  # what became of a suite
     HELD: "the tuned model is shown to lose less than {margin}",
-    LOST: "the tuned model is worse, beyond chance and by {margin} or more",
+    LOST: "the tuned model is significantly worse, by {margin} or more",
     OPEN: "a loss of {margin} is neither shown nor ruled out; about {needed} items would rule it out",
-    BLIND: "the untouched model is within {margin} of guessing, so it has nothing to lose here",
+    BLIND: "the untouched model is within {margin} of guessing, so it has nothing to lose",
 }
 
 
@@ -155,7 +155,7 @@ def pins(facts: Facts) -> dict[str, str]:
 
 
 def crossing(volume: dict[str, float | None] | None) -> str:
-    """From how many requests a month a route is the cheaper one."""
+    """From how many requests per month a route is the cheaper one."""
     if volume is None:
         return ""
     if volume["low"] is None:
