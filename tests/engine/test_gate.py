@@ -126,7 +126,7 @@ def test_evaluation_items_in_the_training_data_stop_the_run_unless_that_is_allow
 def test_a_server_that_answers_otherwise_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finish_project(project)
     serving = project / "reports/serve.json"
-    write_json(serving, read_json(serving) | {"parity": {"items": 8, "equal": 7}})
+    write_json(serving, read_json(serving) | {"parity": {"items": 8, "equal": 7, "equal_unbatched": 0}})
     assert run() == 1
     assert "7 of 8" in capsys.readouterr().err
 

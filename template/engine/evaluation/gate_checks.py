@@ -20,10 +20,11 @@ def refused_measurement(
     found, parity, ship = [], serving["parity"], verdict["ship"]
     if baseline["benchmark_sha256"] != scores["benchmark_sha256"]:
         found.append("the baseline and the tuned model were measured on different benchmarks; run `dvc repro`")
-    share = parity["equal"] / max(1, parity["items"])
+    equal = parity["equal"] + parity["equal_unbatched"]
+    share = equal / max(1, parity["items"])
     if share < settings.gate.minimum_parity:
         found.append(
-            f"the server gave the evaluated answer of {serving['arm']} to {parity['equal']} of {parity['items']} items "
+            f"the server gave the evaluated answer of {serving['arm']} to {equal} of {parity['items']} items "
             f"(gate.minimum_parity is {settings.gate.minimum_parity:.0%})"
         )
     if ship and not model_of(ship) and serving["arm"] != ship:

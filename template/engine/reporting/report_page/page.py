@@ -141,6 +141,7 @@ def quantisation(settings: Params, path: Path = MEASURED_QUANTISATION) -> Any:
 def pins(facts: Facts) -> dict[str, str]:
     """What it takes to get the same numbers again."""
     t, parity = facts.training, facts.serving["parity"]
+    equal = parity["equal"] + parity["equal_unbatched"]
     trained = t and {"tuned weights": t["tuned_sha256"], "training data": t["data_sha256"]}
     return {
         "base model": f"{facts.model['source']} {facts.settings.model.id} {facts.model.get('revision') or ''}",
@@ -148,7 +149,7 @@ def pins(facts: Facts) -> dict[str, str]:
         **(trained or {}),
         "benchmark": facts.scores["benchmark_sha256"],
         "raw data": str(facts.data["raw_sha256"]),
-        "served as evaluated": f"{facts.serving['arm']}: {parity['equal']} of {parity['items']} answers equal",
+        "served as evaluated": f"{facts.serving['arm']}: {equal} of {parity['items']} answers equal",
         "seed": str(facts.settings.seed),
         "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
     }
