@@ -40,7 +40,7 @@ def examine(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     def run(path: Path, *arguments: str, code: int | None = None) -> dict[str, list[str]]:
         capsys.readouterr()
         if "--skip" not in arguments:
-            arguments = (*arguments, "--skip", "OWN001")  # it renders, which takes a second
+            arguments = (*arguments, "--skip", "OWN001", "--skip", "OWN004")  # it renders, which takes a second
         returned = cli.main(["doctor", str(path), "--json", *arguments])
         findings = json.loads(capsys.readouterr().out)["findings"]
         assert code is None or returned == code, findings
@@ -204,10 +204,13 @@ def test_edited_template_files_are_named_with_their_last_editor(examine: Examine
     (copy / "pipeline" / "gate.py").write_text("mine\n")
     (copy / "pipeline" / "cost.py").unlink()
     replace(copy / "README.md", "## Run it", "## Start")
+    (copy / "engine" / "core" / "io.py").write_text("mine\n")
     git.run("config", "user.name", "Ada", cwd=copy)
     git.run("config", "user.email", "a@b.c", cwd=copy)
     commit(copy)
-    found = examine(copy, "--skip", "ENV", code=0)["OWN001"]
+    every = examine(copy, "--skip", "ENV", code=0)
+    found = every["OWN001"]
+    assert [line.split(",")[0] for line in every["OWN004"]] == ["engine/core/io.py: edited"]
     assert found[0] == "pipeline/cost.py: deleted" and found[1].startswith("pipeline/gate.py: edited, last by Ada, ")
     assert len(found) == 2, "the README is a seed: the project's own once edited"
 

@@ -10,9 +10,12 @@ from tunesmith.errors import TunesmithError
 from tunesmith.manifest import ANSWERS, NAME, Manifest, Owner
 from tunesmith.update.state import Store
 
+ENGINE = "engine/"
+EDITED = "files of the template that were edited"  # in the checkup's cache: two rules ask
+
 
 class TemplateFilesEdited(Rule):
-    """The template's files are unedited."""
+    """The template's files outside `engine/` are unedited."""
 
     code = "OWN001"
     level = NOTE
@@ -20,17 +23,39 @@ class TemplateFilesEdited(Rule):
     fix = "Nothing needs fixing. If others could use the edit, propose it to the template."
 
     def check(self, project: Checkup) -> Iterable[str]:
-        rendered = _rendered(project)
-        manifest = Manifest.read(project.text(NAME))
-        for path, content in rendered.items():
-            found = project.path / path
-            if manifest.owner(path) is not Owner.TEMPLATE or path == ANSWERS:
-                continue
-            if not found.is_file():
-                yield f"{path}: deleted"
-            elif found.read_bytes() != content:
-                who = git.run("log", "-1", "--format=%an, %as", "--", path, cwd=project.path)
-                yield f"{path}: edited, last by {who or 'nobody yet (not committed)'}"
+        return [line for path, line in _edited(project) if not path.startswith(ENGINE)]
+
+
+class EngineEdited(Rule):
+    """The engine is that of the recorded version."""
+
+    code = "OWN004"
+    level = NOTE
+    why = "The engine is replaced as a whole by an update, and nobody reviews it. An edit is merged, and may conflict."
+    fix = "Move the edit to a recipe in `pipeline/`, propose it to the template, or keep it and expect conflicts."
+
+    def check(self, project: Checkup) -> Iterable[str]:
+        return [line for path, line in _edited(project) if path.startswith(ENGINE)]
+
+
+def _edited(project: Checkup) -> list[tuple[str, str]]:
+    """(path, what was done to it) for each file of the template that is not as the recorded version has it."""
+    if EDITED in project.cache:
+        known: list[tuple[str, str]] = project.cache[EDITED]
+        return known
+    manifest = Manifest.read(project.text(NAME))
+    lines = []
+    for path, content in _rendered(project).items():
+        found = project.path / path
+        if manifest.owner(path) is not Owner.TEMPLATE or path == ANSWERS:
+            continue
+        if not found.is_file():
+            lines.append((path, f"{path}: deleted"))
+        elif found.read_bytes() != content:
+            who = git.run("log", "-1", "--format=%an, %as", "--", path, cwd=project.path)
+            lines.append((path, f"{path}: edited, last by {who or 'nobody yet (not committed)'}"))
+    project.cache[EDITED] = lines
+    return lines
 
 
 def _rendered(project: Checkup) -> dict[str, bytes]:
