@@ -19,13 +19,12 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "template"), str(ROOT / "tests/engine")]
 
-import msgspec
 import yaml
 from finished_project import PARAMS
 
-from engine.core.settings import Settings
 from engine.evaluation.statistics import wilson
 from engine.evaluation.verdict import RAG, SHIP, decide
+from engine.settings.everything import Everything
 
 GROUP = 6  # items of one group
 PROMPTS, RAG_ARMS = ("zero_shot", "few_shot"), ("rag", "rag_few_shot")
@@ -48,9 +47,9 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=240)
     parser.add_argument("--first", type=int, default=1, choices=range(1, len(SCENARIOS) + 1))
     arguments = parser.parse_args()
-    settings = msgspec.convert(yaml.safe_load(PARAMS), Settings)
-    settings = msgspec.structs.replace(
-        settings, evaluate=msgspec.structs.replace(settings.evaluate, bootstrap_samples=500, minimum_effect=0.0)
+    settings = Everything.model_validate(yaml.safe_load(PARAMS))
+    settings = settings.model_copy(
+        update={"evaluate": settings.evaluate.model_copy(update={"bootstrap_samples": 500, "minimum_effect": 0.0})}
     )  # a minimum effect would only lower the rate
     generator = np.random.default_rng(20261122)
     for name, (score, arms, shared) in list(SCENARIOS.items())[arguments.first - 1 :]:

@@ -19,11 +19,11 @@ from typing import Any
 
 sys.path.insert(0, os.getcwd())
 
-import msgspec
 
 from engine.core.device import Device, prepare
-from engine.core.settings import Settings, load
+from engine.core.params import load
 from engine.models.base import base_model
+from engine.settings.train import TrainParams
 from pipeline import train_sft
 
 
@@ -32,9 +32,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    loaded = load()
-    shortened = msgspec.structs.replace(loaded.train, max_steps=options.steps, eval_steps=options.steps)
-    settings = msgspec.structs.replace(loaded, train_group=shortened)
+    loaded = load(TrainParams)
+    shortened = loaded.train.model_copy(update={"max_steps": options.steps, "eval_steps": options.steps})
+    settings = loaded.model_copy(update={"train": shortened})
     makers = {"train stage": stage_trainer, "bare TRL": bare_trainer, "bare TRL, fp32 adapters": fp32_trainer}
     speeds: dict[str, list[float]] = {name: [] for name in makers}
     for number in range(options.rounds):
@@ -61,17 +61,17 @@ def speed(trainer: Any) -> float:
     return float(tokens / seconds)
 
 
-def stage_trainer(settings: Settings, device: Device, folder: Path) -> Any:
+def stage_trainer(settings: TrainParams, device: Device, folder: Path) -> Any:
     return train_sft.build_trainer(settings, device, base_model(settings), folder)
 
 
-def fp32_trainer(settings: Settings, device: Device, folder: Path) -> Any:
+def fp32_trainer(settings: TrainParams, device: Device, folder: Path) -> Any:
     trainer = bare_trainer(settings, device, folder)
     train_sft.keep_adapters_in_fp32(trainer.model)
     return trainer
 
 
-def bare_trainer(settings: Settings, device: Device, folder: Path) -> Any:
+def bare_trainer(settings: TrainParams, device: Device, folder: Path) -> Any:
     """What a TRL tutorial would write, with this project's numbers."""
     import torch
     from datasets import load_dataset

@@ -56,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     _update(commands)
     _doctor(commands)
     _adopt(commands)
+    selftest = _command(commands, "selftest", "run the engine's tests against a project's engine, in its environment")
+    selftest.add_argument("directory", type=Path, metavar="DIR", nargs="?", default=Path())
+    selftest.add_argument("pytest", metavar="PYTEST", nargs="*", help="options of pytest, after `--`")
     eject = _command(commands, "eject", "make a project independent of the template")
     eject.add_argument("directory", type=Path, metavar="DIR", nargs="?", default=Path())
     return parser

@@ -253,6 +253,13 @@ def adopt(options: argparse.Namespace) -> int:
     return 0
 
 
+def selftest(options: argparse.Namespace) -> int:
+    """Exit code of pytest."""
+    from tunesmith import selftest as tests
+
+    return tests.selftest(options.directory.resolve(), options.pytest)
+
+
 def eject(options: argparse.Namespace) -> int:
     """Make a project independent of the template."""
     from tunesmith import eject as ejection

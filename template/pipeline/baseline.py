@@ -12,7 +12,7 @@ from engine.core.device import prepare
 from engine.core.display import ENDPOINT, GGUF
 from engine.core.errors import run_stage
 from engine.core.io import read_json, read_jsonl, write_json, write_jsonl
-from engine.core.settings import load
+from engine.core.params import load
 from engine.evaluation.metrics import headline, metrics_of
 from engine.evaluation.shots import check_shots, choose_counts
 from engine.inference.arms import answer_items
@@ -27,10 +27,16 @@ from engine.inference.prompting import (
 )
 from engine.inference.transformers_backend import Generator
 from engine.models.base import base_model, base_sha256
+from engine.settings.evaluate import EvaluateParams
+from engine.settings.model import ModelParams
+
+
+class Settings(EvaluateParams, ModelParams):
+    """What this stage reads of params.yaml."""
 
 
 def main() -> None:
-    settings = load()
+    settings = load(Settings)
     metrics_of(settings)  # a slip in the project's own is told before anything is answered
     items = read_jsonl(TEST)
     device = prepare(settings.seed)

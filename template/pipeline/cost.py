@@ -12,7 +12,7 @@ from engine.core.device import cpu_name
 from engine.core.display import ENDPOINT, best_local
 from engine.core.errors import run_stage
 from engine.core.io import read_json, write_json
-from engine.core.settings import load
+from engine.core.params import load
 from engine.costing.arm_costs import (
     ASSUMPTIONS,
     arm_cost,
@@ -31,10 +31,11 @@ from engine.costing.arm_costs import (
 from engine.costing.plan_vs_actual import beside_the_plan
 from engine.costing.tco import Study, total_cost
 from engine.costing.training_run import read_training
+from engine.settings.cost import CostParams
 
 
 def main() -> None:
-    settings = load()
+    settings = load(CostParams)
     machine = read_price(settings.cost.hardware)
     arms = read_json(MEASURED / "baseline.json")
     training = None

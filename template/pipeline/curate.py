@@ -2,14 +2,15 @@
 
 import sys
 
-from engine.core import settings as project_settings
 from engine.core.errors import run_stage
+from engine.core.params import load
 from engine.data.curation import curate
+from engine.settings.curate import CurateParams
 
 
 def main() -> None:
-    everything = project_settings.load()
-    curate(everything.curate, smoke=everything.smoke, embedder=everything.embedder)
+    settings = load(CurateParams)
+    curate(settings.curate, smoke=settings.smoke, embedder=settings.embedder)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ import sys
 from engine.core.artifacts import ARMS_PLOT, CONFUSION_PLOT, SCORES
 from engine.core.errors import run_stage
 from engine.core.io import write_json
-from engine.core.settings import load
+from engine.core.params import load
 from engine.evaluation.scores import confusion_rows, plot_rows, read_arms, score
+from engine.settings.evaluate import EvaluateParams
 
 
 def main() -> None:
-    settings = load()
+    settings = load(EvaluateParams)
     arms = read_arms(settings)
     scores = score(arms, settings)
     write_json(SCORES, scores)

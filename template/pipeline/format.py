@@ -17,10 +17,12 @@ from engine.core.artifacts import FORMAT_REPORT, FORMATTED
 from engine.core.device import quiet
 from engine.core.errors import ProjectError, run_stage
 from engine.core.io import read_jsonl, write_json, write_jsonl
-from engine.core.settings import load
+from engine.core.params import load
 from engine.inference.prompting import read_passages, read_prompt
 from engine.models.base import base_model
-from engine.reporting.format_page import write_page
+from engine.reporting.format_page.page import write_page
+from engine.settings.curate import CurateSettings
+from engine.settings.train import TrainParams
 from engine.training.formatted_rows import (
     LEFT_OUT,
     SOURCES,
@@ -32,11 +34,17 @@ from engine.training.formatted_rows import (
 )
 
 
+class Settings(TrainParams):
+    """What this stage reads of params.yaml."""
+
+    curate: CurateSettings
+
+
 def main() -> None:
     from transformers import AutoTokenizer
 
     quiet()
-    settings = load()
+    settings = load(Settings)
     tokenizer = AutoTokenizer.from_pretrained(base_model(settings))
     template = ChatTemplate(tokenizer)
     system, limit = read_prompt("system"), settings.format.max_length

@@ -13,13 +13,14 @@ from engine.core.artifacts import (
 )
 from engine.core.errors import ProjectError, run_stage
 from engine.core.io import read_json
-from engine.core.settings import load
+from engine.core.params import load
 from engine.evaluation.gate_checks import refused_data, refused_measurement, refused_verdict, regressions
 from engine.reporting.terminal import remembered, tell
+from engine.settings.gate import GateParams
 
 
 def main() -> None:
-    settings = load()
+    settings = load(GateParams)
     verdict = read_json(VERDICT)
     print(tell(verdict, settings))
     scores = read_json(SCORES)

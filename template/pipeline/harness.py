@@ -11,7 +11,7 @@ from engine.core.artifacts import HARNESS_REPORT, SUITES, TEST
 from engine.core.device import prepare
 from engine.core.errors import run_stage
 from engine.core.io import read_jsonl, write_json
-from engine.core.settings import load
+from engine.core.params import load
 from engine.evaluation.lm_eval.harness import (
     BARE,
     SMOKE_ITEMS,
@@ -26,15 +26,21 @@ from engine.evaluation.lm_eval.runner import Engine, Run, check_suites
 from engine.evaluation.lm_eval.tasks import sayable
 from engine.models.base import base_model
 from engine.models.merge_adapter import served_model
+from engine.settings.harness import HarnessParams
+from engine.settings.train import TrainParams
+
+
+class Settings(HarnessParams, TrainParams):
+    """What this stage reads of params.yaml."""
 
 
 def main() -> None:
-    settings = load()
+    settings = load(Settings)
     check_suites(settings.harness.suites, SUITES)
     items = read_jsonl(TEST)[: SMOKE_ITEMS if settings.smoke else settings.harness.domain_items]
     folders = {
         "base": base_model(settings),
-        "tuned": served_model(settings, prepare(settings.seed, settings.train.compute_dtype)),
+        "tuned": served_model(settings, settings.train, prepare(settings.seed, settings.train.compute_dtype)),
     }
     domain: dict[str, Any] = {}
     choices: dict[str, Any] = {}

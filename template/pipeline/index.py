@@ -7,7 +7,7 @@ from engine.core.artifacts import KNOWLEDGE, MEASURED_RETRIEVAL, RETRIEVAL_REPOR
 from engine.core.device import prepare
 from engine.core.errors import run_stage
 from engine.core.io import read_jsonl, write_json, write_jsonl
-from engine.core.settings import load
+from engine.core.params import load
 from engine.inference.embedder import Embedder
 from engine.inference.prompting import question
 from engine.retrieval.chunks import documents, read_passages
@@ -23,10 +23,11 @@ from engine.retrieval.index import (
 )
 from engine.retrieval.search import Search
 from engine.retrieval.store import check_installed
+from engine.settings.retrieval import RetrievalParams
 
 
 def main() -> None:
-    settings = load()
+    settings = load(RetrievalParams)
     knobs = settings.retrieval
     check_installed(knobs.store)  # before the hours that embedding a large collection takes
     prepare(settings.seed)
@@ -42,7 +43,9 @@ def main() -> None:
         write_jsonl(RETRIEVED / f"{split}.jsonl", (retrieved(r, best, named) for r, best in rows))
     test = read_jsonl(SPLITS["test"])
     if knobs.store != "memory":
-        write_json(MEASURED_RETRIEVAL, compare_stores(search, Search.load(settings), test, knobs.passages))
+        write_json(
+            MEASURED_RETRIEVAL, compare_stores(search, Search.load(knobs, settings.embedder), test, knobs.passages)
+        )
     relevant = [relevant_passages(record, search.passages) for record in test]
     report: dict[str, Any] = {
         "documents": len({passage["source"] for passage in search.passages}),

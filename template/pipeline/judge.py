@@ -8,13 +8,14 @@ from engine.core.artifacts import (
 )
 from engine.core.errors import run_stage
 from engine.core.io import write_json
-from engine.core.settings import load
+from engine.core.params import load
 from engine.evaluation.judge.judging import compare_answers, dollars, grade_answers, judging_model
 from engine.evaluation.judge.pairwise_judge import kinship
+from engine.settings.judge import JudgeParams
 
 
 def main() -> None:
-    settings = load()
+    settings = load(JudgeParams)
     backend = judging_model(settings)
     model = backend.identity.get("model", settings.model.name)
     compared, effort = compare_answers(backend, settings)

@@ -10,13 +10,14 @@ from engine.core.artifacts import BASE_MANIFEST
 from engine.core.device import quiet
 from engine.core.errors import run_stage
 from engine.core.io import write_json
-from engine.core.settings import load
+from engine.core.params import load
 from engine.models.base import describe, fetch_ahead, materialise
+from engine.settings.model import ModelParams
 
 
 def main() -> None:
     quiet()
-    settings = load()
+    settings = load(ModelParams)
     folder = materialise(settings)
     write_json(BASE_MANIFEST, describe(settings, folder))
     print(f"{settings.model.name}: {folder}")

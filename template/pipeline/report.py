@@ -5,15 +5,16 @@ import sys
 from engine.core.artifacts import MODEL_CARD, REPORT_PAGE, VERDICT
 from engine.core.errors import run_stage
 from engine.core.io import write_json, write_text
-from engine.core.settings import load
+from engine.core.params import load
 from engine.reporting.inputs import read_facts
 from engine.reporting.model_card import model_card
-from engine.reporting.report import page
+from engine.reporting.report_page.page import page
 from engine.reporting.verdict_file import verdict
+from engine.settings.report import ReportParams
 
 
 def main() -> None:
-    facts = read_facts(load())
+    facts = read_facts(load(ReportParams))
     write_text(REPORT_PAGE, page(facts))
     write_text(MODEL_CARD, model_card(facts))
     write_json(VERDICT, verdict(facts))

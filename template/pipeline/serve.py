@@ -7,17 +7,18 @@ from engine.core.artifacts import BASELINE_ANSWERS, MEASURED_SERVING, SCORES, SE
 from engine.core.display import family
 from engine.core.errors import run_stage
 from engine.core.io import read_json, read_jsonl, write_json
-from engine.core.settings import load
+from engine.core.params import load
 from engine.inference.arms import quantile
 from engine.serving import server
 from engine.serving.artefact import artefact
 from engine.serving.trial import ask, running_server, served_arm
+from engine.settings.serve import ServeParams
 
 
 def main() -> None:
     from openai import OpenAI
 
-    settings = load()
+    settings = load(ServeParams)
     arm = served_arm(read_json(SCORES))
     folder = artefact(arm, settings)
     items = read_jsonl(TEST)[: settings.serve.parity_items]

@@ -13,9 +13,10 @@ from engine.core.device import Device, place, prepare
 from engine.core.errors import ProjectError, run_stage
 from engine.core.fingerprint import code_key
 from engine.core.io import write_json
-from engine.core.settings import Settings, load
+from engine.core.params import load
 from engine.models.base import base_model
 from engine.models.load import load_base
+from engine.settings.train import TrainParams
 from engine.training import checkpoints, run_record
 from engine.training.calibration import calibrate
 from engine.training.callbacks import step_printer, stopwatch
@@ -33,7 +34,7 @@ SMOKE_STEPS = 8
 
 
 def main() -> None:
-    settings = load()
+    settings = load(TrainParams)
     own = place(settings.train.devices)
     device = prepare(settings.seed, settings.train.compute_dtype)
     base = base_model(settings)
@@ -59,7 +60,7 @@ def main() -> None:
     shutil.rmtree(folder)
 
 
-def build_trainer(settings: Settings, device: Device, base: Path, folder: Path) -> Any:
+def build_trainer(settings: TrainParams, device: Device, base: Path, folder: Path) -> Any:
     """TRL's SFTTrainer over the formatted files, with the loss on the completion alone."""
     from peft.utils.error import NoMatchingPeftModuleError
     from transformers import AutoTokenizer, PrinterCallback
@@ -87,7 +88,7 @@ def build_trainer(settings: Settings, device: Device, base: Path, folder: Path) 
     return trainer
 
 
-def build_arguments(settings: Settings, device: Device, folder: Path) -> Any:
+def build_arguments(settings: TrainParams, device: Device, folder: Path) -> Any:
     """Every training argument that matters, spelt out; the rest are TRL's defaults at the locked version."""
     import torch
     from trl import SFTConfig

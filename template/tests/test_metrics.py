@@ -10,8 +10,9 @@ from jsonschema import Draft202012Validator
 
 from engine.core.artifacts import ANSWER_SCHEMA, TEST
 from engine.core.io import read_jsonl
-from engine.core.settings import load
+from engine.core.params import load
 from engine.evaluation.metrics import score_items
+from engine.settings.evaluate import EvaluateParams
 from evals.metrics import METRICS
 
 TEXTS = ["", "yes", "The meeting is at 9.", '{"intent": "on", "slots": {"name": "lamp"}}', "{", "é 漢"]
@@ -27,7 +28,7 @@ def test_a_metric_of_ours_scores_any_answer_between_0_and_1(metric: str, expecte
 
 def test_the_right_answer_has_the_full_score(at_root: Path) -> None:
     right = [{"id": str(n), "label": None, "expected": text, "answer": text} for n, text in enumerate(TEXTS[3:4])]
-    settings = load()
+    settings = load(EvaluateParams)
     assert score_items(right, settings)[settings.evaluate.primary_metric] == [1.0]
 
 

@@ -11,8 +11,9 @@ from conftest import ROOT
 from engine.core.artifacts import PARAMS
 from engine.core.errors import ProjectError
 from engine.core.fingerprint import INVISIBLE
-from engine.core.settings import load
+from engine.core.params import load
 from engine.evaluation.metrics import metrics_of
+from engine.settings.everything import Everything
 
 KNOBS = yaml.safe_load((ROOT / PARAMS).read_text("utf-8"))
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"]
@@ -20,7 +21,7 @@ NAMED = sorted({name for stage in STAGES.values() for name in stage.get("params"
 
 
 def test_every_knob_is_one_that_the_stages_know(at_root: Path) -> None:
-    settings = load(at_root / PARAMS)
+    settings = load(Everything, at_root / PARAMS)
     assert settings.evaluate.primary_metric in metrics_of(settings)
 
 
@@ -29,7 +30,7 @@ def test_a_misspelt_group_is_refused(group: str, tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text((ROOT / PARAMS).read_text("utf-8").replace(f"\n{group}:", f"\n{group}s:"), "utf-8")
     with pytest.raises(ProjectError):
-        load(path)
+        load(Everything, path)
 
 
 @pytest.mark.parametrize("name", NAMED)

@@ -14,8 +14,9 @@ from conftest import ROOT
 from engine.core import artifacts
 from engine.core.fingerprint import closure, entries
 from engine.core.io import read_json, write_json, write_jsonl
-from engine.core.settings import load
+from engine.core.params import load
 from engine.inference.backend import Answer, Message, Prompt
+from engine.settings.evaluate import EvaluateParams
 from pipeline import baseline, evaluate
 
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"]
@@ -107,7 +108,7 @@ def test_the_recipes_measure_and_decide(at_root: Path, tmp_path: Path, monkeypat
         monkeypatch.setattr(baseline, name, lambda *_: None)
     monkeypatch.setattr(baseline, "base_sha256", lambda: "0" * 64)
     load.cache_clear()
-    settings = load()
+    settings = load(EvaluateParams)
     for split, path in (("train", artifacts.TRAIN_RECORDS), ("dev", artifacts.DEV), ("test", artifacts.TEST)):
         write_jsonl(path, records(split, 12))
         if settings.retrieves:

@@ -17,10 +17,13 @@ HERE = Path(__file__).parent
 
 def absent(test: Path) -> list[str]:
     """The modules of the engine and the recipes that a test imports and this project was generated without."""
-    tree = ast.parse(test.read_text("utf-8"))
-    names = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
-    own = [name for name in names if name.split(".")[0] in {"engine", "pipeline"}]
-    paths = {name: ROOT.joinpath(*name.split(".")) for name in own}
+    names = set()
+    for node in ast.walk(ast.parse(test.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in {"engine", "pipeline"}:
+            names.add(node.module)
+            if node.module == "pipeline":  # of a package that is empty, every name is a module
+                names |= {f"pipeline.{alias.name}" for alias in node.names}
+    paths = {name: ROOT.joinpath(*name.split(".")) for name in sorted(names)}
     return [name for name, path in paths.items() if not path.with_suffix(".py").exists() and not path.is_dir()]
 
 
@@ -37,5 +40,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder as the current one, with answers kept nowhere else."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("engine.inference.backend.ANSWERS", tmp_path / "answers")
+    monkeypatch.setattr("engine.inference.answer_cache.ANSWERS", tmp_path / "answers")
     return tmp_path

@@ -9,8 +9,9 @@ import numpy as np
 
 from engine.core.display import family
 from engine.core.io import write_json, write_jsonl, write_text
-from engine.core.settings import Settings, load
+from engine.core.params import load
 from engine.evaluation.scores import plot_rows, score
+from engine.settings.everything import Everything
 
 COMMON = """
 smoke: false
@@ -142,7 +143,7 @@ def measure(n: int, seconds: float, prompt_tokens: int) -> dict[str, Any]:
 
 def finish_project(
     root: Path, *, shares: dict[str, float] | None = None, n: int = 240, params: str = PARAMS, prices: str = PRICES
-) -> Settings:
+) -> Everything:
     """Write the files of every stage before `cost` under ``root``. The current folder must be ``root``."""
     shares = shares or {"zero_shot": 0.0, "few_shot": 0.05, "tuned": 0.65}
     write_text(root / "params.yaml", params)
@@ -153,7 +154,7 @@ def finish_project(
         "data_source: home-assistant-intents 2026.1\n",
     )
     load.cache_clear()
-    settings = load(root / "params.yaml")
+    settings = load(Everything, root / "params.yaml")
     arms = answers(n, tuple(shares.items()))
     for arm, answered in arms.items():
         write_jsonl(root / "results" / ("tuned" if family(arm) == "tuned" else "baseline") / f"{arm}.jsonl", answered)
@@ -199,7 +200,7 @@ def answers(n: int, shares: tuple[tuple[str, float], ...]) -> dict[str, list[dic
 @cache  # most tests share a study
 def scored(params: str, n: int, shares: tuple[tuple[str, float], ...]) -> dict[str, Any]:
     """What the stage `evaluate` makes of these answers in the current folder, whose ``params.yaml`` is ``params``."""
-    return score(answers(n, shares), load())
+    return score(answers(n, shares), load(Everything))
 
 
 def requests(n: int) -> list[dict[str, Any]]:

@@ -2,21 +2,29 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import engine
 from engine.core.io import read_jsonl
-from engine.core.settings import AnomalySettings, CurateSettings, PrivateSettings, QualitySettings
+from engine.core.params import Group
 from engine.data.check.reject_reasons import BadRecordError
 from engine.data.curation import curate
 from engine.data.normalise.records import Record, RecordReader
+from engine.settings.curate import AnomalySettings, CurateSettings, PrivateSettings, QualitySettings
 
+Chosen = TypeVar("Chosen", bound=Group)
 ROOT = Path(engine.__file__).parents[1]  # of the template, or of the project whose engine is tested
 
 TRAIN, REJECTED = Path("data/curated/train.jsonl"), Path("data/curated/rejected.jsonl")
 TEST, DEV, BENCHMARK = Path("data/eval/test.jsonl"), Path("data/eval/dev.jsonl"), Path("data/eval/benchmark.json")
 PAIR = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
 CALL = {"type": "function", "function": {"name": "light", "arguments": '{"on": true}'}}
+
+
+def positional(group: type[Chosen], *values: str) -> Chosen:
+    """A group of knobs from the values of its first fields, in their order."""
+    return group.model_validate(dict(zip(group.model_fields, values, strict=False)))
+
 
 DEFAULTS: dict[str, Any] = {
     "path": "data/raw/requests.jsonl",
@@ -26,9 +34,9 @@ DEFAULTS: dict[str, Any] = {
     "min_answer_chars": 1,
     "max_chars": 2000,
     "languages": [],
-    "anomalies": AnomalySettings("drop", "drop", "drop", "drop", "drop", "repair", "repair", "drop"),
-    "quality": QualitySettings("report", "report", "report", "report"),
-    "private": PrivateSettings("report", "report", "report", "redact", "redact", "redact", "redact"),
+    "anomalies": positional(AnomalySettings, "drop", "drop", "drop", "drop", "drop", "repair", "repair", "drop"),
+    "quality": positional(QualitySettings, "report", "report", "report", "report"),
+    "private": positional(PrivateSettings, "report", "report", "report", "redact", "redact", "redact", "redact"),
     "near_duplicate_threshold": 0.7,
     "near_duplicate_threshold_long": 0.5,
     "benchmarks": [],

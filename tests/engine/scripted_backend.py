@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from engine.chat.openai_messages import Message
-from engine.core.settings import EvaluateSettings
 from engine.inference.backend import Answer, Prompt
+from engine.settings.evaluate import EvaluateSettings
 
 KNOBS = EvaluateSettings(
     primary_metric="exact_match",

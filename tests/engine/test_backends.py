@@ -1,6 +1,9 @@
 """Backends: a real server over HTTP, and the cache of answers."""
 
 import json
+import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,11 +15,13 @@ from typing import Any
 import pytest
 from scripted_backend import KNOBS, Scripted, record
 
+import engine
 from engine.core.errors import ProjectError
-from engine.core.settings import EndpointSettings
+from engine.inference.answer_cache import answer_cache
 from engine.inference.arms import answer_items
 from engine.inference.backend import Endpoint, Prompt, answer_all
 from engine.inference.prompting import Policy
+from engine.settings.inference import EndpointSettings
 
 pytestmark = pytest.mark.usefixtures("project")
 
@@ -87,7 +92,7 @@ def url() -> Iterator[str]:
 
 
 def test_an_endpoint_is_an_arm_like_any_other(url: str) -> None:
-    endpoint = Endpoint(EndpointSettings(url, "echo", 3), api_key="secret")
+    endpoint = Endpoint(EndpointSettings(base_url=url, model="echo", concurrency=3), api_key="secret")
     items = [record(number) for number in range(8)]
     rows, measured = answer_items("endpoint_zero_shot", endpoint, items, Policy("Be loud."), KNOBS, Path())
     assert [row["answer"] for row in rows] == [f"ASK {number}" for number in range(8)]
@@ -100,7 +105,7 @@ def test_an_endpoint_is_an_arm_like_any_other(url: str) -> None:
 
 def test_requests_under_way_together_are_not_counted_one_after_the_other() -> None:
     with running(Reasoner) as address:
-        endpoint = Endpoint(EndpointSettings(address, "reasoner", 8))
+        endpoint = Endpoint(EndpointSettings(base_url=address, model="reasoner", concurrency=8))
         start = time.perf_counter()
         _, measured = answer_items("endpoint", endpoint, [record(n) for n in range(16)], Policy(""), KNOBS, Path())
         took = time.perf_counter() - start
@@ -111,7 +116,7 @@ def test_requests_under_way_together_are_not_counted_one_after_the_other() -> No
 
 def test_a_model_that_refuses_temperature_is_asked_as_it_wants_and_that_is_recorded() -> None:
     with running(Reasoner) as address:
-        endpoint = Endpoint(EndpointSettings(address, "reasoner", 2))
+        endpoint = Endpoint(EndpointSettings(base_url=address, model="reasoner", concurrency=2))
         rows, measured = answer_items("endpoint", endpoint, [record(n) for n in range(4)], Policy(""), KNOBS, Path())
     assert [row["answer"] for row in rows] == ["8"] * 4
     assert {row["decoding"] for row in rows} == {"the server's own"}
@@ -119,12 +124,15 @@ def test_a_model_that_refuses_temperature_is_asked_as_it_wants_and_that_is_recor
 
 
 def test_a_revision_keeps_the_answers_of_two_models_of_one_name_apart() -> None:
-    first, second = (Endpoint(EndpointSettings("http://x/v1", "m", 1, revision=name)) for name in (None, "2026-11"))
+    first, second = (
+        Endpoint(EndpointSettings(base_url="http://x/v1", model="m", concurrency=1, revision=name))
+        for name in (None, "2026-11")
+    )
     assert first.identity != second.identity and "revision" not in first.identity
 
 
 def test_a_refusal_of_the_endpoint_is_told(url: str) -> None:
-    endpoint = Endpoint(EndpointSettings(url, "echo", 1), api_key="wrong")
+    endpoint = Endpoint(EndpointSettings(base_url=url, model="echo", concurrency=1), api_key="wrong")
     with pytest.raises(ProjectError, match="401") as caught:
         answer_all(endpoint, [endpoint.render([{"role": "user", "content": "x"}])], 8, 1)
     assert "ENDPOINT_API_KEY" in caught.value.fix
@@ -159,12 +167,85 @@ def test_another_model_prompt_or_decoding_is_computed_anew() -> None:
         assert len(backend.asked) == 1
 
 
-def test_an_interrupted_arm_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_an_interrupted_arm_continues_where_it_stopped() -> None:
     prompts = [[number] for number in range(6)]
     with pytest.raises(KeyboardInterrupt):
         answer_all(Counting(fail_after=4), prompts, 8, 4)
-    (kept,) = (tmp_path / "answers").glob("*.jsonl")
-    kept.write_text(kept.read_text("utf-8") + '\n{"key": "torn', "utf-8")  # the line a killed run was writing
     rest = Counting()
     assert [answer.text for answer in answer_all(rest, prompts, 8, 4)] == [f"answer {p}" for p in prompts]
     assert rest.asked == [[4], [5]]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from engine.inference import answer_cache
+answer_cache.ANSWERS = Path(sys.argv[1])
+sys.stdin.readline()
+for key in map(str, range(int(sys.argv[2]), 300, 2)):  # opened anew for each answer, as for a single request
+    with answer_cache.answer_cache({"name": "a"}) as cache:
+        cache.add({key: {"text": key * 50}, "common": {"text": "by either"}})
+print("written")
+"""
+
+
+def writer(folder: Path, first: int) -> "subprocess.Popen[str]":
+    """A process that waits for a line and then writes every second answer."""
+    command = [sys.executable, "-c", WRITER, str(folder), str(first)]
+    pipe, root = subprocess.PIPE, Path(engine.__file__).parents[1]
+    return subprocess.Popen(command, cwd=root, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+
+def test_two_processes_that_write_at_once_lose_nothing(project: Path) -> None:
+    writers = [writer(project / "answers", first) for first in (0, 1)]
+    for process in writers:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert [process.communicate(timeout=120) for process in writers] == [("written\n", "")] * 2
+    with answer_cache({"name": "a"}) as cache:
+        expected = {str(key): {"text": str(key) * 50} for key in range(300)} | {"common": {"text": "by either"}}
+        assert cache.get([*expected, "never written"]) == expected
+
+
+def test_a_killed_process_leaves_what_it_wrote(project: Path) -> None:
+    process = writer(project / "answers", 0)
+    assert process.stdin is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    with answer_cache({"name": "a"}) as cache:
+        while not cache.get(["2"]):
+            assert process.poll() is None
+    process.kill()
+    process.communicate()
+    with answer_cache({"name": "a"}) as cache:
+        assert cache.get(["0", "2"]) == {"0": {"text": "0" * 50}, "2": {"text": "2" * 50}}
+        cache.add({"1": {"text": "after"}})
+        assert cache.get(["1"]) == {"1": {"text": "after"}}
+
+
+@pytest.mark.parametrize("damage", ["no database", "a changed answer", "lost pages"])
+def test_a_corrupt_cache_is_an_error_and_never_an_answer(project: Path, damage: str) -> None:
+    prompts = [[number] for number in range(400)]
+    answers = answer_all(Counting(fail_after=400), prompts, 8, 4)
+    path = project / "answers" / "answers.sqlite"
+    content = path.read_bytes()
+    damaged = {
+        "no database": b"not a database " * 500,
+        "a changed answer": content.replace(b"answer [7]", b"answer [8]"),
+        "lost pages": content[: len(content) // 2],
+    }
+    path.write_bytes(damaged[damage])
+    with pytest.raises(ProjectError, match="the cache of answers is corrupt") as caught:
+        answer_all(Counting(), prompts, 8, 4)
+    assert caught.value.where == str(path) and f"delete {path.parent}" in caught.value.fix
+    shutil.rmtree(path.parent)
+    assert answer_all(Counting(fail_after=400), prompts, 8, 4) == answers
+
+
+def test_a_cache_that_cannot_be_opened_is_told(project: Path) -> None:
+    path = project / "answers" / "answers.sqlite"
+    path.mkdir(parents=True)
+    with pytest.raises(ProjectError, match="cannot be used: unable to open") as caught:
+        answer_all(Counting(), [[1]], 8, 4)
+    assert caught.value.where == str(path)

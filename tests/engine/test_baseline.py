@@ -3,19 +3,18 @@
 import re
 from pathlib import Path
 
-import msgspec
 import pytest
 from finished_project import PARAMS, finish_project, rows
 from scripted_backend import Scripted, record
 
 from engine.core.errors import ProjectError
 from engine.core.io import write_jsonl
-from engine.core.settings import Settings
 from engine.evaluation.scores import check_templates
 from engine.evaluation.shots import check_shots, choose_counts
 from engine.inference.backend import Prompt
 from engine.inference.policies import base_policies
 from engine.inference.transformers_backend import Generator
+from engine.settings.everything import Everything
 
 OPEN, CLOSE = 2 * "{", 2 * "}"  # a chat template is Jinja, which this file must not hold
 
@@ -35,18 +34,18 @@ class Fond(Scripted):
 
 
 @pytest.fixture
-def settings(project: Path) -> Settings:
+def settings(project: Path) -> Everything:
     made = finish_project(project, params=PARAMS.replace("label_key: intent", "label_key: null"))
     Path("prompts").mkdir()
     Path("prompts/prompted.txt").write_text("Be brief.", "utf-8")
     Path("prompts/passages.txt").write_text("Facts: $passages\n$question", "utf-8")
     write_jsonl(Path("data/curated/train.jsonl"), [record(f"t{number}") for number in range(5)])
     write_jsonl(Path("data/eval/dev.jsonl"), [record(f"d{number}") for number in range(4)])
-    knobs = msgspec.structs.replace(made.evaluate, primary_metric="exact_match", shots=[4, 1, 3])
-    return msgspec.structs.replace(made, evaluate=knobs)
+    knobs = made.evaluate.model_copy(update={"primary_metric": "exact_match", "shots": [4, 1, 3]})
+    return made.model_copy(update={"evaluate": knobs})
 
 
-def test_every_policy_and_model_shows_its_own_best_number_of_examples(settings: Settings) -> None:
+def test_every_policy_and_model_shows_its_own_best_number_of_examples(settings: Everything) -> None:
     passages = {name: [] for name in [*(f"t{n}" for n in range(5)), *(f"d{n}" for n in range(4))]}
     counts, tried = choose_counts(Fond(4), passages, settings)
     assert counts == {"few_shot": 4, "rag_few_shot": 3}
@@ -62,8 +61,8 @@ def test_every_policy_and_model_shows_its_own_best_number_of_examples(settings: 
     }
 
 
-def test_more_examples_than_there_are_records_are_not_claimed(settings: Settings) -> None:
-    many = msgspec.structs.replace(settings, evaluate=msgspec.structs.replace(settings.evaluate, shots=[9]))
+def test_more_examples_than_there_are_records_are_not_claimed(settings: Everything) -> None:
+    many = settings.model_copy(update={"evaluate": settings.evaluate.model_copy(update={"shots": [9]})})
     assert choose_counts(Fond(1), None, many) == ({"few_shot": 5}, {})
     with pytest.raises(ProjectError, match="1 items of few_shot were not asked with 5 examples, b for one"):
         check_shots("few_shot", [{"id": "a", "shots": 5}, {"id": "b", "shots": 4}], 5)

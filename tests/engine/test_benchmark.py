@@ -15,6 +15,7 @@ from raw_data import (
     WORDS,
     curate_settings,
     distinct_row,
+    positional,
     prompts,
     reasons,
     rows,
@@ -24,7 +25,7 @@ from raw_data import (
 
 from engine.core.errors import ProjectError
 from engine.core.io import read_jsonl
-from engine.core.settings import PrivateSettings
+from engine.settings.curate import PrivateSettings
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +79,7 @@ class TestFrozenBenchmark:
         run(data, private=report_all)
         held = {int(row["line"]) for path in (TEST, DEV) for row in read_jsonl(path)}
         assert "@example.org" in TEST.read_text()
-        report = run(data, private=PrivateSettings(*["redact"] * 7), near_duplicate_threshold=0.9)
+        report = run(data, private=positional(PrivateSettings, *["redact"] * 7), near_duplicate_threshold=0.9)
         assert report["rejected"]["benchmark_leak"] == 15
         assert not held & {row["line"] for row in read_jsonl(TRAIN)}
 

@@ -6,7 +6,8 @@ import pytest
 from finished_project import PARAMS
 
 from engine.core.errors import ProjectError
-from engine.core.settings import load
+from engine.core.params import load
+from engine.settings.everything import Everything
 from engine.training.calibration import STEPS, WARM_UP, shortened, speed
 from engine.training.run_record import setup_of
 
@@ -25,7 +26,7 @@ def test_too_short_a_run_says_no_speed() -> None:
 
 def test_a_short_run_is_the_same_setup_with_fewer_steps(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(PARAMS)
-    settings = load(tmp_path / "params.yaml")
+    settings = load(Everything, tmp_path / "params.yaml")
     short = shortened(settings)
     assert short.train.max_steps == STEPS < settings.train.max_steps
     assert setup_of(short) == setup_of(settings) != {}

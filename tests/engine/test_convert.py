@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from raw_data import CALL, PAIR, curate_settings, record, rows
+from raw_data import CALL, PAIR, curate_settings, positional, record, rows
 
 from engine.core.errors import ProjectError
-from engine.core.settings import AnomalySettings
 from engine.data.normalise.records import RecordReader
 from engine.data.writers import WRITERS
+from engine.settings.curate import AnomalySettings
 from engine.tools.convert import convert
 
 
@@ -29,7 +29,7 @@ SAID = TEXT.filter(lambda text: text.strip() and "<" not in text and "[" not in 
 @given(st.lists(SAID, min_size=2, max_size=6).filter(lambda said: len(said) % 2 == 0), st.one_of(st.just(""), SAID))
 @pytest.mark.parametrize("form", ["alpaca", "sharegpt", "messages"])
 def test_a_record_survives_conversion_there_and_back(form: str, said: list[str], system: str) -> None:
-    reader = RecordReader(curate_settings(format="messages", anomalies=AnomalySettings(*["keep"] * 8)))  # type: ignore[arg-type]
+    reader = RecordReader(curate_settings(format="messages", anomalies=positional(AnomalySettings, *["keep"] * 8)))
     messages = [{"role": "system", "content": system}] if system else []
     messages += [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(said)]
     before = reader.canonical({"messages": messages}, line=1)

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from finished_project import PARAMS, PRICES, TRAINING, finish_project, measure
 
@@ -106,7 +105,7 @@ def test_times_that_are_too_close_may_never_pay(project: Path) -> None:
 
 def test_the_seconds_of_another_run_are_said_to_be_that(project: Path) -> None:
     """DVC's cache restores the weights of a run with earlier parameters, and not what was measured then."""
-    settings = msgspec.to_builtins(finish_project(project))
+    settings = finish_project(project).model_dump()
     record = project / "reports/measured/train.json"
     write_json(record, TRAINING | {"settings": [settings]})
     cost.main()

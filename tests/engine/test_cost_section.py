@@ -7,7 +7,7 @@ from finished_project import PARAMS, PRICES, finish_project
 
 from engine.core.artifacts import REPORT_PAGE
 from engine.core.io import write_json
-from engine.reporting.cost_section import crossing, off
+from engine.reporting.report_page.page import crossing, off
 from engine.reporting.tornado import tornado_chart
 from pipeline import cost, report
 
@@ -98,7 +98,8 @@ def test_the_tornado_stays_inside_its_frame_and_is_spoken() -> None:
         {"figure": "utilisation", "low": 0.2, "high": 0.8, "usd_at_low": 5000.0, "usd_at_high": 2000.0},
     ]
     chart = tornado_chart(swings)
-    bars = [(float(r.get("x", 0)), float(r.get("width", 0))) for r in chart.iter("rect")]
+    rects = [mark.attributes for mark in chart.marks if mark.tag == "rect"]
+    bars = [(float(rect["x"]), float(rect["width"])) for rect in rects]
     assert len(bars) == 2 and all(x >= 190 and x + width <= 720 - 150 + 1 for x, width in bars)
     assert bars[0][1] > bars[1][1]
-    assert "usd per hour from $900.00 to $90,000.00" in (chart.findtext("desc") or "")
+    assert "usd per hour from $900.00 to $90,000.00" in chart.spoken

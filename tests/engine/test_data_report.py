@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_data import REJECTED, rows, run
+from raw_data import REJECTED, positional, rows, run
 
 from engine.core.errors import ProjectError
 from engine.core.io import read_jsonl
-from engine.core.settings import PrivateSettings, QualitySettings
+from engine.settings.curate import PrivateSettings, QualitySettings
 
 DVC = [sys.executable, "-m", "dvc"]
 
@@ -39,7 +39,7 @@ class TestReports:
         data = rows(100)
         data[3]["prompt"] += f" cafÃ©{card} and so on"
         data[5]["completion"] = "word " * 60 + f"{card},"
-        run(data, quality=QualitySettings("report", "report", "drop", "report"))
+        run(data, quality=positional(QualitySettings, "report", "report", "drop", "report"))
         assert [row["reason"] for row in read_jsonl(REJECTED)] == ["cut_answer"]
         repaired = Path("data/curated/repaired.jsonl")
         assert "'Ã©' was 'é'" in repaired.read_text()
@@ -55,7 +55,7 @@ class TestReports:
         ],
     )
     def test_what_is_said_of_a_record_quotes_nothing_private(self, line: Any) -> None:
-        quality = QualitySettings("drop", "drop", "drop", "drop")
+        quality = positional(QualitySettings, "drop", "drop", "drop", "drop")
         raw = line if isinstance(line, bytes) else json.dumps(line).encode()
         run("".join(json.dumps(row) + "\n" for row in rows(100)).encode() + raw + b"\n", quality=quality)
         (note,) = read_jsonl(REJECTED)
@@ -65,7 +65,7 @@ class TestReports:
 
     @pytest.mark.skipif(importlib.util.find_spec("presidio_analyzer") is None, reason="Presidio is not installed")
     def test_what_the_chosen_engine_finds_is_quoted_nowhere(self) -> None:
-        number, quality = "BB1388568", QualitySettings("drop", "report", "report", "drop", "report")
+        number, quality = "BB1388568", positional(QualitySettings, "drop", "report", "report", "drop", "report")
         data = rows(100)
         data[3]["completion"] = f"I'm sorry, but I cannot ask DEA {number} now."
         data[5]["completion"] = f"ask DEA {number}\n" * 6
@@ -74,7 +74,7 @@ class TestReports:
             row["completion"] += f". Ask the doctor, DEA {number}, first!"
         raw = "".join(json.dumps(row) + "\n" for row in data).replace('"y", ', f'"y", "k {number}": 2, ')
         for private in ("report", "redact"):
-            settings = PrivateSettings(*[private] * 8)  # type: ignore[arg-type]
+            settings = positional(PrivateSettings, *[private] * 8)
             run(raw.encode(), quality=quality, private=settings, pii_engine="presidio")
             texts = {path: path.read_text() for path in (*Path("reports").iterdir(), REJECTED)}
             assert "IDENTIFIER" in texts[REJECTED] and "identifier" in texts[Path("reports/data.html")]

@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_data import CALL, PAIR, curate_settings, reason, record, said
+from raw_data import CALL, PAIR, curate_settings, positional, reason, record, said
 
 from engine.core.errors import ProjectError
-from engine.core.settings import AnomalySettings
 from engine.data.normalise.messages import Message
 from engine.data.normalise.records import RecordReader
+from engine.settings.curate import AnomalySettings
 
-REPAIR = AnomalySettings(*["repair"] * 8)  # type: ignore[arg-type]
+REPAIR = positional(AnomalySettings, *["repair"] * 8)
 
 
 @pytest.fixture(autouse=True)
@@ -165,7 +165,7 @@ class TestAnomalies:
         assert record({"messages": messages}, "messages", anomalies=REPAIR).prompt == "one\n\ntwo"
 
     def test_a_policy_may_be_to_stop(self) -> None:
-        stop = AnomalySettings(*["error"] * 8)  # type: ignore[arg-type]
+        stop = positional(AnomalySettings, *["error"] * 8)
         with pytest.raises(ProjectError, match="a record has an anomaly"):
             record({"prompt": 1, "completion": "A"}, "jsonl", anomalies=stop)
 

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
-from raw_data import BENCHMARK, DEV, REJECTED, TEST, TRAIN, WORDS, reasons, rows, run, write_raw
+from raw_data import BENCHMARK, DEV, REJECTED, TEST, TRAIN, WORDS, positional, reasons, rows, run, write_raw
 
 from engine.core.errors import ProjectError
 from engine.core.io import read_jsonl
-from engine.core.settings import EMBEDDER, QualitySettings
+from engine.core.params import EMBEDDER
 from engine.models.store import STORE
+from engine.settings.curate import QualitySettings
 
 needs_embedder = pytest.mark.skipif(
     not (STORE / EMBEDDER.replace("==", "-")).exists(), reason="the embedding model is not here"
@@ -123,7 +124,7 @@ class TestBoilerplate:
     def test_is_left_out_where_its_policy_says_so_and_never_from_a_frozen_benchmark(self) -> None:
         run(self.data())
         before, held = TEST.read_bytes(), TEST.read_text().count("hope") + DEV.read_text().count("hope")
-        drop = QualitySettings("report", "report", "report", "report", "drop")
+        drop = positional(QualitySettings, "report", "report", "report", "report", "drop")
         report = run(self.data() + self.data(), quality=drop)
         assert held > 0 and TEST.read_bytes() == before
         assert report["rejected"]["boilerplate"] == 2 * (30 - held)
@@ -137,7 +138,7 @@ class TestBoilerplate:
     def test_in_every_answer_leaves_too_little(self) -> None:
         data = [{**row, "completion": f"It is {n}. I hope this helps!"} for n, row in enumerate(rows(100))]
         with pytest.raises(ProjectError, match=r"0 good examples of 100 are too few.*left out: boilerplate 100"):
-            run(data, quality=QualitySettings(*["drop"] * 5), minimum_records=1)
+            run(data, quality=positional(QualitySettings, *["drop"] * 5), minimum_records=1)
 
 
 class TestLabelLimit:

@@ -7,8 +7,9 @@ from finished_project import HARNESS_PARAMS, PARAMS, finish_project
 
 from engine.core.errors import run_stage
 from engine.core.io import write_json
-from engine.core.settings import load
+from engine.core.params import load
 from engine.evaluation.forgetting import BLIND, HELD, LOST, OPEN, forgetting, interval
+from engine.settings.everything import Everything
 from pipeline import cost, gate, report
 
 
@@ -23,7 +24,7 @@ def scores(right: int, of: int) -> list[float]:
 
 
 def test_a_suite_is_held_lost_open_or_too_hard(project: Path) -> None:
-    settings, base = load(), scores(120, 200)
+    settings, base = load(Everything), scores(120, 200)
     assert forgetting(base, scores(118, 200), 0.0, settings)["status"] == HELD
     assert forgetting(base, scores(60, 200), 0.0, settings)["status"] == LOST
     assert forgetting(base, scores(108, 200)[::-1], 0.0, settings)["status"] == OPEN
@@ -32,17 +33,17 @@ def test_a_suite_is_held_lost_open_or_too_hard(project: Path) -> None:
 
 def test_few_items_show_nothing(project: Path) -> None:
     """Six of ten against five of ten: a loss beyond the margin is not ruled out, and more items are asked for."""
-    found = forgetting(scores(6, 10), scores(5, 10), 0.0, load())
+    found = forgetting(scores(6, 10), scores(5, 10), 0.0, load(Everything))
     assert found["status"] == OPEN and found["items_needed"] > 10 and found["discordant"] == 1
 
 
 def test_a_gain_is_not_a_loss(project: Path) -> None:
-    assert forgetting(scores(20, 50), scores(40, 50), 0.0, load())["status"] == HELD
+    assert forgetting(scores(20, 50), scores(40, 50), 0.0, load(Everything))["status"] == HELD
 
 
 def harness(base: int, tuned: int) -> dict[str, object]:
     """A report of the stage with one suite of 200 items."""
-    settings = load()
+    settings = load(Everything)
     suite = {
         "metric": "acc",
         "shots": 5,

@@ -19,7 +19,7 @@ from engine.chat.template_checks import (
     unread,
 )
 from engine.core.errors import ProjectError
-from engine.reporting.format_page import marked, write_page
+from engine.reporting.format_page.page import marked, write_page
 from engine.training.formatted_rows import learnt, packed, statistics, to_prompt_completion, token_lengths
 
 OPEN, END = chr(123) + chr(123), chr(125) + chr(125)  # no template braces in emitted Python

@@ -13,7 +13,7 @@ from engine.core.artifacts import BASELINE_ANSWERS, HARNESS_TASKS
 from engine.core.device import Device
 from engine.core.errors import ProjectError
 from engine.core.io import read_jsonl, sha256_json, write_jsonl
-from engine.core.settings import load
+from engine.core.params import load
 from engine.evaluation.item_metrics import exact_match
 from engine.evaluation.lm_eval import harness
 from engine.evaluation.lm_eval.harness import second_opinion
@@ -21,6 +21,7 @@ from engine.evaluation.lm_eval.runner import Engine, Run, check_suites
 from engine.evaluation.lm_eval.tasks import sayable, write_answer_task, write_choice_task
 from engine.inference.prompting import Policy
 from engine.inference.transformers_backend import Generator
+from engine.settings.everything import Everything
 from pipeline import harness as recipe
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -162,16 +163,16 @@ def test_another_prompt_or_another_score_stops_the_stage(model: Path, device: De
     ]
     engine = Engine(model, device, 3)
     write_jsonl(BASELINE_ANSWERS / "zero_shot.jsonl", rows)
-    found = second_opinion(engine, "zero_shot", policy, items, load())
+    found = second_opinion(engine, "zero_shot", policy, items, load(Everything))
     assert found["same_answers"] == 5 and found["exact_match"] == found["exact_match_of_lm_eval"] == 0.0
     called = [items[0] | {"tools": '[{"name": "f"}]'}, *items[1:]]
-    assert "beyond" in second_opinion(engine, "zero_shot", policy, called, load())["skipped"]
+    assert "beyond" in second_opinion(engine, "zero_shot", policy, called, load(Everything))["skipped"]
     write_jsonl(BASELINE_ANSWERS / "zero_shot.jsonl", [rows[0] | {"expected": answers[0]}, *rows[1:]])
     with pytest.raises(ProjectError, match="scores an equal answer otherwise"):
-        second_opinion(engine, "zero_shot", policy, items, load())
+        second_opinion(engine, "zero_shot", policy, items, load(Everything))
     write_jsonl(BASELINE_ANSWERS / "zero_shot.jsonl", rows)
     with pytest.raises(ProjectError, match="another prompt"):
-        second_opinion(engine, "zero_shot", Policy("answer"), items, load())
+        second_opinion(engine, "zero_shot", Policy("answer"), items, load(Everything))
 
 
 def test_the_suites_can_be_run_and_an_unknown_one_is_named(
@@ -244,9 +245,9 @@ def test_models_that_were_asked_other_things_are_not_compared(project: Path) -> 
     (project / "params.yaml").write_text(PARAMS + HARNESS_PARAMS, "utf-8")
     load.cache_clear()
     base = Run("acc", False, [[1, 2], [3]], ["0", "1"], [1.0, 0.0], 0.5, 0)
-    assert harness.compare_suite("x", {"base": base, "tuned": base}, load())["items"] == 2
+    assert harness.compare_suite("x", {"base": base, "tuned": base}, load(Everything))["items"] == 2
     with pytest.raises(ProjectError, match="other prompts"):
-        harness.compare_suite("x", {"base": base, "tuned": base._replace(prompts=[[1, 2], [4]])}, load())
+        harness.compare_suite("x", {"base": base, "tuned": base._replace(prompts=[[1, 2], [4]])}, load(Everything))
 
 
 @pytest.mark.parametrize("path", sorted(SUITES.glob("*.jsonl")), ids=lambda path: path.stem)

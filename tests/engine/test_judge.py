@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from xml.etree.ElementTree import tostring
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ import engine
 from engine.core.artifacts import RUBRIC_CALIBRATION
 from engine.core.errors import ProjectError
 from engine.core.io import read_json, read_jsonl, write_jsonl
-from engine.core.settings import load
+from engine.core.params import load
 from engine.evaluation.judge import judging as judge_stage
 from engine.evaluation.judge.llm_grader import Graded, grade, parse_grade, qualify_grades, read_labels, weighted_kappas
 from engine.evaluation.judge.pairwise_judge import (
@@ -34,9 +33,10 @@ from engine.evaluation.judge.pairwise_judge import (
     qualify,
     read_calibration,
 )
+from engine.html.pages import render
 from engine.inference.backend import Prompt
-from engine.reporting.comparisons import graded as graded_section
-from engine.reporting.comparisons import judged as judged_section
+from engine.reporting.report_page.page import WORDS
+from engine.settings.everything import Everything
 from engine.tools import label
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -211,7 +211,8 @@ def test_the_report_tells_the_win_rate_beside_the_one_of_equal_lengths_and_whose
         "effort": effort._asdict(),
         "rubric": qualify_grades([None] * 60, [1] * 60),
     }
-    told = tostring(judged_section(SimpleNamespace(judge=report, challenger="tuned", incumbent="few_shot")), "unicode")
+    facts = SimpleNamespace(judge=report, challenger="tuned", incumbent="few_shot")
+    told = " ".join(render("reporting/report_page/judge.html.j2", WORDS, facts=facts).split())
     rates = {name: f"{report['preference'][name]:.0%}" for name in ("win_rate", "length_adjusted_win_rate")}
     assert f"It wins {rates['win_rate']}; were all answers equally long, it would win" in told
     assert rates["length_adjusted_win_rate"] in told
@@ -314,12 +315,12 @@ def test_grades_are_labelled_and_a_judge_that_qualifies_shows_one_for_every_arm(
     rows = [one._asdict() for one in judge_stage.answered_items("few_shot")[:60]]
     people = ({**row, "human": 5 if row["expected"] == row["answer"] else 1} for row in rows)
     write_jsonl(RUBRIC_CALIBRATION, people)
-    found, effort = judge_stage.grade_answers(Grader(right_or_wrong), load())
+    found, effort = judge_stage.grade_answers(Grader(right_or_wrong), load(Everything))
     assert found["qualified"], found["reasons"]
     means = {arm: one["mean"] for arm, one in found["arms"].items()}
     assert list(means) == ["zero_shot", "few_shot", "tuned"] and means["zero_shot"] is None, "too many were no grade"
     assert found["arms"]["few_shot"]["unparsable"] > 0 and effort.requests == 60 + 3 * 240
     assert means["few_shot"] < means["tuned"] <= 5 and found["arms"]["tuned"]["low"] < means["tuned"]
-    told = "".join(tostring(part, "unicode") for part in graded_section(found))
+    told = render("reporting/report_page/grades.html.j2", WORDS, rubric=found)
     assert f"{means['tuned']:.2f} [" in told and "withheld" in told
     assert read_json(Path("reports/scores.json"))["primary_metric"] == "json_match", "grades decide nothing"

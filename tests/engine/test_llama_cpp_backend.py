@@ -10,12 +10,12 @@ from tool_records import ASK, CALL, RESULT, TOOLS
 from engine.core.device import Device
 from engine.core.errors import ProjectError
 from engine.core.io import sha256_file
-from engine.core.settings import GgufSettings
 from engine.inference.arms import answer_items
 from engine.inference.backend import Answer
 from engine.inference.llama_cpp_backend import GgufModel
 from engine.inference.prompting import Policy
 from engine.inference.transformers_backend import Generator
+from engine.settings.inference import GgufSettings
 
 SPECIAL = ["<s>", "</s>", "<|go|>"]
 LETTERS = [chr(code) for code in [*range(33, 127), *range(161, 173), *range(174, 324)]]  # GPT-2's names of 256 bytes
@@ -88,7 +88,7 @@ def path(project: Path) -> Path:
 
 
 def settings(path: Path, context: int = 128) -> GgufSettings:
-    return GgufSettings(str(path), sha256_file(path), context)
+    return GgufSettings(path=str(path), sha256=sha256_file(path), context=context)
 
 
 def told(answer: Answer) -> tuple[object, ...]:
@@ -97,9 +97,9 @@ def told(answer: Answer) -> tuple[object, ...]:
 
 def test_a_file_that_is_missing_or_another_one_is_refused(path: Path) -> None:
     with pytest.raises(ProjectError, match=r"no GGUF file other\.gguf"):
-        GgufModel(GgufSettings("other.gguf", "0" * 64), 1)
+        GgufModel(GgufSettings(path="other.gguf", sha256="0" * 64), 1)
     with pytest.raises(ProjectError, match=sha256_file(path)) as caught:
-        GgufModel(GgufSettings(str(path), "0" * 64), 1)
+        GgufModel(GgufSettings(path=str(path), sha256="0" * 64), 1)
     assert caught.value.where == "params.yaml: evaluate.gguf" and "sha256" in caught.value.fix
 
 

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from raw_data import curate_settings
+from raw_data import curate_settings, positional
 
 from engine.core.errors import ProjectError
-from engine.core.settings import PrivateSettings
 from engine.core.text import language
 from engine.data.check.pii import PrivateData, iban_valid, luhn
 from engine.data.check.pii_prefilter import unremarkable
@@ -19,10 +18,11 @@ from engine.data.check.quality import edges, findings
 from engine.data.check.reject_reasons import BadRecordError
 from engine.data.feedback import Feedback
 from engine.data.normalise.records import Record, RecordReader
+from engine.settings.curate import PrivateSettings
 
 PRESIDIO = importlib.util.find_spec("presidio_analyzer") is not None
 needs_presidio = pytest.mark.skipif(not PRESIDIO, reason="Presidio is not installed")
-REDACT = PrivateSettings(*["redact"] * 7)  # type: ignore[arg-type]
+REDACT = positional(PrivateSettings, *["redact"] * 7)
 FRAGMENTS = [" ", ".", "-", "@", ":", "=", "x", "GB82", "WEST", "8.8", "12", "345", "4111", "1111", "536-22", "\u0663"]
 FRAGMENTS += ["30 12 345 67", "8.8.8.8", "DE89 3704 0044 0532 0130 00", "4111 1111 1111 1111", "a@b.io", "api_kEy"]
 FRAGMENTS += ["sk-", "abcdEFGH1jklmnopqrst", "ftp://u:", "hunter2@", "+49", "(30)", "<EMAIL_1>", "é"]
@@ -124,12 +124,15 @@ class TestPrivateData:
         assert reader.canonical(fields, 1).provenance == {"by": "<EMAIL_1>", "model_answer": ["to <EMAIL_1>"]}
 
     def test_policies(self) -> None:
-        record, reader = read("mail x@y.org", private=PrivateSettings(*["report"] * 7))  # type: ignore[arg-type]
+        record, reader = read("mail x@y.org", private=positional(PrivateSettings, *["report"] * 7))
         assert record.prompt == "mail x@y.org" and reader.private.counts["email"] == 1
-        hashed = [read(f"{n} mail x@y.org", private=PrivateSettings(*["hash"] * 7))[0].prompt[2:] for n in range(2)]  # type: ignore[arg-type]
+        hashed = [
+            read(f"{n} mail x@y.org", private=positional(PrivateSettings, *["hash"] * 7))[0].prompt[2:]
+            for n in range(2)
+        ]
         assert hashed[0] == hashed[1] and hashed[0].startswith("mail <EMAIL_")
         with pytest.raises(BadRecordError) as bad:
-            read("mail x@y.org", private=PrivateSettings(*["drop"] * 7))  # type: ignore[arg-type]
+            read("mail x@y.org", private=positional(PrivateSettings, *["drop"] * 7))
         assert "x@y.org" not in bad.value.detail
 
     def test_check_digits(self) -> None:
@@ -170,7 +173,7 @@ class TestPrivateData:
     @settings(max_examples=300, deadline=None)
     def test_the_look_for_clues_spares_patterns_and_changes_nothing(self, text: str) -> None:
         for action in ("redact", "hash"):
-            chosen = PrivateSettings(*[action] * 8)  # type: ignore[arg-type]
+            chosen = positional(PrivateSettings, *[action] * 8)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("engine.data.check.pii.clues", lambda text: (True, sys.maxsize))
                 every = PrivateData(chosen).treated(text)
@@ -196,24 +199,24 @@ class TestPresidio:
         ],
     )
     def test_finds_by_its_patterns(self, text: str, expected: str) -> None:
-        redact = PrivateSettings(*["redact"] * 8)  # type: ignore[arg-type]
+        redact = positional(PrivateSettings, *["redact"] * 8)
         record, reader = read(text, private=redact, pii_engine="presidio")
         assert record.prompt == expected
         assert sum(reader.private.counts.values()) == expected.count("<")
 
     @needs_presidio
     def test_what_may_be_two_things_has_the_stricter_policy(self) -> None:
-        private = PrivateSettings("report", "redact", *["report"] * 6)  # type: ignore[arg-type]
+        private = positional(PrivateSettings, "report", "redact", *["report"] * 6)
         number = "415-555-2671"  # its last digit is also the check digit of an NHS number
         assert read(f"call {number}", private=private, pii_engine="presidio")[0].prompt == "call <PHONE_1>"
 
     @needs_presidio
     def test_policies_are_the_same(self) -> None:
-        reports = PrivateSettings(*["report"] * 8)  # type: ignore[arg-type]
+        reports = positional(PrivateSettings, *["report"] * 8)
         record, reader = read("NHS 943 476 5919", private=reports, pii_engine="presidio")
         assert record.prompt == "NHS 943 476 5919" and reader.private.counts["identifier"] == 1
         with pytest.raises(BadRecordError, match="column 5 of a text: identifier"):
-            read("NHS 943 476 5919", private=PrivateSettings(*["drop"] * 8), pii_engine="presidio")  # type: ignore[arg-type]
+            read("NHS 943 476 5919", private=positional(PrivateSettings, *["drop"] * 8), pii_engine="presidio")
 
     @pytest.mark.skipif(PRESIDIO, reason="Presidio is installed")
     def test_that_is_not_installed_says_how_to_install_it(self) -> None:

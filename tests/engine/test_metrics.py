@@ -7,23 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from finished_project import PARAMS
 
 from engine.core.errors import ProjectError
-from engine.core.settings import Settings, load
+from engine.core.params import load
 from engine.evaluation.diagnostics import secondary, secondary_of
 from engine.evaluation.item_metrics import METRICS, label_of
 from engine.evaluation.metrics import OWN, confusion, metrics_of, score_items, summarise
 from engine.evaluation.scores import confusion_rows, languages, slices
+from engine.settings.everything import Everything
 from evals.metrics import METRICS as PROJECT_METRICS
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path) -> Everything:
     (tmp_path / "params.yaml").write_text(PARAMS)
-    return load(tmp_path / "params.yaml")
+    return load(Everything, tmp_path / "params.yaml")
 
 
 def items(*pairs: tuple[str, str], labels: list[str | None] | None = None) -> list[dict[str, Any]]:
@@ -81,7 +81,7 @@ def test_a_label_is_the_field_of_a_json_answer_or_the_whole_text() -> None:
     assert label_of('{"other": 1}', "intent") == '{"other": 1}'
 
 
-def test_json_answers_get_json_metrics_and_no_bleu(settings: Settings) -> None:
+def test_json_answers_get_json_metrics_and_no_bleu(settings: Everything) -> None:
     rows = items(
         *[('{"intent": "on", "slots": {"n": "lamp"}}', '{"intent": "on", "slots": {}}')] * 10, labels=["on"] * 10
     )
@@ -91,7 +91,7 @@ def test_json_answers_get_json_metrics_and_no_bleu(settings: Settings) -> None:
     assert summary["json_match"]["mean"] == 0 and summary["json_match"]["high"] == pytest.approx(0.2775, abs=1e-3)
 
 
-def test_prose_gets_bleu_and_chrf_as_sacrebleu_computes_them(settings: Settings) -> None:
+def test_prose_gets_bleu_and_chrf_as_sacrebleu_computes_them(settings: Everything) -> None:
     import sacrebleu
 
     pairs = [(f"the cat sat on mat number {n}", f"the cat lay on mat number {n}") for n in range(20)]
@@ -102,7 +102,7 @@ def test_prose_gets_bleu_and_chrf_as_sacrebleu_computes_them(settings: Settings)
     assert "chrf" in summary and "json_match" in summary  # the primary metric is always there
 
 
-def test_answers_that_share_little_with_the_references_have_their_bleu_and_chrf(settings: Settings) -> None:
+def test_answers_that_share_little_with_the_references_have_their_bleu_and_chrf(settings: Everything) -> None:
     """Where some resamples share nothing, sacrebleu's own interval ends with a TypeError."""
     pairs = [(f"the answer is {n}", "" if n else "it is said that the answer is 0") for n in range(12)]
     summary = summarise(items(*pairs), settings)
@@ -110,7 +110,7 @@ def test_answers_that_share_little_with_the_references_have_their_bleu_and_chrf(
         assert 0 == summary[name]["low"] < summary[name]["mean"] < summary[name]["high"] < 1
 
 
-def test_scores_of_the_whole_benchmark_are_resampled_by_group(settings: Settings) -> None:
+def test_scores_of_the_whole_benchmark_are_resampled_by_group(settings: Everything) -> None:
     import sacrebleu
 
     truth = [f"the cat sat on mat number {n} of {n % 7}" for n in range(60)]
@@ -140,7 +140,7 @@ def test_scores_of_the_whole_benchmark_are_resampled_by_group(settings: Settings
     ],
 )
 def test_a_projects_own_metric_that_is_none_is_told(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, metric: Any, told: str
+    settings: Everything, monkeypatch: pytest.MonkeyPatch, metric: Any, told: str
 ) -> None:
     monkeypatch.setitem(PROJECT_METRICS, "own", metric)
     with pytest.raises(ProjectError, match=told) as caught:
@@ -149,11 +149,11 @@ def test_a_projects_own_metric_that_is_none_is_told(
 
 
 def test_a_projects_own_metric_decides_under_a_name_of_its_own(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Everything, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(PROJECT_METRICS, "same_length", lambda expected, answer: len(expected) == len(answer))
-    own = msgspec.structs.replace(
-        settings, evaluate=msgspec.structs.replace(settings.evaluate, primary_metric="same_length")
+    own = settings.model_copy(
+        update={"evaluate": settings.evaluate.model_copy(update={"primary_metric": "same_length"})}
     )
     scores = score_items(items(("yes", "may"), ("yes", "no")), own)
     assert next(iter(scores)) == "same_length" and scores["same_length"] == [1.0, 0.0]
@@ -172,7 +172,7 @@ def test_a_projects_own_metric_decides_under_a_name_of_its_own(
     ],
 )
 def test_a_projects_own_metrics_that_cannot_be_read_are_told_with_the_line(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: str, place: str
+    settings: Everything, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: str, place: str
 ) -> None:
     (tmp_path / OWN).parent.mkdir()
     (tmp_path / OWN).with_name("__init__.py").touch()
@@ -185,23 +185,23 @@ def test_a_projects_own_metrics_that_cannot_be_read_are_told_with_the_line(
     assert caught.value.where == place
 
 
-def test_a_misspelt_primary_metric_is_told_the_nearest(settings: Settings) -> None:
-    misspelt = msgspec.structs.replace(settings.evaluate, primary_metric="exact_mach")
+def test_a_misspelt_primary_metric_is_told_the_nearest(settings: Everything) -> None:
+    misspelt = settings.evaluate.model_copy(update={"primary_metric": "exact_mach"})
     with pytest.raises(ProjectError) as caught:
-        metrics_of(msgspec.structs.replace(settings, evaluate=misspelt))
+        metrics_of(settings.model_copy(update={"evaluate": misspelt}))
     assert "did you mean exact_match?" in caught.value.fix
 
 
-def test_one_word_answers_get_no_bleu(settings: Settings) -> None:
+def test_one_word_answers_get_no_bleu(settings: Everything) -> None:
     assert not {"bleu", "chrf", "rouge_l"} & summarise(items(("yes", "no"), ("no", "no")), settings).keys()
 
 
-def test_labels_that_only_describe_the_item_are_not_scored(settings: Settings) -> None:
+def test_labels_that_only_describe_the_item_are_not_scored(settings: Everything) -> None:
     rows = items(("Paris", "Paris"), ("1945", "1945"), labels=["geography", "history"])
     assert "label_accuracy" not in score_items(rows, settings)
 
 
-def test_macro_f1_weighs_each_label_the_same(settings: Settings) -> None:
+def test_macro_f1_weighs_each_label_the_same(settings: Everything) -> None:
     truth = ["a"] * 8 + ["b"] * 2 + ["c"] * 2
     guess = ["a"] * 8 + ["a", "b"] + ["c", "unheard of"]
     rows = items(*zip(truth, guess, strict=True), labels=list(truth))
@@ -214,7 +214,7 @@ def test_macro_f1_weighs_each_label_the_same(settings: Settings) -> None:
     assert confusion_rows(described, "intent") == [], "a label that no answer gives has no confusion"
 
 
-def test_refusals_and_lengths_are_counted_beside_the_scores(settings: Settings) -> None:
+def test_refusals_and_lengths_are_counted_beside_the_scores(settings: Everything) -> None:
     no = "I'm sorry, but I cannot help with that."
     rows = items(("Paris is it", "Paris"), ("one two three", no), (no, no), ("four", "four five six seven"))
     found = secondary(rows, settings)
@@ -241,7 +241,7 @@ def test_refusals_and_lengths_are_counted_beside_the_scores(settings: Settings) 
         ("intent: off", 1),
     ],
 )
-def test_an_answer_has_the_shape_of_the_references_or_not(settings: Settings, answer: str, wrong: int) -> None:
+def test_an_answer_has_the_shape_of_the_references_or_not(settings: Everything, answer: str, wrong: int) -> None:
     references = (
         '{"intent": "on", "slots": {"name": "lamp"}}',
         '{"intent": "on", "slots": {"level": 3}, "tags": ["x"]}',
@@ -264,7 +264,7 @@ def schema(project: Path) -> Path:
     return path
 
 
-def test_answers_are_held_against_the_projects_own_schema(settings: Settings, schema: Path) -> None:
+def test_answers_are_held_against_the_projects_own_schema(settings: Everything, schema: Path) -> None:
     right = '{"intent": "on", "level": 3}'
     answers = (
         ('{"intent": "off"}', 0),
@@ -299,14 +299,14 @@ def test_answers_are_held_against_the_projects_own_schema(settings: Settings, sc
         ('{"$schema": "http://json-schema.org/draft-04/schema#", "maximum": 1, "exclusiveMaximum": 9}', "not a JSON"),
     ],
 )
-def test_a_schema_that_cannot_be_right_is_refused(settings: Settings, schema: Path, text: str, told: str) -> None:
+def test_a_schema_that_cannot_be_right_is_refused(settings: Everything, schema: Path, text: str, told: str) -> None:
     schema.write_text(text)
     with pytest.raises(ProjectError, match=told) as caught:
         secondary_of({"tuned": items(('{"intent": "on"}', "on"))}, settings)
     assert caught.value.where.startswith("evals/schema.json") and caught.value.fix
 
 
-def test_similarity_and_perplexity_are_there_where_they_were_asked_for(settings: Settings) -> None:
+def test_similarity_and_perplexity_are_there_where_they_were_asked_for(settings: Everything) -> None:
     rows = items(("a b", "a b"), ("c d", "e"))
     for row, nll in zip(rows, (2.0, 4.0), strict=True):
         row |= {"reference_nll": nll, "reference_tokens": 3}
@@ -321,7 +321,7 @@ def test_similarity_and_perplexity_are_there_where_they_were_asked_for(settings:
     assert "reference_perplexity" not in secondary(rows, settings), "an arm whose model gives no likelihoods"
 
 
-def test_citations_are_held_against_the_documents_that_items_are_known_to_be_of(settings: Settings) -> None:
+def test_citations_are_held_against_the_documents_that_items_are_known_to_be_of(settings: Everything) -> None:
     rows = items(("6", "6"), ("6", "6"), ("8", "six"), ("9", "9"))
     for row in rows:
         row["passages"] = ["ant#0", "bee#0"]
@@ -365,6 +365,6 @@ def test_one_stray_language_among_many_items_is_no_slice() -> None:
     assert languages([]) == {}
 
 
-def test_equal_answers_give_equal_bytes(settings: Settings) -> None:
+def test_equal_answers_give_equal_bytes(settings: Everything) -> None:
     rows = items(*[("some expected words", "some other words"), ("a b c", "a b c")] * 30)
     assert json.dumps(summarise(rows, settings)) == json.dumps(summarise(rows, settings))

@@ -8,16 +8,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
-import msgspec
 import pytest
 from finished_project import PARAMS
 from huggingface_hub import constants
 
 from engine.core.errors import ProjectError
 from engine.core.io import cache_folder, sha256_bytes
-from engine.core.settings import ModelSettings, Settings, load
+from engine.core.params import load
 from engine.models.base import _hub_snapshot, extract
 from engine.models.store import building, fetch
+from engine.settings.everything import Everything
+from engine.settings.model import ModelSettings
 
 CONTENT = b"weights"
 
@@ -113,10 +114,10 @@ def test_two_checkouts_may_build_one_model_at_once(tmp_path: Path, monkeypatch: 
 REVISION = "a" * 40
 
 
-def of_hub(folder: Path, revision: str | None = REVISION, *, smoke: bool = False) -> Settings:
+def of_hub(folder: Path, revision: str | None = REVISION, *, smoke: bool = False) -> Everything:
     (folder / "params.yaml").write_text(PARAMS)
     model = ModelSettings(name="small", source="hub", id="owner/small", revision=revision)
-    return msgspec.structs.replace(load(folder / "params.yaml"), model=model, smoke=smoke)
+    return load(Everything, folder / "params.yaml").model_copy(update={"model": model, "smoke": smoke})
 
 
 class Hub(BaseHTTPRequestHandler):

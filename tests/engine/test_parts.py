@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_data import BENCHMARK, DEV, REJECTED, TEST, TRAIN, curate_settings, outputs, rows, run, write_raw
+from raw_data import BENCHMARK, DEV, REJECTED, TEST, TRAIN, curate_settings, outputs, positional, rows, run, write_raw
 
 from engine.core.artifacts import CURATION_WORK
 from engine.core.errors import ProjectError
 from engine.core.io import read_jsonl
-from engine.core.settings import AnomalySettings
 from engine.data import executor
 from engine.data.curation import curate
+from engine.settings.curate import AnomalySettings
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ class TestParts:
     def test_a_policy_that_stops_names_file_and_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("engine.data.executor.PIECE_BYTES", 4000)
         monkeypatch.setattr("engine.data.executor.WORKER_BYTES", 4000)
-        stop = AnomalySettings(*["error"] * 8)
+        stop = positional(AnomalySettings, *["error"] * 8)
         with pytest.raises(ProjectError, match="a record has an anomaly") as error:
             run([*rows(150), {"prompt": 1, "completion": "x"}], anomalies=stop)
         assert "data/raw/requests.jsonl, line 151; curate.anomalies.not_text" in str(error.value)

@@ -4,15 +4,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 import yaml
 from finished_project import PARAMS, RETRIEVAL_PARAMS
+from pydantic import ValidationError
 
 from engine.core.errors import ProjectError
 from engine.core.io import write_text
-from engine.core.settings import EMBEDDER, RetrievalSettings, Settings, load
+from engine.core.params import EMBEDDER, load
 from engine.inference.embedder import Embedder, Vectors
 from engine.inference.prompting import citations
 from engine.retrieval.chunks import chunks, documents, read_passages
@@ -21,6 +21,8 @@ from engine.retrieval.ranking import fuse, ndcg_at, recall_at, reciprocal_rank
 from engine.retrieval.search import Search
 from engine.retrieval.store import STORES, Lance, Memory
 from engine.serving.request_prompt import prompt_of
+from engine.settings.everything import Everything
+from engine.settings.retrieval import RetrievalSettings
 from pipeline import index as recipe
 
 DOCUMENTS = {
@@ -184,10 +186,10 @@ def test_vectors_compared_in_parts_rank_as_those_compared_together(monkeypatch: 
 
 def test_a_store_that_is_unknown_or_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     knobs = {"passages": 3, "chunk_words": 60, "overlap_words": 10, "ranking": "dense"}
-    assert msgspec.convert(knobs, RetrievalSettings).store == "memory"
-    with pytest.raises(msgspec.ValidationError, match=r"\$\.store"):
-        msgspec.convert(knobs | {"store": "faiss"}, RetrievalSettings)
-    assert msgspec.convert(knobs | {"store": "lancedb"}, RetrievalSettings).store in STORES
+    assert RetrievalSettings.model_validate(knobs).store == "memory"
+    with pytest.raises(ValidationError, match="store"):
+        RetrievalSettings.model_validate(knobs | {"store": "faiss"})
+    assert RetrievalSettings.model_validate(knobs | {"store": "lancedb"}).store in STORES
     monkeypatch.setitem(sys.modules, "lancedb", None)
     with pytest.raises(ProjectError, match="lancedb is not installed") as caught:
         Search([{"id": "0", "source": "0", "text": "0"}], directions(1200)[:1], Given(directions(1200)), "lancedb")  # type: ignore[arg-type]
@@ -202,8 +204,8 @@ def test_a_missing_store_is_told_before_anything_is_embedded(tmp_path: Path, mon
         "ranking": "dense",
         "store": "lancedb",
     }
-    given = msgspec.convert(yaml.safe_load(PARAMS) | {"retrieval": group}, Settings)
-    monkeypatch.setattr(recipe, "load", lambda: given)
+    given = Everything.model_validate(yaml.safe_load(PARAMS) | {"retrieval": group})
+    monkeypatch.setattr(recipe, "load", lambda kind: given)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "lancedb", None)
     with pytest.raises(ProjectError, match="lancedb is not installed"):
@@ -225,7 +227,7 @@ def test_a_served_arm_retrieves_for_the_request(
     knobs = RETRIEVAL_PARAMS.replace("passages: 3", f"passages: 2, store: {store}").replace("fused", "dense")
     write_text(tmp_path / "params.yaml", PARAMS + knobs)
     load.cache_clear()
-    messages, passages = prompt_of("rag", load())([{"role": "user", "content": "Where is the vacuum oven?"}])
+    messages, passages = prompt_of("rag", load(Everything))([{"role": "user", "content": "Where is the vacuum oven?"}])
     assert len(passages) == 2 and passages[0]["source"] == "oven.md"
     assert messages[0] == {"role": "system", "content": "Be brief."}
     assert messages[1]["content"].startswith(DOCUMENTS["oven.md"]) and messages[1]["content"].endswith("vacuum oven?")

@@ -16,7 +16,6 @@ from tool_records import ASK, CALL, ONE, RESULT, SAID, TOOLS, record, template
 
 from engine.core.errors import ProjectError
 from engine.core.io import sha256_json
-from engine.core.settings import EndpointSettings
 from engine.evaluation.item_metrics import exact_match, json_field_accuracy, json_match
 from engine.evaluation.shots import dev_score
 from engine.inference.arms import answer_items
@@ -26,6 +25,7 @@ from engine.inference.prompting import Policy
 from engine.inference.transformers_backend import Generator
 from engine.serving.server import create_app
 from engine.serving.trial import ask
+from engine.settings.inference import EndpointSettings
 
 pytestmark = pytest.mark.usefixtures("project")
 HERMES = f"Let me see.\n<tool_call>\n{json.dumps(ONE)}\n</tool_call>"
@@ -60,7 +60,7 @@ def test_an_endpoint_is_asked_with_the_tools_and_its_calls_are_read() -> None:
     other = item | {"id": "y", "messages": [ASK, SAID]}
     del (plain := dict(other, id="z"))["tools"]
     with running(Caller) as address:
-        endpoint = Endpoint(EndpointSettings(address, "m", 1))
+        endpoint = Endpoint(EndpointSettings(base_url=address, model="m", concurrency=1))
         policy = Policy("Be brief.", {"x": [SHOT]})
         rows, _ = answer_items("endpoint_few_shot", endpoint, [item, other, plain], policy, KNOBS, Path())
     assert [exact_match(row["expected"], row["answer"]) for row in rows] == [1, 0, 0]

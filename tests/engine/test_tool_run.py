@@ -11,7 +11,7 @@ from tool_records import TOOLS, template
 
 from engine.core.errors import ProjectError, run_stage
 from engine.core.io import read_json, read_jsonl, write_jsonl, write_text
-from engine.core.settings import load
+from engine.core.params import load
 from pipeline import baseline, curate, evaluate, format, model, train_sft, tuned
 
 CHANGES = {

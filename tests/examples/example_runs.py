@@ -5,14 +5,21 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
-from engine.core.settings import AnomalySettings, CurateSettings, PrivateSettings, QualitySettings
+from engine.core.params import Group
 from engine.data.curation import curate
+from engine.settings.curate import AnomalySettings, CurateSettings, PrivateSettings, QualitySettings
 
+Chosen = TypeVar("Chosen", bound=Group)
 EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def positional(group: type[Chosen], *values: str) -> Chosen:
+    """A group of knobs from the values of its first fields, in their order."""
+    return group.model_validate(dict(zip(group.model_fields, values, strict=False)))
 
 
 def build(example: str, output: Path, *arguments: str, hash_seed: str = "0") -> list[dict[str, Any]]:
@@ -33,8 +40,8 @@ def curated(example: str, *arguments: str) -> dict[str, Any]:
     answers = spec(example)
     build(example, Path(answers["data_path"]), *arguments)
     given = {key: answers[key] for key in ("group_key", "label_key", "test_items", "dev_items")}
-    strict = {"max_reject_fraction": 0.0, "quality": QualitySettings(*["drop"] * 4)}
-    strict["private"] = PrivateSettings(*["drop"] * 7)
+    strict = {"max_reject_fraction": 0.0, "quality": positional(QualitySettings, *["drop"] * 4)}
+    strict["private"] = positional(PrivateSettings, *["drop"] * 7)
     return curate(
         settings_for(path=answers["data_path"], format=answers["dataset_format"], **given, **strict), smoke=False
     )
@@ -50,9 +57,9 @@ def settings_for(**changes: Any) -> CurateSettings:
         "min_answer_chars": 1,
         "max_chars": 20_000,
         "languages": [],
-        "anomalies": AnomalySettings("drop", "drop", "drop", "drop", "drop", "repair", "repair", "drop"),
-        "quality": QualitySettings("report", "report", "report", "report"),
-        "private": PrivateSettings("report", "report", "report", "redact", "redact", "redact", "redact"),
+        "anomalies": positional(AnomalySettings, "drop", "drop", "drop", "drop", "drop", "repair", "repair", "drop"),
+        "quality": positional(QualitySettings, "report", "report", "report", "report"),
+        "private": positional(PrivateSettings, "report", "report", "report", "redact", "redact", "redact", "redact"),
         "near_duplicate_threshold": 0.7,
         "near_duplicate_threshold_long": 0.5,
         "benchmarks": [],

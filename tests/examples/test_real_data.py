@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example_runs import settings_for
+from example_runs import positional, settings_for
 
 from engine.core.errors import ProjectError
-from engine.core.settings import AnomalySettings
 from engine.data.check.reject_reasons import BadRecordError
 from engine.data.curation import curate
 from engine.data.normalise.records import Record, RecordReader
 from engine.data.read.detect_format import detect
 from engine.data.read.file_formats import container, read_items
+from engine.settings.curate import AnomalySettings
 
 REAL = Path(__file__).parent / "real"
 
@@ -55,7 +55,7 @@ def test_a_published_file_of_a_thousand_pairs_holds_ten(tmp_path: Path, monkeypa
 def test_people_who_write_twice_in_a_row_are_joined_or_left_out() -> None:
     kept, reasons, _ = records("chitchat.jsonl", format="messages")
     assert len(kept) + len(reasons) == 20
-    repair = AnomalySettings(*["repair"] * 8)  # type: ignore[arg-type]
+    repair = positional(AnomalySettings, *["repair"] * 8)
     repaired, left, _ = records("chitchat.jsonl", format="messages", anomalies=repair)
     assert len(repaired) > len(kept) and len(repaired) + len(left) == 20
     source = json.loads((REAL / "chitchat.jsonl").read_text("utf-8").splitlines()[0])

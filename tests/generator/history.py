@@ -46,9 +46,9 @@ def knob_and_file(root: Path) -> None:
     """0.0.2: a module, parameters, another version in the lock, a line in a seeded prompt; what 0.0.5 drops."""
     (root / "template/pipeline/notes.py").write_text(NOTES)
     edit(root, "template/params.yaml.jinja", "  weight_decay: 0.0\n", "  weight_decay: 0.0\n  gradient_clip: 1.0\n")
-    knob = "    weight_decay: Annotated[float, Meta(ge=0)]\n"
+    knob = "    weight_decay: Annotated[float, Field(ge=0)]\n"
     fields = "    gradient_clip: float\n    warm_restarts: int\n"
-    edit(root, "template/engine/core/settings.py", knob, knob + fields)
+    edit(root, "template/engine/settings/train.py", knob, knob + fields)
     edit(root, "template/locks/trl.txt", "accelerate==", "accelerate==1.0.0.post")
     (root / "template/prompts/extra.txt").write_text("".join(f"Extra line {number}.\n" for number in range(20)))
     edit(
@@ -88,7 +88,7 @@ def renamed_question(root: Path) -> None:
     """0.0.5: a question renamed; a stage, its module, a parameter, a dependency, an ignored path and a seed gone."""
     (root / "template/prompts/extra.txt").unlink()
     edit(root, "template/params.yaml.jinja", "  warm_restarts: 2 # of each\n", "")
-    edit(root, "template/engine/core/settings.py", "    warm_restarts: int\n", "")
+    edit(root, "template/engine/settings/train.py", "    warm_restarts: int\n", "")
     edit(root, "template/.gitignore.jinja", "/scratch/\n", "")
     edit(root, "template/pyproject.toml.jinja", '  "tabulate",\n', "")
     drop_question(root, "greeting")

@@ -40,7 +40,7 @@ def examine(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     def run(path: Path, *arguments: str, code: int | None = None) -> dict[str, list[str]]:
         capsys.readouterr()
         if "--skip" not in arguments:
-            arguments = (*arguments, "--skip", "OWN001", "--skip", "OWN004")  # it renders, which takes a second
+            arguments = (*arguments, "--skip", "OWN001", "--skip", "OWN004")  # they render, which takes a second
         returned = cli.main(["doctor", str(path), "--json", *arguments])
         findings = json.loads(capsys.readouterr().out)["findings"]
         assert code is None or returned == code, findings
@@ -204,15 +204,26 @@ def test_edited_template_files_are_named_with_their_last_editor(examine: Examine
     (copy / "pipeline" / "gate.py").write_text("mine\n")
     (copy / "pipeline" / "cost.py").unlink()
     replace(copy / "README.md", "## Run it", "## Start")
-    (copy / "engine" / "core" / "io.py").write_text("mine\n")
     git.run("config", "user.name", "Ada", cwd=copy)
     git.run("config", "user.email", "a@b.c", cwd=copy)
     commit(copy)
-    every = examine(copy, "--skip", "ENV", code=0)
-    found = every["OWN001"]
-    assert [line.split(",")[0] for line in every["OWN004"]] == ["engine/core/io.py: edited"]
+    found = examine(copy, "--skip", "ENV", code=0)["OWN001"]
     assert found[0] == "pipeline/cost.py: deleted" and found[1].startswith("pipeline/gate.py: edited, last by Ada, ")
     assert len(found) == 2, "the README is a seed: the project's own once edited"
+
+
+def test_edited_engine_files_are_named(examine: Examine, copy: Path) -> None:
+    replace(copy / "engine" / "core" / "io.py", "import ", "import sys\nimport ")
+    (copy / "engine" / "core" / "errors.py").unlink()
+    (copy / "engine" / "core" / "own.py").write_text("OWN = 1\n")
+    version = copy / "engine" / "VERSION"
+    version.write_bytes(version.read_bytes().replace(b"\n", b"\r\n"))
+    commit(copy)
+    found = examine(copy, "--skip", "ENV", code=0)
+    assert found["OWN004"][0] == "engine/core/errors.py: deleted"
+    assert found["OWN004"][1].startswith("engine/core/io.py: edited, last by ")
+    assert found["OWN004"][2:] == ["engine/core/own.py: added"], "line ends are no edit"
+    assert "OWN001" not in found, "the engine is listed apart"
 
 
 def test_answers_without_a_version_are_found(examine: Examine, copy: Path) -> None:
@@ -243,7 +254,7 @@ def test_fix_installs_what_the_lock_says(examine: Examine, copy: Path, environme
     (copy / "environment.py").write_text("raise SystemExit(1)\n")
     assert examine(copy, "--fix", code=4)["REP001"]
     (copy / "environment.py").write_text("open('locks/trl.txt', 'w').write('')\n")
-    assert examine(copy, "--fix", "--skip", "DRF", "--skip", "ENV", "--skip", "OWN001", code=0)["REP001"]
+    assert examine(copy, "--fix", "--skip", "DRF", "--skip", "ENV", "--skip", "OWN", code=0)["REP001"]
     assert "REP001" not in examine(copy)
 
 
@@ -264,9 +275,11 @@ def test_keywords_are_found_wherever_a_call_may_hide_them(copy: Path) -> None:
         "import trl as t\nfrom transformers import AutoModel\n\n"
         "t.SFTConfig(a=1, **{'b': 2})\nAutoModel.from_pretrained('x', c=3)\nprint(d=4)\nt.x.Y(e=5)\n"
     )
+    (copy / "engine" / "odd.py").write_text("from peft import LoraConfig\n\nLoraConfig(f=6)\n")
     found = drift.calls(rule.Checkup(copy, copy, ""))
     assert found["trl:SFTConfig"] | {"a": "pipeline/odd.py:4", "b": "pipeline/odd.py:4"} == found["trl:SFTConfig"]
     assert found["transformers:AutoModel.from_pretrained"] == {"c": "pipeline/odd.py:5"}
+    assert found["peft:LoraConfig"]["f"] == "engine/odd.py:3"
     assert not {"d", "e"} & {keyword for keywords in found.values() for keyword in keywords}
 
 

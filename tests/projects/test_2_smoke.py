@@ -160,16 +160,17 @@ def test_the_installed_libraries_take_the_sharding(finished: Project) -> None:
 
 
 SHARDING = """
-import msgspec, torch
+import torch
 from accelerate import FullyShardedDataParallelPlugin
 from trl import SFTConfig
 from engine.core.device import Device
-from engine.core.settings import load
+from engine.core.params import load
+from engine.settings.train import TrainParams
 from engine.models.load import build_quantization
 from engine.training.trl.common import build_sharding
 
 card = Device("cuda", "a card", 1, torch.bfloat16)
-train = msgspec.structs.replace(load().train, devices=2, sharding="fsdp", activation_checkpointing=True)
+train = load(TrainParams).train.model_copy(update={"devices": 2, "sharding": "fsdp", "activation_checkpointing": True})
 arguments = SFTConfig(output_dir="unused", use_cpu=True, **build_sharding(train, card))
 plugin = FullyShardedDataParallelPlugin(**arguments.fsdp_plugin_args)
 stored = build_quantization(train, card, sharded=True).bnb_4bit_quant_storage
@@ -288,12 +289,13 @@ def test_the_server_wants_its_key_and_refuses_what_it_would_ignore(finished: Pro
 SERVER_SESSION = """
 import openai
 from engine.core.device import prepare
-from engine.core.settings import load
+from engine.core.params import load
+from engine.settings.train import TrainParams
 from engine.models.merge_adapter import served_model
 from engine.serving.trial import running_server
 
-settings = load()
-folder = served_model(settings, prepare(settings.seed, settings.train.compute_dtype))
+settings = load(TrainParams)
+folder = served_model(settings, settings.train, prepare(settings.seed, settings.train.compute_dtype))
 question = {"model": "tuned", "messages": [{"role": "user", "content": "lights"}], "max_tokens": 4}
 with running_server(folder, "tuned", "tuned") as (url, key):
     try:

@@ -105,7 +105,9 @@ def test_a_small_model_behind_the_projects_server_does_not_qualify_as_judge(demo
 JUDGED_OVER_HTTP = """
 from engine.inference.backend import Endpoint
 from engine.core.io import write_json
-from engine.core.settings import EndpointSettings, load
+from engine.core.params import load
+from engine.settings.inference import EndpointSettings
+from engine.settings.model import ModelParams
 from engine.evaluation.judge.llm_grader import Graded, grade, qualify_grades
 from engine.evaluation.judge.pairwise_judge import Judgement, Pair, judge, qualify
 from engine.inference.prompting import read_prompt
@@ -121,8 +123,8 @@ pairs = [Pair("Which number is nearer to fifty?", str(7 * n % 101), str(31 * n %
 human = [nearer(pair.first, pair.second) for pair in pairs]
 answers = [Graded("Which number do I think of?", "50", str(30 + 7 * n % 41)) for n in range(60)]
 grades = [5 - min(4, abs(int(one.answer) - 50) // 5) for one in answers]
-with running_server(base_model(load()), "judge") as (url, key):
-    endpoint = Endpoint(EndpointSettings(f"{url}/v1", "judge", 2), api_key=key)
+with running_server(base_model(load(ModelParams)), "judge") as (url, key):
+    endpoint = Endpoint(EndpointSettings(base_url=f"{url}/v1", model="judge", concurrency=2), api_key=key)
     judgements, effort = judge(endpoint, read_prompt("judge"), pairs, 8)
     given, more = grade(endpoint, read_prompt("rubric"), answers, 8)
 rule = [Judgement(label, label) for label in human]

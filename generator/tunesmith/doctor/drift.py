@@ -9,7 +9,7 @@ LIBRARIES = ("peft", "transformers", "trl", "datasets", "bitsandbytes")
 
 
 class LibraryArguments(Rule):
-    """Every keyword that the stages pass to TRL, PEFT and transformers exists in the installed version."""
+    """Every keyword that pipeline/ and engine/ pass to TRL, PEFT and transformers exists in the installed version."""
 
     code = "DRF001"
     why = "Libraries rename options between versions. An unknown option fails after an hour or is silently ignored."
@@ -33,7 +33,7 @@ class LibraryArguments(Rule):
 def calls(project: Checkup) -> dict[str, dict[str, str]]:
     """Keywords by library class, as ``package:Class``, and where each stands."""
     found: dict[str, dict[str, str]] = {}
-    for path in sorted(path for folder in ("engine", "pipeline") for path in project.path.glob(f"{folder}/**/*.py")):
+    for path in sorted(path for folder in ("pipeline", "engine") for path in project.path.glob(f"{folder}/**/*.py")):
         try:
             tree = ast.parse(path.read_bytes())
         except SyntaxError:

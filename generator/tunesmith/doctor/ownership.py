@@ -1,7 +1,7 @@
 """What of the template was edited here, and whether an update can still find its way."""
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tunesmith import git
@@ -11,11 +11,11 @@ from tunesmith.manifest import ANSWERS, NAME, Manifest, Owner
 from tunesmith.update.state import Store
 
 ENGINE = "engine/"
-EDITED = "files of the template that were edited"  # in the checkup's cache: two rules ask
+RENDERED = "the recorded version, rendered"
 
 
 class TemplateFilesEdited(Rule):
-    """The template's files outside `engine/` are unedited."""
+    """The template's files outside the engine are unedited."""
 
     code = "OWN001"
     level = NOTE
@@ -23,43 +23,53 @@ class TemplateFilesEdited(Rule):
     fix = "Nothing needs fixing. If others could use the edit, propose it to the template."
 
     def check(self, project: Checkup) -> Iterable[str]:
-        return [line for path, line in _edited(project) if not path.startswith(ENGINE)]
+        return _edits(project, engine=False)
 
 
-class EngineEdited(Rule):
-    """The engine is that of the recorded version."""
+class EngineFilesEdited(Rule):
+    """The engine is the one that the recorded version ships."""
 
     code = "OWN004"
     level = NOTE
-    why = "The engine is replaced as a whole by an update, and nobody reviews it. An edit is merged, and may conflict."
-    fix = "Move the edit to a recipe in `pipeline/`, propose it to the template, or keep it and expect conflicts."
+    why = (
+        "Every update must merge an edit of the engine, and a pull request folds the engine, so that reviewers miss it."
+    )
+    fix = "Move the edit to pipeline/ if you can. If others could use it, propose it to the template."
 
     def check(self, project: Checkup) -> Iterable[str]:
-        return [line for path, line in _edited(project) if path.startswith(ENGINE)]
+        return _edits(project, engine=True)
 
 
-def _edited(project: Checkup) -> list[tuple[str, str]]:
-    """(path, what was done to it) for each file of the template that is not as the recorded version has it."""
-    if EDITED in project.cache:
-        known: list[tuple[str, str]] = project.cache[EDITED]
-        return known
+def _edits(project: Checkup, *, engine: bool) -> Iterable[str]:
+    """The template's files that were edited, deleted or, in the engine, added; line ends aside."""
+    rendered = _rendered(project)
     manifest = Manifest.read(project.text(NAME))
-    lines = []
-    for path, content in _rendered(project).items():
+    for path, content in rendered.items():
         found = project.path / path
-        if manifest.owner(path) is not Owner.TEMPLATE or path == ANSWERS:
+        if path.startswith(ENGINE) is not engine or manifest.owner(path) is not Owner.TEMPLATE or path == ANSWERS:
             continue
         if not found.is_file():
-            lines.append((path, f"{path}: deleted"))
-        elif found.read_bytes() != content:
+            yield f"{path}: deleted"
+        elif _lines(found.read_bytes()) != _lines(content):
             who = git.run("log", "-1", "--format=%an, %as", "--", path, cwd=project.path)
-            lines.append((path, f"{path}: edited, last by {who or 'nobody yet (not committed)'}"))
-    project.cache[EDITED] = lines
-    return lines
+            yield f"{path}: edited, last by {who or 'nobody yet (not committed)'}"
+    if engine and rendered:
+        yield from (f"{path}: added" for path in project.tracked if path.startswith(ENGINE) and path not in rendered)
 
 
-def _rendered(project: Checkup) -> dict[str, bytes]:
-    """The recorded version rendered with the recorded answers; nothing where its source is out of reach."""
+def _lines(content: bytes) -> bytes:
+    return content.replace(b"\r\n", b"\n")
+
+
+def _rendered(project: Checkup) -> Mapping[str, bytes]:
+    """The recorded version rendered with the recorded answers. Empty if its source is out of reach. Rendered once."""
+    if RENDERED not in project.cache:
+        project.cache[RENDERED] = _render(project)
+    found: Mapping[str, bytes] = project.cache[RENDERED]
+    return found
+
+
+def _render(project: Checkup) -> dict[str, bytes]:
     from tunesmith.update.answers import COPIER_KEYS
     from tunesmith.update.plan import Renders
     from tunesmith.update.source import Source, parse

@@ -16,7 +16,6 @@ import yaml
 from engine.core.artifacts import PRICES
 from engine.core.display import ENDPOINT, in_order, usd_band
 from engine.core.errors import ProjectError
-from engine.core.settings import CostSettings, Settings
 from engine.costing import price_list
 from engine.costing.cost_arithmetic import (
     Band,
@@ -31,6 +30,7 @@ from engine.costing.cost_arithmetic import (
 from engine.costing.price_list import OLD_PRICE_DAYS, PriceError
 from engine.costing.tco import TIMING_ERROR, device_seconds
 from engine.costing.training_run import of_another_run
+from engine.settings.cost import CostParams, CostSettings
 
 SIDES = ("prompt", "completion")
 HOSTED_SIDES = ("input", "output")
@@ -185,7 +185,7 @@ def break_even(
 
 
 def warnings(
-    settings: Settings, machine: dict[str, Any], training: dict[str, Any] | None, arms: dict[str, Any]
+    settings: CostParams, machine: dict[str, Any], training: dict[str, Any] | None, arms: dict[str, Any]
 ) -> list[str]:
     """Everything that makes the numbers less than they seem."""
     found = []

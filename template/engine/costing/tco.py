@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine.core.artifacts import MODELS
-from engine.core.settings import CostSettings
 from engine.costing import monte_carlo, price_list, tco_routes
 from engine.costing.cost_arithmetic import Band, measured
 from engine.costing.price_list import Figure
 from engine.costing.tco_routes import MONTHS, Bill, Route
+from engine.settings.cost import CostSettings
 
 TIMING_ERROR = 0.2  # seconds of the same work on the same machine vary by about this from run to run
 VOLUME = Band(0.5, 1.0, 2.0)  # of the volume in params.yaml: nobody knows it three years ahead

@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from engine.core.errors import ProjectError
 from engine.core.io import read_json
-from engine.core.settings import Settings
+from engine.settings.cost import CostParams
 
 AGAIN = "train again: `dvc repro --force --single-item train`"
 
@@ -20,9 +18,9 @@ def read_training(path: Path) -> dict[str, Any]:
     return training
 
 
-def of_another_run(settings: Settings, training: dict[str, Any]) -> list[str]:
+def of_another_run(settings: CostParams, training: dict[str, Any]) -> list[str]:
     """A warning that names the settings of the recorded run that are others now; none where they are the same."""
-    recorded, now = training["settings"][0], msgspec.to_builtins(settings)
+    recorded, now = training["settings"][0], settings.model_dump()
     other = [
         f"{part}.{key}"
         for part in ("format", "train")

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-from msgspec import Struct, structs
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from engine.core.artifacts import BENCHMARKS
 from engine.core.errors import ProjectError
-from engine.core.settings import CurateSettings
 from engine.data.check.reject_reasons import BadRecordError
 from engine.data.dedup.near_duplicates import CONTAINED, LONG_ENOUGH, NEVER, Pairs, neighbours
 from engine.data.dedup.semantic_dedup import Meanings
@@ -19,6 +18,7 @@ from engine.data.read.detect_format import detect
 from engine.data.read.file_formats import checked_path, container, read_items
 from engine.data.record_store import Store
 from engine.data.verbatim_overlap import cut, quotations, quoted
+from engine.settings.curate import CurateSettings
 
 OWN = "data/eval"
 SHOWN = 5
@@ -118,7 +118,7 @@ def _prompts(path: Path, settings: CurateSettings) -> list[str]:
     form = detect(path, settings).format
     if form is None:
         raise ProjectError("no record of the benchmark is in a known format", str(path), "give its items as messages")
-    plain = structs.replace(settings, format=form, group_key=None, label_key=None, languages=[])
+    plain = settings.model_copy(update={"format": form, "group_key": None, "label_key": None, "languages": []})
     reader, records = RecordReader(plain), list[Record]()
     for line, _, payload in read_items(path, container(path)):
         try:

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.errors import ProjectError
-from engine.core.settings import CurateSettings
 from engine.core.text import language
 from engine.data.check.pii import hidden
 from engine.data.dedup.shingles import normalise
 from engine.data.record_store import Store
+from engine.settings.curate import CurateSettings
 
 SIZE = 1000  # records
 LANGUAGES = 200  # of them

@@ -14,20 +14,18 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from msgspec import structs
-
 from engine.core.artifacts import CURATION_WORK
 from engine.core.artifacts import FEEDBACK_FILES as FEEDBACK
 from engine.core.device import versions
 from engine.core.errors import ProjectError
 from engine.core.fingerprint import code_key
-from engine.core.settings import CurateSettings
 from engine.data.datatrove_executor import run_on
 from engine.data.normalise.preferences import MANY_ANSWERS
 from engine.data.read.file_formats import checked_path, container
 from engine.data.read.folders import data_files, raw_files
 from engine.data.record_store import compare_part
 from engine.data.shards import Piece, build_part, finished, key_of, pieces_of
+from engine.settings.curate import CurateSettings
 
 EMBEDDED = "embedded"
 PIECE_BYTES = 8 << 20
@@ -65,7 +63,7 @@ def read_parts(settings: CurateSettings, work: Path = CURATION_WORK) -> Parts:
         form = container(path)
         cut, hashes[str(path)] = pieces_of(path, form, PIECE_BYTES, feedback=is_feedback)
         pieces += cut
-    read = structs.replace(settings, engine=EMBEDDED)  # a part is the same whoever made it
+    read = settings.model_copy(update={"engine": EMBEDDED})  # a part is the same whoever made it
     code = [code_key(__file__), versions()]
     folders = [work / key_of(code, hashes[piece.source], piece, read) for piece in pieces]
     if work.exists():

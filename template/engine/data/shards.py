@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from engine.core.errors import ProjectError
 from engine.core.io import read_json, write_json
-from engine.core.settings import CurateSettings
 from engine.data.check.pii import hidden
 from engine.data.check.reject_reasons import BadRecordError
 from engine.data.feedback import Feedback
@@ -27,6 +26,7 @@ from engine.data.normalise.records import Record, RecordReader, Rejected
 from engine.data.normalise.repair_policy import Repair
 from engine.data.read.file_formats import BUFFER, Item, json_lines, read_items
 from engine.data.read.strict_json import HALF
+from engine.settings.curate import CurateSettings
 
 # One value a record, `raw` its id before any repair or redaction. `offset` is the place in the part's records.jsonl; a
 # group or an id is the first 8 bytes of its hash.
@@ -232,7 +232,11 @@ def pieces_of(path: Path, form: str, target: int, *, feedback: bool = False) -> 
         return pieces, digest.hexdigest()
 
 
+def _plain(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, CurateSettings) else msgspec.to_builtins(value)
+
+
 def key_of(*values: Any) -> str:
     """A name for a part's work: the same input under the same settings."""
-    text = json.dumps([msgspec.to_builtins(value) for value in values], sort_keys=True)
+    text = json.dumps([_plain(value) for value in values], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -13,13 +13,13 @@ from typing import Any, TypeAlias
 from engine.core.artifacts import RETRIEVED
 from engine.core.interval import Interval
 from engine.core.io import read_jsonl
-from engine.core.settings import Settings
 from engine.core.text import refuses
 from engine.evaluation.item_metrics import MISSING, parse_json
 from engine.evaluation.json_schema_metric import read_schema, schema_failures
 from engine.evaluation.metrics import Item, expects_json, rounded
 from engine.evaluation.statistics import bootstrap_mean, bootstrap_ratio, proportion_interval
 from engine.inference.prompting import citations
+from engine.settings.evaluate import EvaluateParams
 
 Similarity: TypeAlias = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 Path: TypeAlias = tuple[str, ...]
@@ -27,7 +27,7 @@ Path: TypeAlias = tuple[str, ...]
 
 def secondary(
     items: Sequence[Item],
-    settings: Settings,
+    settings: EvaluateParams,
     similarity: Similarity | None = None,
     retrieved: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     schema: Any | None = None,
@@ -126,7 +126,9 @@ def cosine(embedder: str) -> Similarity:
     return similarity
 
 
-def secondary_of(arms: Mapping[str, Sequence[Item]], settings: Settings) -> dict[str, dict[str, dict[str, float]]]:
+def secondary_of(
+    arms: Mapping[str, Sequence[Item]], settings: EvaluateParams
+) -> dict[str, dict[str, dict[str, float]]]:
     """The secondary measures of every arm: similarity where ``evaluate.similarity`` asks for it, schema failures where
     the project has a schema.
     """

@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from engine.core.settings import Settings
 from engine.evaluation.metrics import is_binary
 from engine.evaluation.paired_comparison import compare
 from engine.evaluation.statistics import bootstrap_mean, non_inferior, proportion_interval, required_items
+from engine.settings.harness import HarnessParams
 
 HELD, LOST, OPEN, BLIND = "held", "lost", "undecided", "too hard"
 
 
-def forgetting(base: Sequence[float], tuned: Sequence[float], chance: float, settings: Settings) -> dict[str, Any]:
+def forgetting(base: Sequence[float], tuned: Sequence[float], chance: float, settings: HarnessParams) -> dict[str, Any]:
     """The paired difference on a suite, and what it says.
 
     ``held``: the tuned model is shown to lose less than the margin (one-sided non-inferiority test). ``lost``: it is
@@ -42,7 +42,7 @@ def forgetting(base: Sequence[float], tuned: Sequence[float], chance: float, set
     }
 
 
-def interval(scores: Sequence[float], settings: Settings) -> dict[str, float]:
+def interval(scores: Sequence[float], settings: HarnessParams) -> dict[str, float]:
     """A mean score with its interval."""
     knobs = settings.evaluate
     if is_binary(scores):

@@ -3,13 +3,14 @@
 from typing import Any
 
 from engine.core.display import model_of, points
-from engine.core.settings import Settings
+from engine.core.params import needed
 from engine.evaluation.forgetting import HELD
 from engine.evaluation.verdict import PROMPT, RAG, SHIP
+from engine.settings.gate import GateParams
 
 
 def refused_measurement(
-    settings: Settings,
+    settings: GateParams,
     verdict: dict[str, Any],
     serving: dict[str, Any],
     baseline: dict[str, Any],
@@ -30,7 +31,7 @@ def refused_measurement(
     return found
 
 
-def refused_data(settings: Settings, data: dict[str, Any], retrieval: dict[str, Any] | None) -> list[str]:
+def refused_data(settings: GateParams, data: dict[str, Any], retrieval: dict[str, Any] | None) -> list[str]:
     """Evaluation items where a model could have seen them, unless params.yaml says that this is known."""
     if settings.gate.allow_contamination:
         return []
@@ -42,7 +43,7 @@ def refused_data(settings: Settings, data: dict[str, Any], retrieval: dict[str, 
     return [f"{reason}; gate.allow_contamination: true lets it pass" for reason in found]
 
 
-def refused_verdict(settings: Settings, verdict: dict[str, Any]) -> list[str]:
+def refused_verdict(settings: GateParams, verdict: dict[str, Any]) -> list[str]:
     """A verdict that params.yaml does not take for an end. A smoke run has none."""
     wanted, decision = settings.gate.verdict, verdict["decision"]
     goal = SHIP if settings.trains else RAG if settings.retrieves else PROMPT
@@ -50,13 +51,14 @@ def refused_verdict(settings: Settings, verdict: dict[str, Any]) -> list[str]:
     return [f"the verdict is {decision} (gate.verdict is {wanted})"] if stops and not verdict["smoke"] else []
 
 
-def regressions(settings: Settings, suites: dict[str, Any]) -> list[str]:
+def regressions(settings: GateParams, suites: dict[str, Any]) -> list[str]:
     """Suites that are not shown to have held, if the gate asks for that."""
     if not settings.gate.require_no_regression:
         return []
+    margin = needed(settings.harness, "harness").margin
     return [
         f"{name}: {suite['status']} ({points(suite['difference']['mean'], sign=True)}); gate.require_no_regression "
-        f"wants it shown that less than {points(settings.harness.margin)} are lost"
+        f"wants it shown that less than {points(margin)} are lost"
         for name, suite in suites.items()
         if suite["status"] != HELD
     ]

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from engine.core.errors import ProjectError
 from engine.core.interval import Interval
-from engine.core.settings import Settings
 from engine.core.text import normalise
 from engine.evaluation.item_metrics import METRICS, Metric, label_accuracy, label_of, parse_json
 from engine.evaluation.statistics import bootstrap_mean, percentile_interval, proportion_interval, resamples
 from engine.inference.arms import Row
+from engine.settings.evaluate import EvaluateParams
 
 
-def headline(rows: list[Row], settings: Settings) -> str:
+def headline(rows: list[Row], settings: EvaluateParams) -> str:
     """The primary metric of an arm with its interval, as one phrase."""
     metric = settings.evaluate.primary_metric
     score = summarise(rows, settings)[metric]
@@ -37,7 +37,7 @@ CORPUS_SAMPLES = 1000  # resamples of the metrics that are slow to recompute: BL
 OTHER = "(other)"  # a predicted label that the benchmark does not know
 
 
-def score_items(items: Sequence[Item], settings: Settings) -> Scores:
+def score_items(items: Sequence[Item], settings: EvaluateParams) -> Scores:
     """Every per-item metric that suits the benchmark, the primary one first."""
     names = [settings.evaluate.primary_metric, *(JSON_METRICS if expects_json(items) else TEXT_METRICS)]
     if expects_prose(items):
@@ -50,7 +50,7 @@ def score_items(items: Sequence[Item], settings: Settings) -> Scores:
     return {name: score_by(name, functions[name], items) for name in dict.fromkeys(names)}
 
 
-def metrics_of(settings: Settings) -> dict[str, Metric]:
+def metrics_of(settings: EvaluateParams) -> dict[str, Metric]:
     """Every metric that the settings may name, those of the project's own evals/metrics.py last.
 
     Raises:
@@ -94,7 +94,9 @@ def score_by(name: str, metric: Metric, items: Sequence[Item]) -> list[float]:
     return scores
 
 
-def summarise(items: Sequence[Item], settings: Settings, scores: Scores | None = None) -> dict[str, dict[str, float]]:
+def summarise(
+    items: Sequence[Item], settings: EvaluateParams, scores: Scores | None = None
+) -> dict[str, dict[str, float]]:
     """{metric: {mean, low, high}}: Wilson for 0/1 scores, bootstrap otherwise; items of a group count as one draw."""
     groups = [item["group"] for item in items]
     alpha, samples, seed = settings.evaluate.alpha, settings.evaluate.bootstrap_samples, settings.seed

@@ -11,7 +11,6 @@ import numpy as np
 
 from engine.core.display import points, span, title
 from engine.core.interval import Interval
-from engine.core.settings import Settings
 from engine.evaluation.metrics import is_binary
 from engine.evaluation.statistics import (
     Groups,
@@ -21,6 +20,7 @@ from engine.evaluation.statistics import (
     paired_permutation,
     required_items,
 )
+from engine.settings.evaluate import EvaluateParams
 
 Arms: TypeAlias = Mapping[str, Mapping[str, Any]]  # arm -> {"items": rows, "scores": one primary score a row}
 
@@ -117,7 +117,7 @@ class Contest(NamedTuple):
         )
 
 
-def compare(first: Sequence[float], second: Sequence[float], groups: Groups, settings: Settings) -> Comparison:
+def compare(first: Sequence[float], second: Sequence[float], groups: Groups, settings: EvaluateParams) -> Comparison:
     """Exact McNemar for 0/1 scores, paired bootstrap otherwise; the interval resamples groups in both cases."""
     alpha, seed, samples = settings.evaluate.alpha, settings.seed, settings.evaluate.bootstrap_samples
     bootstrap = paired_bootstrap(first, second, samples=samples, seed=seed, alpha=alpha, groups=groups)

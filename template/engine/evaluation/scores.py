@@ -9,7 +9,6 @@ from engine.chat.openai_messages import Record
 from engine.core.artifacts import BASELINE_ANSWERS, BASELINE_RECORD, BENCHMARK, TEST, TUNED_ANSWERS
 from engine.core.errors import ProjectError
 from engine.core.io import read_json, read_jsonl
-from engine.core.settings import Settings
 from engine.core.text import language
 from engine.evaluation.diagnostics import secondary_of
 from engine.evaluation.metrics import confusion, has_labels, score_items, summarise
@@ -18,11 +17,12 @@ from engine.evaluation.statistics import holm, power_table
 from engine.evaluation.verdict import decide
 from engine.inference.arms import Row
 from engine.inference.prompting import question
+from engine.settings.evaluate import EvaluateParams
 
 LANGUAGE_SHARE = 0.05  # of the items; a rarer language is mostly a short text that was taken for one
 
 
-def read_arms(settings: Settings) -> dict[str, list[Row]]:
+def read_arms(settings: EvaluateParams) -> dict[str, list[Row]]:
     """The rows of every arm, checked to be of this benchmark."""
     marker, benchmark = read_json(BASELINE_RECORD), read_json(BENCHMARK)
     if marker["benchmark_sha256"] != benchmark["sha256"]:
@@ -48,7 +48,7 @@ def check_templates(arms: Mapping[str, list[Row]]) -> None:
         raise ProjectError("the arms were asked through different chat templates", told, fix)
 
 
-def score(arms: Mapping[str, list[Row]], settings: Settings) -> dict[str, Any]:
+def score(arms: Mapping[str, list[Row]], settings: EvaluateParams) -> dict[str, Any]:
     """Every metric of every arm with its interval, the verdict, and every pair of arms."""
     primary = settings.evaluate.primary_metric
     scores = {arm: score_items(rows, settings) for arm, rows in arms.items()}
@@ -70,7 +70,9 @@ def score(arms: Mapping[str, list[Row]], settings: Settings) -> dict[str, Any]:
     }
 
 
-def pairs(scores: Mapping[str, list[float]], groups: Sequence[str | None], settings: Settings) -> list[dict[str, Any]]:
+def pairs(
+    scores: Mapping[str, list[float]], groups: Sequence[str | None], settings: EvaluateParams
+) -> list[dict[str, Any]]:
     """Every pair of arms, the p-values adjusted over all pairs."""
     found = {(a, b): compare(scores[a], scores[b], groups, settings) for a, b in combinations(scores, 2)}
     adjusted = holm({f"{a} {b}": c.p for (a, b), c in found.items()})

@@ -8,16 +8,16 @@ from engine.chat.tool_calls import expected_text
 from engine.core.artifacts import DEV
 from engine.core.errors import ProjectError
 from engine.core.io import read_jsonl
-from engine.core.settings import Settings
 from engine.evaluation.metrics import score_items
 from engine.inference.arms import Row, compared
 from engine.inference.backend import Backend, answer_all
 from engine.inference.policies import base_policies
 from engine.inference.prompting import Passages, Policy, shot_pool
+from engine.settings.evaluate import EvaluateParams
 
 
 def choose_counts(
-    backend: Backend, passages: Passages | None, settings: Settings
+    backend: Backend, passages: Passages | None, settings: EvaluateParams
 ) -> tuple[dict[str, int], dict[str, dict[str, float]]]:
     """How many examples each policy shows to this model, and the dev scores of the numbers tried.
 
@@ -50,7 +50,7 @@ def check_shots(arm: str, rows: Sequence[Row], count: int) -> None:
         raise ProjectError(what, "results/baseline", "check prompts/ and evaluate.shots, then run `dvc repro baseline`")
 
 
-def dev_score(backend: Backend, dev: Sequence[Record], policy: Policy, settings: Settings) -> float:
+def dev_score(backend: Backend, dev: Sequence[Record], policy: Policy, settings: EvaluateParams) -> float:
     """The mean primary metric of a policy on dev items."""
     prompts = [backend.render(policy.ask(item), item.get("tools")) for item in dev]
     answers = answer_all(backend, prompts, settings.evaluate.max_new_tokens, settings.evaluate.batch_size)

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, TypeAlias
 from engine.core.display import family, p_value, percent, points, title
 from engine.core.errors import ProjectError
 from engine.core.interval import Interval
-from engine.core.settings import Settings
 from engine.evaluation.metrics import is_binary
 from engine.evaluation.paired_comparison import Arms, Comparison, Contest, Rule, compare
 from engine.evaluation.statistics import Groups, bootstrap_mean, holm, minimum_detectable_effect, proportion_interval
+from engine.settings.evaluate import EvaluateParams
 
 SHIP, RAG, PROMPT = "SHIP TUNED", "USE RAG", "USE THE PROMPT"
 COLLECT, INSUFFICIENT = "COLLECT MORE DATA", "INSUFFICIENT EVIDENCE"
@@ -41,7 +41,7 @@ class Study(NamedTuple):
         return max(self.intervals, key=lambda arm: self.intervals[arm].mean)
 
 
-def decide(arms: Arms, settings: Settings) -> dict[str, Any]:
+def decide(arms: Arms, settings: EvaluateParams) -> dict[str, Any]:
     """The verdict on two or more arms. See the module's constants for the words.
 
     Raises:
@@ -101,7 +101,7 @@ def decide(arms: Arms, settings: Settings) -> dict[str, Any]:
     }
 
 
-def draw_up(ranked: Sequence[str], paired: Paired, settings: Settings) -> tuple[list[Contest], str]:
+def draw_up(ranked: Sequence[str], paired: Paired, settings: EvaluateParams) -> tuple[list[Contest], str]:
     """Who challenges whom, and the best prompt. ``ranked`` has the best arm first, of equals the cheaper one.
 
     Without tuning and retrieval the best prompt with examples challenges the bare one; either is a prompt to use.
@@ -235,7 +235,7 @@ def too_small_a_gain(study: Study, kept: str, reason: str) -> str:
     )
 
 
-def why_not(kept: str, arms: Sequence[str], paired: Paired, settings: Settings) -> dict[str, str]:
+def why_not(kept: str, arms: Sequence[str], paired: Paired, settings: EvaluateParams) -> dict[str, str]:
     """For every other arm, how it compares with the one that is kept (or that scores best, if none is)."""
     others = {arm: paired(kept, arm) for arm in sorted(arms) if arm != kept}
     adjusted = holm({arm: c.p for arm, c in others.items()})
@@ -260,7 +260,7 @@ def _sentence(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _interval(scores: Sequence[float], groups: Groups, settings: Settings) -> Interval:
+def _interval(scores: Sequence[float], groups: Groups, settings: EvaluateParams) -> Interval:
     alpha = settings.evaluate.alpha
     if is_binary(scores):
         return proportion_interval(scores, alpha, groups)

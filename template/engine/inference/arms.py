@@ -9,9 +9,9 @@ from engine.chat.tool_calls import answer_text, expected_text, whole_answer
 from engine.core.artifacts import MEASURED_LATENCY
 from engine.core.io import sha256_json, write_jsonl
 from engine.core.progress import Progress
-from engine.core.settings import EvaluateSettings
 from engine.inference.backend import Answer, Backend, Prompt, answer_all
 from engine.inference.prompting import Policy
+from engine.settings.evaluate import EvaluateSettings
 
 Row: TypeAlias = dict[str, Any]  # one answered item; see `answer_items`
 TIMED_REQUESTS = 5  # single requests timed per arm, after the batched run has warmed everything

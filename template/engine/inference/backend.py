@@ -1,21 +1,20 @@
 """Whatever answers chat prompts: a model in this process, or a server that speaks OpenAI's protocol. One interface."""
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Protocol, TypeAlias
 
 from engine.chat.openai_messages import Message, readable, reply_text, request
 from engine.core.errors import ProjectError
-from engine.core.io import cache_folder, sha256_json
-from engine.core.settings import EndpointSettings
+from engine.core.io import sha256_json
+from engine.inference.answer_cache import answer_cache
+from engine.settings.inference import EndpointSettings
 
 Prompt: TypeAlias = Any  # what a backend computes on: token ids in this process, messages for a server
 Report: TypeAlias = Callable[[int], None]  # called with the number of prompts answered so far
-ANSWERS = cache_folder() / "answers"  # shared by every experiment, and by checkouts that share the folder
 KEY_VARIABLE = "ENDPOINT_API_KEY"
 
 
@@ -116,33 +115,6 @@ def _request(prompt: Prompt) -> dict[str, Any]:
     return prompt if isinstance(prompt, dict) else {"messages": prompt}
 
 
-class AnswerCache:
-    """Answers that were computed before, by the hash of backend, prompt and decoding. One append-only file a backend.
-
-    An interrupted run so goes on where it stopped, and an experiment computes only what it changes. The seconds are
-    kept with the answers: the measurement of a cached arm is the one that was made when it was computed.
-    """
-
-    def __init__(self, identity: dict[str, Any]) -> None:
-        self.path = ANSWERS / f"{sha256_json(identity)[:16]}.jsonl"
-        self.known: dict[str, Answer] = {}
-        for line in self.path.read_bytes().splitlines() if self.path.exists() else []:
-            try:
-                row = json.loads(line)
-                key = row.pop("key")
-                self.known[key] = Answer(**row)
-            except (ValueError, KeyError, TypeError):
-                continue  # the line that a killed run was writing
-
-    def add(self, answers: dict[str, Answer]) -> None:
-        """Keep answers, on disk before anything else happens."""
-        self.known |= answers
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lines = [json.dumps({"key": key, **asdict(answer)}, ensure_ascii=False) for key, answer in answers.items()]
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write("\n" + "\n".join(lines))
-
-
 def answer_all(
     backend: Backend,
     prompts: Sequence[Prompt],
@@ -151,12 +123,16 @@ def answer_all(
     report: Report = lambda done: None,
 ) -> list[Answer]:
     """Answers in the order of the prompts; those that were computed before come from the cache."""
-    cache = AnswerCache(backend.identity)
     keys = [sha256_json([prompt, max_new_tokens, batch_size]) for prompt in prompts]
-    missing = [place for place, key in enumerate(keys) if key not in cache.known]
-    done = len(prompts) - len(missing)
-    for batch, answers in backend.answer([prompts[place] for place in missing], max_new_tokens, batch_size):
-        cache.add({keys[missing[number]]: answer for number, answer in zip(batch, answers, strict=True)})
-        done += len(answers)
-        report(done)
-    return [cache.known[key] for key in keys]
+    identity = backend.identity | {"answer": [field.name for field in fields(Answer)]}
+    with answer_cache(identity) as cache:
+        known = {key: Answer(**value) for key, value in cache.get(keys).items()}
+        missing = [place for place, key in enumerate(keys) if key not in known]
+        done = len(prompts) - len(missing)
+        for batch, answers in backend.answer([prompts[place] for place in missing], max_new_tokens, batch_size):
+            new = {keys[missing[number]]: answer for number, answer in zip(batch, answers, strict=True)}
+            cache.add({key: asdict(answer) for key, answer in new.items()})
+            known |= new
+            done += len(answers)
+            report(done)
+    return [known[key] for key in keys]

@@ -17,8 +17,8 @@ from engine.core.device import cpu_name
 from engine.core.errors import ProjectError
 from engine.core.fingerprint import code_key
 from engine.core.io import sha256_file
-from engine.core.settings import GgufSettings
 from engine.inference.backend import Answer
+from engine.settings.inference import GgufSettings
 
 WHERE = "params.yaml: evaluate.gguf"
 

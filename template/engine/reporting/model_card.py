@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.core.display import confidence, in_order, p_value, points, tokens
-from engine.core.settings import Settings
+from engine.core.params import needed
 from engine.reporting.inputs import Facts
+from engine.settings.report import ReportParams
 
 
 def model_card(facts: Facts) -> str:
@@ -39,7 +40,7 @@ def front_matter(facts: Facts) -> str:
         "base_model": facts.settings.model.id,
         "license": str(facts.project.get("licence") or "unknown"),
         "pipeline_tag": "text-generation",
-        "library_name": "peft" if facts.settings.trains and facts.settings.train.method != "full" else "transformers",
+        "library_name": "peft" if facts.settings.train and facts.settings.train.method != "full" else "transformers",
     }
     return "\n".join(["---", *(f"{key}: {json.dumps(value)}" for key, value in fields.items()), "---"])
 
@@ -93,9 +94,9 @@ def retrieval(facts: Facts) -> str:
     )
 
 
-def training(t: dict[str, Any], settings: Settings) -> str:
+def training(t: dict[str, Any], settings: ReportParams) -> str:
     """Method, knobs, run record."""
-    knobs = settings.train
+    knobs = needed(settings.train, "train")
     rows = [
         ["method", knobs.method],
         ["rank, alpha", "none" if knobs.method == "full" else f"{knobs.lora_rank}, {knobs.lora_alpha}"],

@@ -15,13 +15,13 @@ from engine.core.display import (
     title,
     usd_band,
 )
-from engine.core.settings import Settings
 from engine.evaluation.verdict import SHIP
+from engine.settings.evaluate import EvaluateParams
 
 WIDTH = 80
 
 
-def tell(verdict: dict[str, Any], settings: Settings) -> str:
+def tell(verdict: dict[str, Any], settings: EvaluateParams) -> str:
     """The verdict as plain text, 80 columns wide."""
     headline = "NO VERDICT: a smoke run" if verdict["smoke"] else f"VERDICT: {verdict['decision']}"
     paragraphs = [headline, wrapped(verdict["reason"]), arms_table(verdict)]
@@ -69,7 +69,7 @@ def money(verdict: dict[str, Any]) -> list[str]:
     return [wrapped(text)]
 
 
-def advice(verdict: dict[str, Any], settings: Settings) -> str:
+def advice(verdict: dict[str, Any], settings: EvaluateParams) -> str:
     """What to do now."""
     ship = verdict["ship"]
     if ship is None:

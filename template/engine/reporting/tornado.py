@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from xml.etree.ElementTree import Element
 
 from engine.core.display import usd
-from engine.html.elements import h
-from engine.reporting.charts import ROW, WIDTH, ticks
+from engine.html.svg import WIDTH, Chart, mark
+from engine.reporting.charts import ROW, ticks
 
 LEFT, RIGHT, TOP = 190, 150, 8
 
 
-def tornado_chart(swings: Sequence[Mapping[str, Any]]) -> Element:
+def tornado_chart(swings: Sequence[Mapping[str, Any]]) -> Chart:
     """``swings`` have ``figure``, its ``low`` and ``high``, and the cost at each as ``usd_at_low``, ``usd_at_high``."""
     costs = [swing[end] for swing in swings for end in ("usd_at_low", "usd_at_high")]
     axis = ticks(min(costs), max(costs))
@@ -23,16 +22,18 @@ def tornado_chart(swings: Sequence[Mapping[str, Any]]) -> Element:
 
     parts = []
     for tick in axis:
-        parts.append(h("line", x1=place(tick), x2=place(tick), y1=TOP, y2=height - 26, class_="grid"))
-        parts.append(h("text", f"${tick:,g}", x=place(tick), y=height - 8, class_="tick", text_anchor="middle"))
+        parts.append(mark("line", x1=place(tick), x2=place(tick), y1=TOP, y2=height - 26, class_="grid"))
+        parts.append(mark("text", f"${tick:,g}", x=place(tick), y=height - 8, class_="tick", text_anchor="middle"))
     for index, swing in enumerate(swings):
         middle = TOP + ROW * (index + 0.5)
         left, right = sorted((swing["usd_at_low"], swing["usd_at_high"]))
         rising = swing["usd_at_high"] >= swing["usd_at_low"]
         width = max(1.0, place(right) - place(left))
         parts += [
-            h("text", swing["figure"].replace("_", " "), x=LEFT - 12, y=middle + 5, class_="label", text_anchor="end"),
-            h(
+            mark(
+                "text", swing["figure"].replace("_", " "), x=LEFT - 12, y=middle + 5, class_="label", text_anchor="end"
+            ),
+            mark(
                 "rect",
                 x=place(left),
                 y=middle - 11,
@@ -41,12 +42,12 @@ def tornado_chart(swings: Sequence[Mapping[str, Any]]) -> Element:
                 rx=3,
                 class_="bar highlight" if rising else "bar",
             ),
-            h("text", f"{swing['low']:.3g} to {swing['high']:.3g}", x=WIDTH - RIGHT + 12, y=middle + 5, class_="value"),
+            mark(
+                "text", f"{swing['low']:.3g} to {swing['high']:.3g}", x=WIDTH - RIGHT + 12, y=middle + 5, class_="value"
+            ),
         ]
     spoken = "; ".join(
         f"{swing['figure'].replace('_', ' ')} from {usd(swing['usd_at_low'])} to {usd(swing['usd_at_high'])}"
         for swing in swings
     )
-    title = "Cost over three years with one figure at its ends"
-    svg = {"viewBox": f"0 0 {WIDTH} {height:g}", "role": "img", "aria_label": title}
-    return h("svg", h("title", title), h("desc", spoken), *parts, **svg)
+    return Chart(height, "Cost over three years with one figure at its ends", spoken, parts)

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from engine.core.artifacts import INDEX
 from engine.core.io import read_jsonl, write_jsonl
-from engine.core.settings import RetrievalSettings, Settings
 from engine.inference.embedder import Embedder
 from engine.inference.prompting import Passage
 from engine.retrieval.ranking import fuse
 from engine.retrieval.store import STORES, Store
+from engine.settings.retrieval import RetrievalSettings
 
 DEPTH = 50  # candidates that each ranking brings to the fusion
 
@@ -37,11 +37,11 @@ class Search:
         return cls(passages, embedder.embed([passage["text"] for passage in passages]).astype(np.float16), embedder)
 
     @classmethod
-    def load(cls, settings: Settings, folder: Path = INDEX) -> "Search":
+    def load(cls, settings: RetrievalSettings, embedder: str, folder: Path = INDEX) -> "Search":
         """What `save` wrote."""
         vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
         passages: list[Any] = read_jsonl(folder / "passages.jsonl")
-        return cls(passages, vectors, Embedder(settings.embedder), settings.retrieval.store)
+        return cls(passages, vectors, Embedder(embedder), settings.store)
 
     def save(self, folder: Path = INDEX) -> None:
         """Passages, and their vectors as half floats: cosines stay equal to three digits."""

@@ -7,7 +7,7 @@ from engine.chat.openai_messages import Message, Record
 from engine.core.artifacts import SHOTS
 from engine.core.display import family
 from engine.core.io import read_json
-from engine.core.settings import Settings
+from engine.core.params import needed
 from engine.inference.prompting import (
     Passage,
     Policy,
@@ -17,6 +17,8 @@ from engine.inference.prompting import (
     read_prompt,
     shot_pool,
 )
+from engine.settings.retrieval import RetrievalSettings
+from engine.settings.serve import ServeParams
 
 REQUEST = "request"  # the id of the one record that a request makes
 
@@ -31,27 +33,28 @@ class Prepared(NamedTuple):
 Prepare = Callable[[Sequence[Message]], Prepared]
 
 
-def prompt_of(arm: str, settings: Settings) -> Prepare:
+def prompt_of(arm: str, settings: ServeParams) -> Prepare:
     """The function that turns a client's messages into this arm's prompt, as on the benchmark."""
     system = read_prompt("system" if family(arm) == "tuned" else settings.evaluate.prompt)
     train = shot_pool(settings.evaluate.shot_selection) if arm.endswith("few_shot") else []
     count = read_json(SHOTS)["shots"][arm] if train else 0
-    search = _search(settings) if "rag" in arm else None
+    knobs = needed(settings.retrieval, "retrieval") if "rag" in arm else None
+    search = _search(knobs, settings.embedder) if knobs else None
     shown = read_passages("train") if search and train else {}
 
     def prepare(messages: Sequence[Message]) -> Prepared:
         record: Record = {"id": REQUEST, "label": None, "messages": [*messages, {"role": "assistant", "content": ""}]}
         shots = choose_shots(train, [record], count, settings.seed, settings.evaluate.shot_selection) if train else {}
         asked = question(record)
-        found: list[Passage] = search.find([asked], settings.retrieval)[0] if search else []
+        found: list[Passage] = search.find([asked], knobs)[0] if search and knobs else []
         passages = {**shown, REQUEST: found} if search else None
         return Prepared(Policy(system, shots, passages).ask(record), found)
 
     return prepare
 
 
-def _search(settings: Settings) -> Any:
+def _search(knobs: RetrievalSettings, embedder: str) -> Any:
     """The index. Only an arm that retrieves asks for it: a project without documents has no such package."""
     from engine.retrieval.search import Search  # type: ignore[import-not-found,unused-ignore]
 
-    return Search.load(settings)
+    return Search.load(knobs, embedder)

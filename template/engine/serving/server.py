@@ -27,11 +27,12 @@ from engine.core import device
 from engine.core.artifacts import SERVING_REPORT
 from engine.core.errors import ProjectError, run_stage
 from engine.core.io import read_json
-from engine.core.settings import load
+from engine.core.params import load
 from engine.inference.prompting import citations
 from engine.inference.transformers_backend import Generator
 from engine.serving.artefact import artefact
 from engine.serving.request_prompt import Prepare, Prepared, prompt_of
+from engine.settings.serve import ServeParams
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 MAX_NEW_TOKENS = 4096
@@ -178,11 +179,13 @@ def run(options: argparse.Namespace) -> None:
     folder, arm = options.folder, options.arm
     if folder is None:
         arm = arm or read_json(SERVING_REPORT)["arm"]
-        folder = artefact(arm, load())
+        folder = artefact(arm, load(ServeParams))
         print(f"serving {folder} as {arm} at http://{options.host}:{options.port}/v1", flush=True)
     generator = Generator(folder, device.prepare(seed=0))
     uvicorn.run(
-        create_app(generator, options.name or arm or "tuned", api_key, prompt_of(arm, load()) if arm else None),
+        create_app(
+            generator, options.name or arm or "tuned", api_key, prompt_of(arm, load(ServeParams)) if arm else None
+        ),
         host=options.host,
         port=options.port,
         log_level="warning",

@@ -9,12 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from msgspec import convert as convert_to
-from msgspec import structs
-
 from engine.core.errors import ProjectError, run_stage
 from engine.core.io import write_jsonl
-from engine.core.settings import AnomalySettings, CurateSettings, PrivateSettings, QualitySettings, load
+from engine.core.params import load
 from engine.data.check.reject_reasons import BadRecordError
 from engine.data.normalise.dataset_formats import COMPLETION_KEYS, CONVERSATION_KEYS, PROMPT_KEYS, SYSTEM_KEYS
 from engine.data.normalise.preferences import CHOSEN_KEYS, REJECTED_KEYS
@@ -22,6 +19,7 @@ from engine.data.normalise.records import FORMATS, RecordReader
 from engine.data.read.detect_format import detect
 from engine.data.read.file_formats import checked_path, container, read_items
 from engine.data.writers import WRITERS, written
+from engine.settings.curate import AnomalySettings, CurateParams, CurateSettings, PrivateSettings, QualitySettings
 
 _CONTENT = {"messages", "tools", "functions", "history", "context", "text", *SYSTEM_KEYS, *PROMPT_KEYS}
 _CONTENT |= {*COMPLETION_KEYS, *CONVERSATION_KEYS}
@@ -36,7 +34,7 @@ def main() -> None:
     parser.add_argument("--from", dest="given", choices=sorted(FORMATS))
     parser.add_argument("--to", choices=sorted(WRITERS), default="messages")
     arguments = parser.parse_args()
-    convert(arguments.source, arguments.target, arguments.given, arguments.to, load().curate)
+    convert(arguments.source, arguments.target, arguments.given, arguments.to, load(CurateParams).curate)
 
 
 def convert(source: Path, target: Path, given: str | None, wanted: str, settings: CurateSettings) -> int:
@@ -69,12 +67,19 @@ def _converted(source: Path, given: str, wanted: str, settings: CurateSettings) 
 
 def _unchanged(settings: CurateSettings, given: str) -> CurateSettings:
     """Settings under which a record is read as it is: nothing is repaired, redacted, judged or too long."""
-    keep = convert_to(dict.fromkeys(AnomalySettings.__struct_fields__, "keep"), AnomalySettings)
-    private = convert_to(dict.fromkeys(PrivateSettings.__struct_fields__, "report"), PrivateSettings)
-    quality = convert_to(dict.fromkeys(QualitySettings.__struct_fields__, "report"), QualitySettings)
-    bare = structs.replace(settings, format=given, anomalies=keep, private=private, quality=quality)
-    bare = structs.replace(bare, group_key=None, label_key=None, languages=[], pii_engine="regex")
-    return structs.replace(bare, max_chars=sys.maxsize, min_answer_chars=0)
+    changes: dict[str, Any] = {
+        "format": given,
+        "anomalies": AnomalySettings.model_validate(dict.fromkeys(AnomalySettings.model_fields, "keep")),
+        "private": PrivateSettings.model_validate(dict.fromkeys(PrivateSettings.model_fields, "report")),
+        "quality": QualitySettings.model_validate(dict.fromkeys(QualitySettings.model_fields, "report")),
+        "pii_engine": "regex",
+        "group_key": None,
+        "label_key": None,
+        "languages": [],
+        "max_chars": sys.maxsize,
+        "min_answer_chars": 0,
+    }
+    return settings.model_copy(update=changes)
 
 
 def _further(fields: dict[str, Any], given: str, wanted: str) -> dict[str, Any]:

@@ -16,14 +16,15 @@ from engine.core.display import percent
 from engine.core.errors import ProjectError, run_stage
 from engine.core.interval import Interval
 from engine.core.io import read_json, sha256_bytes, sha256_json, write_json, write_text
-from engine.core.settings import Fraction, Strict, load
-from engine.reporting.ladder_page import ladder_page
+from engine.core.params import Fraction, Group, load
+from engine.settings.evaluate import EvaluateParams
 from engine.tools.git_revisions import read_at
+from engine.tools.ladder_page import ladder_page
 
 SCORES, COST, TRAINING = (f"reports/{name}.json" for name in ("scores", "measured/cost", "measured/train"))
 
 
-class Ladder(Strict, frozen=True):
+class Ladder(Group):
     """What evals/ladder.yaml says."""
 
     bar: Fraction
@@ -47,7 +48,7 @@ class Rung(NamedTuple):
 
 
 def main() -> None:
-    settings, ladder = load(), read_ladder()
+    settings, ladder = load(EvaluateParams), read_ladder()
     if not git("ls-files", COST):
         raise ProjectError("the project's own run is not committed", COST, "`dvc repro`, then commit its results")
     rungs = []

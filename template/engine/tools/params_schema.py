@@ -8,11 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from engine.core.errors import run_stage
 from engine.core.io import write_json
-from engine.core.settings import Settings
+from engine.settings.everything import Everything
 
 SCHEMA = Path("params.schema.json")
 
@@ -24,7 +22,8 @@ def main() -> None:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of ``params.yaml``; a group that this project has no use for may be absent."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Settings)}
+    whole = Everything.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole, "additionalProperties": False}
 
 
 if __name__ == "__main__":

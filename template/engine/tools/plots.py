@@ -8,19 +8,20 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, TypeAlias
-from xml.etree.ElementTree import Element
 
 from engine.core.artifacts import PLOTS_PAGE
 from engine.core.display import in_order
 from engine.core.errors import ProjectError, run_stage
 from engine.core.interval import Interval
 from engine.core.io import write_text
-from engine.html.elements import document, h
+from engine.html.pages import render
+from engine.html.svg import Chart
 from engine.reporting.charts import Bar, interval_chart, line_chart, matrix_chart
 from engine.tools.git_revisions import WORKSPACE, read_at
 
 Rows: TypeAlias = list[dict[str, Any]]  # the data of a plot
 ARMS, CURVES, CONFUSION = "reports/arms.json", "reports/curves.json", "reports/confusion.json"
+LOSSES = {"Loss": "loss", "Loss on dev": "eval_loss"}
 LONGEST_NAME = 22  # characters beside a bar
 
 
@@ -38,17 +39,10 @@ def main() -> None:
 def plots_page(arms: dict[str, Rows], curves: dict[str, Rows], confused: dict[str, Rows]) -> str:
     """The whole page, self-contained."""
     found = {row["arm"] for rows in arms.values() for row in rows}
-    sections = [h("section", h("h2", arm), h("figure", arm_chart(arm, arms))) for arm in in_order(found)]
-    losses = [
-        h("section", h("h2", title), h("figure", line_chart(series(curves, key), title, "step")))
-        for key, title in (("loss", "Loss"), ("eval_loss", "Loss on dev"))
-        if curves
-    ]
-    matrices = [
-        h("section", h("h2", f"Labels, {revision}"), h("figure", matrix_chart(pairs(rows), revision)))
-        for revision, rows in confused.items()
-    ]
-    return document("Plots", h("h1", ", ".join(arms)), *sections, *losses, *matrices)
+    charts = {arm: arm_chart(arm, arms) for arm in in_order(found)}
+    losses = {title: line_chart(series(curves, key), title, "step") for title, key in LOSSES.items() if curves}
+    matrices = {f"Labels, {revision}": matrix_chart(pairs(rows), revision) for revision, rows in confused.items()}
+    return render("tools/plots.html.j2", revisions=list(arms), charts=charts | losses | matrices)
 
 
 def pairs(rows: Rows) -> Counter[tuple[str, str]]:
@@ -56,7 +50,7 @@ def pairs(rows: Rows) -> Counter[tuple[str, str]]:
     return Counter((row["actual"], row["predicted"]) for row in rows)
 
 
-def arm_chart(arm: str, arms: dict[str, Rows]) -> Element:
+def arm_chart(arm: str, arms: dict[str, Rows]) -> Chart:
     """An arm's score in every revision that has the arm."""
     bars = [
         Bar(short(revision), Interval(row["score"], row["low"], row["high"]), revision == WORKSPACE)

@@ -14,21 +14,22 @@ from engine.core.artifacts import MEASURED_QUANTISATION, TEST
 from engine.core.device import Device, prepare
 from engine.core.errors import run_stage
 from engine.core.io import read_json, read_jsonl, write_json
-from engine.core.settings import Settings, load
+from engine.core.params import load
 from engine.evaluation.metrics import score_items, summarise
 from engine.evaluation.statistics import paired_bootstrap
 from engine.inference.arms import Row, answer_items
 from engine.inference.prompting import Policy, read_prompt
 from engine.inference.transformers_backend import Bits, Generator
-from engine.reporting.cost_section import served_manifest
+from engine.reporting.inputs import served_manifest
 from engine.serving.artefact import artefact
+from engine.settings.serve import ServeParams
 
 WIDTHS: tuple[Bits, ...] = (16, 8, 4)
 
 
 def main() -> None:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it says at each product that it casts
-    settings = load()
+    settings = load(ServeParams)
     device = prepare(settings.seed)
     folder, policy = subject(settings)
     answered: dict[str, list[Row]] = {}
@@ -44,14 +45,14 @@ def main() -> None:
     write_json(MEASURED_QUANTISATION, report)
 
 
-def subject(settings: Settings) -> tuple[Path, Policy]:
+def subject(settings: ServeParams) -> tuple[Path, Policy]:
     """The model that would be served and its prompt: the tuned one, or the untouched one."""
     arm, prompt = ("tuned", "system") if settings.trains else ("zero_shot", settings.evaluate.prompt)
     return artefact(arm, settings), Policy(read_prompt(prompt))
 
 
 def measure(
-    folder: Path, policy: Policy, device: Device, bits: Bits, settings: Settings
+    folder: Path, policy: Policy, device: Device, bits: Bits, settings: ServeParams
 ) -> tuple[list[Row], dict[str, Any]]:
     """Answers of one width, with the memory of the weights and the time that they took."""
     generator = Generator(folder, device, bits)
@@ -63,7 +64,7 @@ def measure(
     return rows, {"weights_gib": round(gib, 4), **measured}
 
 
-def quality(rows: list[Row], whole: list[Row], settings: Settings) -> dict[str, Any]:
+def quality(rows: list[Row], whole: list[Row], settings: ServeParams) -> dict[str, Any]:
     """The primary metric with its interval, and what was lost against 16 bits on the same items."""
     metric = settings.evaluate.primary_metric
     scores, before = (score_items(items, settings)[metric] for items in (rows, whole))

@@ -12,21 +12,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from engine.core.artifacts import DEV_ROWS, MEASURED_CALIBRATION, TRAIN_ROWS
 from engine.core.device import Device, peak_memory_gib, place, prepare
 from engine.core.errors import ProjectError
 from engine.core.io import write_json
-from engine.core.settings import Settings, load
+from engine.core.params import load
 from engine.models.base import base_model
+from engine.settings.train import TrainParams
 from engine.training.run_record import setup_of
 
 STEPS = 20
 WARM_UP = 2  # steps that are not counted: kernels are chosen and caches filled
 
 
-Builder = Callable[[Settings, Device, Path, Path], Any]  # a recipe's trainer: of settings, device, base and folder
+Builder = Callable[[TrainParams, Device, Path, Path], Any]  # a recipe's trainer: of settings, device, base and folder
 
 
 def calibrate(build_trainer: Builder) -> None:
@@ -35,7 +34,7 @@ def calibrate(build_trainer: Builder) -> None:
     Raises:
         ProjectError: there is no formatted data yet, or too little of it.
     """
-    settings = load()
+    settings = load(TrainParams)
     if missing := [path for path in (TRAIN_ROWS, DEV_ROWS) if not path.exists()]:
         raise ProjectError("nothing to train on yet", str(missing[0]), "run `dvc repro format` first")
     own = place(settings.train.devices)
@@ -67,10 +66,10 @@ def calibrate(build_trainer: Builder) -> None:
     )
 
 
-def shortened(settings: Settings) -> Settings:
+def shortened(settings: TrainParams) -> TrainParams:
     """The same training, stopped early."""
-    train = msgspec.structs.replace(settings.train, max_steps=STEPS)
-    return msgspec.structs.replace(settings, train_group=train)
+    train = settings.train.model_copy(update={"max_steps": STEPS})
+    return settings.model_copy(update={"train": train})
 
 
 def step_clock() -> Any:

@@ -8,10 +8,10 @@ from engine.core.artifacts import BASE_MANIFEST, CHECKPOINTS
 from engine.core.device import versions
 from engine.core.errors import ProjectError
 from engine.core.io import read_json, sha256_file, sha256_json
-from engine.core.settings import Settings
+from engine.settings.train import TrainParams
 
 
-def folder_of(settings: Settings, data: list[Path], code: str) -> Path:
+def folder_of(settings: TrainParams, data: list[Path], code: str) -> Path:
     """A folder named by everything that shapes the weights: a checkpoint never continues another run.
 
     Args:
@@ -24,8 +24,8 @@ def folder_of(settings: Settings, data: list[Path], code: str) -> Path:
         versions(),
         settings.seed,
         settings.smoke,
-        repr(settings.train),
-        repr(settings.format),
+        settings.train.model_dump(),
+        settings.format.model_dump(),
     ]
     return CHECKPOINTS / sha256_json(shaping)[:16]
 

@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from engine.core.device import Device, versions
 from engine.core.io import sha256_file
-from engine.core.settings import Settings
 from engine.models.base import base_sha256, tuned_sha256
+from engine.settings.train import TrainParams
 
 SHAPING = (
     "method",
@@ -25,7 +23,7 @@ SHAPING = (
 )  # knobs of training that change its speed or its memory
 
 
-def describe(trainer: Any, settings: Settings, device: Device, spent: Any, data: Path) -> dict[str, Any]:
+def describe(trainer: Any, settings: TrainParams, device: Device, spent: Any, data: Path) -> dict[str, Any]:
     """One training run as JSON, what went before a kill included.
 
     Args:
@@ -52,12 +50,12 @@ def describe(trainer: Any, settings: Settings, device: Device, spent: Any, data:
         "base_sha256": base_sha256(),
         "tuned_sha256": tuned_sha256(),
         # In lists, which DVC leaves out of its tables of metrics: params.yaml fills their columns already.
-        "settings": [msgspec.to_builtins(settings)],
+        "settings": [settings.model_dump()],
         "versions": versions(),
     }
 
 
-def setup_of(settings: Settings) -> dict[str, Any]:
+def setup_of(settings: TrainParams) -> dict[str, Any]:
     """What a speed and a peak hold for; `tunesmith plan` compares it with params.yaml before it trusts them."""
     return {
         "smoke": settings.smoke,

@@ -13,9 +13,9 @@ from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 from engine.core.errors import ProjectError
-from engine.core.settings import PrivateSettings
 from engine.data.check.pii_prefilter import clues
 from engine.data.check.reject_reasons import BadRecordError
+from engine.settings.curate import PrivateSettings
 
 _LOOKED_BEYOND = 200  # characters: what is private may begin before a cut and end after it
 Check: TypeAlias = Callable[[str], bool]
@@ -127,7 +127,7 @@ class PrivateData:
     """Finds private data in a record's texts and treats each kind as the settings say."""
 
     def __init__(self, settings: PrivateSettings, engine: str = "regex") -> None:
-        self.actions = {kind: getattr(settings, kind) for kind in PrivateSettings.__struct_fields__}
+        self.actions = {kind: getattr(settings, kind) for kind in PrivateSettings.model_fields}
         self.counts = dict.fromkeys(self.actions, 0)
         self.known: dict[tuple[str, str], str] = {}  # the placeholders of the record at hand
         self.recognizers = _presidio() if engine == "presidio" else []
@@ -219,7 +219,9 @@ def hidden(text: str, limit: int, engine: str = "regex") -> str:
     """
     text, known = text[: limit + _LOOKED_BEYOND], dict[tuple[str, str], str]()
     for name in dict.fromkeys(("regex", engine)):
-        redacting = PrivateData(PrivateSettings(*["redact"] * len(PrivateSettings.__struct_fields__)), name)  # type: ignore[arg-type]
+        redacting = PrivateData(
+            PrivateSettings.model_validate(dict.fromkeys(PrivateSettings.model_fields, "redact")), name
+        )
         redacting.known = known
         text = redacting.treated(text)
     return text[:limit]

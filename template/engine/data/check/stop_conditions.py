@@ -7,12 +7,12 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 from engine.core.errors import ProjectError
-from engine.core.settings import CurateSettings
 from engine.data.dedup.deduplicate import CODES, KEPT, Fates
 from engine.data.read.detect_format import detect
 from engine.data.record_store import Store
 from engine.data.split import MAX_BENCHMARK_SHARE
 from engine.data.write_outputs import first_rejects, write_rejected
+from engine.settings.curate import CurateSettings
 
 EXAMPLES_SHOWN = 5
 REASONS_NAMED = 5

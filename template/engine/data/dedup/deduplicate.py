@@ -5,11 +5,11 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from engine.core.settings import CurateSettings
 from engine.data.check.pii import hidden
 from engine.data.dedup.near_duplicates import Pairs, clusters, near_pairs
 from engine.data.dedup.semantic_dedup import Meanings
 from engine.data.record_store import Compared, Store, sentences_of
+from engine.settings.curate import CurateSettings
 
 # Who stays when two records say the same: a frozen benchmark item before all, then the newest feedback, then the first.
 FIXED, FEEDBACK, RAW = 0, 1, 2

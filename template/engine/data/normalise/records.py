@@ -7,7 +7,6 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from engine.core.settings import CurateSettings
 from engine.core.text import language
 from engine.data.check.pii import PrivateData
 from engine.data.check.quality import findings
@@ -18,6 +17,7 @@ from engine.data.normalise.preferences import PREFERENCE
 from engine.data.normalise.record_cleaner import Cleaner
 from engine.data.normalise.repair_policy import Anomalies
 from engine.data.read.strict_json import parse_object
+from engine.settings.curate import CurateSettings
 
 FORMATS = SUPERVISED | PREFERENCE
 _ENDS_WITH_PROMPT = ("prompt_only",)  # formats whose last turn may be the user's
@@ -95,7 +95,7 @@ class RecordReader:
         self.anomalies = Anomalies(settings.anomalies)
         self.private = PrivateData(settings.private, settings.pii_engine)
         self.cleaner = Cleaner(self.anomalies, self.private)
-        self.dropped_findings = {code for code, policy in structs.asdict(settings.quality).items() if policy == "drop"}
+        self.dropped_findings = {code for code, policy in settings.quality.model_dump().items() if policy == "drop"}
         self.findings: Counter[str] = Counter()
         self.languages: Counter[str] = Counter()
         self.wanted_languages = frozenset(settings.languages)

@@ -1,10 +1,10 @@
 """What is odd about a record but can be repaired: each kind has a policy in params.yaml; each repair is recorded."""
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from engine.core.errors import ProjectError
-from engine.core.settings import AnomalySettings
 from engine.data.check.reject_reasons import BadRecordError
+from engine.settings.curate import AnomalySettings
 
 # The reason under which a record is left out when the policy is `drop`.
 _REASONS = {
@@ -29,7 +29,7 @@ class Anomalies:
     """The policies, and what was repaired in the record at hand."""
 
     def __init__(self, policies: AnomalySettings) -> None:
-        self.policies: dict[str, str] = structs.asdict(policies)
+        self.policies: dict[str, str] = policies.model_dump()
         self.repaired: list[tuple[str, str]] = []
 
     def repair(self, anomaly: str, detail: str) -> bool:

@@ -4,15 +4,15 @@ from collections import Counter
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct
 
-from engine.core.settings import AnomalySettings, CurateSettings
 from engine.data.check.reject_reasons import BadRecordError
 from engine.data.normalise.records import FORMATS, RecordReader
 from engine.data.read.file_formats import container, read_items
 from engine.data.read.folders import raw_files
+from engine.settings.curate import AnomalySettings, CurateSettings
 
 SAMPLE = 200  # records looked at
 # A record that several formats accept belongs to the most specific of them.
@@ -41,10 +41,11 @@ def detect(path: Path, settings: CurateSettings) -> Detected:
     path = raw_files(path)[0]
     form = container(path)
     sample = list(islice(read_items(path, form), SAMPLE))
-    plain = msgspec.convert(dict.fromkeys(AnomalySettings.__struct_fields__, "drop"), AnomalySettings)
-    bare = structs.replace(settings, group_key=None, label_key=None, languages=[], anomalies=plain)
+    plain = AnomalySettings.model_validate(dict.fromkeys(AnomalySettings.model_fields, "drop"))
+    unlabelled: dict[str, Any] = {"group_key": None, "label_key": None, "languages": [], "anomalies": plain}
+    bare = settings.model_copy(update=unlabelled)
     good, fields = dict.fromkeys(_ORDER, 0), Counter[str]()
-    readers = {name: RecordReader(structs.replace(bare, format=name)) for name in _ORDER}
+    readers = {name: RecordReader(bare.model_copy(update={"format": name})) for name in _ORDER}
     for line, _, payload in sample:
         fitting = []
         for name, reader in readers.items():

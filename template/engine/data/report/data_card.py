@@ -7,8 +7,8 @@ import yaml
 
 from engine.core.artifacts import COPIER_ANSWERS, DATA_CARD
 from engine.core.io import write_text
-from engine.core.settings import CurateSettings
 from engine.data.check.reject_reasons import REASONS
+from engine.settings.curate import CurateSettings
 
 
 def write_card(settings: CurateSettings, report: dict[str, Any]) -> None:

@@ -7,13 +7,13 @@ import numpy as np
 from msgspec import Struct
 
 from engine.core.io import sha256_json
-from engine.core.settings import CurateSettings
 from engine.data.contamination import Found
 from engine.data.dedup.deduplicate import CODES, KEPT, Boilerplate, Deduplicated
 from engine.data.downsample import sampled, spread
 from engine.data.read.folders import raw_files
 from engine.data.record_store import Store
 from engine.data.split import Split
+from engine.settings.curate import CurateSettings
 
 
 class Curated(Struct):

@@ -6,7 +6,6 @@ from engine.core.artifacts import BASELINE_ANSWERS, JUDGE_CALIBRATION, RUBRIC_CA
 from engine.core.device import prepare
 from engine.core.display import ENDPOINT, family, in_order
 from engine.core.io import read_json, read_jsonl
-from engine.core.settings import Settings
 from engine.costing.arm_costs import as_dict, read_price, usd_per_1000
 from engine.evaluation.judge.llm_grader import Graded, grade, mean_grades, qualify_grades, read_labels
 from engine.evaluation.judge.pairwise_judge import Effort, Pair, judge, preference, qualify, read_calibration
@@ -15,9 +14,10 @@ from engine.inference.backend import Backend, Endpoint
 from engine.inference.prompting import read_prompt, situation
 from engine.inference.transformers_backend import Generator
 from engine.models.base import base_model
+from engine.settings.judge import JudgeParams
 
 
-def compare_answers(backend: Backend, settings: Settings) -> tuple[dict[str, Any], Effort]:
+def compare_answers(backend: Backend, settings: JudgeParams) -> tuple[dict[str, Any], Effort]:
     """Agreement with people about pairs; if it qualifies, also which of the deciding arms it prefers."""
     prompt, batch = read_prompt("judge"), settings.evaluate.batch_size
     rows = read_calibration()[: settings.curate.dev_items if settings.smoke else None]
@@ -34,7 +34,7 @@ def compare_answers(backend: Backend, settings: Settings) -> tuple[dict[str, Any
     return report, effort
 
 
-def grade_answers(backend: Backend, settings: Settings) -> tuple[dict[str, Any], Effort]:
+def grade_answers(backend: Backend, settings: JudgeParams) -> tuple[dict[str, Any], Effort]:
     """Agreement with people about grades; if it qualifies, also the mean grade of every arm."""
     prompt, knobs = read_prompt("rubric"), settings.evaluate
     rows = read_labels()[: settings.curate.dev_items if settings.smoke else None]
@@ -55,7 +55,7 @@ def grade_answers(backend: Backend, settings: Settings) -> tuple[dict[str, Any],
     return report, effort
 
 
-def dollars(effort: Effort, settings: Settings) -> dict[str, float | None] | None:
+def dollars(effort: Effort, settings: JudgeParams) -> dict[str, float | None] | None:
     """What judging cost: an endpoint's tokens as `cost.hosted_model`, or this machine's time; None: unknown."""
     if not effort.requests:
         return None
@@ -65,7 +65,7 @@ def dollars(effort: Effort, settings: Settings) -> dict[str, float | None] | Non
     return as_dict(per_1000 and per_1000.times(effort.requests / 1000))
 
 
-def judging_model(settings: Settings) -> Backend:
+def judging_model(settings: JudgeParams) -> Backend:
     """The endpoint named in params.yaml, or the untouched base model."""
     if settings.judge.endpoint:
         return Endpoint(settings.judge.endpoint)

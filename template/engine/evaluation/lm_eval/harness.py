@@ -12,19 +12,19 @@ from engine.core.artifacts import BASELINE_ANSWERS, HARNESS_ANSWERS, HARNESS_TAS
 from engine.core.display import family
 from engine.core.errors import ProjectError
 from engine.core.io import read_json, read_jsonl, sha256_json, write_jsonl
-from engine.core.settings import Settings
 from engine.evaluation.forgetting import forgetting, interval
 from engine.evaluation.item_metrics import exact_match
 from engine.evaluation.lm_eval.runner import Engine, Run
 from engine.evaluation.lm_eval.tasks import sayable, write_answer_task, write_choice_task
 from engine.inference.policies import base_policies, tuned_policies
 from engine.inference.prompting import Policy, read_passages
+from engine.settings.harness import HarnessParams
 
 SMOKE_ITEMS = 8
 BARE = {"base": "zero_shot", "tuned": "tuned"}  # the arm whose prompt a model's multiple choice uses
 
 
-def policies(model: str, items: Sequence[Record], settings: Settings) -> Iterator[tuple[str, Policy]]:
+def policies(model: str, items: Sequence[Record], settings: HarnessParams) -> Iterator[tuple[str, Policy]]:
     """The arms of a model, with the prompts that they were measured with. An endpoint's are not run again."""
     if model == "tuned":
         yield from tuned_policies(settings).items()
@@ -34,7 +34,7 @@ def policies(model: str, items: Sequence[Record], settings: Settings) -> Iterato
 
 
 def second_opinion(
-    engine: Engine, arm: str, policy: Policy, items: Sequence[Record], settings: Settings
+    engine: Engine, arm: str, policy: Policy, items: Sequence[Record], settings: HarnessParams
 ) -> dict[str, Any]:
     """An arm's items answered by lm-eval, against the answers that the arm gave.
 
@@ -73,7 +73,9 @@ def second_opinion(
 FIX = "run `dvc repro -f baseline`; if it stays, the model's tokenizer or chat template is at fault"
 
 
-def choose(engine: Engine, name: str, policy: Policy, items: Sequence[Record], settings: Settings) -> dict[str, Any]:
+def choose(
+    engine: Engine, name: str, policy: Policy, items: Sequence[Record], settings: HarnessParams
+) -> dict[str, Any]:
     """How often the right answer is likelier than those of other items."""
     write_choice_task(name, items, policy, settings.seed, HARNESS_TASKS)
     run = engine.run(name, HARNESS_TASKS)
@@ -81,7 +83,7 @@ def choose(engine: Engine, name: str, policy: Policy, items: Sequence[Record], s
     return {"items": len(run.scores), "chance": round(run.chance, 6), "acc": interval(run.scores, settings)}
 
 
-def compare_suite(name: str, runs: dict[str, Run], settings: Settings) -> dict[str, Any]:
+def compare_suite(name: str, runs: dict[str, Run], settings: HarnessParams) -> dict[str, Any]:
     """A suite's scores of both models, and whether the tuned one holds what the base knew.
 
     Raises:

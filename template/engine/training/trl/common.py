@@ -8,8 +8,8 @@ from typing import Any
 from engine.core.artifacts import TUNED_WEIGHTS
 from engine.core.device import Device
 from engine.core.io import write_json
-from engine.core.settings import Settings, TrainSettings
 from engine.models.store import building
+from engine.settings.train import TrainParams, TrainSettings
 
 ADAPTER_METHODS = {"lora", "qlora", "dora", "rslora"}
 
@@ -23,7 +23,7 @@ def read_rows(files: dict[str, Path], cache: Path) -> Any:
     return load_dataset("json", data_files=paths, features=columns, cache_dir=str(cache))
 
 
-def build_adapter(settings: Settings) -> Any:
+def build_adapter(settings: TrainParams) -> Any:
     """The LoRA configuration of the chosen method, or None for full fine-tuning."""
     train = settings.train
     if train.method not in ADAPTER_METHODS:
@@ -68,7 +68,7 @@ def keep_adapters_in_fp32(model: Any) -> None:
             parameter.data = parameter.data.to(torch.float32)
 
 
-def save(trainer: Any, settings: Settings, weights: Any = None) -> None:
+def save(trainer: Any, settings: TrainParams, weights: Any = None) -> None:
     """Write the best weights to ``models/tuned``: safetensors only, naming the pinned base and not this machine."""
     with building(TUNED_WEIGHTS) as folder:
         trainer.model.save_pretrained(folder, state_dict=weights, safe_serialization=True)

@@ -1,0 +1,40 @@
+"""HTML pages from the templates ``*.html.j2`` of this engine. A page loads nothing and runs no script."""
+
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+Filter: TypeAlias = Callable[..., Any]
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # or it reorders text
+
+
+def render(template: str, words: tuple[Filter, ...] = (), **values: Any) -> str:
+    """A template, named by its path in the engine, with values put into it and ``words`` as filters.
+
+    Values are hostile until shown otherwise: Jinja escapes each one, and what a browser cannot show becomes U+FFFD.
+    """
+    return clean(environment(words).get_template(template).render(values))
+
+
+@cache
+def environment(words: tuple[Filter, ...]) -> Environment:
+    """Jinja as the pages use it; the filter ``fmt`` is `format`."""
+    made = Environment(
+        loader=FileSystemLoader(Path(__file__).parents[1]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters |= {"fmt": format} | {word.__name__: word for word in words}
+    return made
+
+
+def clean(text: str) -> str:
+    """Text that every browser shows as it is."""
+    return _UNPRINTABLE.sub("\ufffd", text.encode("utf-8", "replace").decode("utf-8"))

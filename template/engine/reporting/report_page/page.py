@@ -1,0 +1,172 @@
+"""The report as HTML: the verdict first, then what it rests on. The templates beside this file say it in words."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from engine.core.artifacts import MEASURED_QUANTISATION
+from engine.core.device import versions
+from engine.core.display import confidence, in_order, p_value, points, requests_band, tokens, usd, usd_band
+from engine.core.interval import Interval
+from engine.core.io import read_json
+from engine.core.params import Params, needed
+from engine.core.text import normalise
+from engine.evaluation.forgetting import BLIND, HELD, LOST, OPEN
+from engine.evaluation.metrics import confusion, has_labels
+from engine.evaluation.verdict import PROMPT, RAG, SHIP
+from engine.html.pages import render
+from engine.html.svg import Chart
+from engine.reporting.charts import Bar, interval_chart, line_chart
+from engine.reporting.inputs import Facts, served_manifest
+from engine.reporting.tornado import tornado_chart
+
+FIXED, BROKEN, WRONG = 4, 4, 2  # examples shown of each kind
+CONFUSED_PAIRS = 12
+WORDS = (confidence, in_order, p_value, points, requests_band, tokens, usd, usd_band)  # the filters of the templates
+TONES = {SHIP: "verdict ship", PROMPT: "verdict keep", RAG: "verdict keep"}
+MEASURES = {  # the secondary ones
+    "refusals": "Refusals of what the reference answers",
+    "misshapen": "Answers without the references' JSON shape",
+    "schema_failures": "Answers that break evals/schema.json",
+    "length": "Words an answer",
+    "length_ratio": "Words of answers over those of references",
+    "similarity": "Cosine similarity to the reference (MiniLM)",
+    "reference_perplexity": "Perplexity of the reference, by token",
+    "citation_precision": "Cited passages that are of the item's own document",
+    "citation_recall": "Items whose own document is cited",
+}
+SHARES = {"refusals", "misshapen", "schema_failures", "citation_precision", "citation_recall"}
+SUITES = {  # what became of a suite
+    HELD: "the tuned model is shown to lose less than {margin}",
+    LOST: "the tuned model is worse, beyond chance and by {margin} or more",
+    OPEN: "a loss of {margin} is neither shown nor ruled out; about {needed} items would rule it out",
+    BLIND: "the untouched model is within {margin} of guessing, so it has nothing to lose here",
+}
+
+
+def page(facts: Facts) -> str:
+    """The whole report, self-contained."""
+    owned = facts.cost.get("ownership") or {}
+    swings = owned["tornado"]["swings"] if owned else []
+    return render(
+        "reporting/report_page/report.html.j2",
+        WORDS,
+        facts=facts,
+        name=str(facts.project.get("project_name", "Report")),
+        verdict=facts.scores["verdict"],
+        tones=TONES,
+        measures=MEASURES,
+        shares=SHARES,
+        suites=suites(facts),
+        examples=examples(facts),
+        labels=labels(facts),
+        quantised=quantisation(facts.settings),
+        pins=pins(facts),
+        scores_chart=scores_chart(facts),
+        tornado=tornado_chart(swings) if swings else None,
+        loss=loss_chart(facts),
+        crossing=crossing,
+        off=off,
+    )
+
+
+def scores_chart(facts: Facts) -> Chart:
+    """Every arm by the primary metric."""
+    primary, arms = facts.scores["primary_metric"], facts.scores["arms"]
+    bars = [Bar(arm, Interval(**metrics[primary]), arm == facts.challenger) for arm, metrics in arms.items()]
+    return interval_chart(bars, f"{primary} by arm")
+
+
+def loss_chart(facts: Facts) -> Chart | None:
+    """Loss by step, on train and dev."""
+    rows = {name: [row for row in facts.curves if row.get(name) is not None] for name in ("loss", "eval_loss")}
+    series = {name: [(row["step"], row[name]) for row in found] for name, found in rows.items()}
+    return line_chart(series, "Loss by step", "step")
+
+
+def examples(facts: Facts) -> list[tuple[str, int, list[dict[str, str]]]]:
+    """Items word for word, those first where the two arms differ most: heading, number of items, texts by name."""
+    pairs = sorted(
+        zip(facts.before, facts.after, strict=True),
+        key=lambda pair: (pair[0]["score"] - pair[1]["score"], pair[1]["id"]),
+    )
+    by = "tuning" if facts.settings.trains else facts.challenger
+    groups = {
+        f"Fixed by {by}": (FIXED, [pair for pair in pairs if pair[1]["score"] > pair[0]["score"]]),
+        f"Broken by {by}": (BROKEN, [pair for pair in reversed(pairs) if pair[1]["score"] < pair[0]["score"]]),
+        "Wrong before and after": (WRONG, [pair for pair in pairs if pair[1]["score"] == pair[0]["score"] < 1]),
+    }
+    return [
+        (heading, len(found), [texts(facts, before, after) for before, after in found[:count]])
+        for heading, (count, found) in groups.items()
+    ]
+
+
+def texts(facts: Facts, before: dict[str, Any], after: dict[str, Any]) -> dict[str, str]:
+    """One item: request, right answer, both answers."""
+    asked = [message["content"] for message in facts.requests.get(after["id"], []) if message["role"] == "user"]
+    right = {"Request": "\n".join(asked), "Expected": after["expected"]}
+    return right | {facts.incumbent: before["answer"], facts.challenger: after["answer"]}
+
+
+def labels(facts: Facts) -> dict[str, Any] | None:
+    """The label pairs that the challenger mixes up most."""
+    key = facts.settings.curate.label_key
+    if not has_labels(facts.after, key):
+        return None
+    pairs = Counter((row["actual"], row["predicted"]) for row in confusion(facts.after, key))
+    totals = Counter(item["label"] for item in facts.after)
+    spelt = {normalise(label): label for label in totals}
+    mixed = [(pair, count) for pair, count in pairs.most_common() if pair[0] != pair[1]][:CONFUSED_PAIRS]
+    return {
+        "right": sum(count for (actual, predicted), count in pairs.items() if actual == predicted),
+        "totals": totals,
+        "mixed": [(spelt[actual], spelt.get(predicted, predicted), count) for (actual, predicted), count in mixed],
+    }
+
+
+def suites(facts: Facts) -> dict[str, str]:
+    """What became of each suite, as a phrase."""
+    margin = points(needed(facts.settings.harness, "harness").margin) if facts.harness else ""
+    found = facts.harness["suites"] if facts.harness else {}
+    return {name: SUITES[s["status"]].format(margin=margin, needed=s["items_needed"]) for name, s in found.items()}
+
+
+def quantisation(settings: Params, path: Path = MEASURED_QUANTISATION) -> Any:
+    """What ``python -m engine.tools.quantise`` measured, if it did so with the weights that would be served."""
+    measured = read_json(path) if path.exists() else None
+    return measured if measured and measured["manifest"] == read_json(served_manifest(settings)) else None
+
+
+def pins(facts: Facts) -> dict[str, str]:
+    """What it takes to get the same numbers again."""
+    t, parity = facts.training, facts.serving["parity"]
+    trained = t and {"tuned weights": t["tuned_sha256"], "training data": t["data_sha256"]}
+    return {
+        "base model": f"{facts.model['source']} {facts.settings.model.id} {facts.model.get('revision') or ''}",
+        "base weights": facts.baseline["base_sha256"],
+        **(trained or {}),
+        "benchmark": facts.scores["benchmark_sha256"],
+        "raw data": str(facts.data["raw_sha256"]),
+        "served as evaluated": f"{facts.serving['arm']}: {parity['equal']} of {parity['items']} answers equal",
+        "seed": str(facts.settings.seed),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
+    }
+
+
+def crossing(volume: dict[str, float | None] | None) -> str:
+    """From how many requests a month a route is the cheaper one."""
+    if volume is None:
+        return ""
+    if volume["low"] is None:
+        return "never"
+    if volume["high"] == 0:
+        return "the first request"
+    return requests_band(volume).replace(" requests", " a month", 1)
+
+
+def off(ratio: Any) -> str:
+    """How far a measurement is from the typical planned value."""
+    if ratio is None:
+        return ""
+    return f"{100 * (ratio - 1):+.0f}%" if ratio < 2 else f"{ratio:.1f} times"
