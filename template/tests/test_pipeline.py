@@ -102,7 +102,7 @@ def test_the_recipes_measure_and_decide(at_root: Path, tmp_path: Path, monkeypat
         copy = shutil.copytree if (at_root / name).is_dir() else shutil.copy
         copy(at_root / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("engine.inference.backend.ANSWERS", tmp_path / "answers")
+    monkeypatch.setattr("engine.inference.answer_cache.ANSWERS", tmp_path / "answers")
     monkeypatch.setattr(baseline, "Generator", ScriptedBackend)
     for name in ("base_model", "refuse_unsaid"):
         monkeypatch.setattr(baseline, name, lambda *_: None)
