@@ -41,4 +41,5 @@ class Everything(
 
 def load_all(path: Path = PARAMS) -> Everything:
     """Read and check all of ``params.yaml``. Raises `ProjectError`, which names all faults."""
-    return load(Everything, path)
+    settings: Everything = load(Everything, path)
+    return settings
