@@ -1,6 +1,8 @@
 """Projects of every version in releases.toml are updated to this one: by us, and by plain copier."""
 
+import os
 import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import REPOSITORY
-from updating import ANSWERS, commit, everything, replace
+from updating import ANSWERS, commit, everything, replace, update
 
 from tunesmith import __version__, bundle, cli, console, git, wizard
 from tunesmith.catalog import Catalogue
@@ -95,3 +97,150 @@ def test_answers_on_a_terminal_plan_nothing_anew(lived: Path, tmp_path: Path, mo
     assert {key: value for key, value in answers.items() if key != "judge"} == {
         key: value for key, value in before.items() if key != "judge"
     }
+
+
+OWN = """from pipeline import settings
+from pipeline.files import ProjectError, write_json
+from pipeline.gate import main
+
+USED = (settings.load, ProjectError, write_json, main)
+"""
+STAGE = """  own:
+    cmd: python -m pipeline.own
+    deps:
+      - pipeline/files.py
+      - pipeline/own.py
+    outs:
+      - own.json
+
+  gate:"""
+
+
+@pytest.fixture(params=["root", "part"])
+def settled(request: pytest.FixtureRequest, fresh: Path, tmp_path: Path) -> Path:
+    """A project that a team has made its own: tuned, with a stage, a module, and edits of code, a test, line ends."""
+    root = tmp_path / "repository"
+    project = root if request.param == "root" else root / "team" / "project"
+    shutil.copytree(fresh, project, symlinks=True)
+    replace(project / "params.yaml", "seed: 42", "seed: 7")
+    replace(project / "dvc.yaml", "  gate:", STAGE)
+    (project / "pipeline" / "own.py").write_text(OWN)
+    for name in ("pipeline/gate.py", "tests/test_gate.py"):
+        (project / name).write_text((project / name).read_text() + "\n\nMINE = 1\n")
+    replace(project / "pipeline" / "files.py", "import json\n", "import json  # mine\n")
+    runtime = project / "pipeline" / "runtime.py"
+    runtime.write_bytes(runtime.read_bytes().replace(b'"""', b'"""Mine. ', 1).replace(b"\n", b"\r\n"))
+    git.start_repository(root, "Generate")
+    return project
+
+
+def test_the_owners_work_follows_the_code(settled: Path) -> None:
+    done = update(settled, "--here", "--json")
+    assert done.code == 0, done.out + done.err
+    text = (settled / "engine" / "core" / "io.py").read_text()
+    assert "import json  # mine\n" in text and not (settled / "pipeline" / "files.py").exists()
+    device = (settled / "engine" / "core" / "device.py").read_bytes()
+    assert device.startswith(b'"""Mine. ') and device.count(b"\n") == device.count(b"\r\n")
+    assert (settled / "pipeline" / "gate.py").read_text().endswith("\n\nMINE = 1\n")
+    assert (settled / "pipeline" / "own.py").read_text() == (
+        "from engine.core import settings\nfrom engine.core.errors import ProjectError\n"
+        "from engine.core.io import write_json\nfrom pipeline.gate import main\n\n"
+        "USED = (settings.load, ProjectError, write_json, main)\n"
+    )
+    own = yaml.safe_load((settled / "dvc.yaml").read_text())["stages"]["own"]
+    assert own["deps"] == ["engine/core/io.py", "pipeline/own.py"]
+    assert yaml.safe_load((settled / "params.yaml").read_text())["seed"] == 7
+    kinds = {change["path"]: change["kind"] for change in done.data["files"]}
+    assert kinds["pipeline/own.py"] == "imports" and kinds["tests/test_gate.py"] == "kept_test"
+    assert "conflict" not in kinds.values() and "dropped" not in kinds.values()
+    shipped = {path.name for path in (REPOSITORY / "template" / "tests").glob("*.py")}
+    assert {path.name for path in (settled / "tests").glob("*.py")} == shipped | {"test_gate.py"}
+
+
+def test_the_engine_is_a_commit_of_its_own(settled: Path) -> None:
+    before = git.run("rev-parse", "HEAD", cwd=settled)
+    assert update(settled, "--here").code == 0
+    subjects = git.run("log", "--format=%s", f"{before}..", cwd=settled).splitlines()
+    assert subjects == [f"Update to template {__version__}", f"Engine: template {__version__}"]
+    listed = git.run("diff", "--name-status", "--no-renames", "--relative", "HEAD~1", cwd=settled).splitlines()
+    read = dict(reversed(line.split("\t")) for line in listed)
+    assert read["pipeline/gate.py"] == "M" and not [path for path in read if path.startswith(("engine/", "locks/"))]
+    assert not [path for path, status in read.items() if status == "D" and path.endswith(".py")]
+    assert "MINE" in (settled / "tests" / "test_gate.py").read_text()
+
+
+def test_the_preview_counts_the_engine_and_lists_the_rest(settled: Path) -> None:
+    shown = update(settled, "--preview").out
+    assert "files of the engine and locks, none edited by you: " in shown
+    assert "engine/core/device.py" in shown and "engine/core/strict_yaml.py" not in shown
+    assert "1 yours: imports of moved modules rewritten\n  pipeline/own.py" in shown
+
+
+def test_a_conflict_names_the_new_home(lived: Path) -> None:
+    (lived / "pipeline" / "gate.py").write_text("rewritten = 1\n")
+    (lived / "pipeline" / "runtime.py").write_text("rewritten = 2\n")
+    commit(lived)
+    done = update(lived, "--here", "--json")
+    assert done.code == 3
+    notes = {change["path"]: change["note"] for change in done.data["files"] if change["kind"] == "conflict"}
+    assert "engine/evaluation/gate_checks.py" in notes["pipeline/gate.py"]
+    assert "pipeline/runtime.py" in notes["engine/core/device.py"]
+    assert not [change for change in done.data["files"] if change["kind"] == "dropped"]
+
+
+ENVIRONMENT = Path(os.environ.get("PROJECT_VENV") or REPOSITORY / ".cache" / "project-env").absolute()
+
+
+def dvc(project: Path, *arguments: str) -> str:
+    """Output of a DVC command of the project's environment."""
+    command = [str(ENVIRONMENT / "bin" / "python"), "-m", "dvc", *arguments]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=True).stdout
+
+
+def finish(project: Path) -> None:
+    """Give every stage results of our making, as if it had run."""
+    stages = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]
+    listed = [out for stage in stages.values() for part in ("outs", "metrics", "plots") for out in stage.get(part, [])]
+    for out in listed:
+        path = project / (next(iter(out)) if isinstance(out, dict) else out)
+        (path if not path.suffix else path.parent).mkdir(parents=True, exist_ok=True)
+        for file in [path] if path.suffix else [path / "train.jsonl", path / "dev.jsonl"]:
+            file.write_text("{}\n")
+    raw = project / yaml.safe_load((project / ANSWERS).read_text())["data_path"]
+    raw.parent.mkdir(parents=True, exist_ok=True)
+    raw.write_text("{}\n")
+    dvc(project, "commit", "--force")
+    commit(project, "Results")
+
+
+@pytest.mark.skipif(not ENVIRONMENT.exists(), reason="no environment with DVC: `make environment` or PROJECT_VENV")
+def test_results_are_kept(lived: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROJECT_VENV", str(ENVIRONMENT))
+    old = yaml.safe_load((lived / ANSWERS).read_text())["_commit"]
+    finish(lived)
+    assert "up to date" in dvc(lived, "status")
+    done = update(lived, "--here", "--json", "--keep-results")
+    assert done.code == 0, done.err
+    kept = done.data["kept_results"]
+    assert git.run("log", "-1", "--format=%s", cwd=lived) == f"Keep the results of {len(kept)} stages"
+    assert "train" in git.run("log", "-1", "--format=%b", cwd=lived) and {"model", "train"} <= set(kept)
+    assert git.run("status", "--porcelain", cwd=lived) == ""
+    if old == "v0.2.0":  # 0.1.0 had other stages, so that some run again
+        assert "up to date" in dvc(lived, "status") and "Running" not in dvc(lived, "repro", "--dry")
+    waiting = yaml.safe_load(dvc(lived, "status", "--json"))
+    assert "train" not in waiting and "model" not in waiting
+
+
+@pytest.mark.skipif(not ENVIRONMENT.exists(), reason="no environment with DVC: `make environment` or PROJECT_VENV")
+def test_what_was_stale_is_not_kept_and_nothing_is_without_being_asked(
+    lived: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROJECT_VENV", str(ENVIRONMENT))
+    finish(lived)
+    other = Path(shutil.copytree(lived, lived.with_name("other"), symlinks=True))
+    replace(lived / "params.yaml", "weight_decay: 0.0", "weight_decay: 0.5")
+    commit(lived, "Not run yet")
+    assert "train" not in update(lived, "--here", "--json", "--keep-results").data["kept_results"]
+    assert "train" in yaml.safe_load(dvc(lived, "status", "--json"))
+    assert update(other, "--here", "--json").data["kept_results"] == []
+    assert "train" in yaml.safe_load(dvc(other, "status", "--json"))

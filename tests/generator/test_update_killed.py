@@ -158,7 +158,7 @@ def test_half_written_files_are_written_again(
         project = shutil.copytree(lived["clean"], tmp_path / f"{step}", symlinks=True)
         killed_at(step, lambda project=project: applied("clean", project))  # type: ignore[misc]
         step += 1
-    (project / "pipeline" / "reporting" / "inputs.py").write_text("cut")
+    (project / "engine" / "reporting" / "inputs.py").write_text("cut")
     (project / "pipeline" / "cost.py").unlink()
     (project / "deploy").mkdir()
     (project / "deploy" / "README.md").write_text("# Ca")

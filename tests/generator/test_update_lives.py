@@ -101,11 +101,11 @@ def a_deleted_template_file(project: Path) -> Generator[None, None, None]:
 @life
 def a_moved_template_file(project: Path) -> Generator[None, None, None]:
     (project / "pipeline" / "money").mkdir()
-    (project / "pipeline" / "reporting" / "inputs.py").rename(project / "pipeline" / "money" / "facts.py")
+    (project / "engine" / "reporting" / "inputs.py").rename(project / "pipeline" / "money" / "facts.py")
     commit(project)
     yield
-    assert "RELEASE_OF_FACTS" in (project / "pipeline" / "money" / "facts.py").read_text()
-    assert not (project / "pipeline" / "reporting" / "inputs.py").exists()
+    assert "RELEASE_OF_INPUTS" in (project / "pipeline" / "money" / "facts.py").read_text()
+    assert not (project / "engine" / "reporting" / "inputs.py").exists()
 
 
 @life
@@ -125,16 +125,16 @@ def windows_line_endings(project: Path) -> Generator[None, None, None]:
     for name in ("pipeline/gate.py", "engine/reporting/inputs.py", ".gitignore"):
         path = project / name
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
-    replace_bytes(project / "pipeline" / "reporting" / "inputs.py", b'"""', b'"""Mine. ')
+    replace_bytes(project / "engine" / "reporting" / "inputs.py", b'"""', b'"""Mine. ')
     git.run("-c", "core.autocrlf=false", "add", "--all", cwd=project)
     git.commit(project, "CRLF")
     yield
     gate, facts = (
         (project / "pipeline" / "gate.py").read_bytes(),
-        (project / "pipeline" / "reporting" / "inputs.py").read_bytes(),
+        (project / "engine" / "reporting" / "inputs.py").read_bytes(),
     )
     assert b"RELEASE_OF_GATE = 6\r\n" in gate and gate.count(b"\n") == gate.count(b"\r\n")
-    assert b'"""Mine. ' in facts and b"RELEASE_OF_FACTS = 6\r\n" in facts
+    assert b'"""Mine. ' in facts and b"RELEASE_OF_INPUTS = 6\r\n" in facts
 
 
 @life

@@ -68,13 +68,17 @@ class Workshop:
 
     def update(self, project: Path, *arguments: str, source: Path | None = Path("history.bundle")) -> Done:
         """Run ``tunesmith update`` on it, in this process, from the history unless another source is named."""
-        out, err = io.StringIO(), io.StringIO()
-        command = ["update", str(project), *arguments]
         if source and not {"--continue", "--abort"} & set(arguments):
-            command += ["--source", str(self.bundle.parent / source)]
-        with redirect_stdout(out), redirect_stderr(err):
-            code = cli.main(command)
-        return Done(code, out.getvalue(), err.getvalue())
+            arguments = (*arguments, "--source", str(self.bundle.parent / source))
+        return update(project, *arguments)
+
+
+def update(project: Path, *arguments: str) -> Done:
+    """Run ``tunesmith update`` on a project, in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = cli.main(["update", str(project), *arguments])
+    return Done(code, out.getvalue(), err.getvalue())
 
 
 def commit(project: Path, message: str = "Live") -> None:
