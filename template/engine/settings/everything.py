@@ -1,5 +1,9 @@
 """The whole of ``params.yaml``. No stage reads it: a new knob of any group would change the code of that stage."""
 
+from pathlib import Path
+
+from engine.core.artifacts import PARAMS
+from engine.core.params import load
 from engine.settings.cost import CostParams, CostSettings
 from engine.settings.curate import CurateParams, CurateSettings
 from engine.settings.data import DataSettings
@@ -33,3 +37,9 @@ class Everything(
     retrieval: RetrievalSettings | None = None  # type: ignore[assignment]
     judge: JudgeSettings | None = None  # type: ignore[assignment]
     harness: HarnessSettings | None = None  # type: ignore[assignment]
+
+
+def load_all(path: Path = PARAMS) -> Everything:
+    """Read and check all of ``params.yaml``. Raises `ProjectError`, which names all faults."""
+    settings: Everything = load(Everything, path)
+    return settings

@@ -7,12 +7,11 @@ last stage is told before any work is done.
 import sys
 
 from engine.core.errors import run_stage
-from engine.core.params import load
-from engine.settings.everything import Everything
+from engine.settings.everything import load_all
 
 
 def main() -> None:
-    load(Everything)
+    load_all()
 
 
 if __name__ == "__main__":
