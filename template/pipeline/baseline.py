@@ -37,7 +37,7 @@ class Settings(EvaluateParams, ModelParams):
 
 def main() -> None:
     settings = load(Settings)
-    metrics_of(settings)  # a slip in the project's own is told before anything is answered
+    metrics_of(settings)  # an error in the project's own metrics is reported before any answer
     items = read_jsonl(TEST)
     device = prepare(settings.seed)
     generator = Generator(base_model(settings), device)

@@ -77,7 +77,7 @@ def main() -> None:
         kept = [length for length, fit in zip(lengths, fits, strict=True) if fit]
         if not kept:
             where = "format.max_length"
-            raise ProjectError(f"no {split} record fits {limit} tokens", where, "raise it")
+            raise ProjectError(f"no {split} record fits into {limit} tokens", where, "raise it")
         if split == "train":
             samples = [parts for parts, fit in zip(zip(records, asked, lengths, strict=True), fits, strict=True) if fit]
         write_jsonl(FORMATTED / f"{split}.jsonl", (row for row, fit in zip(rows, fits, strict=True) if fit))
@@ -85,7 +85,7 @@ def main() -> None:
         for key, (name, what) in LEFT_OUT.items():
             if count := unread(key, asked, template):
                 report[split][name] = count
-                print(f"{split}: in {count} rows {what}, which the chat template leaves out")
+                print(f"{split}: in {count} rows {what}, which the chat template drops")
     write_jsonl(FORMATTED / "rejected.jsonl", left_out)
     write_json(FORMAT_REPORT, report)
     write_page(samples, report, limit, template)

@@ -60,7 +60,7 @@ def main() -> None:
     }
     write_json(RETRIEVAL_REPORT, report)
     print(f"{report['passages']} passages of {report['documents']} documents")
-    print(f"  {report['answerable']} of {report['items']} test items are answered word for word in some passage")
+    print(f"  {report['answerable']} of {report['items']} test items have their answer word for word in a passage")
     for name, scores in report["rankings"].items():
         print(f"  {name}: " + ", ".join(f"{metric} {value:.3f}" for metric, value in scores.items()))
 

@@ -11,7 +11,7 @@ from engine.core.params import load
 from engine.inference.arms import quantile
 from engine.serving import server
 from engine.serving.artefact import artefact
-from engine.serving.trial import ask, running_server, served_arm
+from engine.serving.trial import answer_alone, ask, running_server, served_arm
 from engine.settings.serve import ServeParams
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     folder = artefact(arm, settings)
     items = read_jsonl(TEST)[: settings.serve.parity_items]
     results = TUNED_ANSWERS if family(arm) == "tuned" else BASELINE_ANSWERS
-    evaluated = {row["id"]: row["answer"] for row in read_jsonl(results / f"{arm}.jsonl")}
+    evaluated = {row["id"]: row for row in read_jsonl(results / f"{arm}.jsonl")}
     answers, seconds = {}, []
     with running_server(folder, arm, arm) as (url, key):
         client = OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
@@ -32,19 +32,25 @@ def main() -> None:
             start = time.perf_counter()
             answers[item["id"]] = ask(client, arm, item, settings.evaluate.max_new_tokens)
             seconds.append(time.perf_counter() - start)
-    equal = sum(answers[item["id"]] == evaluated[item["id"]] for item in items)
+    differing = [item for item in items if answers[item["id"]] != evaluated[item["id"]]["answer"]]
+    equal, unbatched = len(items) - len(differing), 0
+    if differing:
+        alone = answer_alone(folder, arm, differing, evaluated, settings)
+        unbatched = sum(answers[name] == answer for name, answer in alone.items())
     write_json(
         SERVING_REPORT,
         {
             "server": f"python -m {server.__name__}",
             "arm": arm,
             "folder": folder.name,
-            "parity": {"items": len(items), "equal": equal},
+            "parity": {"items": len(items), "equal": equal, "equal_unbatched": unbatched},
         },
     )
     latency = {"p50": quantile(seconds, 0.5), "p95": quantile(seconds, 0.95), "n": len(seconds)}
     write_json(MEASURED_SERVING, {"requests": len(items), "latency_seconds": latency})
     print(f"{equal} of {len(items)} served answers equal the evaluated ones; p50 {quantile(seconds, 0.5):.2f} s")
+    if unbatched:
+        print(f"{unbatched} more equal what the model answers to the evaluated prompt without a batch")
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def build_trainer(settings: TrainParams, device: Device, base: Path, folder: Path) -> Any:
-    """TRL's SFTTrainer over the formatted files, with the loss on the completion alone."""
+    """TRL's SFTTrainer over the formatted files, with the loss on the completion only."""
     from peft.utils.error import NoMatchingPeftModuleError
     from transformers import AutoTokenizer, PrinterCallback
     from trl import SFTTrainer
@@ -70,7 +70,7 @@ def build_trainer(settings: TrainParams, device: Device, base: Path, folder: Pat
     try:
         arguments = build_arguments(settings, device, folder)  # joins the other processes, so it comes first
     except ValueError as error:  # a scheduler or an optimiser that transformers does not know
-        raise ProjectError(str(error), "params.yaml: train", "set the knob to one of these") from error
+        raise ProjectError(str(error), "params.yaml: train", "set it to one of these") from error
     try:
         trainer = SFTTrainer(
             model=load_base(base, settings.train, device, sharded=bool(arguments.fsdp)),

@@ -67,7 +67,7 @@ class TestFrozenBenchmark:
         assert "frozen" not in capsys.readouterr().out
         run(rows(100), test_items=12)
         assert TEST.read_bytes() == before
-        assert "new sizes apply when curate.benchmark_version is raised" in capsys.readouterr().out
+        assert "new sizes apply if curate.benchmark_version is raised" in capsys.readouterr().out
         run(rows(100), test_items=12, benchmark_version=2)
         assert len(prompts(TEST)) == 12
 
@@ -86,7 +86,7 @@ class TestFrozenBenchmark:
     def test_whose_record_is_lost_is_not_drawn_again(self) -> None:
         run(rows(100))
         BENCHMARK.unlink()
-        with pytest.raises(ProjectError, match="not the record of how they were drawn") as error:
+        with pytest.raises(ProjectError, match="the record of how they were drawn is missing") as error:
             run(rows(150)[50:])
         assert "git checkout data/eval/benchmark.json" in str(error.value)
 
@@ -156,17 +156,17 @@ class TestFeedback:
         (folder / "c.jsonl.gz").write_bytes(gzip.compress(json.dumps(lines[2]).encode()))
         (folder / "README.md").write_text("About this folder.")
         assert run(rows(100))["rejected"] == {"superseded": 3}
-        with pytest.raises(ProjectError, match="one right answer each"):
+        with pytest.raises(ProjectError, match="one right answer per record"):
             run([{"prompt": row["prompt"], "chosen": "a", "rejected": "b"} for row in rows(100)], format="preference")
         (folder / "c.jsonl.gz.dvc").write_text("outs: []")  # as DVC leaves it beside what it tracks
         assert run(rows(100))["rejected"] == {"superseded": 3}
         Path("elsewhere").mkdir()
         (folder / "d").symlink_to(Path("elsewhere").resolve())
-        with pytest.raises(ProjectError, match="a folder among the data is a link"):
+        with pytest.raises(ProjectError, match="a data folder is a link"):
             run(rows(100))
         (folder / "d").unlink()
         (folder / "d.xlsx").write_bytes(b"PK")
-        with pytest.raises(ProjectError, match="of no known kind") as error:
+        with pytest.raises(ProjectError, match="has an unknown kind") as error:
             run(rows(100))
         assert "d.xlsx" in str(error.value)
 
@@ -240,5 +240,5 @@ class TestContamination:
 
     def test_a_benchmark_that_dvc_does_not_see_is_refused(self) -> None:
         write_raw(rows(1), "data/exam.jsonl")
-        with pytest.raises(ProjectError, match="lies elsewhere"):
+        with pytest.raises(ProjectError, match="is in another folder"):
             run(rows(100), benchmarks=["data/benchmarks/../exam.jsonl"])

@@ -25,15 +25,15 @@ def test_the_report_sets_every_route_side_by_side_with_a_tornado(project: Path) 
     for wanted in ("few_shot at Small model", "tuned, rented machine", "tuning service", "re-training", "requests"):
         assert wanted in section, wanted
     assert "<svg" in section and "usd per hour" in section and "a price list" in section
-    assert "The plan and what came of it" not in text, "a project without a plan has no such section"
+    assert "Plan and measurement" not in text, "a project without a plan has no such section"
 
 
 def test_the_report_says_how_far_off_the_plan_was(project: Path) -> None:
     finish_project(project)
     near, far = {"low": 200, "typical": 372.4, "high": 600}, {"low": 1, "typical": 2, "high": 3}
     write_json(project / "plan.json", {"figures": {"training_seconds": near, "prompt_tokens/tuned": far}})
-    section = page().partition("The plan and what came of it</h2>")[2].partition("</section>")[0]
-    assert "2 of 3 figures came out inside" in section and "training usd" in section
+    section = page().partition("Plan and measurement</h2>")[2].partition("</section>")[0]
+    assert "2 of 3 figures are inside" in section and "training usd" in section
     assert "prompt tokens, tuned" in section and "30.0 times" in section and "+0%" in section
 
 

@@ -50,7 +50,7 @@ class TestQuirks:
     @pytest.mark.parametrize(
         ("tools", "fault"),
         [
-            ([{"name": "g"}], "turn 2 calls `light`, which `tools` has not"),
+            ([{"name": "g"}], "turn 2 calls `light`, which is not in `tools`"),
             (["light"], "tool 1 of `tools` has no name"),
             (
                 [{"type": "function", "function": {"name": "light"}}, {"type": "function"}],
@@ -93,7 +93,7 @@ class TestQuirks:
         found = record({"messages": first + PAIR}, "messages")
         assert (found.messages[0].name, found.messages[1].weight) == ("ann", 0)
         assert "weight 0" in reason({"messages": [PAIR[0], {**PAIR[1], "weight": 0}]}, "messages")
-        assert "`weight` is 0 or 1" in reason({"messages": [{**PAIR[0], "weight": 1}, PAIR[1]]}, "messages")
+        assert "`weight` must be 0 or 1" in reason({"messages": [{**PAIR[0], "weight": 1}, PAIR[1]]}, "messages")
 
     @pytest.mark.parametrize(
         "text",
@@ -139,7 +139,7 @@ class TestQuirks:
     def test_a_context_is_never_lost(self) -> None:
         fields = {"instruction": "Q", "context": "C", "response": "A"}
         assert said(record(fields, "alpaca")) == [("user", "Q\nC"), ("assistant", "A")]
-        assert "`context` is not read" in reason({"question": "Q", "context": "C", "answer": "A"}, "jsonl")
+        assert "`context` is not used" in reason({"question": "Q", "context": "C", "answer": "A"}, "jsonl")
 
 
 class TestAnomalies:

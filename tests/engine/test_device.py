@@ -15,7 +15,7 @@ def test_a_run_that_was_started_for_another_number_of_devices_stops(
     monkeypatch: pytest.MonkeyPatch, started: str, devices: int
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", started)
-    with pytest.raises(ProjectError, match=f"{devices} devices are to train, and {started} processes") as stopped:
+    with pytest.raises(ProjectError, match=f"train.devices is {devices}, but {started} processes") as stopped:
         place(devices)
     assert stopped.value.where == "params.yaml: train.devices" and "dvc.yaml" in stopped.value.fix
 

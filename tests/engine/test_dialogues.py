@@ -72,7 +72,7 @@ def test_the_turns_of_a_tool_and_reasoning_are_kept() -> None:
     asked, answer = "<|im_start|>user\nQ<|im_end|>\n", "<|im_start|>assistant\n<think>hm</think>A<|im_end|>"
     found = record({"text": asked + answer}, "text")
     assert (found.messages[1].content, found.messages[1].thinking) == ("A", "hm")
-    with pytest.raises(BadRecordError, match="turn 2: tool where assistant is due"):
+    with pytest.raises(BadRecordError, match="turn 2: tool, but assistant is expected"):
         record({"text": f"{asked}<|im_start|>tool\nr<|im_end|>\n{answer}"}, "text")
 
 
@@ -96,5 +96,5 @@ def test_a_tools_turn_answers_a_call_that_was_made() -> None:
         return {"messages": [PAIR[0], {"role": "assistant", "tool_calls": [call]}, tool, PAIR[1]]}
 
     assert record(turns("c1"), "messages").messages[2].tool_call_id == "c1"
-    with pytest.raises(BadRecordError, match="answers the call `c2`, which nobody made"):
+    with pytest.raises(BadRecordError, match="answers the call `c2`, which does not exist"):
         record(turns("c2"), "messages")

@@ -40,7 +40,7 @@ class TestSemanticDuplicates:
         ]
         report = run([*self.data(), *long], semantic_threshold=0.85, max_chars=9999, near_duplicate_threshold=1.0)
         assert reasons() == [(8, "semantic_duplicate")]
-        assert read_jsonl(REJECTED)[0]["detail"] == "line 6 asks the same in other words, same answer"
+        assert read_jsonl(REJECTED)[0]["detail"] == "line 6 is a paraphrase, same answer"
         assert report["duplicates"]["semantic"] == 1
         assert report["near_duplicate_clusters"]["largest"] == 2  # of the two answers
 
@@ -77,7 +77,7 @@ class TestSemanticDuplicates:
         notes = {(data + again)[row["line"] - 1]["prompt"]: row for row in read_jsonl(REJECTED)}
         for prompt in leaked:
             assert notes[prompt]["reason"] == "benchmark_leak"
-            assert notes[prompt]["detail"] == "asks in other words what a benchmark item asks"
+            assert notes[prompt]["detail"] == "paraphrases a benchmark item"
         assert report["leakage"]["reworded"] >= len(leaked)
         assert len(leaked) < 3 and report["train"] > 50
 
@@ -97,7 +97,7 @@ class TestSemanticDuplicates:
         assert run(data, **given)["contamination"]["records"] == 0
         with pytest.raises(ProjectError, match="training records contain an evaluation item") as error:
             run(data, semantic_threshold=0.85, **given)
-        assert "asks in other words what item 1 of data/benchmarks/exam.jsonl asks" in str(error.value)
+        assert "paraphrases item 1 of data/benchmarks/exam.jsonl" in str(error.value)
         report = run(data, semantic_threshold=0.85, contamination="drop", **given)
         trained = {row["messages"][0]["content"] for row in read_jsonl(TRAIN)}
         assert not trained & set(self.ASKED) and report["rejected"]["contaminated"] >= 1
@@ -180,6 +180,6 @@ class TestLabelLimit:
         assert sum(row["messages"][-1]["content"] == "corrected" for row in kept) == 20
 
     def test_without_labels_is_refused(self) -> None:
-        with pytest.raises(ProjectError, match="no record has one") as error:
+        with pytest.raises(ProjectError, match="no record has a label") as error:
             run(self.data(), max_per_label=30)
         assert "curate.label_key" in str(error.value)

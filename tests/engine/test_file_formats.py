@@ -217,7 +217,7 @@ class TestContainers:
 
     def test_objects_over_several_lines_are_named(self) -> None:
         Path("d.json").write_text("\n".join(json.dumps(row, indent=1) for row in DATA))
-        with pytest.raises(ProjectError, match="stretch over several lines") as error:
+        with pytest.raises(ProjectError, match="has objects over several lines") as error:
             container(Path("d.json"))
         assert "jq -c . d.json" in str(error.value)
 

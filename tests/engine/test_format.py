@@ -133,7 +133,7 @@ def test_a_control_token_of_this_tokenizer_inside_a_text_is_found() -> None:
     )
     assert [holds(record, tokens) for record in (clean, tainted)] == [None, "<e>"]
     refuse_control_tokens([clean], [None], "train.jsonl")
-    with pytest.raises(ProjectError, match="1 records hold a control token") as error:
+    with pytest.raises(ProjectError, match="1 records contain a control token") as error:
         refuse_control_tokens([clean, tainted], [None, "<e>"], "train.jsonl")
     assert "line 7 (<e>)" in str(error.value)
 

@@ -96,7 +96,7 @@ def test_the_arm_that_is_tried_on_the_server_is_the_one_that_ships(
 ) -> None:
     finish_project(project, shares=LOSING)  # ships the prompt; its report says that the tuned model was tried
     assert run() == 1
-    assert "tuned was tried on the server and the verdict ships few_shot" in capsys.readouterr().err
+    assert "tuned was tested on the server, but the verdict ships few_shot" in capsys.readouterr().err
     serve_what_ships(project)
     assert run() == 0
 
@@ -126,7 +126,7 @@ def test_evaluation_items_in_the_training_data_stop_the_run_unless_that_is_allow
 def test_a_server_that_answers_otherwise_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finish_project(project)
     serving = project / "reports/serve.json"
-    write_json(serving, read_json(serving) | {"parity": {"items": 8, "equal": 7}})
+    write_json(serving, read_json(serving) | {"parity": {"items": 8, "equal": 7, "equal_unbatched": 0}})
     assert run() == 1
     assert "7 of 8" in capsys.readouterr().err
 
@@ -136,7 +136,7 @@ def test_a_baseline_of_another_benchmark_is_refused(project: Path, capsys: pytes
     marker = project / "results/baseline.json"
     write_json(marker, read_json(marker) | {"benchmark_sha256": "f" * 64})
     assert run() == 1
-    assert "another benchmark" in capsys.readouterr().err
+    assert "different benchmarks" in capsys.readouterr().err
 
 
 def test_a_model_that_was_tuned_before_any_baseline_is_refused(

@@ -214,10 +214,13 @@ def test_the_report_tells_the_win_rate_beside_the_one_of_equal_lengths_and_whose
     facts = SimpleNamespace(judge=report, challenger="tuned", incumbent="few_shot")
     told = " ".join(render("reporting/report_page/judge.html.j2", WORDS, facts=facts).split())
     rates = {name: f"{report['preference'][name]:.0%}" for name in ("win_rate", "length_adjusted_win_rate")}
-    assert f"It wins {rates['win_rate']}; were all answers equally long, it would win" in told
+    assert f"It wins {rates['win_rate']}; if all answers were equally long, it would win" in told
     assert rates["length_adjusted_win_rate"] in told
-    assert "models prefer their own" in told and "120 requests: 120 prompt tokens, 120 completion tokens" in told
-    assert "Its grades are withheld: every human grade is 1" in told and "60 of 60 replies are no grade" in told
+    assert (
+        "its own family, which models prefer" in told
+        and "120 requests: 120 prompt tokens, 120 completion tokens" in told
+    )
+    assert "Its grades are withheld: every human grade is 1" in told and "60 of 60 replies are not a grade" in told
 
 
 class Grader(Judge):
@@ -260,7 +263,7 @@ def test_a_grader_that_sits_in_the_middle_or_says_more_than_a_grade_is_withheld(
     assert not found["qualified"] and found["weighted_kappa"]["mean"] == 0.0
     wordy = graded_by(of_five)
     assert not wordy["qualified"] and wordy["unparsable"] == 60 and wordy["grades"] == {}
-    assert any("60 of 60 replies are no grade" in reason for reason in wordy["reasons"])
+    assert any("60 of 60 replies are not a grade" in reason for reason in wordy["reasons"])
     few = qualify_grades(HUMAN_GRADES[:20], HUMAN_GRADES[:20])
     assert not few["qualified"] and "50 are needed" in few["reasons"][0]
 

@@ -134,8 +134,8 @@ def test_scores_of_the_whole_benchmark_are_resampled_by_group(settings: Everythi
     ("metric", "told"),
     [
         (lambda expected, answer: 1 / len(answer), "ZeroDivisionError"),
-        (lambda expected, answer: len(answer) - 1, "the metric gave -1"),
-        (lambda expected, answer: math.nan, "the metric gave nan"),
+        (lambda expected, answer: len(answer) - 1, "the metric returned -1"),
+        (lambda expected, answer: math.nan, "the metric returned nan"),
         (lambda expected, answer: None, "TypeError"),
     ],
 )
@@ -145,7 +145,7 @@ def test_a_projects_own_metric_that_is_none_is_told(
     monkeypatch.setitem(PROJECT_METRICS, "own", metric)
     with pytest.raises(ProjectError, match=told) as caught:
         score_items(items(("yes", "")), settings)
-    assert caught.value.where == "evals/metrics.py: own, item 0" and "between 0 and 1" in caught.value.fix
+    assert caught.value.where == "evals/metrics.py: own, item 0" and "from 0 to 1" in caught.value.fix
 
 
 def test_a_projects_own_metric_decides_under_a_name_of_its_own(
@@ -168,7 +168,7 @@ def test_a_projects_own_metric_decides_under_a_name_of_its_own(
         ("METRICS = {}\ndef f(:\n", "SyntaxError: invalid syntax", "evals/metrics.py, line 2"),
         ("import json\nimport nosuch\n", "ModuleNotFoundError", "evals/metrics.py, line 2"),
         ("", "ImportError: cannot import name 'METRICS'", "evals/metrics.py"),
-        ("METRICS = [len]\n", "METRICS is no dictionary of functions", "evals/metrics.py"),
+        ("METRICS = [len]\n", "METRICS is not a dictionary of functions", "evals/metrics.py"),
     ],
 )
 def test_a_projects_own_metrics_that_cannot_be_read_are_told_with_the_line(
@@ -292,8 +292,8 @@ def test_answers_are_held_against_the_projects_own_schema(settings: Everything, 
         ("{", "not valid JSON"),
         ('{"type": "text"}', "not a JSON Schema"),
         ('{"properties": {"intent": {"pattern": "["}}}', "not a JSON Schema"),
-        ('{"$ref": "#/$defs/none"}', "leads nowhere"),
-        ('{"$ref": "https://example.invalid/schema.json"}', "leads nowhere"),
+        ('{"$ref": "#/$defs/none"}', "has no target"),
+        ('{"$ref": "https://example.invalid/schema.json"}', "has no target"),
         ('{"$ref": "#"}', "1 of 1 expected answers break the schema"),
         ('{"required": ["room"]}', "'room' is a required property"),
         ('{"$schema": "http://json-schema.org/draft-04/schema#", "maximum": 1, "exclusiveMaximum": 9}', "not a JSON"),

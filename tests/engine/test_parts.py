@@ -60,10 +60,10 @@ class TestShards:
 
     def test_of_another_kind_or_none_at_all_are_an_error(self) -> None:
         Path("data/shards").mkdir(parents=True)
-        with pytest.raises(ProjectError, match="holds no data file"):
+        with pytest.raises(ProjectError, match="has no data file"):
             curate(curate_settings(path="data/shards"), smoke=False)
         Path("data/shards/notes.docx").write_bytes(b"PK")
-        with pytest.raises(ProjectError, match="of no known kind"):
+        with pytest.raises(ProjectError, match="has an unknown kind"):
             curate(curate_settings(path="data/shards"), smoke=False)
 
 

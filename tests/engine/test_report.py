@@ -55,7 +55,7 @@ def test_the_page_says_everything_a_reader_needs(project: Path) -> None:
         "SHIP TUNED",
         "exact McNemar",
         "swapping whole groups",
-        "the gain is worth it",
+        "the gain is worth shipping",
         "Against few_shot it pays for itself",
         "Fixed by tuning",
         "Broken by tuning",

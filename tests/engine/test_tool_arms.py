@@ -158,7 +158,7 @@ def test_a_wrong_call_is_wrong_by_as_much_as_it_differs() -> None:
 def test_tools_that_a_template_does_not_read_are_refused_and_never_left_out() -> None:
     model = Telling("qwen2_5", "x")
     model.tokenizer.chat_template = model.tokenizer.chat_template.replace("tools", "utensils")
-    with pytest.raises(ProjectError, match="does not tell the model which tools"):
+    with pytest.raises(ProjectError, match="does not render which tools"):
         model.render([ASK], TOOLS)
 
 

@@ -91,7 +91,7 @@ def test_a_template_without_tools_stops_the_project_before_anything_is_measured(
         stage.main()
     assert run_stage(format.main) == 1
     told = capsys.readouterr().err
-    assert "records cannot be said: the chat template does not tell the model which tools it may call" in told
+    assert "records cannot be rendered: the chat template does not render which tools it may call" in told
     assert "data/curated/train.jsonl, input line" in told
     with pytest.raises(ProjectError, match="which tools it may call") as caught:
         baseline.main()

@@ -95,7 +95,7 @@ def test_a_template_that_wants_ids_of_nine_letters_gets_them() -> None:
     assert ids == ["000000001", "000000002", "000000003", "000000004"]
     assert [turn["tool_call_id"] for turn in said if turn["role"] == "tool"] == ids[:2]
     assert made.text([ASK, long, result]).startswith(made.text([ASK, long])), "numbered as in a shorter one"
-    with pytest.raises(ProjectError, match="a result more than there are calls"):
+    with pytest.raises(ProjectError, match="a result without a call"):
         made.turns([ASK, CALL, RESULT, RESULT])
     assert not template("qwen2_5").wants_short_ids
 
@@ -123,9 +123,9 @@ def test_what_the_template_does_not_say_is_refused_with_its_lines() -> None:
         "tool_calls", "x"
     )
     for one, what in (
-        (record(ASK, SAID), "1 records cannot be said: .* does not tell the model which tools"),
-        (record(ASK, CALL, tools=None), "1 records cannot be said: .* does not tell the model what was called"),
-        (THOUGHT[0], "1 records hold a thinking text beside an answer, which the model's chat template leaves out"),
+        (record(ASK, SAID), "1 records cannot be rendered: .* does not render which tools"),
+        (record(ASK, CALL, tools=None), "1 records cannot be rendered: .* does not render what was called"),
+        (THOUGHT[0], "1 records contain thinking next to an answer, which the model's chat template drops"),
     ):
         with pytest.raises(ProjectError, match=what) as caught:
             refuse_unsaid([record(ASK, SAID, tools=None), one], plain, "train.jsonl")
@@ -136,14 +136,14 @@ def test_what_the_template_does_not_say_is_refused_with_its_lines() -> None:
 @pytest.mark.parametrize(
     ("name", "one", "what"),
     [
-        ("llama3_1", record(ASK, CALL | {"content": "Let me see."}), "say something beside a tool call"),
+        ("llama3_1", record(ASK, CALL | {"content": "Let me see."}), "contain text next to a tool call"),
         (
             "llama3_1",
             record(ASK, called(ONE, TWO)["messages"][-1]),
             "only supports single tool-calls",
         ),
-        ("lfm2_v2", record(ASK, CALL), "cannot be read in the words"),
-        ("qwen2_5", record(ASK, SAID | {"thinking": "Hm."}, CALL | ASK, SAID), "hold a thinking text"),
+        ("lfm2_v2", record(ASK, CALL), "cannot be parsed back"),
+        ("qwen2_5", record(ASK, SAID | {"thinking": "Hm."}, CALL | ASK, SAID), "contain thinking"),
     ],
 )
 def test_what_only_some_records_have_is_noticed(name: str, one: dict[str, Any], what: str) -> None:

@@ -125,7 +125,7 @@ def test_of_two_tuned_arms_the_better_is_held_to_half_of_alpha(settings: Everyth
 
 
 def test_one_arm_alone_is_refused(settings: Everything) -> None:
-    with pytest.raises(ProjectError, match="one arm"):
+    with pytest.raises(ProjectError, match="a single arm"):
         decide(arms(zero_shot=hits(0.5)), settings)
 
 
@@ -133,7 +133,7 @@ def test_a_gain_too_small_to_matter_keeps_the_prompt(settings: Everything) -> No
     base = hits(0.9, 4000)
     verdict = decide(arms(few_shot=base, tuned=base | (hits(0.02, 4000, seed=2))), settings)
     assert verdict["decision"] == "USE THE PROMPT"
-    assert holds(verdict, "beyond chance") and not holds(verdict, "still possible")
+    assert holds(verdict, "significant") and not holds(verdict, "still possible")
     assert "ruled out" in verdict["reason"]
 
 
@@ -148,13 +148,13 @@ def test_a_noisy_difference_asks_for_more_items(settings: Everything) -> None:
 def test_facts_that_no_arm_knows_are_never_shipped(settings: Everything, tuned: float) -> None:
     verdict = decide(arms(zero_shot=hits(0.0), few_shot=hits(0.01), tuned=hits(tuned, seed=2)), settings)
     assert (verdict["decision"], verdict["ship"]) == ("COLLECT MORE DATA", None)
-    assert "tuning is not worth it: retrieve them" in verdict["reason"]
+    assert "tuning is not worth it; use retrieval" in verdict["reason"]
 
 
 def test_a_gain_that_leaves_the_model_useless_is_not_shipped(settings: Everything) -> None:
     verdict = decide(arms(few_shot=hits(0.01), tuned=hits(0.12, seed=2)), settings)
     assert (verdict["decision"], verdict["ship"]) == ("COLLECT MORE DATA", None)
-    assert holds(verdict, "is better than") and "tuning helps" in verdict["reason"]
+    assert holds(verdict, "is significantly better than") and "tuning helps" in verdict["reason"]
 
 
 def test_the_arm_that_is_shipped_has_to_be_usable_and_not_only_the_best_one(settings: Everything) -> None:

@@ -53,7 +53,7 @@ class ChatTemplate:
         """``object`` or ``text``: as what the template says a call's arguments; empty if it says no calls."""
         for form, arguments in (("object", PROBE["arguments"]), ("text", '{"probed": "zqx"}')):
             said = self._tried([ASKED, _calling({"name": "probe", "arguments": arguments})], None)
-            if "zqx" in said and str(PROBE["arguments"]) not in said:  # Python's spelling of an object is no JSON
+            if "zqx" in said and str(PROBE["arguments"]) not in said:  # Python's spelling of an object is not JSON
                 return form
         return ""
 
@@ -89,12 +89,12 @@ class ChatTemplate:
                 self.tokenizer.apply_chat_template(list(turns), tokenize=False, add_generation_prompt=prompt, **knobs)
             )
         except (TemplateError, TypeError, ValueError, AttributeError) as error:
-            what = f"the chat template cannot say a conversation: {type(error).__name__}: {error}"
+            what = f"the chat template cannot render a conversation: {type(error).__name__}: {error}"
             raise ProjectError(what, self.where, "use another base model, or change the records") from None
 
     def _unread(self, what: str) -> ProjectError:
-        fix = "use a model whose chat template does, or take it out of the records"
-        return ProjectError(f"the chat template does not tell the model {what}", self.where, fix)
+        fix = "use a model whose chat template supports it, or remove it from the records"
+        return ProjectError(f"the chat template does not render {what}", self.where, fix)
 
 
 def _calling(function: dict[str, Any], id: str = "probed001") -> Message:

@@ -14,30 +14,30 @@ SHOWN = 5  # records named in an error
 
 
 def refuse_untrainable(records: Sequence[Record], source: str) -> None:
-    """Raise `ProjectError` if a record is no question with an answer, which is all that is trained on."""
+    """Raise `ProjectError` if a record is not a question with an answer. Training supports nothing else."""
     for what, found in (
         ("compare or judge answers (preference or KTO data)", _judges),
-        ("have no user turn before the answer (plain text, or prompts alone)", lambda record: not _asks(record)),
+        ("have no user turn before the answer (plain text, or prompts only)", lambda record: not _asks(record)),
     ):
         lines = [record["line"] for record in records if found(record)]
         if lines:
             named = ", ".join(map(str, lines[:SHOWN]))
             raise ProjectError(
-                f"{len(lines)} records {what}, which is curated but not trained on yet",
+                f"{len(lines)} records {what}; such data can be curated but not trained on yet",
                 f"{source}, input line {named}",
-                "take these records out of the raw data, or what they have too much out of these records",
+                "remove these records from the raw data, or remove the extra parts from these records",
             )
 
 
 def control_tokens(tokenizer: Any) -> re.Pattern[str]:
-    """What this tokenizer reads as one of its own marks wherever it stands, in a user's text too."""
+    """The texts that this tokenizer reads as control tokens anywhere, also in a user's text."""
     marks = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
     marks -= {tokenizer.unk_token}
     return re.compile("|".join(map(re.escape, sorted(marks, key=len, reverse=True))) or r"(?!)")
 
 
 def holds(record: Record, tokens: re.Pattern[str]) -> str | None:
-    """The first of the tokens that stands in a text of the record: what is said, thought, called, or may be called."""
+    """The first of the tokens found in a text of the record: content, thinking, calls or tools."""
     calls = [call["function"]["arguments"] for turn in record["messages"] for call in turn.get("tool_calls") or ()]
     texts = [turn[key] for turn in record["messages"] for key in ("content", "thinking") if key in turn]
     found = (tokens.search(text) for text in [*texts, *calls, record.get("tools") or ""])
@@ -45,10 +45,10 @@ def holds(record: Record, tokens: re.Pattern[str]) -> str | None:
 
 
 def refuse_control_tokens(records: Sequence[Record], held: Sequence[str | None], source: str) -> None:
-    """Raise `ProjectError` when a record holds a token that stands for something else than its text."""
+    """Raise `ProjectError` if a record contains the text of a control token."""
     lines = [f"{record['line']} ({token})" for record, token in zip(records, held, strict=True) if token]
     if lines:
-        what = f"{len(lines)} records hold a control token of the model in a text"
+        what = f"{len(lines)} records contain a control token of the model in a text"
         fix = "fix the records, or set curate.anomalies.special_tokens to drop or keep"
         raise ProjectError(what, f"{source}, input line {', '.join(lines[:SHOWN])}", fix)
 
@@ -94,7 +94,7 @@ def check_tokens(rows: Sequence[Row], conversations: Sequence[Conversation], tem
             raise ProjectError(
                 f"{what} have different tokens",
                 "models/base: chat_template, tokenizer",
-                "use another base model, or fix its chat template so that a special token stands between the two",
+                "use another base model, or fix its chat template: a special token must separate the two",
             )
 
 

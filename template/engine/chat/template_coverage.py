@@ -1,4 +1,4 @@
-"""What a record says and the model's chat template would leave out: refused, before anything is trained or measured."""
+"""Refuses records with parts that the model's chat template would drop, before any training or measurement."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
@@ -15,8 +15,8 @@ SHOWN = 5  # records named in an error
 def refuse_unsaid(records: Sequence[Record], template: ChatTemplate, source: str) -> None:
     """Raise `ProjectError` if the template leaves out tools, a call, its result or the thinking of an answer.
 
-    It does if the text is the same without them. So it is if a call answer, as the template writes it, could not be
-    read back: no answer would ever be right.
+    A field counts as dropped if rendering without it gives the same text. A record is also refused if its tool call,
+    once rendered, cannot be parsed back, since no answer could then score.
     """
     found: dict[str, list[int]] = {}
     for record in records:
@@ -27,12 +27,12 @@ def refuse_unsaid(records: Sequence[Record], template: ChatTemplate, source: str
         raise ProjectError(
             f"{len(lines)} records {what}",
             f"{source}, input line {', '.join(map(str, lines[:SHOWN]))}; {template.where}",
-            "use a base model whose chat template has a place for it, or take it out of these records",
+            "use a base model whose chat template supports it, or remove it from these records",
         )
 
 
 def unsaid(record: Record, template: ChatTemplate) -> str | None:
-    """The first thing of a record that the model would not see, or that could not be scored."""
+    """The first part of a record that the model would not see, or that could not be scored."""
     turns, tools = record["messages"], record.get("tools")
     pieces = list(_pieces(turns))
     if not pieces and not tools:
@@ -40,15 +40,15 @@ def unsaid(record: Record, template: ChatTemplate) -> str | None:
     try:
         template.text(turns, tools)
     except ProjectError as error:
-        return f"cannot be said: {error.what}"
+        return f"cannot be rendered: {error.what}"
     for what, said, bare in pieces:
         try:
             if template.text(bare, tools) == template.text(said, tools):
-                return f"{what}, which the model's chat template leaves out"
+                return f"{what}, which the model's chat template drops"
         except ProjectError:
-            continue  # without it the conversation is none
+            continue  # without it, this is not a conversation
     if turns[-1].get("tool_calls") and read_back(record, template) != expected_text(record):
-        return "are answered by a tool call that cannot be read in the words of the model's chat template"
+        return "are answered by a tool call that, once rendered by the chat template, cannot be parsed back"
     return None
 
 
@@ -72,9 +72,9 @@ def _pieces(turns: Sequence[Message]) -> Iterator[Piece]:
             left = calls[:number] + calls[number + 1 :]
             yield "call tools", whole, [*before, silent | ({"tool_calls": left} if left else {}), *after]
         if calls and turn["content"]:
-            yield "say something beside a tool call", whole, [*before, turn | {"content": ""}, *after]
+            yield "contain text next to a tool call", whole, [*before, turn | {"content": ""}, *after]
         if turn["role"] == "tool" and turn["content"]:
-            yield "hold a tool's result", whole, [*before, turn | {"content": ""}, *after]
+            yield "contain a tool's result", whole, [*before, turn | {"content": ""}, *after]
         if turn.get("thinking"):
             rash = {key: value for key, value in turn.items() if key != "thinking"}
-            yield "hold a thinking text beside an answer", [*before, turn], [*before, rash]
+            yield "contain thinking next to an answer", [*before, turn], [*before, rash]

@@ -25,7 +25,7 @@ _PYTHONS = {"True": "true", "False": "false", "None": "null"}  # a template that
 
 
 def read_calls(text: str, tools: Tools = ()) -> tuple[str, list[Call]]:
-    """What an answer says before its calls, and the calls; the whole text and none if it is no call throughout.
+    """The text before an answer's calls, and the calls; the whole text and no calls if the rest is not only calls.
 
     Of a value that is written bare, the ``tools`` say whether it is a text or a number.
     """

@@ -1,4 +1,4 @@
-"""Tool calls and thinking as text: what of an answer is compared, whatever marks a chat template has for them.
+"""Tool calls and thinking as text: the part of an answer that is compared, in one form for all chat templates.
 
 A call answer has one text: compact JSON, a list of ``{"arguments": {...}, "name": ...}`` in the order of the calls,
 keys sorted. What an answer says beside its calls, and what it thinks before, is not compared.
@@ -42,7 +42,7 @@ def with_call_ids(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             turn = turn | {"tool_calls": calls}
         if turn["role"] == "tool":
             if not open_calls:
-                raise ValueError(f"turn {place + 1} is a result more than there are calls")
+                raise ValueError(f"turn {place + 1} is a result without a call")
             turn = {"tool_call_id": open_calls[0]} | turn
             open_calls = [name for name in open_calls if name != turn["tool_call_id"]]
         named.append(turn)
@@ -80,7 +80,7 @@ def expected_text(record: Mapping[str, Any]) -> str:
 
 
 def answer_text(text: str, record: Mapping[str, Any]) -> str:
-    """An answer to a record as it is compared: without its thinking, and if it may call and does, its calls alone."""
+    """An answer in the form that is compared: without thinking, and only its calls if the record allows calls."""
     said = without_thinking(text)
     found = read_calls(said, tool_list(record.get("tools")) or ())[1] if may_call(record) else []
     return call_text(found) if found else said

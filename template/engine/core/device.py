@@ -78,14 +78,14 @@ def place(devices: int) -> int:
     started, own = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     where = "params.yaml: train.devices"
     if started != devices:
-        fix = "start it by `dvc repro train`; `tunesmith update --set devices=N` writes dvc.yaml for another number"
-        raise ProjectError(f"{devices} devices are to train, and {started} processes were started", where, fix)
+        fix = "start it with `dvc repro train`; `tunesmith update --set devices=N` changes dvc.yaml for another number"
+        raise ProjectError(f"train.devices is {devices}, but {started} processes were started", where, fix)
     import torch
 
     if torch.cuda.is_available():
         if (cards := torch.cuda.device_count()) < devices:
-            fix = "train on a machine that has them, or set train.devices (and so dvc.yaml) to what is there"
-            raise ProjectError(f"{devices} devices are to train, and this machine has {cards}", where, fix)
+            fix = "train on a machine that has them, or set train.devices (and dvc.yaml) to the number that exists"
+            raise ProjectError(f"train.devices is {devices}, but this machine has {cards}", where, fix)
         torch.cuda.set_device(own)
     return own
 

@@ -31,7 +31,7 @@ def title(arm: str) -> str:
 
 
 def family(arm: str) -> str:
-    """The approach that an arm stands for: ``prompt``, ``rag`` or ``tuned``, in the order of what they cost."""
+    """The approach of an arm: ``prompt``, ``rag`` or ``tuned``, in the order of what they cost."""
     if arm.startswith("tuned"):
         return "tuned"
     return "rag" if arm.removeprefix(model_of(arm)).startswith("rag") else "prompt"
@@ -73,7 +73,7 @@ def percent(interval: Interval) -> str:
 
 
 def span(interval: Interval) -> str:
-    """The interval alone, in per cent."""
+    """The interval without its mean, in percent."""
     return f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
@@ -88,7 +88,7 @@ def usd(amount: float) -> str:
 
 
 def usd_band(band: dict[str, float] | None) -> str:
-    """Typical dollars with the interval, where it is one, or "unknown"."""
+    """Typical dollars with the interval, if there is one, or "unknown"."""
     if band is None:
         return "unknown"
     if band["low"] == band["high"]:

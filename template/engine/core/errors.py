@@ -31,6 +31,6 @@ def run_stage(main: Callable[[], None]) -> int:
         print(ProjectError(str(error.strerror or error), str(error.filename or "")), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted: nothing half-written was kept", file=sys.stderr)
+        print("interrupted: no partial files are left", file=sys.stderr)
         return 130
     return 0

@@ -45,7 +45,7 @@ RESULT_PACKAGES = {
     "transformers": ("jinja2", "safetensors", "tokenizers", "torch", "transformers"),
     "trl": ("accelerate", "bitsandbytes", "datasets", "trl"),
 }
-NOT_CODE = {".md", ".py", ".pyc", ".pyi"}  # beside the modules of a package; the modules are followed by import
+NOT_CODE = {".md", ".py", ".pyc", ".pyi"}  # other files of a package count; modules are followed by import
 INVISIBLE = {"nfiles", "size"}  # DVC's run cache ignores params of these names (treeverse/dvc#10296)
 _MODULE = re.compile(r"(?<!\S)-m\s+([A-Za-z_][\w.]*)")
 _SCRIPT = re.compile(r"(?<!\S)([\w./-]+\.py)(?!\S)")
@@ -60,7 +60,7 @@ def main() -> None:
     except SyntaxError as error:
         raise ProjectError(f"not valid Python: {error.msg}", f"{error.filename}, line {error.lineno}") from None
     if taken := INVISIBLE & hashes.keys():
-        what = f"DVC's run cache would never see a change of the code of a stage named {min(taken)}"
+        what = f"DVC's run cache ignores code changes of a stage named {min(taken)}"
         raise ProjectError(what, "dvc.yaml: stages", "give the stage another name (treeverse/dvc#10296)")
     write_json(CODE, hashes)
     print(f"{CODE}: the code of {len(hashes)} stages")
@@ -126,7 +126,7 @@ def imports(root: Path, module: Path) -> set[str]:
 
 
 def imported(root: Path, module: Path, name: str) -> Path | None:
-    """The project's file that a name means in a module; a script finds what lies beside it, too."""
+    """The project's file that a name means in a module; a script also finds files in its own folder."""
     beside = module.parent.parts if not is_package(root / module.parent) else ()
     return module_path(root, name) or module_path(root, ".".join([*beside, name]))
 
@@ -221,7 +221,7 @@ def code(text: str, tree: ast.Module) -> bytes:
 
 
 def docstrings(tree: ast.Module) -> Iterator[tuple[int, int, int, int]]:
-    """Where docstrings stand: first line and column, last line and column, in bytes, counted from 0."""
+    """Places of docstrings: first line and column, last line and column, in bytes, counted from 0."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
             match node.body[0]:
@@ -231,7 +231,7 @@ def docstrings(tree: ast.Module) -> Iterator[tuple[int, int, int, int]]:
 
 
 def comments(text: str) -> Iterator[tuple[int, int, int, int]]:
-    """Where comments stand, as `docstrings` says it."""
+    """Places of comments, in the form of `docstrings`."""
     lines = text.split("\n")
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:

@@ -27,7 +27,7 @@ def cache_folder() -> Path:
 
 @contextmanager
 def writing(path: Path) -> Iterator[TextIO]:
-    """Open a text file beside ``path`` and rename it into place only if the block succeeds."""
+    """Open a temporary text file and rename it to ``path`` only if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)

@@ -70,14 +70,14 @@ def mapping(path: Path) -> Document:
         root = loader.get_single_node()
         return Document(path, loader.construct_document(root) if root else None, root)
     except FileNotFoundError:
-        fix = "run from the project's root, or restore it from git"
+        fix = "run the command in the project's root, or restore the file from git"
         raise ProjectError(f"{path.name} not found", str(path), fix) from None
     except UnicodeDecodeError as error:
         raise ProjectError(f"not UTF-8: {error.reason}", str(path), "save it as UTF-8") from None
     except yaml.MarkedYAMLError as error:
         marks = [_place(mark) for mark in (error.context_mark, error.problem_mark) if mark]
         where = " to ".join([f"{path}, {marks[0]}", *marks[1:]])
-        raise ProjectError(f"not valid YAML: {error.problem}", where, f"`git diff {path}` shows what changed") from None
+        raise ProjectError(f"not valid YAML: {error.problem}", where, f"see what changed: `git diff {path}`") from None
     except yaml.YAMLError as error:
         raise ProjectError(f"not valid YAML: {error}", str(path)) from None
 
@@ -139,7 +139,7 @@ def refusal(document: Document, faults: list[Fault]) -> ProjectError:
 
 def _told(error: ValidationError, kind: type[BaseModel], path: Path) -> Iterator[Fault]:
     """The faults that pydantic found, in our words."""
-    restore = f"`git diff {path}` shows what changed"
+    restore = f"see what changed: `git diff {path}`"
     for fault in error.errors(include_url=False):
         names, model, wanted = _walked(kind, fault["loc"])
         given = fault["input"]
@@ -221,7 +221,7 @@ def _place(mark: Any) -> str:
 
 
 def _mark(node: Any, names: Names) -> Any:
-    """Where the key at this path stands, or the last one on the way to it that is there; None outside every key."""
+    """The place of the key at this path, or of its last existing parent; None outside every key."""
     mark = None
     for name in names:
         if isinstance(node, yaml.SequenceNode) and isinstance(name, int) and name < len(node.value):

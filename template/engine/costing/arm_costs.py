@@ -43,7 +43,7 @@ ASSUMPTIONS = [
 
 
 def read_price(key: str, path: Path = PRICES) -> dict[str, Any]:
-    """A machine's row: title, ``usd_per_hour`` (a `Band`, or None where no price is known), source and date.
+    """A machine's row: title, ``usd_per_hour`` (a `Band`, or None if no price is known), source and date.
 
     Raises:
         ProjectError: no such row, or one that cannot be read.
@@ -78,7 +78,7 @@ def seconds_per_request(measure: dict[str, Any]) -> Band:
 
 
 def tokens_per_request(measure: dict[str, Any]) -> dict[str, float | None]:
-    """Mean tokens of one request and its answer; None where a server does not count them."""
+    """Mean tokens of one request and its answer; None if a server does not count them."""
     totals = {side: measure[f"{side}_tokens"] for side in SIDES}
     return {
         f"{side}_tokens_per_request": None if total is None else round(total / measure["items"], 1)
@@ -164,7 +164,7 @@ def break_even(
         dollars = {arm: usd_per_1000(arm, arms[arm], price, cost) for arm in (best, tuned)}
         known = dollars[best], dollars[tuned]
         if known[0] is None or known[1] is None or price is None:
-            return result | {"requests": "unknown", "reason": "the price of one of the two is not known"}
+            return result | {"requests": "unknown", "reason": "one of the two prices is unknown"}
         requests = break_even_requests(fixed.times(price), known[0].minus(known[1]).times(1 / 1000))
         unit = "costs as much as"
     else:
@@ -177,7 +177,7 @@ def break_even(
         reason = f"a tuned answer may not be cheaper than one of {best}: the figures are too close"
     else:
         months = Band(*(value / cost.monthly_requests for value in requests))
-        reason = f"{months.low:.2g} to {months.high:.2g} months at {cost.monthly_requests:,} requests a month"
+        reason = f"{months.low:.2g} to {months.high:.2g} months at {cost.monthly_requests:,} requests per month"
     return result | {
         "requests": as_dict(Band(*(value if math.isinf(value) else float(round(value)) for value in requests))),
         "reason": reason,
@@ -190,7 +190,7 @@ def warnings(
     """Everything that makes the numbers less than they seem."""
     found = []
     if settings.smoke:
-        found.append("a smoke run: these costs are those of a tiny random model")
+        found.append("a smoke run: these are the costs of a tiny random model")
     if machine["usd_per_hour"] is None:
         found.append(
             f"no price is known for {machine['title']}: set hardware.{settings.cost.hardware}.usd_per_hour in {PRICES}"
@@ -201,11 +201,11 @@ def warnings(
         )
     found += of_another_run(settings, training) if training else []
     if training and training.get("resumed"):
-        found.append("training was resumed: what was lost with the killed process is not in its seconds")
+        found.append("training was resumed: its seconds do not include the work that the killed process lost")
     for arm in in_order(arm for arm in arms if arm.startswith(ENDPOINT)):
         price = usd_per_1000(arm, arms[arm], None, settings.cost)
         told = f"priced by its tokens as {settings.cost.hosted_model}" if price else "of unknown cost"
-        found.append(f"{arm} runs on somebody else's machine and is {told} (cost.hosted_model)")
+        found.append(f"{arm} runs on another machine and is {told} (cost.hosted_model)")
     if settings.cost.hosted_model not in (read_prices().get("hosted") or {}):
         found.append(
             f"{PRICES} has no hosted model {settings.cost.hosted_model!r}: add it, or change cost.hosted_model"

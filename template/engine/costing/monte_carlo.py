@@ -25,7 +25,7 @@ class Swing(NamedTuple):
 
     @property
     def width(self) -> float:
-        """How much this figure alone can move the cost."""
+        """How much this figure alone can change the cost."""
         return abs(self.at_high - self.at_low)
 
 
@@ -52,7 +52,7 @@ def typical(figures: Mapping[str, Band]) -> dict[str, float]:
 
 
 def interval(values: Sequence[float]) -> Band:
-    """5th, 50th and 95th percentile. A bound is infinite where that share of the values is."""
+    """5th, 50th and 95th percentile. A bound is infinite if that share of the values is."""
     ranked = sorted(values)
     return Band(*(ranked[min(len(ranked) - 1, int(share * len(ranked)))] for share in (0.05, 0.5, 0.95)))
 

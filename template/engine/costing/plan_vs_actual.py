@@ -1,4 +1,4 @@
-"""Sets what was expected when the project was generated beside what was measured; part of stage `cost`.
+"""Compares the expectations of the day of generation with the measurements; part of stage `cost`.
 
 ``plan.json`` is written once, by the generator: figures as bands, for the hardware and model of that day.
 """
@@ -59,7 +59,7 @@ def _priced(
 
 
 def read_plan(path: Path = PLAN) -> dict[str, Any]:
-    """The plan; empty where the project was generated without one."""
+    """The plan; empty if the project was generated without one."""
     try:
         plan = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:

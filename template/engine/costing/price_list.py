@@ -25,7 +25,7 @@ class PriceError(ValueError):
 
 
 class Figure(NamedTuple):
-    """An amount with where and when it was read; ``amount`` is None where no price is known, ``date`` is ISO."""
+    """An amount with where and when it was read; ``amount`` is None if no price is known, ``date`` is ISO."""
 
     title: str
     amount: Band | None
@@ -67,7 +67,7 @@ def band(value: Any, where: str) -> Band | None:
 
 
 def figure(row: Mapping[str, Any], name: str, where: str) -> Figure:
-    """One amount of a row: ``row[name]``, or the spread of ``row["offers"]`` where the row lists what providers ask."""
+    """One amount of a row: ``row[name]``, or the spread of ``row["offers"]`` if the row lists providers' prices."""
     title = str(row.get("title", where.rpartition(".")[2]))
     if name not in row and row.get("offers"):
         return spread(row["offers"], name, f"{where}.offers", title)
@@ -93,7 +93,7 @@ def spread(offers: Sequence[Mapping[str, Any]], name: str, where: str, title: st
 
 
 def machine(prices: Mapping[str, Any], key: str, where: str) -> Figure:
-    """Dollars for an hour of one device. Raises `PriceError` if there is no such row, naming the nearest."""
+    """Dollars per hour of one device. Raises `PriceError` if there is no such row, and names the nearest."""
     return figure(row(prices, "hardware", key, where), "usd_per_hour", f"hardware.{key}")
 
 

@@ -37,7 +37,7 @@ class Study(NamedTuple):
 
     arms: Mapping[str, Mapping[str, Any]]
     best: str  # the best arm without training
-    tuned: str | None  # the tuned arm, where there is one
+    tuned: str | None  # the tuned arm, if there is one
     training: Mapping[str, Any] | None
 
 
@@ -150,7 +150,7 @@ def _service(prices: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str
 
 
 def _row(option: Option, shared: Priced, hosted: Option | None) -> dict[str, Any]:
-    """Bands of one route, its items in the typical case, and where it meets the hosted model."""
+    """Bands of one route, its items in the typical case, and its break-even with the hosted model."""
     bands = shared.bands | dict(option.bands)
     steady = bands | {"requests": Band(*[bands["requests"].typical] * 3)}
     bills = [option.route(case) for case in monte_carlo.draws(bands)]

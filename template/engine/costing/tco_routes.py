@@ -97,7 +97,7 @@ def busy_machines(v: Values, seconds_per_request: float) -> float:
 def break_even_volume(own: Route, other: Route, v: Values, most: float = 1e10) -> float:
     """Requests a month from which ``own`` costs no more than ``other`` over three years; infinite if never.
 
-    What is paid once counts with its share of 36 months. Searched up to ``most`` requests a month, by halving the
+    What is paid once counts with its share of 36 months. Searched up to ``most`` requests per month, by halving the
     exponent first: both costs rise with the volume, so the first crossing is found to 1%.
     """
 

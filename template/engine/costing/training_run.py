@@ -19,7 +19,7 @@ def read_training(path: Path) -> dict[str, Any]:
 
 
 def of_another_run(settings: CostParams, training: dict[str, Any]) -> list[str]:
-    """A warning that names the settings of the recorded run that are others now; none where they are the same."""
+    """A warning that names the settings of the recorded run that have changed since; none if they are the same."""
     recorded, now = training["settings"][0], settings.model_dump()
     other = [
         f"{part}.{key}"
@@ -28,5 +28,5 @@ def of_another_run(settings: CostParams, training: dict[str, Any]) -> list[str]:
         if key in now[part] and now[part][key] != value
     ]
     other += [key for key in ("seed", "smoke") if recorded.get(key, now[key]) != now[key]]
-    said = f"the seconds of training are those of a run with another {', '.join(other)}; to measure, {AGAIN}"
+    said = f"the seconds of training are from a run with another {', '.join(other)}; to measure, {AGAIN}"
     return [said] if other else []

@@ -37,7 +37,9 @@ def read_frozen(version: int) -> Frozen | None:
     """
     if not BENCHMARK.exists() and TEST.exists():
         fix = f"git checkout {BENCHMARK}; or delete {TEST} and {DEV} to draw a new benchmark"
-        raise ProjectError("there are benchmark items, but not the record of how they were drawn", str(BENCHMARK), fix)
+        raise ProjectError(
+            "there are benchmark items, but the record of how they were drawn is missing", str(BENCHMARK), fix
+        )
     drawn = _drawn(version)
     if drawn is None or drawn["smoke"]:
         return None

@@ -58,7 +58,7 @@ def contaminated(
     found = Found({}, {})
     for name, hits in _hits(store, shingles, held, texts, threshold, settings.engine).items():
         alike = meanings.asked(asked[name]) if meanings else hits[:0]
-        for pairs, said in ((hits, "contains item {} of {}"), (alike, "asks in other words what item {} of {} asks")):
+        for pairs, said in ((hits, "contains item {} of {}"), (alike, "paraphrases item {} of {}")):
             for query, record in pairs[inside[pairs[:, 1]]].tolist():
                 found.records.setdefault(record, said.format(query + 1, name))
         both = np.concatenate([hits, alike])
@@ -70,7 +70,7 @@ def contaminated(
         raise ProjectError(
             f"{len(found.records)} training records contain an evaluation item. The first ones:\n{examples}",
             "curate.contamination",
-            "set it to drop to leave them out, or to keep: the report will say that they are there",
+            "set it to drop to leave them out, or to keep them; the report then says so",
         )
     return found
 
@@ -105,16 +105,16 @@ def _hits(
 
 
 def _in_folder(path: str) -> Path:
-    """A benchmark's file, which lies where DVC sees that it changes."""
+    """A benchmark's file, inside a folder that DVC watches."""
     if not Path(path).resolve().is_relative_to(BENCHMARKS.resolve()):
         raise ProjectError(
-            "a benchmark's file lies elsewhere", f"curate.benchmarks: {path}", f"put it into {BENCHMARKS}/"
+            "a benchmark's file is in another folder", f"curate.benchmarks: {path}", f"put it into {BENCHMARKS}/"
         )
     return checked_path(Path(path), Path.cwd())
 
 
 def _prompts(path: Path, settings: CurateSettings) -> list[str]:
-    """The prompts of a benchmark file, in whatever format it is."""
+    """The prompts of a benchmark file in any known format."""
     form = detect(path, settings).format
     if form is None:
         raise ProjectError("no record of the benchmark is in a known format", str(path), "give its items as messages")

@@ -110,7 +110,7 @@ def _decide(store: Store, parts: Parts, frozen: Frozen | None, settings: CurateS
         torn = store.group[index] and store.group[index] == store.group[item]
         details[index] = "in the group of a benchmark item" if torn else "near a benchmark item"
         if index in split.reworded:
-            details[index] = "asks in other words what a benchmark item asks"
+            details[index] = "paraphrases a benchmark item"
     held, shingles = split.test + split.dev, compared.shingles
     found = contaminated(store, shingles, held, split.train, settings, threshold, meanings)
     if settings.contamination == "drop":
@@ -203,4 +203,4 @@ def _print(report: dict[str, Any], frozen: Frozen | None, settings: CurateSettin
     if report["contamination"]["records"]:
         print(f"KEPT although they contain an evaluation item: {report['contamination']['records']} training records")
     if frozen and frozen.wanted != _sizes(settings):
-        print("the benchmark is frozen as it was drawn; new sizes apply when curate.benchmark_version is raised")
+        print("the benchmark is frozen; new sizes apply if curate.benchmark_version is raised")

@@ -36,7 +36,9 @@ def beyond_limit(
     labelled = train[store.label[train] >= 0]
     if not len(labelled):
         where = "curate.max_per_label, curate.max_label_ratio"
-        raise ProjectError("a limit for each label, and no record has one", where, "set curate.label_key, or no limit")
+        raise ProjectError(
+            "there is a limit per label, but no record has a label", where, "set curate.label_key, or no limit"
+        )
     order = labelled[np.lexsort((store.id[labelled], priority[labelled], store.label[labelled]))]
     _, first, counts = np.unique(store.label[order], return_index=True, return_counts=True)
     smallest = float(counts.min())

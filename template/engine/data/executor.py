@@ -1,4 +1,4 @@
-"""The pieces of all files through the record stage and the comparison: on every core, or where `curate.engine` says.
+"""The pieces of all files through the record stage and the comparison: on every core or by `curate.engine`.
 
 Finished parts of a run that was stopped are found again by the hash of their input, the settings and this code.
 """
@@ -55,15 +55,19 @@ def read_parts(settings: CurateSettings, work: Path = CURATION_WORK) -> Parts:
     hashes = {}
     corrections = data_files(FEEDBACK)  # the oldest name first: a later one wins
     if corrections and settings.format in MANY_ANSWERS:
-        what = f"feedback holds one right answer each, and the data are in the format `{settings.format}`"
-        raise ProjectError(what, str(corrections[0]), f"add it to {settings.path} in that format, and move it away")
+        what = f"feedback has one right answer per record, but the data are in the format `{settings.format}`"
+        raise ProjectError(
+            what,
+            str(corrections[0]),
+            f"add the feedback to {settings.path} in that format and remove the feedback file",
+        )
     raw = raw_files(Path(settings.path))
     for path, is_feedback in [*((path, False) for path in raw), *((path, True) for path in corrections)]:
         checked_path(path, Path.cwd())
         form = container(path)
         cut, hashes[str(path)] = pieces_of(path, form, PIECE_BYTES, feedback=is_feedback)
         pieces += cut
-    read = settings.model_copy(update={"engine": EMBEDDED})  # a part is the same whoever made it
+    read = settings.model_copy(update={"engine": EMBEDDED})  # a part is the same for every executor
     code = [code_key(__file__), versions()]
     folders = [work / key_of(code, hashes[piece.source], piece, read) for piece in pieces]
     if work.exists():
@@ -103,8 +107,8 @@ def run_all(what: str, tasks: list[tuple[int, Callable[..., Any], tuple[Any, ...
             future.result()
             progress.done(running[future])
     except BrokenProcessPool:
-        fix = "free some memory and run it again: finished parts are kept"
-        raise ProjectError("a worker process was killed, most likely for want of memory", what, fix) from None
+        fix = "free some memory and run it again; finished parts are kept"
+        raise ProjectError("a worker process was killed, probably because memory ran out", what, fix) from None
     finally:
         pool.shutdown(cancel_futures=True)
 

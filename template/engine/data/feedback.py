@@ -1,4 +1,4 @@
-"""Records corrected in production or by annotators: they replace what they correct, and say where they are from.
+"""Records corrected in production or by annotators: they replace the records that they correct, and say who made them.
 
 A record of `data/feedback` has `messages`, or `prompt` and `completion`; what else it says (who corrected it, when,
 what the model had answered) stays with it as its provenance.
@@ -16,7 +16,7 @@ _CONTENT = {"messages", "tools", "functions", *SYSTEM_KEYS, *PROMPT_KEYS, *COMPL
 
 
 class Feedback(RecordReader):
-    """Reads feedback: supervised records, whatever the format of the main file is."""
+    """Reads feedback: supervised records, for any format of the main file."""
 
     def __init__(self, settings: CurateSettings, source: str) -> None:
         super().__init__(settings)

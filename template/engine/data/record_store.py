@@ -112,7 +112,7 @@ class Store:
         return self.open[part]
 
     def inherit(self, heir: int, index: int) -> None:
-        """Give a correction the group and the label of the record that it replaces, where it has none of its own."""
+        """Give a correction the group and the label of the record that it replaces, unless it has its own."""
         own, old = (self.rows([place])[place] for place in (heir, index))
         group, label = own.group or old.group, own.label or old.label
         if (group, label) == (own.group, own.label):
@@ -136,7 +136,7 @@ class Store:
         return f"{int(self.id[index]):016x}"
 
     def place(self, index: int, seen_from: int | None = None) -> str:
-        """Where a record stands, in words: its line, and its file unless another record of that is spoken of."""
+        """A record's place in words: its line, and its file unless the file is clear."""
         own = seen_from is not None and self.source[index] == self.source[seen_from]
         return f"line {self.line[index]}" if own else f"{self.sources[self.source[index]]} line {self.line[index]}"
 
@@ -158,7 +158,7 @@ class Store:
 
 
 def compare_part(folder: Path, unit: str, with_answer: bool) -> None:
-    """Second reading of a part: what its records are compared by. Writes keys, shingles and band keys beside them.
+    """Second reading of a part: writes keys, shingles and band keys, by which its records are compared.
 
     Args:
         with_answer: whether records with one prompt and different answers are different records, not contradictions.
@@ -213,7 +213,7 @@ _digest_again = lru_cache(maxsize=64)(_digest)  # of system prompts, which hardl
 
 
 def sentences_of(record: Record) -> tuple[str, str]:
-    """How the record's answer opens and closes; nothing where it answers nobody."""
+    """The first and last sentence of the record's answer; nothing if it has no answer."""
     answers = len(record.messages) > 1 and record.messages[-1].role == "assistant"
     return edges(record.messages[-1].content) if answers else ("", "")
 

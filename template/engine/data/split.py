@@ -26,7 +26,7 @@ from engine.data.record_store import Row, Store
 MAX_BENCHMARK_SHARE = 0.3  # of all records: more would leave too little to train on
 MIN_BENCHMARK_SHARE = 0.5  # of what was asked for: less is not the benchmark that was asked for
 MIN_UNITS_OF_A_LABEL = 3  # one each for train and test, and one to spare; rarer labels are drawn together
-MOST_DRAWN_FROM = 200_000  # records; of more, the units whose hashes come first stand for all
+MOST_DRAWN_FROM = 200_000  # records; above this, the units whose hashes come first represent all
 Indices = NDArray[np.int64]
 
 
@@ -67,7 +67,7 @@ def draw(
     if len(test) < MIN_BENCHMARK_SHARE * test_items:
         largest = Counter(units.values()).most_common(1)[0][1]
         raise ProjectError(
-            f"only {len(test)} of {test_items} test items can be held out in whole groups (the largest has {largest})",
+            f"whole groups give only {len(test)} of {test_items} test items (the largest has {largest})",
             "curate.group_key",
             "use a finer group, or none",
         )

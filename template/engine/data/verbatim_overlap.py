@@ -1,4 +1,4 @@
-"""Which records hold an evaluation item word for word, in whatever it says, and whatever stands around it."""
+"""Which records contain an evaluation item word for word, in any of their texts."""
 
 from collections.abc import Sequence
 from pathlib import Path

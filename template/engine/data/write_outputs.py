@@ -71,7 +71,7 @@ def _detail(store: Store, reason: int, index: int, kept: int) -> str:
     place = store.place(kept, index)
     said = {"exact_duplicate": f"same as {place}", "conflicting_label": f"{place} answers the same prompt differently"}
     said |= {CODES[NEAR]: f"near {place}, same answer", CODES[SUPERSEDED]: f"corrected by {place}"}
-    said |= {CODES[SEMANTIC]: f"{place} asks the same in other words, same answer"}
+    said |= {CODES[SEMANTIC]: f"{place} is a paraphrase, same answer"}
     return said[CODES[reason]]
 
 

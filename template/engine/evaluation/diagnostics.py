@@ -1,4 +1,4 @@
-"""What the answers of an arm are like beside right or wrong. Nothing here decides; one primary metric does.
+"""Properties of an arm's answers other than right or wrong. They decide nothing; the primary metric decides.
 
 ``refusals``, ``misshapen`` and ``schema_failures`` are shares of the answers, ``length`` is in words, ``length_ratio``
 is all answers' words over all references', ``similarity`` a cosine and ``reference_perplexity`` how far the reference

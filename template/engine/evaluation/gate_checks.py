@@ -19,27 +19,28 @@ def refused_measurement(
     """Another benchmark, another arm, or a server that answers otherwise."""
     found, parity, ship = [], serving["parity"], verdict["ship"]
     if baseline["benchmark_sha256"] != scores["benchmark_sha256"]:
-        found.append("the baseline was measured on another benchmark than the tuned model; run `dvc repro`")
-    share = parity["equal"] / max(1, parity["items"])
+        found.append("the baseline and the tuned model were measured on different benchmarks; run `dvc repro`")
+    equal = parity["equal"] + parity["equal_unbatched"]
+    share = equal / max(1, parity["items"])
     if share < settings.gate.minimum_parity:
         found.append(
-            f"the server gave the evaluated answer of {serving['arm']} to {parity['equal']} of {parity['items']} items "
+            f"the server gave the evaluated answer of {serving['arm']} to {equal} of {parity['items']} items "
             f"(gate.minimum_parity is {settings.gate.minimum_parity:.0%})"
         )
     if ship and not model_of(ship) and serving["arm"] != ship:
-        found.append(f"{serving['arm']} was tried on the server and the verdict ships {ship}; run `dvc repro`")
+        found.append(f"{serving['arm']} was tested on the server, but the verdict ships {ship}; run `dvc repro`")
     return found
 
 
 def refused_data(settings: GateParams, data: dict[str, Any], retrieval: dict[str, Any] | None) -> list[str]:
-    """Evaluation items where a model could have seen them, unless params.yaml says that this is known."""
+    """Evaluation items that a model could have seen, unless params.yaml allows them."""
     if settings.gate.allow_contamination:
         return []
     found = []
     if records := data["contamination"]["records"] if data["contamination"]["policy"] == "keep" else 0:
         found.append(f"{records} training records contain an evaluation item (set curate.contamination to drop)")
     if pairs := (retrieval or {}).get("test_pairs_in_documents"):
-        found.append(f"the documents hold question and answer of {len(pairs)} test items, {pairs[0]} for one")
+        found.append(f"the documents contain question and answer of {len(pairs)} test items, {pairs[0]} for one")
     return [f"{reason}; gate.allow_contamination: true lets it pass" for reason in found]
 
 

@@ -1,4 +1,4 @@
-"""The project's own JSON Schema of its answers, where it has rules: draft 2020-12, unless it names another."""
+"""The project's own JSON Schema of its answers, if it has rules: draft 2020-12, unless it names another."""
 
 import json
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ _NO_RULES = {"$schema", "$id", "$comment", "title", "description"}
 
 
 def read_schema() -> Any | None:
-    """A validator of answers, or None where there are no rules for them.
+    """A validator of answers; None if there are no rules.
 
     Raises:
-        ProjectError: the file is no JSON Schema.
+        ProjectError: the file is not JSON Schema.
     """
     from jsonschema import Draft202012Validator, SchemaError
     from jsonschema.validators import validator_for
@@ -31,7 +31,9 @@ def read_schema() -> Any | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise ProjectError(f"not valid JSON: {error}", str(ANSWER_SCHEMA), "fix it; {} allows every answer") from None
+        raise ProjectError(
+            f"not valid JSON: {error}", str(ANSWER_SCHEMA), "fix it; an empty schema {} allows every answer"
+        ) from None
     except SchemaError as error:
         raise ProjectError(
             f"not a JSON Schema: {error.message}", f"{ANSWER_SCHEMA}: {error.json_path}", "fix it"
@@ -54,7 +56,7 @@ def schema_failures(items: Sequence[Item], validator: Any) -> list[float]:
         try:
             error = next(validator.iter_errors(value), None)
         except RecursionError:
-            return "it, or the schema, goes on without end"
+            return "it, or the schema, is infinitely nested"
         return error and f"{error.message} (at {error.json_path})"
 
     try:
@@ -65,5 +67,5 @@ def schema_failures(items: Sequence[Item], validator: Any) -> list[float]:
             raise ProjectError(what, str(ANSWER_SCHEMA), "fix the schema, or the records, and run `dvc repro`")
         return [float(fault(item["answer"]) is not None) for item in items]
     except Unresolvable as error:
-        fix = "put what it names under $defs of the same file: nothing is fetched"
-        raise ProjectError(f"a $ref leads nowhere: {error}", str(ANSWER_SCHEMA), fix) from None
+        fix = "put the target under $defs of the same file; nothing is fetched"
+        raise ProjectError(f"a $ref has no target: {error}", str(ANSWER_SCHEMA), fix) from None

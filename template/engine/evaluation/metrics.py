@@ -62,9 +62,9 @@ def metrics_of(settings: EvaluateParams) -> dict[str, Metric]:
         inside = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(OWN)]
         line = error.lineno if isinstance(error, SyntaxError) else inside[-1] if inside else None
         where = f"{OWN}, line {line}" if line else OWN
-        raise ProjectError(f"{type(error).__name__}: {error}", where, f"fix it; `python {OWN}` tries it") from error
+        raise ProjectError(f"{type(error).__name__}: {error}", where, f"fix it; test it with `python {OWN}`") from error
     if not isinstance(OF_PROJECT, dict):
-        raise ProjectError("METRICS is no dictionary of functions", OWN, 'write METRICS = {"name": function}')
+        raise ProjectError("METRICS is not a dictionary of functions", OWN, 'write METRICS = {"name": function}')
     if taken := METRICS.keys() & OF_PROJECT:
         raise ProjectError(f"{min(taken)} is the name of a metric that every project has", OWN, "rename it")
     primary, functions = settings.evaluate.primary_metric, METRICS | OF_PROJECT
@@ -83,13 +83,13 @@ def score_by(name: str, metric: Metric, items: Sequence[Item]) -> list[float]:
     """
     scores = []
     for item in items:
-        where, fix = f"{OWN}: {name}, item {item['id']}", "a metric gives a number between 0 and 1"
+        where, fix = f"{OWN}: {name}, item {item['id']}", "a metric must return a number from 0 to 1"
         try:
             score = float(metric(item["expected"], item["answer"]))
         except Exception as error:  # the project's own code: what it raises is one fact to its owner
             raise ProjectError(f"the metric failed: {type(error).__name__}: {error}", where, fix) from error
         if not 0 <= score <= 1:
-            raise ProjectError(f"the metric gave {score}", where, fix)
+            raise ProjectError(f"the metric returned {score}", where, fix)
         scores.append(score)
     return scores
 
@@ -121,7 +121,7 @@ def expects_json(items: Sequence[Item]) -> bool:
 
 
 def expects_prose(items: Sequence[Item]) -> bool:
-    """Whether free text of several words is expected, where BLEU, chrF and ROUGE mean something."""
+    """Whether the expected answers are free text of several words, for which BLEU, chrF and ROUGE are meaningful."""
     words = sum(len(item["expected"].split()) for item in items)
     return words > 1.5 * len(items) and not expects_json(items)
 
@@ -141,7 +141,7 @@ def is_binary(scores: Sequence[float]) -> bool:
 
 
 def confusion(items: Sequence[Item], label_key: str | None = None) -> list[dict[str, str]]:
-    """One row an item: the ``actual`` and the ``predicted`` label, `OTHER` where no item of the benchmark has it."""
+    """One row per item: the ``actual`` and the ``predicted`` label, `OTHER` if no item of the benchmark has it."""
     actual = [label_of(item["expected"], label_key) for item in items]
     known = set(actual)
     predicted = (label_of(item["answer"], label_key) for item in items)

@@ -65,19 +65,19 @@ class Contest(NamedTuple):
         c, low, high = self.comparison, self.comparison.difference.low, self.comparison.difference.high
         p = f"{c.test} p = {c.p_value:.3g}, by group p = {c.permutation_p_value:.3g}, alpha = {self.alpha:g}"
         gain = f"gain {points(c.difference.mean, sign=True)} {span(c.difference)}"
-        wanted = f"worth it from {points(self.effect)}"
+        wanted = f"worth shipping from {points(self.effect)}"
         certain = c.p < self.alpha
         return {
             "better": Rule(
-                f"{self.challenger} is better than {self.incumbent}, beyond chance", certain and low > 0, f"{gain}; {p}"
+                f"{self.challenger} is significantly better than {self.incumbent}", certain and low > 0, f"{gain}; {p}"
             ),
-            "worthwhile": Rule("the gain is worth it", c.difference.mean >= self.effect, f"{gain}; {wanted}"),
+            "worthwhile": Rule("the gain is worth shipping", c.difference.mean >= self.effect, f"{gain}; {wanted}"),
             "not_worse": Rule(
-                f"{self.challenger} is not worse than {self.incumbent}, beyond chance",
+                f"{self.challenger} is not significantly worse than {self.incumbent}",
                 not (certain and high < 0),
                 f"{gain}; {p}",
             ),
-            "possible": Rule("a gain that is worth it is still possible", high >= self.effect, f"{gain}; {wanted}"),
+            "possible": Rule("a gain worth shipping is still possible", high >= self.effect, f"{gain}; {wanted}"),
         }
 
     @property
@@ -108,10 +108,10 @@ class Contest(NamedTuple):
             worse = (
                 "tuning made it worse" if self.challenger.startswith("tuned") else f"{title(self.challenger)} is worse"
             )
-            why = "a gain that would be worth it is ruled out" if rules["not_worse"].holds else worse
+            why = "a gain worth shipping is ruled out" if rules["not_worse"].holds else worse
             return f"{scores}: a difference of {gain}, {why}."
-        enough = f"may be below the {points(self.effect)} that are worth it"
-        doubt = "is not beyond chance" if not rules["better"].holds else enough
+        enough = f"may be below the {points(self.effect)} that are worth shipping"
+        doubt = "is not significant" if not rules["better"].holds else enough
         return (
             f"{scores}; the difference of {gain} {doubt}. About {needed} items would settle it; the benchmark has {n}."
         )

@@ -44,7 +44,7 @@ def check_templates(arms: Mapping[str, list[Row]]) -> None:
     of = {arm: {row["template_sha256"] for row in rows} - {None} for arm, rows in arms.items()}
     if len(set().union(*of.values())) > 1:
         told = ", ".join(f"{arm} {min(found)[:12]}" for arm, found in of.items() if found)
-        fix = "use the base model's chat template for tuning too, then run `dvc repro`"
+        fix = "use the base model's chat template for tuning as well, then run `dvc repro`"
         raise ProjectError("the arms were asked through different chat templates", told, fix)
 
 

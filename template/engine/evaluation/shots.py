@@ -43,7 +43,7 @@ def choose_counts(
 
 
 def check_shots(arm: str, rows: Sequence[Row], count: int) -> None:
-    """Every item was asked with as many examples as the arm is said to show. Raises `ProjectError` otherwise."""
+    """Check that every item was asked with the arm's number of examples. Raises `ProjectError` otherwise."""
     odd = [row["id"] for row in rows if row["shots"] != count]
     if odd:
         what = f"{len(odd)} items of {arm} were not asked with {count} examples, {odd[0]} for one"

@@ -22,7 +22,7 @@ SHIP, RAG, PROMPT = "SHIP TUNED", "USE RAG", "USE THE PROMPT"
 COLLECT, INSUFFICIENT = "COLLECT MORE DATA", "INSUFFICIENT EVIDENCE"
 WINS = {"tuned": SHIP, "rag": RAG, "prompt": PROMPT}  # approach -> the decision when its arm is the one to ship
 FEWEST_ITEMS = 30  # below this no interval is narrow enough to decide anything
-USABLE_SCORE = 0.2  # an arm that is not shown to reach this is not worth shipping, whatever it beats
+USABLE_SCORE = 0.2  # an arm that is not shown to reach this never ships, even if it beats all others
 Paired: TypeAlias = Callable[[str, str], Comparison]  # one arm minus another
 
 
@@ -128,7 +128,7 @@ def draw_up(ranked: Sequence[str], paired: Paired, settings: EvaluateParams) -> 
 def check_same_items(arms: Arms) -> None:
     """Paired statistics are void unless every arm answered the same items in the same order."""
     if len(arms) < 2:
-        raise ProjectError("one arm alone cannot be compared", "results/", "measure another arm: `dvc repro`")
+        raise ProjectError("a single arm cannot be compared", "results/", "measure another arm: `dvc repro`")
     first, *others = arms
     wanted = [item["id"] for item in arms[first]["items"]]
     for arm in others:
@@ -155,7 +155,7 @@ def examine(study: Study) -> list[Rule]:
 
 
 def usable(study: Study, arm: str, rule: str) -> Rule:
-    """Whether an arm is good enough to be shipped at all, whatever it beats."""
+    """Whether an arm is good enough to ship, independently of the other arms."""
     score = study.intervals[arm]
     detail = f"{arm} scores {percent(score)}; the interval must start at {points(USABLE_SCORE)} or above"
     return Rule(rule, score.low >= USABLE_SCORE, detail)
@@ -193,9 +193,9 @@ def explain(study: Study, rules: Sequence[Rule], decision: str, deciding: Contes
     real, enough, _ = (rule.holds for rule in rules[:3])
     needed = deciding.items_needed()
     if not real:
-        return "A smoke run on a tiny random model shows that every stage works, and says nothing about the model."
+        return "A smoke run on a tiny random model shows that every stage works. It says nothing about the model."
     if not enough:
-        floor = f"The benchmark has {study.items} items; below {FEWEST_ITEMS} no verdict is drawn."
+        floor = f"The benchmark has {study.items} items; a verdict needs at least {FEWEST_ITEMS}."
         return f"{floor} Seeing a gain of {points(deciding.effect)} takes about {needed}."
     told = [contest.explain(_scores(contest, study), contest.items_needed(), study.items) for contest in study.contests]
     if decision == COLLECT:
@@ -217,11 +217,11 @@ def no_arm_works(study: Study) -> str:
     if first.rules["better"].holds:
         return (
             f"No arm is good enough to ship, but tuning helps: {scores}. Collect more and better examples, or train "
-            "longer; answers that are facts to look up are better retrieved (approach: rag)."
+            "longer; if the answers are facts to look up, use retrieval (approach: rag)."
         )
     return (
         f"No arm is good enough to ship, and tuning did not help: {scores}. If the answers are facts to look up, "
-        "tuning is not worth it: retrieve them (approach: rag). Otherwise collect more and better examples."
+        "tuning is not worth it; use retrieval (approach: rag). Otherwise collect more and better examples."
     )
 
 
@@ -243,7 +243,7 @@ def why_not(kept: str, arms: Sequence[str], paired: Paired, settings: EvaluatePa
     for arm, c in others.items():
         gap, p = points(abs(c.difference.mean)), p_value(adjusted[arm])
         if adjusted[arm] >= settings.evaluate.alpha:
-            reasons[arm] = f"not told apart from {kept} ({points(-c.difference.mean, sign=True)}, {p} after Holm)"
+            reasons[arm] = f"not distinguishable from {kept} ({points(-c.difference.mean, sign=True)}, {p} after Holm)"
         elif c.difference.mean > 0:
             reasons[arm] = f"{gap} below {kept} ({p} after Holm)"
         else:
@@ -270,7 +270,7 @@ def _interval(scores: Sequence[float], groups: Groups, settings: EvaluateParams)
 
 
 def _tokens(arm: Mapping[str, Any]) -> float:
-    """Prompt tokens of an arm: of two equal arms the cheaper one is the better; where unknown, the dearest."""
+    """Prompt tokens of an arm: of two equal arms the cheaper one is better; an unknown number counts as dearest."""
     return sum(float("inf") if item["prompt_tokens"] is None else item["prompt_tokens"] for item in arm["items"])
 
 

@@ -28,7 +28,7 @@ class Answer:
     finish: str  # "stop": the model ended its turn; "length": it ran into max_new_tokens
     seconds: float  # its share of the batch's time, so that the seconds of all answers add up to the run
     decoding: str = "greedy"  # or "the server's own": it lets nobody choose
-    request_seconds: float | None = None  # of a server: how long this request took, beside those under way with it
+    request_seconds: float | None = None  # of a server: how long this request took, while others ran at the same time
 
 
 class Backend(Protocol):
@@ -36,7 +36,7 @@ class Backend(Protocol):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything beside prompt and decoding that an answer depends on."""
+        """Everything that an answer depends on, except prompt and decoding."""
 
     def render(self, messages: Sequence[Message], tools: str | None = None) -> Prompt:
         """A chat prompt, with the tools that the model may call (as JSON), as this backend computes on it, as JSON."""
@@ -99,7 +99,9 @@ class Endpoint:
         except OpenAIError as error:
             where = f"{self.settings.base_url}, model {self.settings.model}"
             fix = f"check evaluate.endpoint in params.yaml, and {KEY_VARIABLE}"
-            raise ProjectError(f"the endpoint refused: {type(error).__name__}: {error}", where, fix) from None
+            raise ProjectError(
+                f"the endpoint refused the request: {type(error).__name__}: {error}", where, fix
+            ) from None
         choice, usage = response.choices[0], response.usage
         into, out = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
         text, seconds = reply_text(choice.message), time.perf_counter() - start

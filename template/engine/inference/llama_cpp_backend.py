@@ -45,12 +45,12 @@ class GgufModel:
             raise ProjectError(f"there is no GGUF file {path}", WHERE, "correct `path`, or put the file there")
         found = sha256_file(path)
         if found != settings.sha256:
-            fix = "set `sha256` to this if it is the model you mean"
+            fix = "if this is the right model, set `sha256` to this value"
             raise ProjectError(f"the sha256 of {path} is {found}, not {settings.sha256}", WHERE, fix)
         try:
             import llama_cpp
         except ImportError as error:
-            fix = "`python3 environment.py pip install llama-cpp-python` (it is compiled: cmake and a C++ compiler)"
+            fix = "`python3 environment.py pip install llama-cpp-python` (needs cmake and a C++ compiler)"
             raise ProjectError(f"llama.cpp is not installed: {error}", WHERE, fix) from None
         self.settings, self.threads = settings, threads
         try:
@@ -93,8 +93,10 @@ class GgufModel:
         """Greedy answers, one prompt after the other. What a prompt shares with the one before is not read again."""
         longest = max(map(len, prompts), default=0) + max_new_tokens
         if longest > self.settings.context:
-            told = f"a prompt and its answer need {longest} tokens, the context has {self.settings.context}"
-            raise ProjectError(told, f"{WHERE}.context", "raise it, to what the model was trained for at most")
+            told = f"a prompt and its answer need {longest} tokens, but the context has {self.settings.context}"
+            raise ProjectError(
+                told, f"{WHERE}.context", "raise it, at most to the context that the model was trained for"
+            )
         self.model.reset()  # a single request is timed without what was read before it, as the other backends time it
         for place, prompt in enumerate(prompts):
             start = time.perf_counter()

@@ -24,7 +24,7 @@ def base_policies(
     """
     knobs = settings.evaluate
     system, pool = read_prompt(knobs.prompt), shot_pool(knobs.shot_selection)
-    if knobs.shot_selection == "fixed":  # training records were told apart from the benchmark by `curate`
+    if knobs.shot_selection == "fixed":  # training records were separated from the benchmark by `curate`
         refuse_given_away(pool, items)
 
     def shots(name: str) -> dict[str, list[Record]]:
@@ -37,7 +37,7 @@ def base_policies(
 
 
 def tuned_policies(settings: EvaluateParams) -> dict[str, Policy]:
-    """The system prompt that was trained with; where the project retrieves, also with passages."""
+    """The system prompt used in training; if the project retrieves, with passages as well."""
     system = read_prompt("system")
     found = {"tuned": Policy(system)}
     if settings.retrieves:

@@ -1,4 +1,4 @@
-"""Prompt policies: what stands before an item's question. System prompt, examples, retrieved passages."""
+"""Prompt policies: the text before an item's question. System prompt, examples, retrieved passages."""
 
 import random
 import string
@@ -55,7 +55,7 @@ def conversation(
         own = [message for message in shot["messages"] if message["role"] != "system"]
         if passages is not None and shot["id"] not in passages:
             fix = "choose another evaluate.shot_selection"
-            raise ProjectError("a fixed example has no passages to be asked with", shot["id"], fix)
+            raise ProjectError("a fixed example has no passages", shot["id"], fix)
         examples += with_passages(own, passages[shot["id"]]) if passages is not None else own
     asked = with_passages(turns, passages[record["id"]]) if passages is not None else turns
     return [*opening, *examples, *asked]
@@ -69,7 +69,7 @@ def with_passages(turns: Sequence[Message], passages: Sequence[Passage]) -> list
     try:
         content = template.substitute(passages=listed, question=turns[last]["content"])
     except (KeyError, ValueError) as error:
-        where, fix = str(PROMPTS / "passages.txt"), "it may name $passages and $question; a dollar sign is $$"
+        where, fix = str(PROMPTS / "passages.txt"), "it may use $passages and $question; write $$ for a dollar sign"
         raise ProjectError(f"the template cannot be filled: {error}", where, fix) from None
     return [*turns[:last], {"role": "user", "content": content}, *turns[last + 1 :]]
 
@@ -118,7 +118,7 @@ def shot_pool(selection: str) -> list[Record]:
     if selection != "fixed":
         return read_jsonl(TRAIN_RECORDS)
     found: list[Record] = []
-    fix = 'write {"prompt": ..., "completion": ...} a line, or change evaluate.shot_selection'
+    fix = 'write {"prompt": ..., "completion": ...} per line, or change evaluate.shot_selection'
     if not FIXED_SHOTS.exists():
         raise ProjectError("there are no fixed examples", str(FIXED_SHOTS), fix)
     for number, row in enumerate(read_jsonl(FIXED_SHOTS), 1):

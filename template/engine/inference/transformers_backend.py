@@ -35,7 +35,7 @@ class Generator:
         self.device, self.bits = device, bits
         self.folder = folder
         self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-        # transformers takes sdpa where the architecture has it, and eager where it has not (Gemma 2 caps its scores).
+        # transformers uses sdpa if the architecture has it, and eager otherwise (Gemma 2 caps its scores).
         self.model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=device.dtype, quantization_config=_quantisation(bits, device), device_map={"": device.kind}
         )
@@ -115,7 +115,7 @@ class Generator:
     def _answer_batch(
         self, prompts: Sequence[Sequence[int]], prefix: list[int], cache: Any, max_new_tokens: int
     ) -> list[list[int]]:
-        """One left-padded batch; padding stands between the shared prefix and each prompt's own part."""
+        """One left-padded batch, with the padding between the shared prefix and each prompt's own part."""
         import torch
 
         own = [list(prompt[len(prefix) :]) for prompt in prompts]

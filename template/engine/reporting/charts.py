@@ -9,7 +9,7 @@ from engine.html.svg import WIDTH, Chart, mark
 
 Point: TypeAlias = tuple[float, float]
 ROW = 44  # height of one bar with its label
-LONGEST_LABEL = 34  # characters beside a row of a matrix
+LONGEST_LABEL = 34  # characters next to a row of a matrix
 
 
 class Bar(NamedTuple):

@@ -26,8 +26,8 @@ class Facts(NamedTuple):
     serving: dict[str, Any]
     curves: list[dict[str, float]]
     retrieval: dict[str, Any] | None  # none in a project that does not retrieve
-    judge: dict[str, Any] | None  # none where no model judges
-    harness: dict[str, Any] | None  # none where lm-eval does not run
+    judge: dict[str, Any] | None  # None if no model judges
+    harness: dict[str, Any] | None  # None if lm-eval does not run
     baseline: dict[str, Any]
     model: dict[str, Any]
     requests: dict[str, list[dict[str, str]]]  # item id -> the messages that it was asked with

@@ -1,4 +1,4 @@
-"""The model card: what the tuned model is for, what it scores, and where it ends. The same on every run."""
+"""The model card: the tuned model's use, scores and limits. It is the same on every run."""
 
 import html
 import json
@@ -35,7 +35,7 @@ def model_card(facts: Facts) -> str:
 
 
 def front_matter(facts: Facts) -> str:
-    """YAML that hubs read. JSON strings are YAML strings, whatever the value holds."""
+    """YAML that hubs read. Every JSON string is a valid YAML string."""
     fields = {
         "base_model": facts.settings.model.id,
         "license": str(facts.project.get("licence") or "unknown"),
@@ -90,7 +90,7 @@ def retrieval(facts: Facts) -> str:
     r = facts.retrieval
     return (
         f"## Training\n\nNone: {r['depth']} of {r['passages']:,} passages from {r['documents']:,} documents go into "
-        f"each prompt (ranking: {r['ranking']}). The answers are as good, and as fresh, as the documents."
+        f"each prompt (ranking: {r['ranking']}). The answers are only as good and as fresh as the documents."
     )
 
 
@@ -147,6 +147,6 @@ def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def text(value: Any) -> str:
-    """Text on one line that Markdown and HTML leave alone."""
+    """Text on one line, escaped for Markdown and HTML."""
     flat = html.escape(" ".join(str(value).split()), quote=False)
     return re.sub(r"([\\`*_\[\]|])", r"\\\1", flat)

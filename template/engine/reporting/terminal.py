@@ -33,7 +33,7 @@ def tell(verdict: dict[str, Any], settings: EvaluateParams) -> str:
 def arms_table(verdict: dict[str, Any]) -> str:
     """One line an arm: score, interval, dollars for 1,000 requests."""
     level = f"{confidence(verdict['alpha'])} interval"
-    lines = [f"  {'arm':<14}{verdict['primary_metric']:>16}  {level:<15}  $ for 1,000 requests"]
+    lines = [f"  {'arm':<14}{verdict['primary_metric']:>16}  {level:<15}  $ per 1,000 requests"]
     for arm in in_order(verdict["arms"]):
         score = verdict["arms"][arm]
         interval = f"[{100 * score['low']:.1f}, {100 * score['high']:.1f}]"

@@ -20,7 +20,7 @@ def read_passages(folder: Path, chunk_words: int, overlap_words: int) -> list[Pa
     """
     if overlap_words >= chunk_words:
         where, fix = "params.yaml: retrieval.overlap_words", "make it smaller than retrieval.chunk_words"
-        raise ProjectError("passages would overlap whole", where, fix)
+        raise ProjectError("passages would overlap completely", where, fix)
     passages = []
     for source, text in documents(folder):
         for number, chunk in enumerate(chunks(text, chunk_words, overlap_words)):
@@ -55,7 +55,7 @@ def _document(line: str, where: str) -> tuple[str, str]:
         row = json.loads(line)
         return str(row["id"]), str(row["text"])
     except (ValueError, KeyError, TypeError):
-        fix = 'write one {"id": "...", "text": "..."} on a line'
+        fix = 'write one {"id": "...", "text": "..."} per line'
         raise ProjectError("not a document", where, fix) from None
 
 

@@ -157,8 +157,10 @@ def _events(head: dict[str, Any], message: dict[str, Any], finish: str) -> Itera
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", help="a Hugging Face folder (default: the arm's own model)")
-    parser.add_argument("--name", help="what clients call the model (default: the arm)")
-    parser.add_argument("--arm", help="ask as this arm does (without a folder: the one that stage serve tried)")
+    parser.add_argument("--name", help="model name for clients (default: the arm)")
+    parser.add_argument(
+        "--arm", help="the arm whose prompts are used (default without a folder: the arm that stage serve tested)"
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args()
@@ -175,7 +177,7 @@ def run(options: argparse.Namespace) -> None:
 
     api_key = os.environ.get("SERVE_API_KEY")
     if options.host not in LOOPBACK and not api_key:
-        raise ProjectError("a server that others can reach needs a key", f"--host {options.host}", "set SERVE_API_KEY")
+        raise ProjectError("a server on a public address needs a key", f"--host {options.host}", "set SERVE_API_KEY")
     folder, arm = options.folder, options.arm
     if folder is None:
         arm = arm or read_json(SERVING_REPORT)["arm"]

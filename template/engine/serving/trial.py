@@ -7,16 +7,23 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from engine.chat.openai_messages import Record, reply_text, request
 from engine.chat.tool_calls import answer_text
+from engine.core import device
 from engine.core.display import best_local, model_of
 from engine.core.errors import ProjectError
+from engine.core.io import sha256_json
+from engine.inference.arms import Row, compared
+from engine.inference.backend import answer_all
+from engine.inference.transformers_backend import Generator
 from engine.serving import server
+from engine.serving.request_prompt import prompt_of
+from engine.settings.serve import ServeParams
 
 START_SECONDS = 300
 
@@ -37,9 +44,27 @@ def ask(client: Any, model: str, item: Record, max_tokens: int) -> str:
     return answer_text(reply_text(response.choices[0].message), item)
 
 
+def answer_alone(
+    folder: Path, arm: str, items: Sequence[Record], evaluated: Mapping[str, Row], settings: ServeParams
+) -> dict[str, str]:
+    """The model's answers by item, in this process and one prompt at a time, where the prompt is the evaluated one.
+
+    The benchmark is answered in batches. In 16 bits a batch is rounded differently from a single prompt, so that two
+    tokens of nearly the same probability can change places. Such a difference is none between server and evaluation.
+    """
+    generator, prepare = Generator(folder, device.prepare(settings.seed)), prompt_of(arm, settings)
+    answers = {}
+    for item in items:
+        prompt = generator.render(prepare(item["messages"][:-1]).messages, item.get("tools"))
+        if sha256_json(prompt) == evaluated[item["id"]]["prompt_sha256"]:
+            (answer,) = answer_all(generator, [prompt], settings.evaluate.max_new_tokens, 1)
+            answers[item["id"]] = compared(generator, prompt, answer, item)
+    return answers
+
+
 @contextmanager
 def running_server(folder: Path, name: str, arm: str | None = None) -> Iterator[tuple[str, str]]:
-    """The project's server in a process of its own. Yields its URL and key; stops it whatever happens.
+    """The project's server in a process of its own. Yields its URL and key, and always stops it.
 
     With ``arm`` it adds that arm's prompt to a request; without, the client's messages are the prompt.
 
@@ -74,7 +99,7 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
             raise ProjectError(
                 f"the server ended with code {process.returncode}",
                 f"python -m {server.__name__}",
-                "its message is above",
+                "see its message above",
             )
         try:
             direct.open(f"{url}/healthz", timeout=2).close()
@@ -84,5 +109,5 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
     raise ProjectError(
         f"the server did not answer within {START_SECONDS} s",
         url,
-        f"run `python -m {server.__name__}` by hand to see why",
+        f"run `python -m {server.__name__}` by hand to see the reason",
     )

@@ -18,7 +18,7 @@ class AnomalySettings(Group):
     system_not_first: Policy
     leading_assistant: Policy
     trailing_user: Policy
-    not_text: Policy  # a number or a truth value where text is due
+    not_text: Policy  # a number or a truth value instead of text
     broken_text: Policy  # decoded with the wrong encoding
     control_characters: Policy  # and invisible ones
     special_tokens: Policy  # a chat template's control tokens

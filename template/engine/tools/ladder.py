@@ -65,7 +65,7 @@ def main() -> None:
     metric = settings.evaluate.primary_metric
     write_json(MEASURED_LADDER, {"bar": ladder.bar, "conclusion": found, "metric": metric, "rungs": rows(rungs)})
     write_text(LADDER_PAGE, ladder_page(read_json(MEASURED_LADDER)))
-    print(f"{found}\nwrote {MEASURED_LADDER} and {LADDER_PAGE}; `dvc exp apply NAME` takes a rung over")
+    print(f"{found}\nwrote {MEASURED_LADDER} and {LADDER_PAGE}; apply a rung with `dvc exp apply NAME`")
 
 
 def read_ladder() -> Ladder:
@@ -81,7 +81,7 @@ def run(experiment: str, name: str, knobs: Mapping[str, Any]) -> None:
     sets = [word for key, value in knobs.items() for word in ("-S", f"{key}={written(value)}")]
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", experiment, *sets, "report"]
     if subprocess.run(command, check=False).returncode:
-        raise ProjectError(f"the rung {name} failed", f"{LADDER}: rungs.{name}", "fix what DVC says above")
+        raise ProjectError(f"the rung {name} failed", f"{LADDER}: rungs.{name}", "fix the error that DVC prints above")
 
 
 def written(value: Any) -> str:
@@ -104,7 +104,7 @@ def conclusion(rungs: Sequence[Rung], bar: float) -> str:
     """Which rung to take, in a sentence. The rungs are in the order of their size."""
     enough = [rung for rung in rungs if rung.score.low >= bar]
     if enough:
-        return f"{enough[0].name} is the smallest that is shown to reach {bar:.0%}: {percent(enough[0].score)}."
+        return f"{enough[0].name} is the smallest rung that is shown to reach {bar:.0%}: {percent(enough[0].score)}."
     best = max(rungs, key=lambda rung: rung.score.mean)
     return f"No rung is shown to reach {bar:.0%}; the best is {best.name} with {percent(best.score)}."
 
@@ -134,7 +134,7 @@ def show(revision: str, path: str) -> Any:
     """A result as an experiment has it."""
     found = read_at(path, revision)
     if found is None:
-        raise ProjectError("the experiment did not come to its end", f"{revision}: {path}", f"dvc exp rm {revision}")
+        raise ProjectError("the experiment did not finish", f"{revision}: {path}", f"dvc exp rm {revision}")
     return found
 
 
@@ -151,7 +151,7 @@ def git(*arguments: str) -> str:
 def said(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ProjectError(done.stderr.strip(), " ".join(command[-3:]), "run it by hand, and fix what it says")
+        raise ProjectError(done.stderr.strip(), " ".join(command[-3:]), "run it by hand and fix the error")
     return done.stdout
 
 

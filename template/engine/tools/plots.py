@@ -22,7 +22,7 @@ from engine.tools.git_revisions import WORKSPACE, read_at
 Rows: TypeAlias = list[dict[str, Any]]  # the data of a plot
 ARMS, CURVES, CONFUSION = "reports/arms.json", "reports/curves.json", "reports/confusion.json"
 LOSSES = {"Loss": "loss", "Loss on dev": "eval_loss"}
-LONGEST_NAME = 22  # characters beside a bar
+LONGEST_NAME = 22  # characters next to a bar
 
 
 def main() -> None:
@@ -70,7 +70,7 @@ def series(curves: dict[str, Rows], key: str) -> dict[str, Sequence[tuple[float,
 
 
 def short(revision: str) -> str:
-    """A name that fits beside a bar; experiments differ at the end of theirs."""
+    """A name that fits next to a bar; experiments differ at the end of theirs."""
     return revision if len(revision) <= LONGEST_NAME else "…" + revision[1 - LONGEST_NAME :]
 
 

@@ -60,7 +60,9 @@ def measure(
     with TemporaryDirectory() as unused:  # the prompts are those of the arm, which keeps them
         items = read_jsonl(TEST)
         rows, measured = answer_items(f"{bits}bit", generator, items, policy, settings.evaluate, Path(unused))
-    print(f"{bits} bits: {gib:.2f} GiB of weights, {measured['requests_per_second']:.2f} requests a second", flush=True)
+    print(
+        f"{bits} bits: {gib:.2f} GiB of weights, {measured['requests_per_second']:.2f} requests per second", flush=True
+    )
     return rows, {"weights_gib": round(gib, 4), **measured}
 
 

@@ -62,7 +62,7 @@ def calibrate(build_trainer: Builder) -> None:
     }
     write_json(MEASURED_CALIBRATION, record)
     print(
-        f"{measured['tokens_per_second']:,.0f} tokens a second over {measured['steps']} steps; `tunesmith plan` uses it"
+        f"{measured['tokens_per_second']:,.0f} tokens per second in {measured['steps']} steps; `tunesmith plan` uses it"
     )
 
 

@@ -16,10 +16,10 @@ from engine.inference.arms import quantile
 from engine.inference.prompting import Passages, conversation
 
 SOURCES = {"train": Path("data/curated/train.jsonl"), "dev": Path("data/eval/dev.jsonl")}
-STEPS = 50  # lengths that stand for all, from which `tunesmith plan` reckons the padding
+STEPS = 50  # a sample of lengths, from which `tunesmith plan` computes the padding
 LEFT_OUT = {  # what a template may leave out of a turn before the answer
     "name": ("unread_names", "a turn has a name"),
-    "thinking": ("unread_thinking", "a turn before the answer has its thinking"),
+    "thinking": ("unread_thinking", "a turn before the answer has thinking"),
 }
 CHECKED = 20  # rows of each split and kind whose token ids are compared
 
@@ -37,7 +37,7 @@ def sampled(rows: Sequence[Row], asked: Sequence[Conversation]) -> tuple[list[Ro
 
 
 def to_prompt_completion(turns: Sequence[Message], tools: str | None, template: ChatTemplate) -> Row:
-    """The trainer's row: the loss is taken on the completion, that is on the last assistant message, alone."""
+    """The trainer's row: the loss is computed on the completion only, that is, on the last assistant message."""
     said = template.turns(turns)
     row: Row = {"prompt": said[:-1], "completion": said[-1:]}
     return row | ({"tools": json.dumps(tool_list(tools), ensure_ascii=False)} if tools else {})
@@ -56,7 +56,7 @@ def token_lengths(turns: Sequence[Message], tools: str | None, template: ChatTem
         raise ProjectError(
             "the chat template renders a prompt differently with and without its answer",
             "models/base: chat_template",
-            "loss on the answer alone cannot be computed; use another base model or fix its chat template",
+            "the loss of the answer alone cannot be computed; use another base model or fix its chat template",
         )
     if tokenizer.eos_token not in whole[len(prompt) :]:
         raise ProjectError(

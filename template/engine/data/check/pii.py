@@ -1,4 +1,4 @@
-"""Personal data and secrets by pattern, each confirmed by its check digits or its shape where it has any.
+"""Personal data and secrets by pattern, confirmed by check digits or by shape if they have any.
 
 Names and addresses need a language model to be found and are not looked for, by Presidio neither: it runs here without
 one, by its patterns alone, and knows more kinds of numbers and of ways to write them.  A placeholder stands for the
@@ -137,7 +137,7 @@ class PrivateData:
         return bool(self.recognizers) and _HELD_BY_ALL.search(text) is not None
 
     def treated(self, text: str) -> str:
-        """A text of the record at hand, redacted where it was asked for.
+        """A text of the current record, redacted if the settings require it.
 
         Raises:
             BadRecordError: a kind is found whose records are to be dropped.
@@ -171,7 +171,9 @@ class PrivateData:
                     rank = _MILDNESS.index(self.actions[kind]), -span.score, span.start - span.end
                     spans.append((rank, span.start, span.end, kind))
         taken: list[tuple[int, int, str]] = []
-        for _, start, end, kind in sorted(spans):  # where two overlap the stricter policy, the surer, the longer one
+        for _, start, end, kind in sorted(
+            spans
+        ):  # if two overlap: the stricter policy, then the surer kind, then the longer match
             if all(end <= other or start >= stop for other, stop, _ in taken):
                 taken.append((start, end, kind))
         done, parts = 0, []
@@ -213,7 +215,7 @@ def _placeholder(kind: str, action: str, value: str, known: dict[tuple[str, str]
 
 
 def hidden(text: str, limit: int, engine: str = "regex") -> str:
-    """At most ``limit`` characters of a text with nothing private in them, whatever the settings say of the data.
+    """At most ``limit`` characters of a text without private data, independently of the settings.
 
     Both look at it, our patterns and the ``engine`` that looks at the data.
     """

@@ -55,7 +55,7 @@ def _repeated(answer: str, engine: str) -> str:
 
 
 def edges(answer: str) -> tuple[str, str]:
-    """The sentence that an answer opens with and the one that it closes with, beside more text; nothing for none."""
+    """The first and the last sentence of an answer with more text; nothing if there is none."""
     text = answer.strip()
     if len(text) <= _FEWEST:
         return "", ""

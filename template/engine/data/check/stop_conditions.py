@@ -45,13 +45,13 @@ def refuse_bad_data(store: Store, settings: CurateSettings, conflicts: int) -> N
     raise ProjectError(
         f"{faulty} of {read} lines are unusable, {faulty / read:.1%} of them; "
         f"curate.max_reject_fraction allows {settings.max_reject_fraction:.1%}. The first ones:\n{examples}",
-        f"{settings.path}; every one is listed in data/curated/rejected.jsonl",
+        f"{settings.path}; data/curated/rejected.jsonl lists all",
         fix + guess,
     )
 
 
 def _unknown_keys(settings: CurateSettings, fields: Collection[str]) -> str:
-    """What to set group_key and label_key to where no record has the field that they name; else nothing."""
+    """How to set group_key and label_key if no record has the named field; otherwise nothing."""
     fixes = []
     for setting, key in (("group_key", settings.group_key), ("label_key", settings.label_key)):
         if key is not None and fields and key not in fields:
@@ -64,14 +64,14 @@ def _unknown_keys(settings: CurateSettings, fields: Collection[str]) -> str:
 def refuse_little_data(
     store: Store, fates: Fates, details: dict[int, str], settings: CurateSettings, *, drawing: bool
 ) -> None:
-    """Stop if too few records are good ones, for training or for the benchmark; say where the others went."""
+    """Stop if too few records are good ones, for training or for the benchmark; say why the others were left out."""
     usable, read = int((fates.reason == KEPT).sum()), store.total("read")
     benchmark = settings.test_items + settings.dev_items
     needed = math.ceil(benchmark / MAX_BENCHMARK_SHARE)
     if usable < settings.minimum_records:
-        purpose = "to tune a model on and to measure it by"
+        purpose = "to tune and measure a model"
         setting = f"curate.minimum_records is {settings.minimum_records}"
-        fix = "collect more examples first; until then a prompt with a few examples is the better choice"
+        fix = "collect more examples first; until then a few-shot prompt is the better choice"
     elif drawing and usable < needed:
         purpose = f"to hold {settings.test_items} out for test and {settings.dev_items} for dev"
         setting = f"curate.test_items and curate.dev_items ask for {benchmark}"
@@ -84,6 +84,6 @@ def refuse_little_data(
     most = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common(REASONS_NAMED))
     raise ProjectError(
         f"{usable} good examples of {read} are too few {purpose}" + (f"; left out: {most}" if most else ""),
-        f"{setting}; all are listed in data/curated/rejected.jsonl",
+        f"{setting}; data/curated/rejected.jsonl lists all",
         fix,
     )

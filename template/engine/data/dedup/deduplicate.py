@@ -61,7 +61,7 @@ class Deduplicated(Struct):
 
 
 def boilerplate(store: Store, compared: Compared, settings: CurateSettings) -> Boilerplate:
-    """Find the sentences. Equal answers count once: a class that many records have is no boilerplate."""
+    """Find the sentences. Equal answers count once, so a class label that many records share is not boilerplate."""
     _, first = np.unique(compared.keys["answer"], return_index=True)
     sentences = compared.sentences()
     shared: list[tuple[str, int]] = []

@@ -95,7 +95,7 @@ def _among(values: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[n
 
 
 def _shared(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Where keys stand that occur twice, and few others: most are alone, and to sort places takes far longer."""
+    """The places of keys that occur twice, and few others. Most keys are unique; sorting all places is far slower."""
     ascending = np.sort(keys)
     bits = len(keys).bit_length() + 2  # a table of four to eight entries a key: few keys share one by chance
     beyond = np.uint64(64 - bits)
@@ -118,7 +118,7 @@ def _jaccard(shingles: Shingles, pairs: Pairs) -> NDArray[np.float64]:
     owner = np.repeat(np.repeat(np.arange(len(pairs), dtype=np.uint64), 2), sizes)
     keys = (owner << np.uint64(32)) | hashes
     keys.sort()
-    # A hash that both texts have stands twice in a row, since each text has it once.
+    # A hash in both texts occurs twice in a row, because each text has it once.
     both = keys[1:][keys[1:] == keys[:-1]] >> np.uint64(32)
     shared = np.bincount(both.astype(np.int64), minlength=len(pairs))
     similarity: NDArray[np.float64] = shared / (sizes.reshape(-1, 2).sum(axis=1) - shared)
@@ -132,7 +132,7 @@ def neighbours(
     contained: float = NEVER,
     fewest: int = LONG_ENOUGH,
 ) -> Pairs:
-    """Every pair (query, text) at least ``threshold`` similar, none missed: exact, where MinHash is not.
+    """Every pair (query, text) at least ``threshold`` similar, none missed. This is exact; MinHash is not.
 
     Counts for each query how many of its shingles every text has, so it is meant for a benchmark's few hundred items.
 

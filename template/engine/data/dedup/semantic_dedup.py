@@ -26,7 +26,7 @@ class Meanings:
     def compare(self, rows: NDArray[np.int64]) -> Pairs:
         """Embed these records. Returns the pairs of them that ask the same."""
         if len(rows) > _MOST_EMBEDDED:
-            what = f"{len(rows)} records are too many to compare every two of them by meaning"
+            what = f"{len(rows)} records are too many for a semantic comparison of all pairs"
             raise ProjectError(what, "curate.semantic_threshold", f"set it to null; {_MOST_EMBEDDED} are the most")
         places, self.vectors = self._embedded([record.prompt for record in self.store.records(rows.tolist())])
         self.rows = rows[places]

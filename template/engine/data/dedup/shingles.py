@@ -129,7 +129,7 @@ def _words(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]
 
 
 def _word_ends(texts: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
-    """The texts end to end with a blank after each, where the blanks are, and how many words each text has."""
+    """The texts joined with a blank after each, the places of the blanks, and the number of words of each text."""
     data = np.frombuffer(b" ".join([*texts, b""]), np.uint8)
     ends = np.flatnonzero(data == _BLANK)
     last = np.cumsum([len(text) + 1 for text in texts])

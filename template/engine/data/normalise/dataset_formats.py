@@ -87,7 +87,7 @@ def _from_jsonl(fields: dict[str, Any], anomalies: Anomalies) -> Example:
         what = "fields `instruction` and `input` together are the alpaca format (curate.format)"
         raise BadRecordError("schema", what)
     if isinstance(fields.get("context"), str) and fields["context"].strip():
-        what = "field `context` is not read here: put it into the prompt, or use alpaca with `instruction`"
+        what = "field `context` is not used in this format: put it into the prompt, or use alpaca with `instruction`"
         raise BadRecordError("schema", what)
     asked = from_prompt(fields, one_key(fields, PROMPT_KEYS), "user", anomalies)
     answer = from_prompt(fields, one_key(fields, COMPLETION_KEYS), "assistant", anomalies)

@@ -1,4 +1,4 @@
-"""One conversation, whatever its keys and roles are called, as a list of canonical messages."""
+"""One conversation, with any known names of keys and roles, as a list of canonical messages."""
 
 import json
 import math
@@ -89,7 +89,7 @@ def one_key(fields: dict[str, Any], keys: tuple[str, ...]) -> str:
 
 
 def turns(value: Any, key: str, anomalies: Anomalies) -> list[Message]:
-    """A list of turns as messages, itself or as JSON in a text; other text, where turns are due, is an error."""
+    """A list of turns as messages, as a list or as JSON in a text. Other text is an error."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         with suppress(ValueError, RecursionError):
             value = json.loads(value)
@@ -205,7 +205,7 @@ def _weight(turn: dict[str, Any], role: str) -> int | None:
         if value is None:
             continue
         if value not in (0, 1) or role != "assistant":
-            raise BadRecordError("schema", f"`{key}` is 0 or 1, and stands at an assistant's turn only")
+            raise BadRecordError("schema", f"`{key}` must be 0 or 1, and only assistant turns may have it")
         return int(value)
     return None
 
@@ -266,7 +266,9 @@ def in_order(messages: list[Message], anomalies: Anomalies) -> list[Message]:
         system = [structs.replace(system[0], content="\n\n".join(turn.content for turn in system))]
     if not any(turn.role == "assistant" for turn in turns):
         raise BadRecordError("roles", "no assistant turn: there is nothing to learn")
-    if turns[0].role == "assistant" and anomalies.repair("leading_assistant", "turn 1: assistant where user is due"):
+    if turns[0].role == "assistant" and anomalies.repair(
+        "leading_assistant", "turn 1: assistant, but user is expected"
+    ):
         while turns and turns[0].role != "user":
             turns = turns[1:]
     _refuse_strange_results(turns)
@@ -285,7 +287,7 @@ def _refuse_strange_results(turns: list[Message]) -> None:
     made = {call["id"] for turn in turns for call in turn.tool_calls or [] if "id" in call}
     for place, turn in enumerate(turns, 1):
         if made and turn.tool_call_id and turn.tool_call_id not in made:
-            raise BadRecordError("roles", f"turn {place} answers the call `{turn.tool_call_id}`, which nobody made")
+            raise BadRecordError("roles", f"turn {place} answers the call `{turn.tool_call_id}`, which does not exist")
 
 
 _NEXT = {"user": ("assistant",), "assistant": ("user", "tool"), "tool": ("assistant", "tool")}
@@ -295,17 +297,17 @@ def _alternating(turns: list[Message], anomalies: Anomalies) -> list[Message]:
     kept: list[Message] = []
     for place, turn in enumerate(turns, 1):
         if turn.role != "tool" and not turn.content.strip() and not turn.tool_calls:
-            raise BadRecordError("empty", f"turn {place}: the {turn.role} says nothing")
+            raise BadRecordError("empty", f"turn {place}: the {turn.role} turn is empty")
         due = _NEXT[kept[-1].role] if kept else ("user",)
         if turn.role in due and (turn.role != "tool" or kept[-1].role == "tool" or kept[-1].tool_calls):
             kept.append(turn)
         elif kept and turn.role == kept[-1].role and not (turn.tool_calls or kept[-1].tool_calls):
-            if anomalies.repair("same_role", f"turn {place}: {turn.role} where {due[0]} is due"):
+            if anomalies.repair("same_role", f"turn {place}: {turn.role}, but {due[0]} is expected"):
                 kept[-1] = structs.replace(kept[-1], content=f"{kept[-1].content}\n\n{turn.content}")
             else:
                 kept.append(turn)
         elif not kept and turn.role == "assistant" and anomalies.policies["leading_assistant"] == "keep":
             kept.append(turn)
         else:
-            raise BadRecordError("roles", f"turn {place}: {turn.role} where {due[0]} is due")
+            raise BadRecordError("roles", f"turn {place}: {turn.role}, but {due[0]} is expected")
     return kept

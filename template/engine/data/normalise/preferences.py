@@ -21,7 +21,7 @@ from engine.data.normalise.dialogues import dialogue
 from engine.data.normalise.messages import Message, one_key, text_of, turn_message, turns
 from engine.data.normalise.repair_policy import Anomalies
 
-MANY_ANSWERS = ("preference", "kto")  # formats where one prompt may have several answers
+MANY_ANSWERS = ("preference", "kto")  # formats in which one prompt may have several answers
 CHOSEN_KEYS = ("chosen", "preferred_output", "response_j")
 REJECTED_KEYS = ("rejected", "non_preferred_output", "rejected_response", "response_k")
 _SCORE_KEYS = (
@@ -35,7 +35,7 @@ _REFERENCE_KEYS = ("reference", "reference_answer", "ground_truth", "solution", 
 
 
 def _from_preference(fields: dict[str, Any], anomalies: Anomalies) -> Example:
-    """A chosen and a rejected answer to one prompt, which may stand apart or at the beginning of both."""
+    """A chosen and a rejected answer to one prompt, which may be separate or at the beginning of both."""
     if isinstance(fields.get("completions"), list):
         return _from_ranking(fields, anomalies)
     if isinstance(fields.get("responses"), list):
@@ -67,7 +67,7 @@ def _compared(prompt: list[Message], chosen: list[Message], rejected: list[Messa
         if any(turn.role == "assistant" and not turn.content.strip() and not turn.tool_calls for turn in answer):
             raise BadRecordError("empty", f"`{name}` says nothing")
     if [turn.content.strip() for turn in chosen] == [turn.content.strip() for turn in rejected]:
-        raise BadRecordError("preference", "chosen and rejected are the same: nothing can be learnt from them")
+        raise BadRecordError("preference", "chosen and rejected are the same: there is nothing to learn")
     scores = _scores(fields)
     if scores and scores[0] < scores[1]:
         raise BadRecordError("preference", f"the chosen answer scores {scores[0]}, the rejected one {scores[1]}")
@@ -78,7 +78,7 @@ def _compared(prompt: list[Message], chosen: list[Message], rejected: list[Messa
 
 
 def _agreed(implicit: list[Message], fields: dict[str, Any], anomalies: Anomalies) -> list[Message]:
-    """The prompt that both answers begin with; a `prompt` beside it may repeat it, or its first or last question.
+    """The prompt that both answers begin with; a separate `prompt` may repeat it, or its first or last question.
 
     Raises:
         BadRecordError: it says something else, so one of the two is not what was answered.

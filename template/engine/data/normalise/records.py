@@ -37,7 +37,7 @@ class Record(Struct, frozen=True, omit_defaults=True):
     answer_turns: int = 1  # preference data: how many of the last messages are the chosen answer
     desirable: bool | None = None  # KTO data
     origin: str | None = None  # the file, if it is not the main one
-    provenance: dict[str, Any] | None = None  # feedback: who corrected it, when, and what the model had said
+    provenance: dict[str, Any] | None = None  # feedback: who corrected it, when, and the model's answer
     raw_id: str | None = None  # the id before repair and redaction, if they changed anything
 
     @property
@@ -237,7 +237,7 @@ def _refuse_unknown_calls(messages: list[Message], tools: str) -> None:
         for call in turn.tool_calls or []:
             if call["function"]["name"] not in known:
                 raise BadRecordError(
-                    "schema", f"turn {place} calls `{call['function']['name']}`, which `tools` has not"
+                    "schema", f"turn {place} calls `{call['function']['name']}`, which is not in `tools`"
                 )
 
 
@@ -257,7 +257,7 @@ def _plainly_in_order(messages: list[Message]) -> bool:
 
 
 def identity(messages: list[Message], example: Example) -> str:
-    """16 hex digits that are the same for the same content, whatever format it came in."""
+    """16 hex digits that depend on the content only, not on its format."""
     text = "".join([f"{turn.role}\0{turn.content}\0" for turn in messages])
     for turn in messages:
         if turn.tool_calls or turn.thinking:
@@ -281,7 +281,7 @@ def _tag(fields: dict[str, Any], key: str | None, setting: str) -> str | None:
         raise BadRecordError("schema", f"field `{key}` (curate.{setting}) is missing")
     value = fields[key]
     if value is None or type(value) is str:
-        return value or None  # an empty cell is no group that all such records are in
+        return value or None  # an empty cell is not a group
     if not isinstance(value, bool | int | float):
         raise BadRecordError("schema", f"field `{key}` (curate.{setting}) is {kind(value)}, not text")
     return json.dumps(value)

@@ -19,7 +19,7 @@ _OPENINGS = ("<|", "s>", "INST]", "SYS>>", "_of_turn>", "<\uff5c")
 
 
 def repaired(text: str, anomalies: Anomalies) -> str:
-    """The text as it is trained on. Raises `BadRecordError` where a policy says so."""
+    """The text for training. Raises `BadRecordError` if a policy requires it."""
     if text.isascii():
         if text.encode().translate(None, _ALLOWED_ASCII):
             text = _without_control(text, anomalies)
@@ -43,7 +43,7 @@ def _without_control(text: str, anomalies: Anomalies) -> str:
 
 
 def _decoded(text: str, anomalies: Anomalies) -> str:
-    """Text without mojibake. ftfy takes a millisecond a text where it finds some, so a quick look comes first."""
+    """Text without mojibake. ftfy takes a millisecond for a text with mojibake, so a quick check comes first."""
     is_bad, fix_encoding = _ftfy()
     if not is_bad(text):
         return text

@@ -53,7 +53,7 @@ def detect(path: Path, settings: CurateSettings) -> Detected:
                 reader.read(payload, line)
                 fitting.append(name)
         for name in fitting if fitting == ["prompt_only"] else set(fitting) - {"prompt_only"}:
-            good[name] += 1  # every record with a prompt is a prompt, so that counts only where nothing else fits
+            good[name] += 1  # every record with a prompt is a prompt, so this counts only if nothing else fits
     parser = RecordReader(bare)
     for _, _, payload in sample:
         with suppress(BadRecordError, RecursionError):

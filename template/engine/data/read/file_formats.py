@@ -20,7 +20,7 @@ from engine.data.normalise.dataset_formats import CONVERSATION_KEYS, PROMPT_KEYS
 from engine.data.read.json_array_stream import WRAPPERS, array_elements
 from engine.data.read.tables import arrow_rows, delimited_rows, parquet_rows
 
-# Line (or row) from 1, byte offset of the record (None where a format has none), and the record: JSON bytes, the
+# Line (or row) from 1, byte offset of the record (None if a format has none), and the record: JSON bytes, the
 # decoded fields, or what is wrong with it.
 Item: TypeAlias = tuple[int, int | None, bytes | dict[str, Any] | BadRecordError]
 MAX_LINE_BYTES = 16 << 20  # a longer record is left out without being held in memory
@@ -58,14 +58,14 @@ def checked_path(path: Path, root: Path) -> Path:
     if path.is_dir():
         raise ProjectError("the data file is a folder", str(path), "name a file")
     if not path.is_file():
-        raise ProjectError("the data file is no plain file", str(path), "copy the data into a file")
+        raise ProjectError("the data file is not a regular file", str(path), "copy the data into a file")
     if not path.resolve().is_relative_to(root.resolve()) and not _in_cache(path, root):
-        raise ProjectError("the data file lies outside the project", str(path), "copy it into data/raw")
+        raise ProjectError("the data file is outside the project", str(path), "copy it into data/raw")
     return path
 
 
 def _in_cache(path: Path, root: Path) -> bool:
-    """Whether a link leads into DVC's cache, as it does where `cache.type` is symlink and `cache.dir` is elsewhere."""
+    """Whether a link leads into DVC's cache, as with `cache.type` symlink and a `cache.dir` outside the project."""
     from dvc.config import Config, ConfigError
 
     try:
@@ -108,8 +108,8 @@ def _text_container(text: bytes, path: Path) -> str:
         if alone and _wraps(text):
             return "json"
         if rest.strip(_BLANK) and first.rstrip(_BLANK)[-1:] in (b"{", b"[", b","):
-            fix = f"write each on a line of its own: jq -c . {path.name}"
-            raise ProjectError("the data file holds objects that stretch over several lines", str(path), fix)
+            fix = f"write each object on its own line: jq -c . {path.name}"
+            raise ProjectError("the data file has objects over several lines", str(path), fix)
         return "jsonl"
     suffixes = {suffix.lower() for suffix in path.suffixes}
     if suffixes & {".jsonl", ".json", ".ndjson"}:

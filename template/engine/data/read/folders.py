@@ -20,13 +20,13 @@ def data_files(folder: Path) -> list[Path]:
         if any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
         if path.is_symlink() and path.is_dir():
-            raise ProjectError("a folder among the data is a link", str(path), "put the files themselves there")
+            raise ProjectError("a data folder is a link", str(path), "put the files there, not a link")
         if path.is_dir() or path.name in _BESIDE or path.suffix == ".dvc":
             continue
         named = Path(path.stem) if path.suffix.lower() in _PACKED else path
         if named.suffix.lower() not in _READ:
             fix = f"name it *.jsonl (or {', '.join(sorted(_READ))}; packed .gz, .zst), or move it away"
-            raise ProjectError("a file among the data is of no known kind", str(path), fix)
+            raise ProjectError("a data file has an unknown kind", str(path), fix)
         found.append(path)
     return found
 
@@ -37,5 +37,5 @@ def raw_files(path: Path) -> list[Path]:
         return [path]
     found = data_files(path)
     if not found:
-        raise ProjectError("the data folder holds no data file", str(path), "put files there, or set curate.path")
+        raise ProjectError("the data folder has no data file", str(path), "put files there, or set curate.path")
     return found

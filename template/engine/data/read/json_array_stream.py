@@ -36,7 +36,7 @@ def array_elements(stream: IO[bytes], path: Path, limit: int) -> Iterator[_Eleme
 
 
 class _Cutter:
-    """Follows the depth of brackets; an element is what stands between two separators at the depth of the array."""
+    """Tracks the depth of brackets. An element is the text between two separators at the depth of the array."""
 
     def __init__(self, path: Path, limit: int) -> None:
         self.path, self.limit = path, limit
@@ -119,7 +119,7 @@ class _Cutter:
             self.depth == 1 or (self.depth == self.wrapper + 1 and self.key in WRAPPERS + _OTHER_PARTS)
         ):
             where = f"{self.path}, line {self.line}"
-            raise ProjectError("the file holds several arrays of records", where, "put each into a file of its own")
+            raise ProjectError("the file has several arrays of records", where, "put each array into its own file")
 
     def _cut(self, begin: int, end: int, *, last: bool) -> _Element | None:
         """The element that ends before ``begin``, if there is one; the next one starts at ``end``."""
@@ -136,7 +136,7 @@ class _Cutter:
             element = BadRecordError("too_long", f"the record has {size} bytes of at most {self.limit}")
         found: _Element | None = None
         if element or not last:
-            found = line, offset, element or BadRecordError("json", "nothing stands between two commas")
+            found = line, offset, element or BadRecordError("json", "there is nothing between two commas")
         elif self.count:
             found = line, offset, BadRecordError("json", "a comma before the end of the array")
         self.count += 1
@@ -158,10 +158,10 @@ class _Cutter:
             raise ProjectError(
                 f"the file ends inside a record that begins in line {self.start_line}",
                 str(self.path),
-                "the file was cut short, or a quotation mark or bracket before that is not closed: fix it",
+                "fix the file: it is truncated, or an earlier quotation mark or bracket is not closed",
             )
         if self.records_depth == 0:
-            what, fix = "the file holds no array of records", 'write them as JSON lines, or as {"data": [...]}'
+            what, fix = "the file has no array of records", 'write them as JSON lines, or as {"data": [...]}'
             raise ProjectError(what, str(self.path), fix)
         if rest and self.depth == 0 and rest.strip(b"]}" + _BLANK):
             yield self.line, self.base + self.start, BadRecordError("json", "text after the end of the array")

@@ -68,7 +68,7 @@ def _text_colons(value: Any) -> int:
 
 
 class _FaultError(Exception):
-    """Something that is no strict JSON. The group of ``found`` matches it."""
+    """Text that is not strict JSON. The group of ``found`` matches it."""
 
     def __init__(self, what: str, found: str) -> None:
         super().__init__(what)
@@ -103,7 +103,7 @@ def _outside(pattern: str) -> str:
 
 
 def _place(text: str, at: int) -> str:
-    """Where a character stands, in words."""
+    """A character's place in words."""
     line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
     return f"line {line} of the record, column {column}" if line > 1 else f"column {column}"
 
@@ -114,7 +114,7 @@ def _first(text: str, pattern: str) -> str:
 
 
 def _first_again(text: str) -> tuple[str, str]:
-    """The first key that its object already has, and where it stands."""
+    """The first duplicate key of an object, and its place."""
     objects: list[set[str]] = []
     for found in re.finditer(_TEXT + r"(\s*:)?|[{}]", text):
         mark = found.group()
@@ -130,7 +130,7 @@ def _first_again(text: str) -> tuple[str, str]:
     raise AssertionError("the parser found a key twice")
 
 
-HALF = "a lone surrogate (half of an escaped emoji) is not a character"
+HALF = "a lone surrogate (half of an escaped emoji) is not valid text"
 _STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_not_a_number, parse_float=_finite)
 
 

@@ -45,7 +45,7 @@ def _delimited(
 ) -> Iterator[tuple[int, int, dict[str, Any] | BadRecordError]]:
     lines = _Lines(stream, limit)
     header = lines.header()
-    if header.startswith("sep=") and len(header) == len("sep=") + 1:  # how Excel is told the delimiter
+    if header.startswith("sep=") and len(header) == len("sep=") + 1:  # how a file tells Excel its delimiter
         delimiter, header = header[-1], lines.header()
     if delimiter is None:
         delimiter = max(_DELIMITERS, key=header.count)
@@ -68,9 +68,7 @@ def _delimited(
             return
         except csv.Error as error:
             plain = lines.first().split(delimiter)
-            if delimiter == "\t" and len(plain) == len(
-                names
-            ):  # where tabs part the cells, many write no quotation marks
+            if delimiter == "\t" and len(plain) == len(names):  # tab-separated files often have no quotation marks
                 yield line, offset, _row(names, plain)
             else:
                 yield line, offset, BadRecordError("schema", f"not a row of the table: {error}")
@@ -165,7 +163,7 @@ def _cell(name: str, cell: str) -> Any:
 
 
 def _decoded(cell: str) -> Any:
-    """The value that JSON or a Python literal in a cell stands for, else its text. Nothing is run."""
+    """The value of JSON or a Python literal in a cell, otherwise its text. No code is run."""
     with suppress(ValueError, RecursionError):
         return json.loads(cell)
     if len(cell) <= _LONGEST_LITERAL:

@@ -1,4 +1,4 @@
-"""`reports/DATA_CARD.md`: where the data come from, what was done to them, what they are good for."""
+"""`reports/DATA_CARD.md`: the source of the data, their processing and their use."""
 
 import re
 from typing import Any
@@ -31,7 +31,7 @@ def write_card(settings: CurateSettings, report: dict[str, Any]) -> None:
         "|---|---|---|",
         *(f"| {reason} | {count:,} | {REASONS[reason]} |" for reason, count in rejected.items()),
         "",
-        "Each one is named, with its place, in `data/curated/rejected.jsonl`; each repair in `repaired.jsonl`.",
+        "`data/curated/rejected.jsonl` lists each one with its place; `repaired.jsonl` lists each repair.",
         "",
         "## Split",
         "",
@@ -98,5 +98,5 @@ def answers() -> dict[str, Any]:
 
 
 def _line(text: Any) -> str:
-    """Text that can stand in a line of Markdown and mean nothing but itself."""
+    """Text escaped for one line of Markdown."""
     return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", " ".join(str(text).split()))

@@ -46,7 +46,7 @@ def write_page(store: Store, curated: Curated, settings: CurateSettings, report:
 
 
 def examples(path: Path, key: str) -> dict[str, list[tuple[str, str]]]:
-    """The first few notes of each kind: where the record stands, and what is said of it."""
+    """The first few notes of each kind: the record's place and the remark."""
     seen: dict[str, list[tuple[str, str]]] = {}
     with path.open("rb") as file:
         for line in file:

@@ -101,7 +101,7 @@ def _length_bias(counts: dict[str, int]) -> dict[str, float] | None:
 
 
 def _desirable(counts: dict[str, int]) -> dict[str, float] | None:
-    """How many answers of KTO data are good ones; where few are of one kind, the trainer has to weigh them up."""
+    """How many answers of KTO data are good. If one kind is rare, the trainer must weight it."""
     good, bad = counts.get("desirable", 0), counts.get("undesirable", 0)
     return {"good": good, "bad": bad, "share": round(good / (good + bad), 4)} if good + bad else None
 

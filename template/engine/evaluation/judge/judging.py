@@ -79,7 +79,7 @@ def answered_pairs(first: str, second: str) -> list[Pair]:
 
 
 def answered_items(arm: str) -> list[Graded]:
-    """An arm's answer to every test item, beside the expected one."""
+    """An arm's answer to every test item, with the expected one."""
     asked = {row["id"]: situation(row) for row in read_jsonl(TEST)}
     return [Graded(asked[row["id"]], row["expected"], row["answer"]) for row in answered(arm)]
 

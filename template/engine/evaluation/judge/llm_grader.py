@@ -42,7 +42,7 @@ class Graded(NamedTuple):
 
 
 def grade(backend: Backend, prompt: str, answers: Sequence[Graded], batch_size: int) -> tuple[list[int | None], Effort]:
-    """A grade of each answer, None where the reply is none. ``prompt`` has $question, $expected and $answer."""
+    """A grade of each answer; None if the reply is not a grade. ``prompt`` has $question, $expected and $answer."""
     texts = (fill(prompt, {f"${name}": value for name, value in one._asdict().items()}) for one in answers)
     prompts = [backend.render([{"role": "user", "content": text}]) for text in texts]
     replies = answer_all(backend, prompts, ANSWER_TOKENS, batch_size)
@@ -82,7 +82,7 @@ def qualify_grades(
         told = f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
         reasons.append(f"weighted kappa {told} must start at {KAPPA_LOW}")
     if errors > len(given) * UNPARSABLE:
-        reasons.append(f"{errors} of {len(given)} replies are no grade")
+        reasons.append(f"{errors} of {len(given)} replies are not a grade")
     return {
         "qualified": not reasons,
         "reasons": reasons,
@@ -105,7 +105,7 @@ def weighted_kappas(samples: NDArray[Any]) -> NDArray[np.float64]:
     observed = ((left - right) ** 2).mean(axis=1)
     chance = left.var(axis=1) + right.var(axis=1) + (left.mean(axis=1) - right.mean(axis=1)) ** 2
     known: NDArray[np.float64] = np.where(chance > 0, 1 - observed / np.where(chance > 0, chance, 1), 0.0)
-    return known.round(12) + 0.0  # no "-0.00" where one side is constant
+    return known.round(12) + 0.0  # no "-0.00" if one side is constant
 
 
 def mean_grades(

@@ -44,7 +44,7 @@ class Pair(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """What a judge said in both orders, told as if the first answer had always stood first; None: unparsable."""
+    """A judge's choices in both orders, both relative to the first answer; None if a reply cannot be parsed."""
 
     straight: str | None
     swapped: str | None
@@ -63,7 +63,7 @@ class Judgement(NamedTuple):
 
 
 class Effort(NamedTuple):
-    """What judging took. Tokens are None where a server does not count them."""
+    """Cost of judging. Tokens are None if a server does not count them."""
 
     requests: int = 0
     prompt_tokens: int | None = 0
@@ -225,4 +225,4 @@ def kinship(judge: str, judged: str) -> str | None:
     first, second = (name.group() if name else "" for name in names)
     if not first or first != second:
         return None
-    return f"{judge} judges answers of {judged}, its own kind: models prefer their own (set judge.endpoint to another)"
+    return f"{judge} judges answers of {judged}, its own family, which models prefer (set judge.endpoint to another)"

@@ -42,10 +42,10 @@ def second_opinion(
         ProjectError: lm-eval saw another prompt, or scored an equal answer otherwise.
     """
     if not sayable(items):
-        return {"skipped": "items with tools or thinking are beyond what its tasks can say"}
+        return {"skipped": "its tasks cannot express items with tools or thinking"}
     shots = write_answer_task(arm, items, policy, settings.evaluate.max_new_tokens, HARNESS_TASKS)
     if shots is None:
-        return {"skipped": "each item has turns of its own before the question, which lm-eval cannot express"}
+        return {"skipped": "lm-eval cannot express items with earlier turns"}
     run = engine.run(arm, HARNESS_TASKS, shots)
     kept = {
         row["id"]: row
@@ -56,9 +56,9 @@ def second_opinion(
     same = [row["answer"] == answer for row, answer in zip(rows, run.answers, strict=True)]
     for row, prompt, equal, mine, theirs in zip(rows, run.prompts, same, ours, run.scores, strict=True):
         if sha256_json(prompt) != row["prompt_sha256"]:
-            raise ProjectError("lm-eval saw another prompt than the arm", f"{arm}, item {row['id']}", FIX)
+            raise ProjectError("lm-eval used another prompt than the arm", f"{arm}, item {row['id']}", FIX)
         if equal and mine != theirs:
-            raise ProjectError("lm-eval scores an equal answer otherwise", f"{arm}, item {row['id']}", FIX)
+            raise ProjectError("lm-eval scores an equal answer differently", f"{arm}, item {row['id']}", FIX)
     keep(run, arm, "domain")
     return {
         "items": len(rows),
@@ -70,7 +70,7 @@ def second_opinion(
     }
 
 
-FIX = "run `dvc repro -f baseline`; if it stays, the model's tokenizer or chat template is at fault"
+FIX = "run `dvc repro -f baseline`; if the error remains, fix the model's tokenizer or chat template"
 
 
 def choose(
@@ -92,7 +92,7 @@ def compare_suite(name: str, runs: dict[str, Run], settings: HarnessParams) -> d
     base, tuned = runs["base"], runs["tuned"]
     if base.prompts != tuned.prompts:
         fix = "a suite must not draw its items or examples at random; if it does not, " + FIX
-        raise ProjectError("the tuned model saw other prompts than the base model", f"suite {name}", fix)
+        raise ProjectError("the tuned model got other prompts than the base model", f"suite {name}", fix)
     return {
         "metric": base.metric,
         "shots": base.shots,

@@ -30,7 +30,7 @@ class Run(NamedTuple):
 
 
 def check_suites(suites: Sequence[str], folder: Path) -> None:
-    """Load every suite's items. Asked before anything is answered: what is missing is told at once, not after hours.
+    """Load every suite's items. Runs before any answer, so that a missing item is reported at once, not after hours.
 
     Raises:
         ProjectError: a suite is unknown, cannot be read, or its items are out of reach.
@@ -67,7 +67,7 @@ def explained(name: str, folder: Path) -> Iterator[None]:
         with redirect_stderr(io.StringIO()):
             yield
     except ConnectionError as error:
-        fix = f"run it once where the network is (the items are kept then), or name suites of {folder}"
+        fix = f"run it once with a network (the items are then kept), or name suites of {folder}"
         raise ProjectError(f"the hub, which has the items of {name}, is out of reach: {error}", where, fix) from None
     except Exception as error:  # a task is a program: what it raises is one fact to the user
         if not is_own(name, folder) and name not in tasks(name, folder).all_tasks:
@@ -124,18 +124,20 @@ class Engine:
         effective = {name: result["n-shot"][name] for name in result["samples"]}
         if shots is not None and set(effective.values()) != {shots}:
             raise ProjectError(
-                f"{shots} examples were asked for, {effective} were shown", task, "remove num_fewshot from the task"
+                f"{shots} examples were requested, but {effective} were shown", task, "remove num_fewshot from the task"
             )
         metrics = {config["metric_list"][0]["metric"] for config in map(result["configs"].get, effective)}
         metric = metrics.pop()
         if metrics or not all(result["higher_is_better"][name][metric] for name in effective):
             raise ProjectError(
-                "the first metric must be one, and the higher the better", task, "name another suite, or edit its task"
+                "the first metric must be a score per item, and higher must be better",
+                task,
+                "name another suite, or edit its task",
             )
         samples = [one for name in sorted(effective) for one in _first_filter(result["samples"][name])]
         scores = [sample[metric] for sample in samples]
         if not all(isinstance(score, int | float) for score in scores):
-            raise ProjectError(f"{metric} is no score per item", task, "list one that is first in its metric_list")
+            raise ProjectError(f"{metric} is not a score per item", task, "list one that is first in its metric_list")
         arguments = [sample["arguments"] for sample in samples]  # an item's (context, continuation or decoding) pairs
         prompts = [self.lm.tok_encode(given[0][0]) for given in arguments]
         bos = self.lm.tokenizer.bos_token_id

@@ -15,7 +15,7 @@ from engine.core.io import read_jsonl, write_jsonl, write_text
 from engine.core.text import contains, normalise
 from engine.inference.prompting import Policy
 
-WRONG_CHOICES = 3  # answers of other items that stand beside the right one
+WRONG_CHOICES = 3  # answers of other items offered next to the right one
 # No num_fewshot: in a task it silently overrides the caller's. `until` is empty: a turn ends where the model ends it.
 ANSWER = """task: {name}
 custom_dataset: !function engine.evaluation.lm_eval.tasks.documents

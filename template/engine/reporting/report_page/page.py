@@ -29,18 +29,18 @@ MEASURES = {  # the secondary ones
     "misshapen": "Answers without the references' JSON shape",
     "schema_failures": "Answers that break evals/schema.json",
     "length": "Words an answer",
-    "length_ratio": "Words of answers over those of references",
+    "length_ratio": "Words of answers relative to the references",
     "similarity": "Cosine similarity to the reference (MiniLM)",
-    "reference_perplexity": "Perplexity of the reference, by token",
-    "citation_precision": "Cited passages that are of the item's own document",
-    "citation_recall": "Items whose own document is cited",
+    "reference_perplexity": "Perplexity of the reference, per token",
+    "citation_precision": "Cited passages from the item's own document",
+    "citation_recall": "Items whose document is cited",
 }
 SHARES = {"refusals", "misshapen", "schema_failures", "citation_precision", "citation_recall"}
 SUITES = {  # what became of a suite
     HELD: "the tuned model is shown to lose less than {margin}",
-    LOST: "the tuned model is worse, beyond chance and by {margin} or more",
+    LOST: "the tuned model is significantly worse, by {margin} or more",
     OPEN: "a loss of {margin} is neither shown nor ruled out; about {needed} items would rule it out",
-    BLIND: "the untouched model is within {margin} of guessing, so it has nothing to lose here",
+    BLIND: "the untouched model is within {margin} of guessing, so it has nothing to lose",
 }
 
 
@@ -141,6 +141,7 @@ def quantisation(settings: Params, path: Path = MEASURED_QUANTISATION) -> Any:
 def pins(facts: Facts) -> dict[str, str]:
     """What it takes to get the same numbers again."""
     t, parity = facts.training, facts.serving["parity"]
+    equal = parity["equal"] + parity["equal_unbatched"]
     trained = t and {"tuned weights": t["tuned_sha256"], "training data": t["data_sha256"]}
     return {
         "base model": f"{facts.model['source']} {facts.settings.model.id} {facts.model.get('revision') or ''}",
@@ -148,14 +149,14 @@ def pins(facts: Facts) -> dict[str, str]:
         **(trained or {}),
         "benchmark": facts.scores["benchmark_sha256"],
         "raw data": str(facts.data["raw_sha256"]),
-        "served as evaluated": f"{facts.serving['arm']}: {parity['equal']} of {parity['items']} answers equal",
+        "served as evaluated": f"{facts.serving['arm']}: {equal} of {parity['items']} answers equal",
         "seed": str(facts.settings.seed),
         "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
     }
 
 
 def crossing(volume: dict[str, float | None] | None) -> str:
-    """From how many requests a month a route is the cheaper one."""
+    """From how many requests per month a route is the cheaper one."""
     if volume is None:
         return ""
     if volume["low"] is None:

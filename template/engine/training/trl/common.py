@@ -50,7 +50,7 @@ def build_sharding(train: TrainSettings, device: Device) -> dict[str, Any]:
 
 
 def whole(trainer: Any) -> Any:
-    """The weights, gathered from every process's part of them, which each has to do; None where nothing is sharded."""
+    """The weights, gathered from all processes, each of which must call this; None if nothing is sharded."""
     if not trainer.is_fsdp_enabled:
         return None
     return trainer.accelerator.get_state_dict(trainer.model)
