@@ -1,6 +1,7 @@
 """dvc.yaml and the recipes: no result escapes the graph, and the stages decide on answers that a rule gives."""
 
 import ast
+import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from pipeline import baseline, evaluate
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"]
 CODED = {name: found for name, stage in GRAPH.items() if (found := entries(ROOT, stage["cmd"])) and name != "code"}
 DYNAMIC = {"__import__", "exec_module", "import_module", "run_module", "run_path", "spec_from_file_location"}
-QUESTION = re.compile(r'{"intent".*}}')
+QUESTION = re.compile(r'{"intent".*} ?}')
 
 
 @pytest.mark.parametrize("stage", CODED)
@@ -88,7 +89,7 @@ class ScriptedBackend:
 
 def records(split: str, count: int) -> list[dict[str, Any]]:
     """Canonical records whose right answer is the question."""
-    texts = [f'{{"intent": "{split}", "slots": {{"number": "{number}"}}}}' for number in range(count)]
+    texts = [json.dumps({"intent": split, "slots": {"number": str(number)}}) for number in range(count)]
     roles = ("user", "assistant")
     return [
         {"id": f"{split}{n}", "label": split, "group": None, "messages": [{"role": r, "content": t} for r in roles]}

@@ -234,7 +234,7 @@ class TestContamination:
             data[40]["rejected"] = f"You ask {item} I do not know."
         write_raw([{"prompt": item, "completion": "Paris"}], "data/benchmarks/exam.jsonl")
         form = "preference" if place == "rejected" else "messages"
-        given = {"benchmarks": ["data/benchmarks/exam.jsonl"], "test_items": 1, "dev_items": 0, "format": form}
+        given = {"benchmarks": ["data/benchmarks/exam.jsonl"], "test_items": 1, "dev_items": 1, "format": form}
         report = run(data, contamination="keep", **given)
         assert report["contamination"]["benchmarks"]["data/benchmarks/exam.jsonl"]["found"] == 1
 
