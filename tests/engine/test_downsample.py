@@ -85,7 +85,7 @@ class TestSemanticDuplicates:
     def test_none_where_every_prompt_is_too_long_for_the_model(self) -> None:
         data = [{**row, "prompt": " ".join(f"{word}{n}" for word in WORDS * 6)} for n, row in enumerate(rows(9))]
         write_raw([{"prompt": self.AGAIN[0], "completion": "x"}], "data/benchmarks/exam.jsonl")
-        given = {"benchmarks": ["data/benchmarks/exam.jsonl"], "test_items": 0, "dev_items": 0, "max_chars": 9999}
+        given = {"benchmarks": ["data/benchmarks/exam.jsonl"], "test_items": 1, "dev_items": 1, "max_chars": 9999}
         report = run(data, semantic_threshold=0.85, **given)
         assert report["kept"] == 9 and report["contamination"]["records"] == 0
 
@@ -93,7 +93,7 @@ class TestSemanticDuplicates:
     def test_of_items_of_a_foreign_benchmark_are_contamination(self) -> None:
         data = [*rows(100), *self.labelled(self.ASKED)]
         write_raw([{"prompt": prompt, "completion": "x"} for prompt in self.AGAIN], "data/benchmarks/exam.jsonl")
-        given = {"benchmarks": ["data/benchmarks/exam.jsonl"], "test_items": 5, "dev_items": 0}
+        given = {"benchmarks": ["data/benchmarks/exam.jsonl"], "test_items": 5, "dev_items": 1}
         assert run(data, **given)["contamination"]["records"] == 0
         with pytest.raises(ProjectError, match="training records contain an evaluation item") as error:
             run(data, semantic_threshold=0.85, **given)
