@@ -172,7 +172,7 @@ def test_the_engine_is_a_commit_of_its_own(settled: Path) -> None:
 def test_the_preview_counts_the_engine_and_lists_the_rest(settled: Path) -> None:
     shown = update(settled, "--preview").out
     assert "files of the engine and locks, none edited by you: " in shown
-    assert "engine/core/device.py" in shown and "engine/core/errors.py" not in shown
+    assert "engine/core/device.py" in shown and "\n  engine/core/errors.py" not in shown
     assert "1 yours: imports of moved modules rewritten\n  pipeline/own.py" in shown
 
 

@@ -140,13 +140,13 @@ def windows_line_endings(project: Path) -> Generator[None, None, None]:
 @life
 def links(project: Path) -> Generator[None, None, None]:
     (project / "latest").symlink_to("pipeline/gate.py")
-    (project / "pipeline" / "reporting" / "charts.py").rename(project / "our_charts.py")
-    (project / "pipeline" / "reporting" / "charts.py").symlink_to("../../our_charts.py")
+    (project / "engine" / "reporting" / "charts.py").rename(project / "our_charts.py")
+    (project / "engine" / "reporting" / "charts.py").symlink_to("../../our_charts.py")
     commit(project)
     yield
     assert os.readlink(project / "latest") == "pipeline/gate.py"
     assert (project / "our_charts.py").is_file()
-    assert os.readlink(project / "pipeline" / "reporting" / "charts.py") == "../../our_charts.py"
+    assert os.readlink(project / "engine" / "reporting" / "charts.py") == "../../our_charts.py"
 
 
 @life
