@@ -26,7 +26,9 @@ def test_every_emitted_file_has_an_owner(rendered: Path) -> None:
     files = [path.relative_to(rendered).as_posix() for path in rendered.rglob("*") if path.is_file()]
     emitted = [path for path in files if not path.startswith(".git/")]
     assert [path for path in emitted if manifest.owner(path) is Owner.USER] == []
-    assert {manifest.owner(path) for path in ("dvc.yaml", "pipeline/train_sft.py", "engine/core/io.py")} == {Owner.TEMPLATE}
+    assert {manifest.owner(path) for path in ("dvc.yaml", "pipeline/train_sft.py", "engine/core/io.py")} == {
+        Owner.TEMPLATE
+    }
     assert {manifest.owner(path) for path in ("params.yaml", "prompts/system.txt")} == {Owner.SEED}
     assert manifest.owner("src/mine.py") is Owner.USER
 

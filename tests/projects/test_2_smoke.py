@@ -61,6 +61,7 @@ def test_the_run_record_holds_the_knobs_and_what_the_run_cost(finished: Project)
 
 def test_a_ladder_runs_its_rungs_once_and_leaves_the_project_alone(finished: Project) -> None:
     (finished.path / "evals/ladder.yaml").write_text("bar: 0.4\nrungs:\n  rank-4: {train.lora_rank: 4}\n", "utf-8")
+    finished.run("dvc", "repro", "code")  # which reads evals/; no stage's code changes
     finished.git("commit", "-qam", "A ladder of one rung")
     first = finished.run("python", "-m", "engine.tools.ladder").stdout
     assert "train.lora_rank 4" in first and "No rung is shown to reach 40%; the best is rank-4" in first
@@ -134,7 +135,7 @@ def test_two_processes_train_what_one_trains(finished: Project) -> None:
     before = finished.read("reports/curves.json")
     finished.edit("params.yaml", "micro_batch_size: 8", "micro_batch_size: 4\n  devices: 2\n  sharding: ddp")
     refused = finished.run("python", "-m", "pipeline.train_sft", check=False)
-    assert refused.returncode == 1 and "2 devices are to train, and 1 processes were started" in refused.stdout
+    assert refused.returncode == 1 and "train.devices is 2, but 1 processes were started" in refused.stdout
     finished.run(
         "python", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "pipeline.train_sft"
     )

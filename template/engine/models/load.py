@@ -33,10 +33,24 @@ def load_base(folder: Path, train: TrainSettings, device: Device, *, sharded: bo
 
     # Full fine-tuning updates the weights themselves: bf16 would round the small updates away.
     dtype = torch.float32 if train.method == "full" else device.dtype
-    return AutoModelForCausalLM.from_pretrained(
+    model = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=dtype,
         attn_implementation=train.attention_implementation,
         quantization_config=build_quantization(train, device, sharded=sharded),
         device_map={"": "cpu" if sharded else device.place},
     )
+    keep_weights_unpacked(model)
+    return model
+
+
+def keep_weights_unpacked(model: Any) -> None:
+    """Never let bitsandbytes repack 4-bit weights on processors with AVX512-BF16.
+
+    It repacks them at the first evaluation, with scales rounded to bf16, and training goes on with the rounded weights.
+    A run that was killed and resumed would then end in other weights than one that was not (seen with bitsandbytes 0.50.2,
+    ``Linear4bit.forward``; remove this if it packs a copy).
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
