@@ -47,9 +47,9 @@ def load_base(folder: Path, train: TrainSettings, device: Device, *, sharded: bo
 def keep_weights_unpacked(model: Any) -> None:
     """Never let bitsandbytes repack 4-bit weights on processors with AVX512-BF16.
 
-    It repacks them at the first evaluation, with scales rounded to bf16, and training goes on with the rounded weights.
-    A run that was killed and resumed would then end in other weights than one that was not (seen with bitsandbytes 0.50.2,
-    ``Linear4bit.forward``; remove this if it packs a copy).
+    It repacks them at the first evaluation, with scales rounded to bf16, and training goes on with the rounded
+    weights. A run that was killed and resumed would end in other weights than one that was not. Seen with bitsandbytes
+    0.50.2 (``Linear4bit.forward``); remove this if it packs a copy.
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
