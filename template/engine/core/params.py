@@ -22,8 +22,8 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 # Everything that may stand at the top of params.yaml. A group that the project's approach has no use for is absent.
 TOP = [
-    "smoke", "seed", "embedder", "data", "model", "curate", "retrieval", "format", "evaluate", "judge", "train", "harness",
-    "cost", "serve", "gate",
+    "smoke", "seed", "embedder", "data", "model", "curate", "retrieval", "format", "evaluate", "judge", "train",
+    "harness", "cost", "serve", "gate",
 ]  # fmt: skip
 
 
