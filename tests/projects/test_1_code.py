@@ -33,6 +33,7 @@ CASES = {
     "the trainer": ("pipeline/train_sft.py", "packing=False", "packing=True", {"train"}),
     "a page": ("engine/html/report.css", "body", "main", {"report", "curate", "format"}),
     "words of the report": ("engine/reporting/report_page/report.html.j2", "Chance alone?", "By chance?", {"report"}),
+    "a ladder, which no stage reads": ("evals/ladder.yaml", "bar: ", "bar: 0.01 # ", set()),
     "torch": ("locks/trl.txt", "torch==2.13.0", "torch==2.13.1", {"model", "format", "baseline", "train", "tuned"}),
     "a server that decides nothing": ("locks/trl.txt", "uvicorn==", "uvicorn==0.", set()),
     "the project's own metric": ("evals/metrics.py", "METRICS: ", "LIMIT = 3\nMETRICS: ", SCORING),

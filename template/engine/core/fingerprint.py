@@ -46,6 +46,7 @@ RESULT_PACKAGES = {
     "trl": ("accelerate", "bitsandbytes", "datasets", "trl"),
 }
 NOT_CODE = {".md", ".py", ".pyc", ".pyi"}  # other files of a package count; modules are followed by import
+DATA = {"data", "evals"}  # what lies beside modules there is data: each file is a dep of the stages that read it
 INVISIBLE = {"nfiles", "size"}  # DVC's run cache ignores params of these names (treeverse/dvc#10296)
 _MODULE = re.compile(r"(?<!\S)-m\s+([A-Za-z_][\w.]*)")
 _SCRIPT = re.compile(r"(?<!\S)([\w./-]+\.py)(?!\S)")
@@ -108,7 +109,7 @@ def closure(root: Path, started: list[Path]) -> list[Path]:
         if module not in modules:
             modules.add(module)
             waiting += [path for name in imports(root, module) if (path := imported(root, module, name))]
-    folders = {module.parent for module in modules if module.name != "__init__.py" and module.parent != Path()}
+    folders = {module.parent for module in modules if module.name != "__init__.py" and module.parts[0] not in DATA}
     return sorted([*modules, *(file for folder in folders if is_package(root / folder) for file in data(root, folder))])
 
 
