@@ -25,7 +25,7 @@ def done(recorded: Project) -> Iterator[Project]:
     recorded.git("checkout", "--", ".")
 
 
-SCORING = {"baseline", "evaluate", "gate", "report", "serve", "tuned"}
+SCORING = {"baseline", "evaluate", "gate", "report", "tuned"}
 CASES = {
     "a comment": ("engine/core/display.py", '"""\n\nfrom', '"""\n\n# Words.\nfrom', set()),
     "a docstring": ("engine/core/device.py", '"""What a run computes on', '"""Where and how a run computes', set()),
