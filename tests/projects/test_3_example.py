@@ -34,7 +34,7 @@ def test_the_plan_counts_raw_records_as_the_stage_format_does(demo: tuple[Projec
     curated = {**made.answers, "dataset_format": "messages"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PROJECT_VENV", str(SHARED))
-        rows, _ = count.of_data(curated, made.pins, demo[0].path / "data/curated/train.jsonl", [])
+        rows, _ = count.of_data(made.catalogue, curated, made.pins, demo[0].path / "data/curated/train.jsonl", [])
     train = demo[0].read("reports/format.json")["train"]
     assert rows is not None and rows.exact, rows
     assert (sum(rows.lengths), len(rows.lengths)) == (train["tokens"], train["rows"])
