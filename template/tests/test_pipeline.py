@@ -114,7 +114,6 @@ def test_the_recipes_measure_and_decide(at_root: Path, tmp_path: Path, monkeypat
     for name in ("base_model", "refuse_unsaid"):
         monkeypatch.setattr(baseline, name, lambda *_: None)
     monkeypatch.setattr(baseline, "base_sha256", lambda: "0" * 64)
-    load.cache_clear()
     settings = load(EvaluateParams)
     for split, path in (("train", artifacts.TRAIN_RECORDS), ("dev", artifacts.DEV), ("test", artifacts.TEST)):
         write_jsonl(path, records(split, 12))
@@ -133,4 +132,3 @@ def test_the_recipes_measure_and_decide(at_root: Path, tmp_path: Path, monkeypat
     verdict = scores["verdict"]
     assert verdict["best_baseline"] in scores["arms"]
     assert all(arm[settings.evaluate.primary_metric]["mean"] == 1.0 for arm in scores["arms"].values())
-    load.cache_clear()

@@ -153,7 +153,6 @@ def finish_project(
         "project_name: smart-home\ndescription: Requests to a smart home, as JSON\nlicence: CC-BY-4.0\n"
         "data_source: home-assistant-intents 2026.1\n",
     )
-    load.cache_clear()
     settings = load(Everything, root / "params.yaml")
     arms = answers(n, tuple(shares.items()))
     for arm, answered in arms.items():

@@ -85,7 +85,6 @@ def test_the_gate_refuses_a_suite_that_is_not_held(
     params = (project / "params.yaml").read_text("utf-8")
     asked = params.replace("minimum_parity: 0.9", "minimum_parity: 0.9, require_no_regression: true")
     (project / "params.yaml").write_text(asked, "utf-8")
-    load.cache_clear()
     assert run_stage(gate.main) == (0 if wanted == HELD else 1)
     assert ("gate.require_no_regression" in capsys.readouterr().err) == (wanted != HELD)
 

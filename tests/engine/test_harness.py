@@ -154,7 +154,6 @@ def test_a_task_that_sets_its_own_number_of_examples_is_refused(model: Path, dev
 
 def test_another_prompt_or_another_score_stops_the_stage(model: Path, device: Device, project: Path) -> None:
     (project / "params.yaml").write_text((PARAMS + HARNESS_PARAMS).replace("max_new_tokens: 64", "max_new_tokens: 5"))
-    load.cache_clear()
     policy, items = Policy("answer briefly"), questions()
     prompts, answers = answered(model, device, policy, items)
     rows = [
@@ -234,7 +233,6 @@ def test_a_hub_out_of_reach_is_told_before_anything_is_answered(project: Path, m
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     text = (PARAMS + HARNESS_PARAMS).replace("[general_choice]", "[arc_easy]")
     (project / "params.yaml").write_text(text, "utf-8")
-    load.cache_clear()
     with pytest.raises(ProjectError, match="hub, which has the items of arc_easy, is out of reach") as refused:
         recipe.main()
     assert refused.value.where == "params.yaml: harness.suites, arc_easy" and "network" in refused.value.fix
@@ -243,7 +241,6 @@ def test_a_hub_out_of_reach_is_told_before_anything_is_answered(project: Path, m
 
 def test_models_that_were_asked_other_things_are_not_compared(project: Path) -> None:
     (project / "params.yaml").write_text(PARAMS + HARNESS_PARAMS, "utf-8")
-    load.cache_clear()
     base = Run("acc", False, [[1, 2], [3]], ["0", "1"], [1.0, 0.0], 0.5, 0)
     assert harness.compare_suite("x", {"base": base, "tuned": base}, load(Everything))["items"] == 2
     with pytest.raises(ProjectError, match="other prompts"):

@@ -226,7 +226,6 @@ def test_a_served_arm_retrieves_for_the_request(
     write_text(tmp_path / "prompts/passages.txt", "$passages\n\n$question")
     knobs = RETRIEVAL_PARAMS.replace("passages: 3", f"passages: 2, store: {store}").replace("fused", "dense")
     write_text(tmp_path / "params.yaml", PARAMS + knobs)
-    load.cache_clear()
     messages, passages = prompt_of("rag", load(Everything))([{"role": "user", "content": "Where is the vacuum oven?"}])
     assert len(passages) == 2 and passages[0]["source"] == "oven.md"
     assert messages[0] == {"role": "system", "content": "Be brief."}

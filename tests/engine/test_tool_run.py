@@ -11,7 +11,6 @@ from tool_records import TOOLS, template
 
 from engine.core.errors import ProjectError, run_stage
 from engine.core.io import read_json, read_jsonl, write_jsonl, write_text
-from engine.core.params import load
 from pipeline import baseline, curate, evaluate, format, model, train_sft, tuned
 
 CHANGES = {
@@ -60,7 +59,6 @@ def tiny(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("system", "prompted"):
         write_text(project / f"prompts/{name}.txt", "Call what helps.")
     write_jsonl(project / "data/raw/requests.jsonl", [asked(number) for number in range(60)])
-    load.cache_clear()
     return project
 
 

@@ -5,7 +5,6 @@ are in `engine.settings`, each in a file of its own, so that a new knob of one g
 alone that read the group.
 """
 
-from functools import cache
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -75,7 +74,6 @@ Read = TypeVar("Read", bound=Params)
 _Value = TypeVar("_Value")
 
 
-@cache
 def load(kind: type[Read], path: Path = PARAMS) -> Read:
     """Read and check the groups of ``params.yaml`` that ``kind`` names.
 
