@@ -20,15 +20,8 @@ from engine.settings.train import TrainParams
 from engine.training import checkpoints, run_record
 from engine.training.calibration import calibrate
 from engine.training.callbacks import step_printer, stopwatch
-from engine.training.trl.common import (
-    build_adapter,
-    build_sharding,
-    curves,
-    keep_adapters_in_fp32,
-    read_rows,
-    save,
-    whole,
-)
+from engine.training.contract import curves
+from engine.training.trl.common import build_adapter, build_sharding, keep_adapters_in_fp32, read_rows, save, whole
 
 SMOKE_STEPS = 8
 

@@ -115,8 +115,18 @@ def test_line_ends_of_windows_change_nothing(root: Path) -> None:
 
 def test_a_lock_is_read_by_normalised_names(root: Path) -> None:
     (root / "locks" / "other.txt").write_text("# made\nRouge_Score==0.1 ; python_version > '3'\ntorch==2.12.0\n")
-    assert locked_versions(root)["rouge-score"] == "0.1"
-    assert locked_versions(root)["torch"] == "2.12.0 2.13.0"
+    assert locked_versions(root, "other") == {"rouge-score": "0.1", "torch": "2.12.0"}
+    assert locked_versions(root)["torch"] == "2.13.0", "another environment's versions do not count"
+    assert locked_versions(root, "absent") == {}
+
+
+def test_the_lock_of_a_backend_decides_for_the_stage_that_runs_it(root: Path) -> None:
+    (root / "locks" / "axolotl.txt").write_text("torch==2.12.0\nany-package==1\n")
+    train = 'from engine.training import contract\ncontract.run_in("axolotl", ["axolotl", "train"])\n'
+    assert changed(root, "pipeline/train.py", train) == {"train"}
+    assert changed(root, "locks/axolotl.txt", "torch==2.12.0\nany-package==2\n") == {"train"}
+    with pytest.raises(SyntaxError, match="write out the name"):
+        changed(root, "pipeline/train.py", train.replace('"axolotl", [', "NAME, ["))
 
 
 def test_folders_of_data_belong_to_their_package(root: Path) -> None:

@@ -45,6 +45,7 @@ RESULT_PACKAGES = {
     "transformers": ("jinja2", "safetensors", "tokenizers", "torch", "transformers"),
     "trl": ("accelerate", "bitsandbytes", "datasets", "trl"),
 }
+PROJECT = "trl"  # the lock of the environment that the stages run in
 NOT_CODE = {".md", ".py", ".pyc", ".pyi"}  # other files of a package count; modules are followed by import
 DATA = {"data", "evals"}  # what lies beside modules there is data: each file is a dep of the stages that read it
 INVISIBLE = {"nfiles", "size"}  # DVC's run cache ignores params of these names (treeverse/dvc#10296)
@@ -159,22 +160,42 @@ def digest(root: Path, files: list[Path], locked: Mapping[str, str]) -> str:
     """The hash of files and of the locked packages that they import and that decide a result."""
     imported = {name for file in files if file.suffix == ".py" for name in imports(root, file)}
     packages = {package for name in imported & RESULT_PACKAGES.keys() for package in RESULT_PACKAGES[name]}
+    foreign = {name for file in files if file.suffix == ".py" for name in environments(root, file)}
     value = [
         *([file.as_posix(), file_hash(root, file)] for file in files),
         *([package, locked[package]] for package in sorted(packages & locked.keys())),
+        *([name, locked_versions(root, name)] for name in sorted(foreign)),
     ]
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
-def locked_versions(root: Path) -> dict[str, str]:
-    """{distribution: its locked version}; if several locks name one, all of their versions."""
-    found: dict[str, list[str]] = {}
-    for lock in sorted((root / "locks").glob("*.txt")):
-        for line in lock.read_text("utf-8").splitlines():
-            name, equal, version = line.split("#")[0].split(";")[0].partition("==")
-            if equal:
-                found.setdefault(re.sub(r"[-_.]+", "-", name.strip()).lower(), []).append(version.strip())
-    return {name: " ".join(sorted(set(versions))) for name, versions in found.items()}
+def environments(root: Path, module: Path) -> set[str]:
+    """The environments in which a module runs commands: what its calls of `contract.run_in` name first.
+
+    Raises:
+        SyntaxError: a call computes the name.
+    """
+    calls = [node for node in ast.walk(parsed(root, module)) if isinstance(node, ast.Call)]
+    found = set()
+    for call in (call for call in calls if ast.unparse(call.func).split(".")[-1] == "run_in"):
+        match call.args:
+            case [ast.Constant(value=str(name)), *_]:
+                found.add(name)
+            case _:
+                place = (module.as_posix(), call.lineno, call.col_offset, None)
+                raise SyntaxError("write out the name of the environment, for this stage reads it", place)
+    return found
+
+
+def locked_versions(root: Path, environment: str = PROJECT) -> dict[str, str]:
+    """{distribution: its locked version} of an environment, by default the project's own. Empty without a lock."""
+    lock = root / "locks" / f"{environment}.txt"
+    found = {}
+    for line in lock.read_text("utf-8").splitlines() if lock.is_file() else ():
+        name, equal, version = line.split("#")[0].split(";")[0].partition("==")
+        if equal:
+            found[re.sub(r"[-_.]+", "-", name.strip()).lower()] = version.strip()
+    return found
 
 
 @cache

@@ -1,15 +1,11 @@
 """What every recipe of TRL shares: rows, adapters, sharding, saving."""
 
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
-from engine.core.artifacts import TUNED_WEIGHTS
 from engine.core.device import Device
-from engine.core.io import write_json
-from engine.models.store import building
 from engine.settings.train import TrainParams, TrainSettings
+from engine.training.contract import tuned_weights
 
 ADAPTER_METHODS = {"lora", "qlora", "dora", "rslora"}
 
@@ -69,21 +65,6 @@ def keep_adapters_in_fp32(model: Any) -> None:
 
 
 def save(trainer: Any, settings: TrainParams, weights: Any = None) -> None:
-    """Write the best weights to ``models/tuned``: safetensors only, naming the pinned base and not this machine."""
-    with building(TUNED_WEIGHTS) as folder:
+    """Write the best weights to ``models/tuned``."""
+    with tuned_weights(settings.model) as folder:
         trainer.model.save_pretrained(folder, state_dict=weights, safe_serialization=True)
-        (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card; the report writes a real one
-        config_path = folder / "adapter_config.json"
-        if config_path.exists():
-            config = json.loads(config_path.read_text("utf-8"))
-            config.update(base_model_name_or_path=settings.model.id, revision=settings.model.revision)
-            config["target_modules"] = sorted(config["target_modules"])  # PEFT writes a set, in no fixed order
-            write_json(config_path, config)
-        if TUNED_WEIGHTS.exists():
-            shutil.rmtree(TUNED_WEIGHTS)
-
-
-def curves(history: list[dict[str, float]]) -> list[dict[str, float | None]]:
-    """Loss by step: ``loss`` on training data and ``eval_loss`` on dev. DVC's plots want both keys in every row."""
-    rows = [row for row in history if "loss" in row or "eval_loss" in row]
-    return [{"step": row["step"], "loss": row.get("loss"), "eval_loss": row.get("eval_loss")} for row in rows]
