@@ -23,7 +23,7 @@ sys.path.append(str(ROOT / "tests" / "generator"))
 import history
 
 SETTINGS = ("--set", "lora_rank=8", "--set", "hardware=l4")
-EMITTED = ("tests/test_params.py", "tests/test_pipeline.py")  # test_metrics.py reads a benchmark, which stands in here
+EMITTED = ("tests/test_params.py", "tests/test_pipeline.py")  # test_evals.py reads a benchmark, which stands in here
 RELEASES = ["0.1.0", *history.RELEASES][:-1]  # the one that users have, then those of the history that lead to this one
 OWN_STAGE = """
   own:
