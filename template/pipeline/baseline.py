@@ -6,7 +6,7 @@
 import sys
 from typing import Any
 
-from engine.chat.template_coverage import refuse_unsaid
+from engine.chat.template_coverage import refuse_dropped
 from engine.core.artifacts import BASELINE_ANSWERS, BASELINE_RECORD, BENCHMARK, MEASURED_BASELINE, SHOTS, TEST
 from engine.core.device import prepare
 from engine.core.display import ENDPOINT, GGUF
@@ -43,7 +43,7 @@ def main() -> None:
     generator = Generator(base_model(settings), device)
     asking = Policy(read_prompt(settings.evaluate.prompt))
     whole = [item | {"messages": [*asking.ask(item), item["messages"][-1]]} for item in items]
-    refuse_unsaid(whole, generator.template, str(TEST))
+    refuse_dropped(whole, generator.template, str(TEST))
     backends: dict[str, Backend] = {"": generator}
     if settings.evaluate.endpoint:
         backends[ENDPOINT] = Endpoint(settings.evaluate.endpoint)

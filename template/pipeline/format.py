@@ -12,7 +12,7 @@ from engine.chat.template_checks import (
     refuse_untrainable,
     unread,
 )
-from engine.chat.template_coverage import refuse_unsaid
+from engine.chat.template_coverage import refuse_dropped
 from engine.core.artifacts import FORMAT_REPORT, FORMATTED
 from engine.core.device import quiet
 from engine.core.errors import ProjectError, run_stage
@@ -58,7 +58,7 @@ def main() -> None:
         refuse_untrainable(records, str(source))
         asked = [learnt(record, system, passages) for record in records]
         whole = [record | {"messages": turns} for record, (turns, _) in zip(records, asked, strict=True)]
-        refuse_unsaid(whole, template, str(source))
+        refuse_dropped(whole, template, str(source))
         held = [holds(record, tokens) if policy != "keep" else None for record in records]
         if policy == "error":
             refuse_control_tokens(records, held, str(source))

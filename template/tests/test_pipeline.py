@@ -111,7 +111,7 @@ def test_the_recipes_measure_and_decide(at_root: Path, tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("engine.inference.answer_cache.ANSWERS", tmp_path / "answers")
     monkeypatch.setattr(baseline, "Generator", ScriptedBackend)
-    for name in ("base_model", "refuse_unsaid"):
+    for name in ("base_model", "refuse_dropped"):
         monkeypatch.setattr(baseline, name, lambda *_: None)
     monkeypatch.setattr(baseline, "base_sha256", lambda: "0" * 64)
     settings = load(EvaluateParams)

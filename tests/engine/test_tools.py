@@ -7,7 +7,7 @@ import pytest
 from tool_records import ASK, CALL, ENDS, ONE, RESULT, SAID, TOOLS, TWO, called, record, template
 
 from engine.chat.template_checks import check_tokens, control_tokens, holds, unread
-from engine.chat.template_coverage import refuse_unsaid, unsaid
+from engine.chat.template_coverage import dropped_part, refuse_dropped
 from engine.core.errors import ProjectError
 from engine.core.io import write_jsonl
 from engine.inference.prompting import conversation
@@ -35,7 +35,7 @@ def test_the_trainer_and_the_server_see_the_same_and_the_answer_alone_is_trained
     from trl import SFTConfig, SFTTrainer
 
     made, records = template(name), RECORDS + more
-    refuse_unsaid(records, made, "train.jsonl")
+    refuse_dropped(records, made, "train.jsonl")
     asked = [learnt(one, "Project.") for one in records]
     rows = [to_prompt_completion(*one, made) for one in asked]
     check_tokens(rows, asked, made)
@@ -105,8 +105,8 @@ def test_a_template_that_lists_tools_in_the_system_turn_alone_needs_one() -> Non
     listing = "<% for m in messages %><< m.role + m.content >><% if m.role == 'system' %><< tools|tojson >><% endif %>"
     made.tokenizer.chat_template = (listing + "<< eos_token >><% endfor %>").translate(str.maketrans("<>", "{}"))
     system = {"role": "system", "content": "Be brief."}
-    assert unsaid(record(system, ASK, SAID), made) is None
-    assert "which tools it may call" in (unsaid(record(ASK, SAID), made) or "")
+    assert dropped_part(record(system, ASK, SAID), made) is None
+    assert "which tools it may call" in (dropped_part(record(ASK, SAID), made) or "")
 
 
 def test_rows_of_every_kind_are_checked() -> None:
@@ -128,7 +128,7 @@ def test_what_the_template_does_not_say_is_refused_with_its_lines() -> None:
         (THOUGHT[0], "1 records contain thinking next to an answer, which the model's chat template drops"),
     ):
         with pytest.raises(ProjectError, match=what) as caught:
-            refuse_unsaid([record(ASK, SAID, tools=None), one], plain, "train.jsonl")
+            refuse_dropped([record(ASK, SAID, tools=None), one], plain, "train.jsonl")
         assert "train.jsonl, input line 7" in caught.value.where
         assert "base model" in caught.value.fix
 
@@ -148,13 +148,13 @@ def test_what_the_template_does_not_say_is_refused_with_its_lines() -> None:
 )
 def test_what_only_some_records_have_is_noticed(name: str, one: dict[str, Any], what: str) -> None:
     with pytest.raises(ProjectError, match=what):
-        refuse_unsaid([RECORDS[3], one], template(name), "train.jsonl")
+        refuse_dropped([RECORDS[3], one], template(name), "train.jsonl")
 
 
 def test_thinking_of_earlier_turns_is_the_templates_to_drop_and_counted() -> None:
     made = template("qwen3")
     two = record(ASK, SAID | {"thinking": "The sky."}, ASK, SAID)
-    assert unsaid(two, made) is None
+    assert dropped_part(two, made) is None
     asked = [learnt(one, "") for one in (*THOUGHT, two, RECORDS[2])]
     assert unread("thinking", asked, made) == 1
 

@@ -97,9 +97,9 @@ def approaches(answers: Mapping[str, Any], found: Figures, made: Plan) -> Iterat
     )
     note = "" if may_leave or made.evaluation_fits else _too_large(made, "answering the benchmark")
     prompted = (tco_routes.hosted_api, hosted_latency) if may_leave else (untrained(tco_routes.rented), own_latency)
-    told, shown = _tokens("instructions"), _tokens("instructions", shots=True)
-    yield Approach("prompt", f"Prompt, {where}", "prompting", told, *prompted, note)
-    yield Approach("few_shot", f"Few-shot prompt, {where}", "prompting", shown, *prompted, note)
+    bare, with_examples = _tokens("instructions"), _tokens("instructions", shots=True)
+    yield Approach("prompt", f"Prompt, {where}", "prompting", bare, *prompted, note)
+    yield Approach("few_shot", f"Few-shot prompt, {where}", "prompting", with_examples, *prompted, note)
     if looked_up:
         with_index = (tco_routes.retrieval_api, hosted_latency) if may_leave else prompted
         tokens = _tokens("instructions", passages=True)

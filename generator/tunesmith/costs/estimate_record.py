@@ -54,7 +54,7 @@ def _tokens(bands: Mapping[str, Band]) -> dict[str, Band]:
     request, answer, shots = bands["request_tokens"], bands["answer_tokens"], bands["shots"].typical
     plain = [words + asked for words, asked in zip(bands["instructions"], request, strict=True)]
     tuned = [words + asked for words, asked in zip(bands["short_instructions"], request, strict=True)]
-    shown = [words + shots * (asked + said) for words, asked, said in zip(plain, request, answer, strict=True)]
+    shown = [words + shots * (request + answer) for words, request, answer in zip(plain, request, answer, strict=True)]
     return {
         "prompt_tokens/zero_shot": Band(*plain),
         "prompt_tokens/few_shot": Band(*shown),

@@ -20,7 +20,7 @@ from tunesmith.planner.plan_inputs import (
     evaluation,
     planned_model,
     profile_of,
-    said_row,
+    row_from_spec,
     setup_for,
     tokens_of,
 )
@@ -129,7 +129,7 @@ def plan(
     knobs = {key: choice.value for key, choice in choices.items()} | dict(pins)
     model, machine = planned_model(catalogue, {**answers, **pins}), catalogue.hardware[answers["hardware"]]
     setup = setup_for(answers, knobs, machine)
-    tokens = tokens_of(knobs, counted, setup.devices, rows_counted, said_row(answers))
+    tokens = tokens_of(knobs, counted, setup.devices, rows_counted, row_from_spec(answers))
     setup = replace(setup, length=min(setup.length, tokens.longest))
     profile = profile_of(answers)
     memory = estimate(model.shape, setup, profile)
@@ -225,8 +225,8 @@ def _lighter_methods(method: str) -> tuple[str, ...]:
 
 def _shorter(catalogue: Catalogue, answers: Mapping[str, Any], pins: Mapping[str, Any]) -> tuple[int, ...]:
     longest = int(pins.get("max_length", resolve(catalogue, answers, pins)["max_length"].value))
-    said = said_row(answers)
-    least = said.high if said else 0  # a shorter one would leave rows out
+    spec_row = row_from_spec(answers)
+    least = spec_row.high if spec_row else 0  # a shorter one would leave rows out
     return tuple(length for length in (4096, 2048, 1024, 512, 256) if least <= length < longest)
 
 
@@ -283,7 +283,7 @@ def _try(
         machine,
         setup,
         answering,
-        tokens_of(knobs, devices=setup.devices, said=said_row(changed)),
+        tokens_of(knobs, devices=setup.devices, spec_row=row_from_spec(changed)),
         prices.get(machine.key),
         changed,
     )

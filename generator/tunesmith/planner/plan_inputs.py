@@ -178,15 +178,15 @@ def instructions(text: str) -> Band:
     return TOKENS_PER_CHARACTER.times(len(text)) if text else PROMPT_TOKENS
 
 
-def said_row(answers: Mapping[str, Any]) -> Band | None:
+def row_from_spec(answers: Mapping[str, Any]) -> Band | None:
     """Tokens of a training row by the spec's own figures; None where it has none but the defaults."""
     asked, answered = int(answers["request_tokens"]), int(answers["answer_tokens"])
     if (asked, answered) == (defaults()["request_tokens"], defaults()["answer_tokens"]):
         return None
     passages = answers["passages"] * answers["chunk_words"] * TOKENS_PER_WORD
     beside = instructions(answers["system_prompt"]).typical + (passages if answers["approach"] == "rag_finetune" else 0)
-    said = EITHER_WAY.times(asked + answered)
-    return Band(said.low + beside, said.typical + beside, said.high + beside)
+    spec_row = EITHER_WAY.times(asked + answered)
+    return Band(spec_row.low + beside, spec_row.typical + beside, spec_row.high + beside)
 
 
 def asked_tokens(answers: Mapping[str, Any], knobs: Mapping[str, Any]) -> int:
@@ -256,12 +256,12 @@ def tokens_of(
     counted: Mapping[str, Any] | None = None,
     devices: int = 1,
     rows_counted: RowLengths | None = None,
-    said: Band | None = None,
+    spec_row: Band | None = None,
 ) -> Tokens:
     """Tokens of a run of ``max_steps``.
 
     ``counted`` is the split `train` of a project's reports/format.json, where the model's own tokenizer counted;
-    ``rows_counted`` are the user's raw data, where that stage did not run yet; ``said`` is `said_row`.
+    ``rows_counted`` are the user's raw data, where that stage did not run yet; ``spec_row`` is `row_from_spec`.
     """
     rows = (
         int(knobs["max_steps"]) * int(knobs["micro_batch_size"]) * int(knobs["gradient_accumulation_steps"]) * devices
@@ -276,10 +276,10 @@ def tokens_of(
     if rows_counted:
         return _of_rows(rows_counted, rows, longest)
     uncounted = "no data counted yet; name it with --data"
-    if said:
-        low, typical, high = (min(tokens, longest) for tokens in said)
-        source = f"{uncounted}; rows of {said.typical:.0f} tokens by the spec's request_tokens and answer_tokens"
-        source += f"; rows longer than max_length: {longest} are left out" if said.high > longest else ""
+    if spec_row:
+        low, typical, high = (min(tokens, longest) for tokens in spec_row)
+        source = f"{uncounted}; rows of {spec_row.typical:.0f} tokens by the spec's request_tokens and answer_tokens"
+        source += f"; rows longer than max_length: {longest} are left out" if spec_row.high > longest else ""
         return Tokens(rows * low, rows * typical, rows * high, longest, source)
     source = f"{uncounted}; rows assumed as {MEAN_SHARE:.0%} of max_length, at least a fifth and at most all of it"
     return Tokens(rows * longest * 0.2, rows * longest * MEAN_SHARE, rows * longest, longest, source)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tunesmith.catalog import Catalogue, Hardware, Model
-from tunesmith.planner.plan_inputs import PlannedModel, evaluation, planned_model, said_row
+from tunesmith.planner.plan_inputs import PlannedModel, evaluation, planned_model, row_from_spec
 from tunesmith.planner.search import Fit, fastest, fits_of
 from tunesmith.planner.training_setup import ImpossibleSetup
 from tunesmith.questions import knobs
@@ -201,10 +201,10 @@ def _length(answers: Mapping[str, Any], on_cpu: bool, context: int) -> Choice:
         usual, reason = 512, "a short request with its retrieved passages"
     elif on_cpu:
         usual, reason = 256, "short requests, because every token costs time on a CPU"
-    said = said_row(answers)
-    if said and said.high > usual:  # a row that is longer is not trained on
-        usual = 1 << math.ceil(math.log2(said.high))
-        reason = f"room for rows of {said.typical:.0f} tokens, up to {said.high:.0f}, from the spec"
+    spec_row = row_from_spec(answers)
+    if spec_row and spec_row.high > usual:  # a row that is longer is not trained on
+        usual = 1 << math.ceil(math.log2(spec_row.high))
+        reason = f"room for rows of {spec_row.typical:.0f} tokens, up to {spec_row.high:.0f}, from the spec"
     return Choice(min(usual, context or usual), reason)
 
 

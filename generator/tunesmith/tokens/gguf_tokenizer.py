@@ -25,13 +25,13 @@ def tokenizer(stream: IO[bytes]) -> tuple[str, dict[str, Any]]:
         NoTokenizer: this is no such file.
     """
     try:
-        said = _metadata(stream)
-        kind, tokens = said["tokenizer.ggml.model"], said["tokenizer.ggml.tokens"]
+        metadata = _metadata(stream)
+        kind, tokens = metadata["tokenizer.ggml.model"], metadata["tokenizer.ggml.tokens"]
     except (KeyError, struct.error, UnicodeDecodeError) as error:
         raise NoTokenizer(f"its tokenizer cannot be read ({error})") from None
     if kind != "gpt2":
         raise NoTokenizer(f"its tokenizer is of the kind {kind}, not byte-pair (gpt2)")
-    types = said.get("tokenizer.ggml.token_type", [])
+    types = metadata.get("tokenizer.ggml.token_type", [])
     special = [place for place, kind in enumerate(types) if kind in (CONTROL, USER_DEFINED)]
     whole = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     split = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
@@ -47,12 +47,12 @@ def tokenizer(stream: IO[bytes]) -> tuple[str, dict[str, Any]]:
         "model": {
             "type": "BPE",
             "vocab": {token: place for place, token in enumerate(tokens)},
-            "merges": said.get("tokenizer.ggml.merges", []),
+            "merges": metadata.get("tokenizer.ggml.merges", []),
         },
     }
-    ends = {name: said.get(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos")}
+    ends = {name: metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos")}
     settings = {f"{name}_token": tokens[place] for name, place in ends.items() if place is not None}
-    return json.dumps(written), settings | {"chat_template": said.get("tokenizer.chat_template")}
+    return json.dumps(written), settings | {"chat_template": metadata.get("tokenizer.chat_template")}
 
 
 def _metadata(stream: IO[bytes]) -> dict[str, Any]:

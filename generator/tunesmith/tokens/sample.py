@@ -195,7 +195,7 @@ def _spoken(value: Any, role: str) -> list[Turn]:
 def _alpaca(record: Mapping[str, Any]) -> list[Turn]:
     asked = "\n".join(part for key in ("instruction", "input", "context") if (part := record.get(key)))
     history = itertools.chain.from_iterable(record.get("history") or [])
-    earlier = [{"role": role, "content": said} for role, said in zip(itertools.cycle(("user", "assistant")), history)]
+    earlier = [{"role": role, "content": text} for role, text in zip(itertools.cycle(("user", "assistant")), history)]
     answer = record.get("output") or record["response"]
     return [*earlier, {"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
 
@@ -208,13 +208,13 @@ def _messages(record: Mapping[str, Any]) -> list[Turn]:
 def _told(turns: Sequence[Mapping[str, Any]]) -> Iterator[Turn]:
     for turn in turns:
         role = turn.get("role", turn.get("from", turn.get("speaker", turn.get("sender"))))
-        said = turn.get("content", turn.get("value", turn.get("text")))
-        if isinstance(said, list):
-            said = "".join(part.get("text", "") for part in said)
+        content = turn.get("content", turn.get("value", turn.get("text")))
+        if isinstance(content, list):
+            content = "".join(part.get("text", "") for part in content)
         beside = [_text(turn[key]) for key in BESIDE if turn.get(key)]
         yield {
             "role": ROLES.get(str(role).lower(), str(role).lower()),
-            "content": "\n".join(filter(None, [said, *beside])),
+            "content": "\n".join(filter(None, [content, *beside])),
         }
 
 

@@ -103,7 +103,7 @@ def _dvc(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _failed(done: subprocess.CompletedProcess[str], stages: Sequence[str]) -> bool:
-    said = (done.stderr or done.stdout).strip().splitlines()[-1:]
-    console.note(f"the results were not kept: {' '.join(said)}")
+    reason = (done.stderr or done.stdout).strip().splitlines()[-1:]
+    console.note(f"the results were not kept: {' '.join(reason)}")
     console.note(f"to keep them: `dvc repro --single-item {CODE_STAGE}`, then `dvc commit --force {' '.join(stages)}`")
     return False

@@ -109,9 +109,9 @@ def _answers(plan: Plan) -> None:
     lines = [f"{old} is now {new}" for old, new in carried.renamed.items()]
     lines += [f"{key}: no longer asked (was {_shown(value)})" for key, value in carried.dropped.items()]
     lines += [f"{key}: new, {_shown(value)}" for key, value in carried.added.items()]
-    told = {*carried.renamed, *carried.renamed.values(), *carried.dropped, *carried.added}
+    listed = {*carried.renamed, *carried.renamed.values(), *carried.dropped, *carried.added}
     for one in plan.answers:
-        if one.name not in told:
+        if one.name not in listed:
             reason = carried.reasons.get(one.name, "")
             lines.append(f"{one.name}: {_shown(one.before)} -> {_shown(one.after)}{f' ({reason})' if reason else ''}")
     _listed("Answers", lines)

@@ -49,9 +49,9 @@ def spoken_calls(calls: Sequence[Call]) -> list[dict[str, Any]]:
 
 def readable(prompt: Mapping[str, Any]) -> str:
     """A request as it can be read."""
-    said = [json.dumps(prompt["tools"], ensure_ascii=False)] if "tools" in prompt else []
+    parts = [json.dumps(prompt["tools"], ensure_ascii=False)] if "tools" in prompt else []
     for message in prompt["messages"]:
         calls = message.get("tool_calls")
-        parts = [message["content"], json.dumps(calls, ensure_ascii=False) if calls else ""]
-        said.append(f"{message['role']}: {' '.join(filter(None, parts))}")
-    return "\n\n".join(said)
+        texts = [message["content"], json.dumps(calls, ensure_ascii=False) if calls else ""]
+        parts.append(f"{message['role']}: {' '.join(filter(None, texts))}")
+    return "\n\n".join(parts)

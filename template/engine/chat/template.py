@@ -1,7 +1,7 @@
 """A model's chat template, by which every stage renders a conversation, so that all see the same text.
 
 Records hold a call's arguments as JSON text. Templates want them as an object (Qwen, Llama, ...) or as text (DeepSeek);
-which one is seen from what they render. Thinking is passed by every name that is in use, by transformers itself.
+A trial rendering shows which. Thinking is passed by every name that is in use, by transformers itself.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from engine.core.errors import ProjectError
 Conversation: TypeAlias = tuple[list[Message], str | None]  # canonical turns, the answer last; the tools as JSON
 ASKED = {"role": "user", "content": "q"}
 PROBE = {"name": "probe", "arguments": {"probed": "zqx"}}
-SPOKEN = ("role", "content", "name", "thinking", "tool_calls", "tool_call_id")  # of a record's turn
+TURN_KEYS = ("role", "content", "name", "thinking", "tool_calls", "tool_call_id")  # of a record's turn
 
 
 class ChatTemplate:
@@ -29,31 +29,32 @@ class ChatTemplate:
         """The conversation as the model reads it; as a ``prompt`` it ends where the assistant's turn begins.
 
         Raises:
-            ProjectError: the template cannot tell the model of the tools or of a call, or it refuses the conversation.
+            ProjectError: the template does not render the tools or a call, or it refuses the conversation.
         """
-        said, listed = self.turns(turns), tool_list(tools)
-        text = self._rendered(said, listed, prompt)
-        if listed and text == self._tried(said, None, prompt):
+        converted, listed = self.turns(turns), tool_list(tools)
+        text = self._rendered(converted, listed, prompt)
+        if listed and text == self._tried(converted, None, prompt):
             raise self._unread("which tools it may call")
         return text
 
     def answer(self, turns: Sequence[Message], answer: Message, tools: str | None = None) -> str:
-        """What the template writes of an answer: all behind the prompt, the end of the turn too."""
+        """The answer as the template renders it: everything after the prompt, the end of the turn included."""
         prompt, whole = self.text(turns, tools, prompt=True), self.text([*turns, answer], tools)
         shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(prompt, whole, strict=False)))
         return whole[shared:]
 
     def turns(self, turns: Sequence[Message]) -> list[Message]:
         """Canonical turns as the template reads them."""
-        said = [self._turn({key: turn[key] for key in SPOKEN if key in turn}) for turn in turns]
-        return _short_ids(said) if any(turn.get("tool_calls") for turn in said) and self.wants_short_ids else said
+        converted = [self._turn({key: turn[key] for key in TURN_KEYS if key in turn}) for turn in turns]
+        calls = any(turn.get("tool_calls") for turn in converted)
+        return _short_ids(converted) if calls and self.wants_short_ids else converted
 
     @cached_property
     def reads_arguments(self) -> str:
-        """``object`` or ``text``: as what the template says a call's arguments; empty if it says no calls."""
+        """How the template reads a call's arguments: as an ``object`` or as ``text``; empty if it renders no call."""
         for form, arguments in (("object", PROBE["arguments"]), ("text", '{"probed": "zqx"}')):
-            said = self._tried([ASKED, _calling({"name": "probe", "arguments": arguments})], None)
-            if "zqx" in said and str(PROBE["arguments"]) not in said:  # Python's spelling of an object is not JSON
+            text = self._tried([ASKED, _calling({"name": "probe", "arguments": arguments})], None)
+            if "zqx" in text and str(PROBE["arguments"]) not in text:  # Python's spelling of an object is not JSON
                 return form
         return ""
 

@@ -12,7 +12,7 @@ Piece: TypeAlias = tuple[str, list[Message], list[Message]]  # what it is; turns
 SHOWN = 5  # records named in an error
 
 
-def refuse_unsaid(records: Sequence[Record], template: ChatTemplate, source: str) -> None:
+def refuse_dropped(records: Sequence[Record], template: ChatTemplate, source: str) -> None:
     """Raise `ProjectError` if the template leaves out tools, a call, its result or the thinking of an answer.
 
     A field counts as dropped if rendering without it gives the same text. A record is also refused if its tool call,
@@ -20,7 +20,7 @@ def refuse_unsaid(records: Sequence[Record], template: ChatTemplate, source: str
     """
     found: dict[str, list[int]] = {}
     for record in records:
-        if what := unsaid(record, template):
+        if what := dropped_part(record, template):
             found.setdefault(what, []).append(record["line"])
     if found:
         what, lines = next(iter(found.items()))
@@ -31,7 +31,7 @@ def refuse_unsaid(records: Sequence[Record], template: ChatTemplate, source: str
         )
 
 
-def unsaid(record: Record, template: ChatTemplate) -> str | None:
+def dropped_part(record: Record, template: ChatTemplate) -> str | None:
     """The first part of a record that the model would not see, or that could not be scored."""
     turns, tools = record["messages"], record.get("tools")
     pieces = list(_pieces(turns))
@@ -41,9 +41,9 @@ def unsaid(record: Record, template: ChatTemplate) -> str | None:
         template.text(turns, tools)
     except ProjectError as error:
         return f"cannot be rendered: {error.what}"
-    for what, said, bare in pieces:
+    for what, whole, reduced in pieces:
         try:
-            if template.text(bare, tools) == template.text(said, tools):
+            if template.text(reduced, tools) == template.text(whole, tools):
                 return f"{what}, which the model's chat template drops"
         except ProjectError:
             continue  # without it, this is not a conversation
@@ -76,5 +76,5 @@ def _pieces(turns: Sequence[Message]) -> Iterator[Piece]:
         if turn["role"] == "tool" and turn["content"]:
             yield "contain a tool's result", whole, [*before, turn | {"content": ""}, *after]
         if turn.get("thinking"):
-            rash = {key: value for key, value in turn.items() if key != "thinking"}
-            yield "contain thinking next to an answer", [*before, turn], [*before, rash]
+            without = {key: value for key, value in turn.items() if key != "thinking"}
+            yield "contain thinking next to an answer", [*before, turn], [*before, without]

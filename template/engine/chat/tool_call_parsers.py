@@ -1,4 +1,4 @@
-"""The words in which models call tools, read as calls. What is not read here is refused in `unsaid`, never misread.
+"""The words in which models call tools, read as calls. `template_coverage` refuses what is not read here.
 
 - ``<tool_call>{"name": ..., "arguments": ...}</tool_call>``: Hermes, Qwen 2.5 and 3
 - ``{"name": ..., "parameters": ...}``, one after the other or in a list, alone or in a fence: Llama 3, and bare JSON
@@ -70,7 +70,7 @@ def _written_out(name: str, inner: str, tools: Tools) -> Call:
     schema = next((one.get("parameters") for one in listed if one.get("name") == name), None)
     fields = (schema or {}).get("properties") or {}
     kinds = {key: field.get("type") for key, field in fields.items() if isinstance(field, dict)}
-    return {"name": name, "arguments": {key: _typed(said, kinds.get(key)) for key, said in _PARAMETER.findall(inner)}}
+    return {"name": name, "arguments": {key: _typed(text, kinds.get(key)) for key, text in _PARAMETER.findall(inner)}}
 
 
 def _typed(text: str, kind: Any) -> Any:

@@ -81,9 +81,9 @@ def expected_text(record: Mapping[str, Any]) -> str:
 
 def answer_text(text: str, record: Mapping[str, Any]) -> str:
     """An answer in the form that is compared: without thinking, and only its calls if the record allows calls."""
-    said = without_thinking(text)
-    found = read_calls(said, tool_list(record.get("tools")) or ())[1] if may_call(record) else []
-    return call_text(found) if found else said
+    spoken = without_thinking(text)
+    found = read_calls(spoken, tool_list(record.get("tools")) or ())[1] if may_call(record) else []
+    return call_text(found) if found else spoken
 
 
 def whole_answer(prompt: str, text: str) -> str:

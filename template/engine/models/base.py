@@ -182,8 +182,8 @@ def _hub_snapshot(settings: ModelParams) -> Path:
     try:
         return Path(snapshot_download(settings.model.id, revision=settings.model.revision, allow_patterns=patterns))
     except Exception as error:  # the hub client raises a dozen unrelated types; each is one fact to the user
-        said = next(iter(str(error).splitlines()), "no reason given")
-        reason = f"cannot download {settings.model.id}: {type(error).__name__}: {said}"
+        first_line = next(iter(str(error).splitlines()), "no reason given")
+        reason = f"cannot download {settings.model.id}: {type(error).__name__}: {first_line}"
         raise ProjectError(
             reason, "params.yaml: model", "check the id, the revision, the network and HF_TOKEN"
         ) from None

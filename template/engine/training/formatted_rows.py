@@ -38,8 +38,8 @@ def sampled(rows: Sequence[Row], asked: Sequence[Conversation]) -> tuple[list[Ro
 
 def to_prompt_completion(turns: Sequence[Message], tools: str | None, template: ChatTemplate) -> Row:
     """The trainer's row: the loss is computed on the completion only, that is, on the last assistant message."""
-    said = template.turns(turns)
-    row: Row = {"prompt": said[:-1], "completion": said[-1:]}
+    converted = template.turns(turns)
+    row: Row = {"prompt": converted[:-1], "completion": converted[-1:]}
     return row | ({"tools": json.dumps(tool_list(tools), ensure_ascii=False)} if tools else {})
 
 
