@@ -188,16 +188,17 @@ def _two_names(names: tuple[str, ...]) -> tuple[str, str] | None:
     return (read[0], read[1]) if len(read) == 2 and read[0] in PROMPT_KEYS and read[1] in COMPLETION_KEYS else None
 
 
-def only_with(form: str) -> str:
-    """Which projects have the reader of a format with many answers."""
-    return f"only a project with `dataset_format: {form}` reads it, for the objectives {MANY_ANSWERS[form]}"
+def read_by(form: str) -> str:
+    """Which project reads a format with many answers."""
+    return f"a project with `dataset_format: {form}` reads it, for the objectives {MANY_ANSWERS[form]}"
 
 
+# A record that several formats accept belongs to the most specific of them, which stands first.
 READERS: dict[str, Reader] = {
-    "jsonl": _from_jsonl,
-    "alpaca": _from_alpaca,
-    "sharegpt": _from_sharegpt,
     "messages": _from_messages,
+    "sharegpt": _from_sharegpt,
+    "alpaca": _from_alpaca,
+    "jsonl": _from_jsonl,
     "text": _from_text,
     "prompt_only": _from_prompt_only,
 }

@@ -12,14 +12,22 @@ from engine.core.text import language
 from engine.data.check.pii import PrivateData
 from engine.data.check.quality import findings
 from engine.data.check.reject_reasons import BadRecordError, kind
-from engine.data.normalise.dataset_formats import MANY_ANSWERS, READERS, Example, Reader, only_with, tool_name, two_texts
+from engine.data.normalise.dataset_formats import (
+    MANY_ANSWERS,
+    READERS,
+    Example,
+    Reader,
+    read_by,
+    tool_name,
+    two_texts,
+)
 from engine.data.normalise.messages import Message, in_order, lower_keys
 from engine.data.normalise.record_cleaner import Cleaner
 from engine.data.normalise.repair_policy import Anomalies
 from engine.data.read.strict_json import parse_object
 from engine.settings.curate import CurateSettings
 
-FORMATS = (*READERS, *MANY_ANSWERS)
+FORMATS = (*MANY_ANSWERS, *READERS)  # the most specific first
 _ENDS_WITH_PROMPT = ("prompt_only",)  # formats whose last turn may be the user's
 _ROOT_LIST = b'{"conversations":%s}'  # ShareGPT files exist whose records are bare lists of turns
 
@@ -93,7 +101,7 @@ def reader_of(form: str) -> Reader:
     try:
         from engine.data.normalise.preferences import PREFERENCE  # type: ignore[import-not-found,unused-ignore]
     except ModuleNotFoundError:
-        what = f"this project cannot read the format `{form}`: {only_with(form)}"
+        what = f"this project cannot read the format `{form}`: {read_by(form)}"
         fix = "give each request one right answer, as supervised training needs it, and set curate.format to messages"
         raise ProjectError(what, "curate.format", fix) from None
     return PREFERENCE[form]
