@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
+
 import engine
 from engine.core.io import read_jsonl
 from engine.core.params import Group
@@ -19,6 +21,10 @@ TRAIN, REJECTED = Path("data/curated/train.jsonl"), Path("data/curated/rejected.
 TEST, DEV, BENCHMARK = Path("data/eval/test.jsonl"), Path("data/eval/dev.jsonl"), Path("data/eval/benchmark.json")
 PAIR = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
 CALL = {"type": "function", "function": {"name": "light", "arguments": '{"on": true}'}}
+
+
+_MANY_ANSWERS = ROOT / "engine/data/normalise/preferences.py"
+many_answers = pytest.mark.skipif(not _MANY_ANSWERS.exists(), reason="the project reads supervised data only")
 
 
 def positional(group: type[Chosen], *values: str) -> Chosen:

@@ -15,6 +15,7 @@ from raw_data import (
     WORDS,
     curate_settings,
     distinct_row,
+    many_answers,
     positional,
     prompts,
     reasons,
@@ -208,7 +209,9 @@ class TestContamination:
         assert report["contamination"]["benchmarks"]["data/benchmarks/eval.jsonl"] == {"items": 2, "found": 1}
         assert report["contamination"]["records"] == 2
 
-    @pytest.mark.parametrize("place", ["thinking", "tool_calls", "rejected", "system"])
+    @pytest.mark.parametrize(
+        "place", ["thinking", "tool_calls", "system", pytest.param("rejected", marks=many_answers)]
+    )
     def test_an_item_is_found_wherever_a_model_would_see_it(self, place: str) -> None:
         item = "what is the capital of the country France, today?"
         data: list[dict[str, Any]] = [

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from raw_data import CALL, PAIR, curate_settings, positional, record, rows
+from raw_data import CALL, PAIR, curate_settings, many_answers, positional, record, rows
 
 from engine.core.errors import ProjectError
 from engine.data.normalise.records import RecordReader
@@ -75,6 +75,10 @@ def test_conversion_changes_nothing_and_loses_nothing() -> None:
     assert converted(CHAT, "messages", "sharegpt", "messages") == CHAT
     tools = {"prompt": "Q", "completion": "A", "tools": [{"name": "f"}], "id": 7}
     assert converted(tools, "jsonl", "alpaca", "sharegpt", "messages", "jsonl") == tools
+
+
+@many_answers
+def test_conversion_of_compared_and_judged_answers_loses_nothing() -> None:
     kto = {"prompt": PAIR[:1], "completion": PAIR[1:], "label": False, "id": "k"}
     assert converted(kto, "kto", "kto") == kto
     pair = {"prompt": PAIR[:1], "chosen": [PAIR[1], *PAIR], "rejected": [{"role": "assistant", "content": "B"}]}
@@ -93,6 +97,7 @@ def test_conversion_changes_nothing_and_loses_nothing() -> None:
         ({"prompt": "Q", "completion": "A", "label": "x", "rejected": 1}, "jsonl", "preference", "`rejected`"),
     ],
 )
+@many_answers
 def test_what_the_other_format_cannot_say_is_an_error(
     fields: dict[str, Any], given: str, wanted: str, lost: str
 ) -> None:
@@ -143,6 +148,7 @@ def test_hosted_rows_have_an_id_at_every_call_and_result_and_nothing_else() -> N
         converted(CHAT, "messages", "hosted")
 
 
+@many_answers
 def test_preferences_go_to_the_hosted_form_and_back() -> None:
     before = record({"prompt": "Q", "chosen": "good", "rejected": "bad", "system": "S"}, "preference")
     assert record(WRITERS["hosted_preference"](before), "preference").id == before.id

@@ -18,6 +18,7 @@ from raw_data import (
     TRAIN,
     WORDS,
     distinct_row,
+    many_answers,
     outputs,
     prompts,
     reasons,
@@ -51,12 +52,14 @@ class TestDuplicates:
         run(data)
         assert reasons() == [(101, "conflicting_label")]
 
+    @many_answers
     def test_a_pair_both_ways_round_is_a_contradiction(self) -> None:
         data = [{"prompt": row["prompt"], "chosen": "a", "rejected": "b"} for row in rows(100)]
         data += [{"prompt": row["prompt"], "chosen": "b", "rejected": "a"} for row in rows(5)]
         data += [{"prompt": data[9]["prompt"], "chosen": "a", "rejected": "c"}]
         assert run(data, format="preference")["rejected"] == {"conflicting_label": 5}
 
+    @many_answers
     def test_an_answer_both_good_and_bad_is_a_contradiction(self) -> None:
         data = [{**row, "label": True} for row in rows(100)]
         data += [{**rows(1)[0], "label": False}, {**rows(2)[1], "completion": "other", "label": False}]
@@ -184,6 +187,13 @@ class TestBadInput:
         with pytest.raises(ProjectError, match="no assistant turn") as caught:
             run(silent, format="messages", max_reject_fraction=0.1, group_key=None, label_key=None)
         assert "another format" not in caught.value.fix
+
+    def test_compared_answers_in_a_supervised_project_are_named_with_what_reads_them(self) -> None:
+        pairs = [{"prompt": f"question {n}", "chosen": "a", "rejected": "b"} for n in range(20)]
+        with pytest.raises(ProjectError, match="20 of 20 lines are unusable") as caught:
+            run(pairs, format="messages", max_reject_fraction=0.1, group_key=None, label_key=None)
+        assert "they look like another format: 20 of the first 20 records are `preference`" in caught.value.fix
+        assert "`dataset_format: preference` reads it, for the objectives dpo, orpo and reward" in caught.value.fix
 
     def test_what_a_policy_leaves_out_names_the_policy(self) -> None:
         with pytest.raises(ProjectError) as caught:

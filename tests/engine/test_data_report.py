@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_data import REJECTED, positional, rows, run
+from raw_data import REJECTED, many_answers, positional, rows, run
 
 from engine.core.errors import ProjectError
 from engine.core.io import read_jsonl
@@ -80,6 +80,7 @@ class TestReports:
             assert "IDENTIFIER" in texts[REJECTED] and "identifier" in texts[Path("reports/data.html")]
             assert not [path for path, text in texts.items() if number.lower() in text.lower()]
 
+    @many_answers
     def test_the_length_bias_of_pairs_is_reported(self) -> None:
         data = [
             {"prompt": row["prompt"], "chosen": "a long good answer" if n < 75 else "good", "rejected": "bad one"}
@@ -90,6 +91,7 @@ class TestReports:
         assert (found["chosen_mean_characters"], found["rejected_mean_characters"]) == (14.5, 7.0)
         assert "the longer one in 75.0%" in Path("reports/data.html").read_text()
 
+    @many_answers
     def test_the_balance_of_judged_answers_is_reported(self) -> None:
         report = run([{**row, "label": n % 4 > 0} for n, row in enumerate(rows(100))], format="kto")
         assert report["desirable"] == {"good": 75, "bad": 25, "share": 0.75}

@@ -175,3 +175,13 @@ class TestAnomalies:
         made = {"prompt": "Q", "completion": {"intent": "café"}}
         assert record(made, "jsonl", anomalies=REPAIR).answer == '{"intent": "café"}'
         assert reason(made, "jsonl").startswith("schema: field `completion` is an object")
+
+
+def test_a_prompt_alone_may_have_a_reference() -> None:
+    assert said(record({"prompt": "Q", "reference_answer": "A"}, "prompt_only")) == [
+        ("user", "Q"),
+        ("assistant", "A"),
+    ]
+    assert said(record({"messages": PAIR[:1]}, "prompt_only")) == [("user", "Q")]
+    assert record({"prompt": "Q", "answer": 12}, "prompt_only").answer == "12"
+    assert record({"prompt": "Q", "reference": {"a": [1]}}, "prompt_only").answer == '{"a": [1]}'

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from raw_data import PAIR, curate_settings, record, said
 
 from engine.core.errors import ProjectError
 from engine.data.check.reject_reasons import BadRecordError
+from engine.data.normalise.dataset_formats import READERS
 from engine.data.normalise.records import RecordReader
 from engine.data.read import file_formats
 from engine.data.read.detect_format import detect
@@ -254,6 +256,31 @@ class TestDetection:
         found = detect(Path("d.jsonl"), curate_settings())
         assert found.format == name
         assert f"5 of the first 5 records are `{name}`" in found.sentence()
+
+    @pytest.mark.parametrize(
+        ("name", "row"),
+        [
+            ("preference", {"prompt": "Q", "chosen": "a", "rejected": "b"}),
+            ("preference", {"chosen": PAIR, "rejected": PAIR}),
+            ("preference", {"instruction": "Q", "completions": [{"response": "a", "overall_score": 1}]}),
+            ("preference", {"prompt": "Q", "responses": ["a", "b"], "ranks": [1, 2]}),
+            ("kto", {"prompt": "Q", "completion": "A", "label": "true"}),
+            ("kto", {"messages": PAIR, "kto_tag": False}),
+            ("jsonl", {"prompt": "Q", "completion": "A", "label": "on"}),
+            ("prompt_only", {"prompt": "Q", "label": 1}),
+        ],
+    )
+    def test_data_with_many_answers_are_recognised_by_their_fields(self, name: str, row: dict[str, Any]) -> None:
+        Path("d.jsonl").write_text(json.dumps(row) + "\n")
+        assert f"1 of the first 1 records are `{name}`" in detect(Path("d.jsonl"), curate_settings()).sentence()
+
+    def test_a_project_for_supervised_data_says_which_one_reads_others(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "engine.data.normalise.preferences", None)  # as if it were not there
+        with pytest.raises(ProjectError, match="`dataset_format: kto` reads it, for the objectives kto"):
+            RecordReader(curate_settings(format="kto"))
+        Path("d.jsonl").write_text(json.dumps({"prompt": "Q", "chosen": "a", "rejected": "b"}) + "\n")
+        assert detect(Path("d.jsonl"), curate_settings()).format == "preference"
+        assert detect(Path("d.jsonl"), curate_settings(), READERS).format == "prompt_only"
 
     def test_one_faulty_answer_makes_no_record_a_prompt_alone(self) -> None:
         answers = ["fine", "also </s> fine", "good"]

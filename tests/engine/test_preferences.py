@@ -1,9 +1,11 @@
-"""Answers that are compared or judged, in every shape, and prompts alone."""
+"""Answers that are compared or judged, in every shape."""
 
 from typing import Any
 
 import pytest
-from raw_data import PAIR, reason, record, said
+from raw_data import PAIR, many_answers, reason, record, said
+
+pytestmark = many_answers
 
 
 @pytest.mark.parametrize(
@@ -98,15 +100,8 @@ def test_the_rejected_answer_has_a_longest_length_too() -> None:
     assert reason(fields, "preference").startswith("too_long")
 
 
-def test_kto_and_prompts_alone() -> None:
+def test_a_judged_answer_is_read() -> None:
     found = record({"prompt": "Q", "completion": "A", "label": False}, "kto")
     assert (found.desirable, found.answer) == (False, "A")
     assert record({"messages": PAIR, "kto_tag": True}, "kto").desirable is True
     assert "not a truth value" in reason({"prompt": "Q", "completion": "A", "label": "yes"}, "kto")
-    assert said(record({"prompt": "Q", "reference_answer": "A"}, "prompt_only")) == [
-        ("user", "Q"),
-        ("assistant", "A"),
-    ]
-    assert said(record({"messages": PAIR[:1]}, "prompt_only")) == [("user", "Q")]
-    assert record({"prompt": "Q", "answer": 12}, "prompt_only").answer == "12"
-    assert record({"prompt": "Q", "reference": {"a": [1]}}, "prompt_only").answer == '{"a": [1]}'

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_data import PAIR, TRAIN, record, rows, run, said
+from raw_data import PAIR, TRAIN, many_answers, record, rows, run, said
 
 from engine.core.io import read_jsonl
 from engine.data.check.reject_reasons import BadRecordError
@@ -88,6 +88,9 @@ class TestCells:
         numpy = "[" + "\n ".join(repr(turn) for turn in PAIR) + "]"
         for cell in (json.dumps(PAIR), repr(PAIR), numpy):
             assert said(record(fields(messages=cell), "messages")) == [("user", "Q"), ("assistant", "A")]
+
+    @many_answers
+    def test_answers_may_be_written_so_too(self) -> None:
         pair = fields(prompt="Q", chosen=json.dumps(PAIR[1:]), rejected=repr({"role": "assistant", "content": "B"}))
         assert said(record(pair, "preference")) == [("user", "Q"), ("assistant", "A")]
 
@@ -95,14 +98,17 @@ class TestCells:
         assert said(record({"messages": json.dumps(PAIR)}, "messages")) == [("user", "Q"), ("assistant", "A")]
 
     @pytest.mark.parametrize(("cell", "good"), [("True", True), ("false", False), ("1", True), ("0", False)])
+    @many_answers
     def test_a_label_of_kto_is_read(self, cell: str, good: bool) -> None:
         assert record(fields(prompt="Q", completion="A", label=cell), "kto").desirable is good
 
     @pytest.mark.parametrize("label", ["maybe", "", 2, 1.5, None, [True]])
+    @many_answers
     def test_another_label_is_refused(self, label: Any) -> None:
         with pytest.raises(BadRecordError, match="not a truth value"):
             record({"prompt": "Q", "completion": "A", "label": label}, "kto")
 
+    @many_answers
     def test_scores_are_compared_as_numbers(self) -> None:
         pair = {"prompt": "Q", "chosen": "A", "rejected": "B"}
         record(fields(**pair, score_chosen="10", score_rejected="9"), "preference")
@@ -112,6 +118,7 @@ class TestCells:
             record(fields(**pair, score_chosen="good", score_rejected="10"), "preference")
         record({**pair, "score_chosen": float("nan"), "score_rejected": 1}, "preference")
 
+    @many_answers
     def test_ranked_answers_are_read(self) -> None:
         found = record(fields(prompt="Q", responses=json.dumps(["B", "A"]), ranks="[2, 1]"), "preference")
         assert found.answer == "A" and found.rejected and found.rejected[0].content == "B"

@@ -13,6 +13,7 @@ from engine.data.dedup.near_duplicates import CONTAINED, LONG_ENOUGH, NEVER, Pai
 from engine.data.dedup.semantic_dedup import Meanings
 from engine.data.dedup.shingles import Hashes, Shingles, normalise
 from engine.data.executor import run_all
+from engine.data.normalise.dataset_formats import READERS
 from engine.data.normalise.records import Record, RecordReader
 from engine.data.read.detect_format import detect
 from engine.data.read.file_formats import checked_path, container, read_items
@@ -115,7 +116,7 @@ def _in_folder(path: str) -> Path:
 
 def _prompts(path: Path, settings: CurateSettings) -> list[str]:
     """The prompts of a benchmark file in any known format."""
-    form = detect(path, settings).format
+    form = detect(path, settings, READERS).format  # only prompts are compared
     if form is None:
         raise ProjectError("no record of the benchmark is in a known format", str(path), "give its items as messages")
     plain = settings.model_copy(update={"format": form, "group_key": None, "label_key": None, "languages": []})

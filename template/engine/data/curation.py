@@ -31,7 +31,7 @@ from engine.data.dedup.deduplicate import (
 from engine.data.dedup.semantic_dedup import Meanings
 from engine.data.downsample import beyond_limit
 from engine.data.executor import Parts, compare_parts, read_parts
-from engine.data.normalise.preferences import MANY_ANSWERS
+from engine.data.normalise.dataset_formats import MANY_ANSWERS
 from engine.data.read.detect_format import detect
 from engine.data.record_store import Compared, Store, comparison_unit
 from engine.data.report.data_card import write_card

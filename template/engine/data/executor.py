@@ -20,7 +20,7 @@ from engine.core.device import versions
 from engine.core.errors import ProjectError
 from engine.core.fingerprint import code_key
 from engine.data.datatrove_executor import run_on
-from engine.data.normalise.preferences import MANY_ANSWERS
+from engine.data.normalise.dataset_formats import MANY_ANSWERS
 from engine.data.read.file_formats import checked_path, container
 from engine.data.read.folders import data_files, raw_files
 from engine.data.record_store import compare_part

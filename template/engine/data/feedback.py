@@ -8,8 +8,8 @@ from typing import Any
 
 from msgspec import structs
 
-from engine.data.normalise.dataset_formats import COMPLETION_KEYS, PROMPT_KEYS, SYSTEM_KEYS
-from engine.data.normalise.records import FORMATS, Record, RecordReader
+from engine.data.normalise.dataset_formats import COMPLETION_KEYS, PROMPT_KEYS, READERS, SYSTEM_KEYS
+from engine.data.normalise.records import Record, RecordReader
 from engine.settings.curate import CurateSettings
 
 _CONTENT = {"messages", "tools", "functions", *SYSTEM_KEYS, *PROMPT_KEYS, *COMPLETION_KEYS}
@@ -25,7 +25,7 @@ class Feedback(RecordReader):
     def canonical(self, fields: dict[str, Any], line: int) -> Record:
         """The record in canonical form, with its provenance; group and label may be absent."""
         self.settings = self.settings.model_copy(update={"format": "messages" if "messages" in fields else "jsonl"})
-        self.reader = FORMATS[self.settings.format]
+        self.reader = READERS[self.settings.format]
         keys = [key for key in (self.settings.group_key, self.settings.label_key) if key]
         read = {key: value for key, value in fields.items() if key in _CONTENT or key in keys}
         record = super().canonical(dict.fromkeys(keys) | read, line)

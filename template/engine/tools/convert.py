@@ -13,8 +13,14 @@ from engine.core.errors import ProjectError, run_stage
 from engine.core.io import write_jsonl
 from engine.core.params import load
 from engine.data.check.reject_reasons import BadRecordError
-from engine.data.normalise.dataset_formats import COMPLETION_KEYS, CONVERSATION_KEYS, PROMPT_KEYS, SYSTEM_KEYS
-from engine.data.normalise.preferences import CHOSEN_KEYS, REJECTED_KEYS
+from engine.data.normalise.dataset_formats import (
+    CHOSEN_KEYS,
+    COMPLETION_KEYS,
+    CONVERSATION_KEYS,
+    PROMPT_KEYS,
+    REJECTED_KEYS,
+    SYSTEM_KEYS,
+)
 from engine.data.normalise.records import FORMATS, RecordReader
 from engine.data.read.detect_format import detect
 from engine.data.read.file_formats import checked_path, container, read_items

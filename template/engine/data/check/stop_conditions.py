@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine.core.errors import ProjectError
 from engine.data.dedup.deduplicate import CODES, KEPT, Fates
+from engine.data.normalise.dataset_formats import MANY_ANSWERS, read_by
 from engine.data.read.detect_format import detect
 from engine.data.record_store import Store
 from engine.data.split import MAX_BENCHMARK_SHARE
@@ -40,6 +41,7 @@ def refuse_bad_data(store: Store, settings: CurateSettings, conflicts: int) -> N
     looks = detect(Path(settings.path), settings)
     other = looks.format not in (None, settings.format, "prompt_only")  # which any record without an answer fits
     guess = f"; they look like another format: {looks.sentence()}" if other else ""
+    guess += f"; {read_by(str(looks.format))}" if other and looks.format in MANY_ANSWERS else ""
     fix = _unknown_keys(settings, looks.fields)
     fix = fix or f"fix these lines; or set curate.format, if the data are not in the `{settings.format}` format"
     raise ProjectError(

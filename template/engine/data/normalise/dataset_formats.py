@@ -20,6 +20,14 @@ COMPLETION_KEYS = ("completion", "output", "answer", "response")
 SYSTEM_KEYS = ("system", "system_prompt")
 _JSONL_KEYS = {*PROMPT_KEYS, *COMPLETION_KEYS, *SYSTEM_KEYS, "context", "tools", "functions"}
 CONVERSATION_KEYS = ("conversations", "conversation", "items", "dialog", "dialogue")
+CHOSEN_KEYS = ("chosen", "preferred_output", "response_j")
+REJECTED_KEYS = ("rejected", "non_preferred_output", "rejected_response", "response_k")
+LABEL_KEYS = ("label", "kto_tag", "desirable")
+TRUTH = {"true": True, "false": False, "1": True, "0": False}  # of a label, which in a table is text
+_REFERENCE_KEYS = ("reference", "reference_answer", "ground_truth", "solution", "answer")
+# Formats in which a prompt may have several answers, and the objectives that learn from them. `preferences.py` reads
+# them, which only a project of these formats has.
+MANY_ANSWERS = {"preference": "dpo, orpo and reward", "kto": "kto"}
 
 
 class Example(Struct):
@@ -28,7 +36,6 @@ class Example(Struct):
     messages: list[Message]  # the prompt and the answer to learn; for a preference the chosen one
     rejected: list[Message] | None = None  # preference: the answer that lost
     desirable: bool | None = None  # KTO: whether the answer is a good one
-    scores: tuple[float, float] | None = None  # preference: of the chosen and of the rejected answer, if the data say
     tools: str | None = None  # what the assistant may call: a JSON string, as no two tools have the same fields
     answer_turns: int = 1  # preference: how many of the last messages are the chosen answer
 
@@ -140,6 +147,33 @@ def _from_text(fields: dict[str, Any], anomalies: Anomalies) -> Example:
     return Example(dialogue(text, anomalies) or [Message("assistant", text)])
 
 
+def prompt_turns(fields: dict[str, Any], anomalies: Anomalies) -> list[Message]:
+    """The prompt of a record whose answer, if there is one, stands apart."""
+    system = system_turn(fields, anomalies)
+    if isinstance(fields.get("input"), dict):  # hosted services
+        return turns(fields["input"].get("messages"), "input.messages", anomalies)
+    for key in ("messages", *CONVERSATION_KEYS):
+        if isinstance(fields.get(key), list):
+            return system + turns(fields[key], key, anomalies)
+    if isinstance(fields.get("instruction"), str):
+        return [*system, Message("user", alpaca_request(fields, anomalies))]
+    return system + from_prompt(fields, one_key(fields, PROMPT_KEYS), "user", anomalies)
+
+
+def _from_prompt_only(fields: dict[str, Any], anomalies: Anomalies) -> Example:
+    """A prompt whose answer the model writes itself; a reference answer, if there is one, is what graders compare."""
+    prompt = prompt_turns(fields, anomalies)
+    if not prompt:
+        raise BadRecordError("empty", "the prompt has no turn")
+    if prompt[-1].role != "user":
+        raise BadRecordError("roles", "the last turn is not the user's: a prompt has no answer")
+    reference = next((fields[key] for key in _REFERENCE_KEYS if fields.get(key) is not None), None)
+    if reference is None:
+        return Example(prompt, tools=tools_of(fields))
+    answer = reference if isinstance(reference, str) else json.dumps(reference, ensure_ascii=False)
+    return Example([*prompt, Message("assistant", answer)], tools=tools_of(fields))
+
+
 def two_texts(fields: dict[str, Any]) -> tuple[Any, Any] | None:
     """Prompt and completion of a `jsonl` record that has nothing else to be read; no record's of another kind."""
     names = _two_names(tuple(fields))
@@ -154,10 +188,17 @@ def _two_names(names: tuple[str, ...]) -> tuple[str, str] | None:
     return (read[0], read[1]) if len(read) == 2 and read[0] in PROMPT_KEYS and read[1] in COMPLETION_KEYS else None
 
 
-SUPERVISED: dict[str, Reader] = {
-    "jsonl": _from_jsonl,
-    "alpaca": _from_alpaca,
-    "sharegpt": _from_sharegpt,
+def read_by(form: str) -> str:
+    """Which project reads a format with many answers."""
+    return f"a project with `dataset_format: {form}` reads it, for the objectives {MANY_ANSWERS[form]}"
+
+
+# A record that several formats accept belongs to the most specific of them, which stands first.
+READERS: dict[str, Reader] = {
     "messages": _from_messages,
+    "sharegpt": _from_sharegpt,
+    "alpaca": _from_alpaca,
+    "jsonl": _from_jsonl,
     "text": _from_text,
+    "prompt_only": _from_prompt_only,
 }

@@ -1,19 +1,22 @@
-"""Data that compare answers or judge them: pairs, rankings and labels, and prompts without an answer."""
+"""Data that compare answers or judge them: pairs, rankings and labels."""
 
-import json
 import math
 from contextlib import suppress
 from typing import Any
 
 from engine.data.check.reject_reasons import BadRecordError, kind
 from engine.data.normalise.dataset_formats import (
+    CHOSEN_KEYS,
     COMPLETION_KEYS,
     CONVERSATION_KEYS,
+    LABEL_KEYS,
     PROMPT_KEYS,
+    REJECTED_KEYS,
+    TRUTH,
     Example,
     Reader,
-    alpaca_request,
     from_prompt,
+    prompt_turns,
     system_turn,
     tools_of,
 )
@@ -21,17 +24,12 @@ from engine.data.normalise.dialogues import dialogue
 from engine.data.normalise.messages import Message, one_key, text_of, turn_message, turns
 from engine.data.normalise.repair_policy import Anomalies
 
-MANY_ANSWERS = ("preference", "kto")  # formats in which one prompt may have several answers
-CHOSEN_KEYS = ("chosen", "preferred_output", "response_j")
-REJECTED_KEYS = ("rejected", "non_preferred_output", "rejected_response", "response_k")
 _SCORE_KEYS = (
     ("score_chosen", "score_rejected"),
     ("chosen-rating", "rejected-rating"),
     ("chosen_score", "rejected_score"),
 )
 _OVERALL_KEYS = ("overall_score", "score", "fine-grained_score")
-_TRUTH = {"true": True, "false": False, "1": True, "0": False}  # in a table it is text
-_REFERENCE_KEYS = ("reference", "reference_answer", "ground_truth", "solution", "answer")
 
 
 def _from_preference(fields: dict[str, Any], anomalies: Anomalies) -> Example:
@@ -54,7 +52,7 @@ def _from_preference(fields: dict[str, Any], anomalies: Anomalies) -> Example:
         return _compared(prompt, chosen[shared:], rejected[shared:], fields)
     if "user" in (chosen[0].role, rejected[0].role):
         raise BadRecordError("preference", "chosen and rejected do not answer the same prompt")
-    return _compared(_prompt(fields, anomalies), chosen, rejected, fields)
+    return _compared(prompt_turns(fields, anomalies), chosen, rejected, fields)
 
 
 def _compared(prompt: list[Message], chosen: list[Message], rejected: list[Message], fields: dict[str, Any]) -> Example:
@@ -74,7 +72,7 @@ def _compared(prompt: list[Message], chosen: list[Message], rejected: list[Messa
     if scores and scores[0] == scores[1]:
         raise BadRecordError("preference", f"a tie: both answers score {scores[0]}")
     tools = tools_of(fields) or (tools_of(fields["input"]) if isinstance(fields.get("input"), dict) else None)
-    return Example(prompt + chosen, rejected=rejected, scores=scores, tools=tools, answer_turns=len(chosen))
+    return Example(prompt + chosen, rejected=rejected, tools=tools, answer_turns=len(chosen))
 
 
 def _agreed(implicit: list[Message], fields: dict[str, Any], anomalies: Anomalies) -> list[Message]:
@@ -128,18 +126,6 @@ def _answer(fields: dict[str, Any], key: str, anomalies: Anomalies) -> list[Mess
     return [Message("assistant", text)]
 
 
-def _prompt(fields: dict[str, Any], anomalies: Anomalies) -> list[Message]:
-    system = system_turn(fields, anomalies)
-    if isinstance(fields.get("input"), dict):  # hosted services
-        return turns(fields["input"].get("messages"), "input.messages", anomalies)
-    for key in ("messages", *CONVERSATION_KEYS):
-        if isinstance(fields.get(key), list):
-            return system + turns(fields[key], key, anomalies)
-    if isinstance(fields.get("instruction"), str):
-        return [*system, Message("user", alpaca_request(fields, anomalies))]
-    return system + from_prompt(fields, one_key(fields, PROMPT_KEYS), "user", anomalies)
-
-
 def _common(chosen: list[Message], rejected: list[Message]) -> int:
     """How many first turns two conversations share; none if they are answers alone."""
     count = 0
@@ -180,13 +166,13 @@ def _best_and_worst(fields: dict[str, Any], scored: list[tuple[float, str]], ano
     best, worst = max(scored, key=lambda pair: pair[0]), min(scored, key=lambda pair: pair[0])
     ordered = {"score_chosen": best[0], "score_rejected": worst[0]}
     chosen, rejected = [Message("assistant", best[1])], [Message("assistant", worst[1])]
-    return _compared(_prompt(fields, anomalies), chosen, rejected, fields | ordered)
+    return _compared(prompt_turns(fields, anomalies), chosen, rejected, fields | ordered)
 
 
 def _from_kto(fields: dict[str, Any], anomalies: Anomalies) -> Example:
     """An answer and whether it is a good one."""
-    key = one_key(fields, ("label", "kto_tag", "desirable"))
-    desirable = _TRUTH.get(str(fields[key]).strip().lower())
+    key = one_key(fields, LABEL_KEYS)
+    desirable = TRUTH.get(str(fields[key]).strip().lower())
     if desirable is None:
         raise BadRecordError("schema", f"field `{key}` is {kind(fields[key])}, not a truth value")
     for conversation in ("messages", *CONVERSATION_KEYS):
@@ -195,27 +181,11 @@ def _from_kto(fields: dict[str, Any], anomalies: Anomalies) -> Example:
             return Example(whole, desirable=desirable, tools=tools_of(fields))
     completion = one_key(fields, COMPLETION_KEYS)
     answer = from_prompt(fields, completion, "assistant", anomalies)
-    prompt = _prompt({key: value for key, value in fields.items() if key != completion}, anomalies)
+    prompt = prompt_turns({key: value for key, value in fields.items() if key != completion}, anomalies)
     return Example(prompt + answer, desirable=desirable, tools=tools_of(fields))
-
-
-def _from_prompt_only(fields: dict[str, Any], anomalies: Anomalies) -> Example:
-    """A prompt whose answer the model writes itself; a reference answer, if there is one, is what graders compare."""
-    prompt = _prompt(fields, anomalies)
-    if not prompt:
-        raise BadRecordError("empty", "the prompt has no turn")
-    if prompt[-1].role != "user":
-        raise BadRecordError("roles", "the last turn is not the user's: a prompt has no answer")
-    present = [key for key in _REFERENCE_KEYS if fields.get(key) is not None]
-    if not present:
-        return Example(prompt, tools=tools_of(fields))
-    reference = fields[present[0]]
-    said = reference if isinstance(reference, str) else json.dumps(reference, ensure_ascii=False)
-    return Example([*prompt, Message("assistant", said)], tools=tools_of(fields))
 
 
 PREFERENCE: dict[str, Reader] = {
     "preference": _from_preference,
     "kto": _from_kto,
-    "prompt_only": _from_prompt_only,
 }

@@ -7,19 +7,27 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from engine.core.errors import ProjectError
 from engine.core.text import language
 from engine.data.check.pii import PrivateData
 from engine.data.check.quality import findings
 from engine.data.check.reject_reasons import BadRecordError, kind
-from engine.data.normalise.dataset_formats import SUPERVISED, Example, tool_name, two_texts
+from engine.data.normalise.dataset_formats import (
+    MANY_ANSWERS,
+    READERS,
+    Example,
+    Reader,
+    read_by,
+    tool_name,
+    two_texts,
+)
 from engine.data.normalise.messages import Message, in_order, lower_keys
-from engine.data.normalise.preferences import PREFERENCE
 from engine.data.normalise.record_cleaner import Cleaner
 from engine.data.normalise.repair_policy import Anomalies
 from engine.data.read.strict_json import parse_object
 from engine.settings.curate import CurateSettings
 
-FORMATS = SUPERVISED | PREFERENCE
+FORMATS = (*MANY_ANSWERS, *READERS)  # the most specific first
 _ENDS_WITH_PROMPT = ("prompt_only",)  # formats whose last turn may be the user's
 _ROOT_LIST = b'{"conversations":%s}'  # ShareGPT files exist whose records are bare lists of turns
 
@@ -86,12 +94,25 @@ class Rejected(Struct, frozen=True, omit_defaults=True):
     kept_id: str | None = None  # of the record that makes this one superfluous
 
 
+def reader_of(form: str) -> Reader:
+    """What reads a format. Raises `ProjectError` if this project was generated without it."""
+    if form in READERS:
+        return READERS[form]
+    try:
+        from engine.data.normalise.preferences import PREFERENCE  # type: ignore[import-not-found,unused-ignore]
+    except ModuleNotFoundError:
+        what = f"this project cannot read the format `{form}`: {read_by(form)}"
+        fix = "give each request one right answer, as supervised training needs it, and set curate.format to messages"
+        raise ProjectError(what, "curate.format", fix) from None
+    return PREFERENCE[form]
+
+
 class RecordReader:
     """Reads records as the settings say, and counts what it saw."""
 
     def __init__(self, settings: CurateSettings) -> None:
         self.settings = settings
-        self.reader = FORMATS[settings.format]
+        self.reader = reader_of(settings.format)
         self.anomalies = Anomalies(settings.anomalies)
         self.private = PrivateData(settings.private, settings.pii_engine)
         self.cleaner = Cleaner(self.anomalies, self.private)
