@@ -1,4 +1,4 @@
-"""HTML pages from the templates ``*.html.j2`` of this engine. A page loads nothing and runs no script."""
+"""Pages from the templates of this engine: ``*.html.j2`` loads nothing and runs no script; ``*.md.j2`` is Markdown."""
 
 import re
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 Filter: TypeAlias = Callable[..., Any]
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # or it reorders text
@@ -22,10 +22,10 @@ def render(template: str, words: tuple[Filter, ...] = (), **values: Any) -> str:
 
 @cache
 def environment(words: tuple[Filter, ...]) -> Environment:
-    """Jinja as the pages use it; the filter ``fmt`` is `format`."""
+    """Jinja as the pages use it; the filter ``fmt`` is `format`. Markdown has another escape: its writer brings it."""
     made = Environment(
         loader=FileSystemLoader(Path(__file__).parents[1]),
-        autoescape=True,
+        autoescape=select_autoescape(["html.j2"]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

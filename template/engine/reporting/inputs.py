@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
+from engine.core.answers import read_answers
 from engine.core.artifacts import REPORTS, RESULTS
 from engine.core.display import family, in_order
 from engine.core.io import read_json, read_jsonl
@@ -51,7 +50,7 @@ def read_facts(settings: ReportParams) -> Facts:
     scores["arms"] = {arm: scores["arms"][arm] for arm in in_order(scores["arms"])}
     return Facts(
         settings=settings,
-        project=read_answers(Path(".copier-answers.yml")),
+        project=read_answers(),
         scores=scores,
         cost=read_json(REPORTS / "measured/cost.json"),
         usage=read_json(REPORTS / "usage.json"),
@@ -75,15 +74,6 @@ def answered(arm: str, settings: ReportParams) -> list[dict[str, Any]]:
     rows = read_jsonl(RESULTS / ("tuned" if family(arm) == "tuned" else "baseline") / f"{arm}.jsonl")
     scores = score_items(rows, settings)[settings.evaluate.primary_metric]
     return [row | {"score": score} for row, score in zip(rows, scores, strict=True)]
-
-
-def read_answers(path: Path) -> dict[str, Any]:
-    """The answers that the project was generated from; empty if the file was removed."""
-    try:
-        answers = yaml.safe_load(path.read_text("utf-8"))
-    except (FileNotFoundError, yaml.YAMLError):
-        return {}
-    return answers if isinstance(answers, dict) else {}
 
 
 def served_manifest(settings: Params) -> Path:

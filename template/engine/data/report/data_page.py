@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from engine.core.answers import read_answers
 from engine.core.artifacts import DATA_PAGE, REJECTED_RECORDS, REPAIRED_RECORDS
 from engine.core.io import write_text
 from engine.data.check.reject_reasons import REASONS
 from engine.data.record_store import Store
-from engine.data.report.data_card import answers
 from engine.data.report.data_report import Curated, label_counts
 from engine.html.pages import render
 from engine.html.svg import WIDTH, Chart, mark
@@ -32,7 +32,7 @@ def write_page(store: Store, curated: Curated, settings: CurateSettings, report:
     _, sizes = np.unique(curated.unique.clusters[kept], return_counts=True)
     shown = list(report["labels"])[:_MOST_BARS]
     values: dict[str, Any] = {
-        "origin": answers(),
+        "origin": read_answers(),
         "reasons": REASONS,
         "left_out": examples(REJECTED_RECORDS, "reason"),
         "repairs": examples(REPAIRED_RECORDS, "anomaly") if report["repaired"] else {},
