@@ -50,13 +50,6 @@ def in_order(arms: Iterable[str]) -> list[str]:
     return sorted(arms, key=place)
 
 
-def best_local(scores: dict[str, Any]) -> str:
-    """The arm with the highest primary score among those that this project can serve itself."""
-    primary, arms = scores["primary_metric"], scores["arms"]
-    local = [arm for arm in in_order(arms) if not model_of(arm)]
-    return max(local, key=lambda arm: arms[arm][primary]["mean"])
-
-
 def tokens(value: float | None, digits: int = 0) -> str:
     """A number of tokens; a server may not count them."""
     return "unknown" if value is None else f"{value:,.{digits}f}"

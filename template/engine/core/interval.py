@@ -1,11 +1,15 @@
-"""A mean with its interval."""
+"""Estimates as JSON keeps them: a mean with its interval, an amount with its bounds."""
 
-from typing import NamedTuple
+from engine.core.io import Result
 
 
-class Interval(NamedTuple):
+class Interval(Result, frozen=True):
     """An estimate and the interval around it, in the unit of the score."""
 
     mean: float
     low: float
     high: float
+
+    def rounded(self, digits: int = 6) -> "Interval":
+        """To so many digits: further ones would differ between processors and mean nothing."""
+        return Interval(*(round(float(value), digits) for value in (self.mean, self.low, self.high)))
