@@ -53,7 +53,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` (msgspec structs, dicts) as indented JSON with a fixed key order: equal values are equal bytes."""
+    """Write ``value`` (dicts, msgspec structs) as indented JSON with a fixed key order: equal values, equal bytes."""
     text = json.dumps(value, default=msgspec.to_builtins, ensure_ascii=False, indent=2, sort_keys=True)
     write_text(path, text + "\n")
 

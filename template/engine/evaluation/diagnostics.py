@@ -129,9 +129,7 @@ def cosine(embedder: str) -> Similarity:
     return similarity
 
 
-def secondary_of(
-    arms: Mapping[str, Sequence[Row]], settings: EvaluateParams
-) -> dict[str, dict[str, Interval]]:
+def secondary_of(arms: Mapping[str, Sequence[Row]], settings: EvaluateParams) -> dict[str, dict[str, Interval]]:
     """The secondary measures of every arm: similarity where ``evaluate.similarity`` asks for it, schema failures where
     the project has a schema.
     """

@@ -110,9 +110,7 @@ def mean_score(scores: Sequence[float], groups: Groups, settings: EvaluateParams
     knobs = settings.evaluate
     if is_binary(scores):
         return proportion_interval(scores, knobs.alpha, groups)
-    return bootstrap_mean(
-        scores, samples=knobs.bootstrap_samples, seed=settings.seed, alpha=knobs.alpha, groups=groups
-    )
+    return bootstrap_mean(scores, samples=knobs.bootstrap_samples, seed=settings.seed, alpha=knobs.alpha, groups=groups)
 
 
 def expects_json(items: Sequence[Answered]) -> bool:

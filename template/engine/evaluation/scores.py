@@ -9,7 +9,7 @@ import msgspec
 from engine.chat.openai_messages import Record
 from engine.core.artifacts import BASELINE_ANSWERS, BASELINE_RECORD, BENCHMARK, TEST, TUNED_ANSWERS
 from engine.core.errors import ProjectError
-from engine.core.io import read, read_json, read_jsonl, read_rows
+from engine.core.io import read, read_json, read_jsonl
 from engine.core.text import language
 from engine.evaluation.diagnostics import secondary_of
 from engine.evaluation.metrics import confusion, has_labels, score_items, summarise
@@ -18,7 +18,7 @@ from engine.evaluation.results import Pair, Scores, Slice
 from engine.evaluation.statistics import Groups, holm, power_table
 from engine.evaluation.verdict import Arm, decide, significant
 from engine.inference.prompting import question
-from engine.inference.results import Answered, BaselineRecord, Row
+from engine.inference.results import Answered, BaselineRecord, Row, read_arm
 from engine.settings.evaluate import EvaluateParams
 
 LANGUAGE_SHARE = 0.05  # of the items; a rarer language is mostly a short text that was taken for one
@@ -32,8 +32,7 @@ def read_arms(settings: EvaluateParams) -> dict[str, list[Row]]:
             "the baseline was measured on another benchmark", str(BASELINE_RECORD), "run `dvc repro baseline`"
         )
     folders = [BASELINE_ANSWERS, TUNED_ANSWERS] if settings.trains else [BASELINE_ANSWERS]
-    paths = [path for folder in folders for path in sorted(folder.glob("*.jsonl"))]
-    arms = {path.stem: read_rows(path, Row, path.parent.name) for path in paths}
+    arms = {path.stem: read_arm(path.stem) for folder in folders for path in sorted(folder.glob("*.jsonl"))}
     check_templates(arms)
     return arms
 
@@ -44,7 +43,7 @@ def check_templates(arms: Mapping[str, list[Row]]) -> None:
     Raises:
         ProjectError: they were not, so a difference between arms may be one between templates.
     """
-    of = {arm: {row.template_sha256 for row in rows} - {None} for arm, rows in arms.items()}
+    of = {arm: {row.template_sha256 for row in rows if row.template_sha256} for arm, rows in arms.items()}
     if len(set().union(*of.values())) > 1:
         told = ", ".join(f"{arm} {min(found)[:12]}" for arm, found in of.items() if found)
         fix = "use the base model's chat template for tuning as well, then run `dvc repro`"
@@ -103,18 +102,15 @@ def slices(scores: Mapping[str, list[float]], rows: Sequence[Answered], spoken: 
     """
     ordered = sorted(len(row.expected) for row in rows)
     median = ordered[len(ordered) // 2]
-    names = [
-        {
-            "label": row.label,
-            "answer": "short" if len(row.expected) < median else "long",
-            "language": spoken.get(row.id),
-        }
-        for row in rows
-    ]
+    sliced: dict[str, list[str | None]] = {
+        "label": [row.label for row in rows],
+        "answer": ["short" if len(row.expected) < median else "long" for row in rows],
+        "language": [spoken.get(row.id) for row in rows],
+    }
     found = []
-    for by in ("label", "answer", "language"):
-        for value in sorted({name[by] for name in names if name[by] is not None}):
-            places = [place for place, name in enumerate(names) if name[by] == value]
+    for by, values in sliced.items():
+        for value in sorted({value for value in values if value is not None}):
+            places = [place for place, other in enumerate(values) if other == value]
             means = {arm: round(sum(given[p] for p in places) / len(places), 6) for arm, given in scores.items()}
             found.append(Slice(by=by, slice=value, items=len(places), scores=means))
     return found

@@ -1,6 +1,8 @@
 """What the stages that answer write: rows of answers, and what answering took."""
 
-from engine.core.io import Result
+from engine.core.artifacts import BASELINE_ANSWERS, TUNED_ANSWERS
+from engine.core.display import family
+from engine.core.io import Result, read_rows
 
 
 class Answered(Result, frozen=True, kw_only=True):
@@ -26,6 +28,12 @@ class Row(Answered, frozen=True, kw_only=True, omit_defaults=True):
     passages: list[str]
     reference_nll: float | None = None  # only with evaluate.perplexity, of a model of this machine
     reference_tokens: int | None = None
+
+
+def read_arm(arm: str) -> list[Row]:
+    """The rows of an arm. Raises `ProjectError` if they are missing or broken."""
+    folder = TUNED_ANSWERS if family(arm) == "tuned" else BASELINE_ANSWERS
+    return read_rows(folder / f"{arm}.jsonl", Row, folder.name)
 
 
 class Latency(Result, frozen=True, kw_only=True):
@@ -57,6 +65,20 @@ class Shots(Result, frozen=True, kw_only=True):
 
     shots: dict[str, int]
     tried_on_dev: dict[str, dict[str, float]]
+
+
+class RetrievalReport(Result, frozen=True, kw_only=True):
+    """``reports/retrieval.json``: what the stage `index` found; ``rankings`` is {ranking: {measure: its value}}."""
+
+    documents: int
+    passages: int
+    embedder_sha256: str
+    ranking: str
+    depth: int
+    items: int
+    answerable: int  # the answer is stated in some passage; no ranking can find the others
+    test_pairs_in_documents: list[str]
+    rankings: dict[str, dict[str, float]]
 
 
 class BaselineRecord(Result, frozen=True, kw_only=True):
