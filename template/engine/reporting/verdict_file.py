@@ -5,9 +5,8 @@ import msgspec
 from engine.core.artifacts import REPORT_PAGE
 from engine.core.interval import Interval, Range
 from engine.core.io import Result
-from engine.costing.results import BreakEven
-from engine.evaluation.results import Verdict
-from engine.reporting.inputs import Facts
+from engine.costing.results import BreakEven, CostReport
+from engine.evaluation.results import Scores, Verdict
 
 
 class CostInBrief(Result, frozen=True, kw_only=True):
@@ -28,9 +27,8 @@ class VerdictFile(Verdict, frozen=True, kw_only=True):
     report: str
 
 
-def verdict(facts: Facts) -> VerdictFile:
+def verdict(scores: Scores, cost: CostReport) -> VerdictFile:
     """The verdict of a project."""
-    scores, cost = facts.scores, facts.cost
     return VerdictFile(
         **msgspec.structs.asdict(scores.verdict),
         smoke=scores.smoke,
