@@ -4,7 +4,6 @@
 """
 
 import sys
-from typing import Any
 
 from engine.chat.template_coverage import refuse_dropped
 from engine.core.artifacts import BASELINE_ANSWERS, BASELINE_RECORD, BENCHMARK, MEASURED_BASELINE, SHOTS, TEST
@@ -20,11 +19,8 @@ from engine.inference.backend import Backend, Endpoint
 from engine.inference.llama_cpp_backend import GgufModel
 from engine.inference.perplexity import add_reference_nll
 from engine.inference.policies import base_policies
-from engine.inference.prompting import (
-    Policy,
-    read_passages,
-    read_prompt,
-)
+from engine.inference.prompting import Policy, read_passages, read_prompt
+from engine.inference.results import BaselineRecord, Measurement, Shots
 from engine.inference.transformers_backend import Generator
 from engine.models.base import base_model, base_sha256
 from engine.settings.evaluate import EvaluateParams
@@ -50,7 +46,7 @@ def main() -> None:
     if settings.evaluate.gguf:
         backends[GGUF] = GgufModel(settings.evaluate.gguf, device.threads)
     passages = read_passages("train", "dev", "test") if settings.retrieves else None
-    measured: dict[str, Any] = {}
+    measured: dict[str, Measurement] = {}
     shots: dict[str, int] = {}
     tried: dict[str, dict[str, float]] = {}
     for prefix, backend in backends.items():
@@ -66,8 +62,9 @@ def main() -> None:
             write_jsonl(BASELINE_ANSWERS / f"{arm}.jsonl", rows)
             print(f"{arm}: {headline(rows, settings)}")
     write_json(MEASURED_BASELINE, measured)
-    write_json(SHOTS, {"shots": shots, "tried_on_dev": tried})
-    write_json(BASELINE_RECORD, {"base_sha256": base_sha256(), "benchmark_sha256": read_json(BENCHMARK)["sha256"]})
+    write_json(SHOTS, Shots(shots=shots, tried_on_dev=tried))
+    record = BaselineRecord(base_sha256=base_sha256(), benchmark_sha256=read_json(BENCHMARK)["sha256"])
+    write_json(BASELINE_RECORD, record)
 
 
 if __name__ == "__main__":

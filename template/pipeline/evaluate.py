@@ -16,9 +16,9 @@ def main() -> None:
     scores = score(arms, settings)
     write_json(SCORES, scores)
     if settings.curate.label_key:
-        write_json(CONFUSION_PLOT, confusion_rows(arms[scores["verdict"]["challenger"]], settings.curate.label_key))
+        write_json(CONFUSION_PLOT, confusion_rows(arms[scores.verdict.challenger], settings.curate.label_key))
     write_json(ARMS_PLOT, plot_rows(scores))
-    print(f"{scores['verdict']['decision']}: {scores['verdict']['reason']}")
+    print(f"{scores.verdict.decision}: {scores.verdict.reason}")
 
 
 if __name__ == "__main__":

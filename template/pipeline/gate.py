@@ -12,30 +12,36 @@ from engine.core.artifacts import (
     VERDICT,
 )
 from engine.core.errors import ProjectError, run_stage
-from engine.core.io import read_json
+from engine.core.io import read, read_json
 from engine.core.params import load
+from engine.evaluation.forgetting import HarnessReport
 from engine.evaluation.gate_checks import refused_data, refused_measurement, refused_verdict, regressions
+from engine.evaluation.results import Scores, ServingReport
+from engine.inference.results import BaselineRecord, RetrievalReport
 from engine.reporting.terminal import remembered, tell
+from engine.reporting.verdict_file import VerdictFile
 from engine.settings.gate import GateParams
 
 
 def main() -> None:
     settings = load(GateParams)
-    verdict = read_json(VERDICT)
+    verdict, scores = read(VERDICT, VerdictFile, "report"), read(SCORES, Scores, "evaluate")
     print(tell(verdict, settings))
-    scores = read_json(SCORES)
+    serving = read(SERVING_REPORT, ServingReport, "serve")
+    baseline = read(BASELINE_RECORD, BaselineRecord, "baseline")
+    retrieval = read(RETRIEVAL_REPORT, RetrievalReport, "index") if settings.retrieves else None
     failures = [
-        *refused_measurement(settings, verdict, read_json(SERVING_REPORT), read_json(BASELINE_RECORD), scores),
-        *refused_data(settings, read_json(DATA_REPORT), read_json(RETRIEVAL_REPORT) if settings.retrieves else None),
-        *refused_verdict(settings, verdict),
+        *refused_measurement(settings, scores, serving, baseline),
+        *refused_data(settings, read_json(DATA_REPORT), retrieval),
+        *refused_verdict(settings, scores),
     ]
     if settings.remembers:
-        suites = read_json(HARNESS_REPORT)["suites"]
+        suites = read(HARNESS_REPORT, HarnessReport, "harness").suites
         print(remembered(suites))
-        failures += [] if verdict["smoke"] else regressions(settings, suites)
+        failures += [] if scores.smoke else regressions(settings, suites)
     if failures:
         raise ProjectError(
-            "\n  ".join(["refused by the gate", *failures]), "params.yaml: gate", f"read {verdict['report']}"
+            "\n  ".join(["refused by the gate", *failures]), "params.yaml: gate", f"read {verdict.report}"
         )
 
 

@@ -5,13 +5,13 @@ too must score the same. On the suites it shows what tuning made the model forge
 """
 
 import sys
-from typing import Any
 
 from engine.core.artifacts import HARNESS_REPORT, SUITES, TEST
 from engine.core.device import prepare
 from engine.core.errors import run_stage
 from engine.core.io import read_jsonl, write_json
 from engine.core.params import load
+from engine.evaluation.forgetting import Choice, HarnessReport, Opinion
 from engine.evaluation.lm_eval.harness import (
     BARE,
     SMOKE_ITEMS,
@@ -42,8 +42,8 @@ def main() -> None:
         "base": base_model(settings),
         "tuned": served_model(settings, settings.train, prepare(settings.seed, settings.train.compute_dtype)),
     }
-    domain: dict[str, Any] = {}
-    choices: dict[str, Any] = {}
+    domain: dict[str, Opinion] = {}
+    choices: dict[str, Choice] = {}
     suites: dict[str, dict[str, Run]] = {name: {} for name in settings.harness.suites}
     for model, folder in folders.items():
         engine = Engine(folder, prepare(settings.seed), settings.evaluate.batch_size)
@@ -59,8 +59,9 @@ def main() -> None:
             keep(runs[model], name, model)
     remembered = {name: compare_suite(name, runs, settings) for name, runs in suites.items()}
     for name, found in remembered.items():
-        print(f"{name}: {found['base']['mean']:.3f} before, {found['tuned']['mean']:.3f} after: {found['status']}")
-    write_json(HARNESS_REPORT, {"smoke": settings.smoke, "domain": domain, "choice": choices, "suites": remembered})
+        print(f"{name}: {found.base.mean:.3f} before, {found.tuned.mean:.3f} after: {found.status}")
+    report = HarnessReport(smoke=settings.smoke, domain=domain, choice=choices, suites=remembered)
+    write_json(HARNESS_REPORT, report)
 
 
 if __name__ == "__main__":

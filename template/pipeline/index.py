@@ -1,7 +1,6 @@
 """Stage `index`: documents to passages, and the passages of every record, with how well they are found."""
 
 import sys
-from typing import Any
 
 from engine.core.artifacts import KNOWLEDGE, MEASURED_RETRIEVAL, RETRIEVAL_REPORT, RETRIEVED
 from engine.core.device import prepare
@@ -10,6 +9,7 @@ from engine.core.io import read_jsonl, write_json, write_jsonl
 from engine.core.params import load
 from engine.inference.embedder import Embedder
 from engine.inference.prompting import question
+from engine.inference.results import RetrievalReport
 from engine.retrieval.chunks import documents, read_passages
 from engine.retrieval.index import (
     SMOKE_PASSAGES,
@@ -47,21 +47,21 @@ def main() -> None:
             MEASURED_RETRIEVAL, compare_stores(search, Search.load(knobs, settings.embedder), test, knobs.passages)
         )
     relevant = [relevant_passages(record, search.passages) for record in test]
-    report: dict[str, Any] = {
-        "documents": len({passage["source"] for passage in search.passages}),
-        "passages": len(search.passages),
-        "embedder_sha256": embedder.sha256,
-        "ranking": knobs.ranking,
-        "depth": knobs.passages,
-        "items": len(test),
-        "answerable": sum(map(bool, relevant)),  # the answer is stated in some passage; no ranking can find the others
-        "test_pairs_in_documents": told_in_full(test, [text for _, text in documents(KNOWLEDGE)]),
-        "rankings": measure(search, test, relevant, knobs.passages),
-    }
+    report = RetrievalReport(
+        documents=len({passage["source"] for passage in search.passages}),
+        passages=len(search.passages),
+        embedder_sha256=embedder.sha256,
+        ranking=knobs.ranking,
+        depth=knobs.passages,
+        items=len(test),
+        answerable=sum(map(bool, relevant)),
+        test_pairs_in_documents=told_in_full(test, [text for _, text in documents(KNOWLEDGE)]),
+        rankings=measure(search, test, relevant, knobs.passages),
+    )
     write_json(RETRIEVAL_REPORT, report)
-    print(f"{report['passages']} passages of {report['documents']} documents")
-    print(f"  {report['answerable']} of {report['items']} test items have their answer word for word in a passage")
-    for name, scores in report["rankings"].items():
+    print(f"{report.passages} passages of {report.documents} documents")
+    print(f"  {report.answerable} of {report.items} test items have their answer word for word in a passage")
+    for name, scores in report.rankings.items():
         print(f"  {name}: " + ", ".join(f"{metric} {value:.3f}" for metric, value in scores.items()))
 
 

@@ -2,6 +2,8 @@
 
 import sys
 
+import msgspec
+
 from engine.core.artifacts import (
     JUDGE_REPORT,
     MEASURED_JUDGE,
@@ -11,6 +13,7 @@ from engine.core.io import write_json
 from engine.core.params import load
 from engine.evaluation.judge.judging import compare_answers, dollars, grade_answers, judging_model
 from engine.evaluation.judge.pairwise_judge import kinship
+from engine.evaluation.judge.report import JudgeReport, Requests
 from engine.settings.judge import JudgeParams
 
 
@@ -20,14 +23,22 @@ def main() -> None:
     model = backend.identity.get("model", settings.model.name)
     compared, effort = compare_answers(backend, settings)
     rubric, more = grade_answers(backend, settings)
-    report = {"model": model, "warning": kinship(model, settings.model.name), **compared, "rubric": rubric}
     effort = effort.plus(more)
-    used = effort._asdict()
-    seconds = used.pop("seconds")
-    write_json(JUDGE_REPORT, report | {"effort": used})
-    write_json(MEASURED_JUDGE, {"seconds": round(seconds, 3), "usd": dollars(effort, settings)})
+    report = JudgeReport(
+        model=model,
+        warning=kinship(model, settings.model.name),
+        rubric=rubric,
+        effort=Requests(
+            requests=effort.requests,
+            prompt_tokens=effort.prompt_tokens,
+            completion_tokens=effort.completion_tokens,
+        ),
+        **msgspec.structs.asdict(compared),
+    )
+    write_json(JUDGE_REPORT, report)
+    write_json(MEASURED_JUDGE, {"seconds": round(effort.seconds, 3), "usd": dollars(effort, settings)})
     for name, part in (("comparing", compared), ("grading", rubric)):
-        print(f"{name}: " + ("qualified" if part["qualified"] else "withheld: " + "; ".join(part["reasons"])))
+        print(f"{name}: " + ("qualified" if part.qualified else "withheld: " + "; ".join(part.reasons)))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ def main() -> None:
     facts = read_facts(load(ReportParams))
     write_text(REPORT_PAGE, page(facts))
     write_text(MODEL_CARD, model_card(facts))
-    write_json(VERDICT, verdict(facts))
+    write_json(VERDICT, verdict(facts.scores, facts.cost))
     print(f"wrote {REPORT_PAGE}, {MODEL_CARD} and {VERDICT}")
 
 

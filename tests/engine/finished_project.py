@@ -10,7 +10,9 @@ import numpy as np
 from engine.core.display import family
 from engine.core.io import write_json, write_jsonl, write_text
 from engine.core.params import load
+from engine.evaluation.results import Scores
 from engine.evaluation.scores import plot_rows, score
+from engine.inference.results import Latency, Measurement, Row
 from engine.settings.everything import Everything
 
 COMMON = """
@@ -98,7 +100,27 @@ def item(number: int, intent: str) -> tuple[str, str]:
     )
 
 
-def rows(seed: int, n: int, share_right: float, prompt_tokens: int) -> list[dict[str, Any]]:
+def answered_row(**given: Any) -> Row:
+    """An answer; what is not given is as most answers have it."""
+    usual = {
+        "id": "0",
+        "label": None,
+        "group": None,
+        "expected": "",
+        "answer": "",
+        "prompt_sha256": HASH,
+        "template_sha256": HASH,
+        "prompt_tokens": 100,
+        "completion_tokens": 24,
+        "finish": "stop",
+        "decoding": "greedy",
+        "shots": 0,
+        "passages": [],
+    }
+    return Row(**(usual | given))
+
+
+def rows(seed: int, n: int, share_right: float, prompt_tokens: int) -> list[Row]:
     """Answers of an arm that is right on ``share_right`` of the items, otherwise wrong in a slot or the intent."""
     generator = np.random.default_rng(seed)
     result = []
@@ -112,33 +134,28 @@ def rows(seed: int, n: int, share_right: float, prompt_tokens: int) -> list[dict
                 expected.replace(intent, INTENTS[number % 3]) if wrong_intent else expected.replace("lamp", "lamps")
             )
         result.append(
-            {
-                "id": f"{number:016x}",
-                "label": intent,
-                "group": f"template {number % 80}",
-                "expected": expected,
-                "answer": answer,
-                "prompt_sha256": HASH,
-                "prompt_tokens": prompt_tokens,
-                "completion_tokens": 24,
-                "finish": "stop",
-                "decoding": "greedy",
-                "template_sha256": HASH,
-            }
+            answered_row(
+                id=f"{number:016x}",
+                label=intent,
+                group=f"template {number % 80}",
+                expected=expected,
+                answer=answer,
+                prompt_tokens=prompt_tokens,
+            )
         )
     return result
 
 
-def measure(n: int, seconds: float, prompt_tokens: int) -> dict[str, Any]:
+def measure(n: int, seconds: float, prompt_tokens: int) -> Measurement:
     """The measurement of one arm."""
-    return {
-        "items": n,
-        "seconds": seconds,
-        "requests_per_second": round(n / seconds, 4),
-        "prompt_tokens": prompt_tokens * n,
-        "completion_tokens": 24 * n,
-        "latency_seconds": {"p50": round(2.5 * seconds / n, 4), "p95": round(4 * seconds / n, 4), "n": 5},
-    }
+    return Measurement(
+        items=n,
+        seconds=seconds,
+        requests_per_second=round(n / seconds, 4),
+        prompt_tokens=prompt_tokens * n,
+        completion_tokens=24 * n,
+        latency_seconds=Latency(p50=round(2.5 * seconds / n, 4), p95=round(4 * seconds / n, 4), n=5),
+    )
 
 
 def finish_project(
@@ -176,7 +193,7 @@ def finish_project(
         write_json(reports / "curves.json", CURVES)
     if settings.retrieves:
         write_json(reports / "retrieval.json", RETRIEVAL)
-        found = ({"id": row["id"], "passages": [], "own": None} for row in requests(n))
+        found = ({"id": item["id"], "passages": [], "own": None} for item in requests(n))
         write_jsonl(root / "data/retrieved/test.jsonl", found)
     write_json(reports / "data.json", DATA | {"test": n})
     write_json(root / "models/base.json", BASE_MODEL)
@@ -191,13 +208,13 @@ def finish_project(
 
 
 @cache
-def answers(n: int, shares: tuple[tuple[str, float], ...]) -> dict[str, list[dict[str, Any]]]:
+def answers(n: int, shares: tuple[tuple[str, float], ...]) -> dict[str, list[Row]]:
     """The rows of every arm."""
     return {arm: rows(number, n, share, TOKENS[arm]) for number, (arm, share) in enumerate(shares)}
 
 
 @cache  # most tests share a study
-def scored(params: str, n: int, shares: tuple[tuple[str, float], ...]) -> dict[str, Any]:
+def scored(params: str, n: int, shares: tuple[tuple[str, float], ...]) -> Scores:
     """What the stage `evaluate` makes of these answers in the current folder, whose ``params.yaml`` is ``params``."""
     return score(answers(n, shares), load(Everything))
 
@@ -235,6 +252,8 @@ SERVING = {
 BASE_MODEL = {"name": "smollm2-135m-instruct", "source": "package", "revision": None, "sha256": {"model.gguf": HASH}}
 TRAINING = {
     "method": "qlora",
+    "setup": {},
+    "devices": 1,
     "device": "AMD EPYC 9R14",
     "device_kind": "cpu",
     "threads": 2,

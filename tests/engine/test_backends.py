@@ -95,8 +95,8 @@ def test_an_endpoint_is_an_arm_like_any_other(url: str) -> None:
     endpoint = Endpoint(EndpointSettings(base_url=url, model="echo", concurrency=3), api_key="secret")
     items = [record(number) for number in range(8)]
     rows, measured = answer_items("endpoint_zero_shot", endpoint, items, Policy("Be loud."), KNOBS, Path())
-    assert [row["answer"] for row in rows] == [f"ASK {number}" for number in range(8)]
-    assert measured["prompt_tokens"] == 56 and measured["items"] == 8 and measured["seconds"] > 0
+    assert [row.answer for row in rows] == [f"ASK {number}" for number in range(8)]
+    assert measured.prompt_tokens == 56 and measured.items == 8 and measured.seconds > 0
     lines = Path("reports/measured/latency/endpoint_zero_shot.jsonl").read_text("utf-8").splitlines()
     assert len(lines) == 8
     shown = Path("prompts/endpoint_zero_shot.jsonl").read_text("utf-8").splitlines()
@@ -111,16 +111,16 @@ def test_requests_under_way_together_are_not_counted_one_after_the_other() -> No
         took = time.perf_counter() - start
     lines = Path("reports/measured/latency/endpoint.jsonl").read_text("utf-8").splitlines()
     requests = sum(json.loads(line)["seconds"] for line in lines)
-    assert measured["seconds"] <= took and measured["seconds"] < requests
+    assert measured.seconds <= took and measured.seconds < requests
 
 
 def test_a_model_that_refuses_temperature_is_asked_as_it_wants_and_that_is_recorded() -> None:
     with running(Reasoner) as address:
         endpoint = Endpoint(EndpointSettings(base_url=address, model="reasoner", concurrency=2))
         rows, measured = answer_items("endpoint", endpoint, [record(n) for n in range(4)], Policy(""), KNOBS, Path())
-    assert [row["answer"] for row in rows] == ["8"] * 4
-    assert {row["decoding"] for row in rows} == {"the server's own"}
-    assert rows[0]["prompt_tokens"] is None and measured["completion_tokens"] is None
+    assert [row.answer for row in rows] == ["8"] * 4
+    assert {row.decoding for row in rows} == {"the server's own"}
+    assert rows[0].prompt_tokens is None and measured.completion_tokens is None
 
 
 def test_a_revision_keeps_the_answers_of_two_models_of_one_name_apart() -> None:

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from finished_project import PARAMS, finish_project, rows
+from finished_project import PARAMS, answered_row, finish_project, rows
+from msgspec.structs import replace
 from scripted_backend import Scripted, record
 
 from engine.core.errors import ProjectError
@@ -65,13 +66,13 @@ def test_more_examples_than_there_are_records_are_not_claimed(settings: Everythi
     many = settings.model_copy(update={"evaluate": settings.evaluate.model_copy(update={"shots": [9]})})
     assert choose_counts(Fond(1), None, many) == ({"few_shot": 5}, {})
     with pytest.raises(ProjectError, match="1 items of few_shot were not asked with 5 examples, b for one"):
-        check_shots("few_shot", [{"id": "a", "shots": 5}, {"id": "b", "shots": 4}], 5)
+        check_shots("few_shot", [answered_row(id="a", shots=5), answered_row(id="b", shots=4)], 5)
 
 
 def test_arms_that_were_asked_through_two_templates_are_not_compared() -> None:
     one = rows(1, 3, 1.0, 10)
-    other = [row | {"template_sha256": "f" * 64} for row in one]
-    check_templates({"zero_shot": one, "endpoint_zero_shot": [row | {"template_sha256": None} for row in one]})
+    other = [replace(row, template_sha256="f" * 64) for row in one]
+    check_templates({"zero_shot": one, "endpoint_zero_shot": [replace(row, template_sha256=None) for row in one]})
     with pytest.raises(ProjectError, match="different chat templates"):
         check_templates({"zero_shot": one, "tuned": other})
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from finished_project import PARAMS, PRICES, TRAINING, finish_project, measure
+from msgspec import convert
 
 from engine.core.artifacts import MEASURED_COST
 from engine.core.errors import ProjectError
 from engine.core.io import read_json, write_json
 from engine.costing.cost_arithmetic import Band
 from engine.costing.plan_vs_actual import beside_the_plan
+from engine.models.run_record import RunRecord
 from pipeline import cost
 from pipeline import report as report_recipe
 
@@ -243,11 +245,11 @@ def test_planned_dollars_are_those_of_every_device_and_need_a_price(project: Pat
     write_json(project / "plan.json", {"figures": {"seconds_per_request": {"low": 1.0, "typical": 2.0, "high": 4.0}}})
     (_, per_1000) = run()["plan"]
     assert per_1000["figure"] == "usd_per_1000_requests" and per_1000["measured"] > 0
-    training = {"seconds": 3600.0, "peak_memory_gib": 1.0, "tokens_per_second": 1.0, "devices": 4}
+    training = convert(TRAINING | {"seconds": 3600.0, "devices": 4}, RunRecord)
     write_json(project / "plan.json", {"figures": {"training_seconds": {"low": 1800, "typical": 1800, "high": 3600}}})
-    names = {row["figure"]: row for row in beside_the_plan({}, None, training, Band(1, 2, 3))}
-    assert names["training_usd"]["measured"] == 8 and names["training_usd"]["planned"]["typical"] == 4
-    assert [row["figure"] for row in beside_the_plan({}, None, training)] == ["training_seconds"]
+    names = {row.figure: row for row in beside_the_plan({}, None, training, Band(1, 2, 3))}
+    assert names["training_usd"].measured == 8 and names["training_usd"].planned.typical == 4
+    assert [row.figure for row in beside_the_plan({}, None, training)] == ["training_seconds"]
 
 
 def test_a_project_without_a_plan_says_nothing_and_a_broken_one_is_refused(project: Path) -> None:

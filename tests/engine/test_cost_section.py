@@ -6,7 +6,9 @@ import pytest
 from finished_project import PARAMS, PRICES, finish_project
 
 from engine.core.artifacts import REPORT_PAGE
+from engine.core.interval import Range
 from engine.core.io import write_json
+from engine.costing.results import FigureSwing
 from engine.reporting.report_page.page import crossing, off
 from engine.reporting.tornado import tornado_chart
 from pipeline import cost, report
@@ -78,13 +80,13 @@ def test_a_price_of_ones_own_without_a_date_is_said_to_be_undated(project: Path)
     ("volume", "said"),
     [
         (None, ""),
-        ({"low": None, "typical": None, "high": None}, "never"),
-        ({"low": 0.0, "typical": 0.0, "high": 0.0}, "the first request"),
-        ({"low": 100.0, "typical": 200.0, "high": 300.0}, "200 a month [100, 300]"),
-        ({"low": 100.0, "typical": None, "high": None}, "at least 100 a month, perhaps never"),
+        (Range(None, None, None), "never"),
+        (Range(0.0, 0.0, 0.0), "the first request"),
+        (Range(100.0, 200.0, 300.0), "200 a month [100, 300]"),
+        (Range(100.0, None, None), "at least 100 a month, perhaps never"),
     ],
 )
-def test_where_routes_cross_in_words(volume: dict[str, float | None] | None, said: str) -> None:
+def test_where_routes_cross_in_words(volume: Range | None, said: str) -> None:
     assert crossing(volume) == said
 
 
@@ -94,8 +96,8 @@ def test_how_far_off_in_words() -> None:
 
 def test_the_tornado_stays_inside_its_frame_and_is_spoken() -> None:
     swings = [
-        {"figure": "usd_per_hour", "low": 1.0, "high": 12.0, "usd_at_low": 900.0, "usd_at_high": 90000.0},
-        {"figure": "utilisation", "low": 0.2, "high": 0.8, "usd_at_low": 5000.0, "usd_at_high": 2000.0},
+        FigureSwing(figure="usd_per_hour", low=1.0, high=12.0, usd_at_low=900.0, usd_at_high=90000.0),
+        FigureSwing(figure="utilisation", low=0.2, high=0.8, usd_at_low=5000.0, usd_at_high=2000.0),
     ]
     chart = tornado_chart(swings)
     rects = [mark.attributes for mark in chart.marks if mark.tag == "rect"]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from finished_project import HARNESS_PARAMS, PARAMS, finish_project
+from msgspec.structs import asdict
 
 from engine.core.errors import run_stage
 from engine.core.io import write_json
@@ -25,20 +26,20 @@ def scores(right: int, of: int) -> list[float]:
 
 def test_a_suite_is_held_lost_open_or_too_hard(project: Path) -> None:
     settings, base = load(Everything), scores(120, 200)
-    assert forgetting(base, scores(118, 200), 0.0, settings)["status"] == HELD
-    assert forgetting(base, scores(60, 200), 0.0, settings)["status"] == LOST
-    assert forgetting(base, scores(108, 200)[::-1], 0.0, settings)["status"] == OPEN
-    assert forgetting(base, scores(120, 200), 0.55, settings)["status"] == BLIND
+    assert forgetting(base, scores(118, 200), 0.0, settings).status == HELD
+    assert forgetting(base, scores(60, 200), 0.0, settings).status == LOST
+    assert forgetting(base, scores(108, 200)[::-1], 0.0, settings).status == OPEN
+    assert forgetting(base, scores(120, 200), 0.55, settings).status == BLIND
 
 
 def test_few_items_show_nothing(project: Path) -> None:
     """Six of ten against five of ten: a loss beyond the margin is not ruled out, and more items are asked for."""
     found = forgetting(scores(6, 10), scores(5, 10), 0.0, load(Everything))
-    assert found["status"] == OPEN and found["items_needed"] > 10 and found["discordant"] == 1
+    assert found.status == OPEN and found.items_needed > 10 and found.discordant == 1
 
 
 def test_a_gain_is_not_a_loss(project: Path) -> None:
-    assert forgetting(scores(20, 50), scores(40, 50), 0.0, load(Everything))["status"] == HELD
+    assert forgetting(scores(20, 50), scores(40, 50), 0.0, load(Everything)).status == HELD
 
 
 def harness(base: int, tuned: int) -> dict[str, object]:
@@ -51,7 +52,7 @@ def harness(base: int, tuned: int) -> dict[str, object]:
         "chance": 0.25,
         "base": interval(scores(base, 200), settings),
         "tuned": interval(scores(tuned, 200), settings),
-        **forgetting(scores(base, 200), scores(tuned, 200), 0.25, settings),
+        **asdict(forgetting(scores(base, 200), scores(tuned, 200), 0.25, settings)),
     }
     opinion = {"items": 32, "shots": 6, "same_prompts": 32, "same_answers": 31, "exact_match": 0.5}
     return {

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from finished_project import PARAMS, finish_project
 
+from engine.core.artifacts import SCORES
 from engine.core.errors import run_stage
-from engine.core.io import read_json, write_json
+from engine.core.io import read, read_json, write_json
+from engine.evaluation.results import Scores
 from engine.serving.trial import served_arm
 from pipeline import cost, gate, report
 
@@ -53,7 +55,7 @@ def test_a_gguf_file_to_ship_is_named_with_what_serves_it(project: Path, capsys:
     assert "engine.serving.server" not in told
     page = (project / "reports/report.html").read_text("utf-8")
     assert "the few-shot prompt on the GGUF file" in page
-    assert served_arm(read_json(project / "reports/scores.json")) == "tuned"
+    assert served_arm(read(SCORES, Scores, "evaluate")) == "tuned"
 
 
 LOSING = {"zero_shot": 0.1, "few_shot": 0.8, "tuned": 0.3}
@@ -86,7 +88,7 @@ def test_a_verdict_stops_the_run_as_params_say(
 
 def serve_what_ships(project: Path) -> None:
     """Write the report that `serve` makes of the arm that it picks."""
-    arm = served_arm(read_json(project / "reports/scores.json"))
+    arm = served_arm(read(SCORES, Scores, "evaluate"))
     path = project / "reports/serve.json"
     write_json(path, read_json(path) | {"arm": arm})
 
@@ -103,9 +105,9 @@ def test_the_arm_that_is_tried_on_the_server_is_the_one_that_ships(
 
 def test_an_endpoint_that_ships_leaves_the_best_arm_of_this_machine_to_try(project: Path) -> None:
     finish_project(project, shares={"few_shot": 0.05, "endpoint_few_shot": 0.9, "tuned": 0.3})
-    assert served_arm(read_json(project / "reports/scores.json")) == "tuned"
+    assert served_arm(read(SCORES, Scores, "evaluate")) == "tuned"
     finish_project(project, shares=OPEN)
-    assert served_arm(read_json(project / "reports/scores.json")) == "tuned", "nothing ships: the one asked about"
+    assert served_arm(read(SCORES, Scores, "evaluate")) == "tuned", "nothing ships: the one asked about"
 
 
 def test_evaluation_items_in_the_training_data_stop_the_run_unless_that_is_allowed(

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from finished_project import HARNESS_PARAMS, PARAMS
+from finished_project import HARNESS_PARAMS, PARAMS, answered_row
+from msgspec.structs import replace
 from tool_records import ASK, CALL, SAID
 from tool_records import record as spoken
 
@@ -157,16 +158,16 @@ def test_another_prompt_or_another_score_stops_the_stage(model: Path, device: De
     policy, items = Policy("answer briefly"), questions()
     prompts, answers = answered(model, device, policy, items)
     rows = [
-        {"id": str(n), "expected": "2024-01-02", "answer": answers[n], "prompt_sha256": sha256_json(prompts[n])}
+        answered_row(id=str(n), expected="2024-01-02", answer=answers[n], prompt_sha256=sha256_json(prompts[n]))
         for n in range(5)
     ]
     engine = Engine(model, device, 3)
     write_jsonl(BASELINE_ANSWERS / "zero_shot.jsonl", rows)
     found = second_opinion(engine, "zero_shot", policy, items, load(Everything))
-    assert found["same_answers"] == 5 and found["exact_match"] == found["exact_match_of_lm_eval"] == 0.0
+    assert found.same_answers == 5 and found.exact_match == found.exact_match_of_lm_eval == 0.0
     called = [items[0] | {"tools": '[{"name": "f"}]'}, *items[1:]]
-    assert "cannot express" in second_opinion(engine, "zero_shot", policy, called, load(Everything))["skipped"]
-    write_jsonl(BASELINE_ANSWERS / "zero_shot.jsonl", [rows[0] | {"expected": answers[0]}, *rows[1:]])
+    assert "cannot express" in second_opinion(engine, "zero_shot", policy, called, load(Everything)).skipped
+    write_jsonl(BASELINE_ANSWERS / "zero_shot.jsonl", [replace(rows[0], expected=answers[0]), *rows[1:]])
     with pytest.raises(ProjectError, match="scores an equal answer differently"):
         second_opinion(engine, "zero_shot", policy, items, load(Everything))
     write_jsonl(BASELINE_ANSWERS / "zero_shot.jsonl", rows)
@@ -242,7 +243,7 @@ def test_a_hub_out_of_reach_is_told_before_anything_is_answered(project: Path, m
 def test_models_that_were_asked_other_things_are_not_compared(project: Path) -> None:
     (project / "params.yaml").write_text(PARAMS + HARNESS_PARAMS, "utf-8")
     base = Run("acc", False, [[1, 2], [3]], ["0", "1"], [1.0, 0.0], 0.5, 0)
-    assert harness.compare_suite("x", {"base": base, "tuned": base}, load(Everything))["items"] == 2
+    assert harness.compare_suite("x", {"base": base, "tuned": base}, load(Everything)).items == 2
     with pytest.raises(ProjectError, match="other prompts"):
         harness.compare_suite("x", {"base": base, "tuned": base._replace(prompts=[[1, 2], [4]])}, load(Everything))
 

@@ -6,16 +6,17 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 from finished_project import PARAMS, finish_project
+from msgspec.structs import asdict, replace
 from scripted_backend import Scripted
 
 import engine
 from engine.core.artifacts import RUBRIC_CALIBRATION
 from engine.core.errors import ProjectError
+from engine.core.interval import Interval
 from engine.core.io import read_json, read_jsonl, write_jsonl
 from engine.core.params import load
 from engine.evaluation.judge import judging as judge_stage
@@ -33,6 +34,7 @@ from engine.evaluation.judge.pairwise_judge import (
     qualify,
     read_calibration,
 )
+from engine.evaluation.judge.report import Grading, JudgeReport, Requests
 from engine.html.pages import render
 from engine.inference.backend import Prompt
 from engine.reporting.report_page.page import WORDS
@@ -88,36 +90,36 @@ def judged(rule: Callable[[str, str], str]) -> list[Judgement]:
 
 def test_a_rule_that_people_follow_too_qualifies() -> None:
     result = qualify(judged(nearest_to_fifty), HUMAN)
-    assert result["qualified"] and result["kappa"]["mean"] == 1.0 and result["swap_consistency"] == 1.0
+    assert result.qualified and result.kappa.mean == 1.0 and result.swap_consistency == 1.0
 
 
 def test_a_judge_that_likes_what_stands_first_is_withheld() -> None:
     result = qualify(judged(always_the_first), HUMAN)
-    assert not result["qualified"] and result["first_position_rate"] == 1.0 and result["swap_consistency"] == 0.0
-    assert any("swap" in reason for reason in result["reasons"])
+    assert not result.qualified and result.first_position_rate == 1.0 and result.swap_consistency == 0.0
+    assert any("swap" in reason for reason in result.reasons)
     assert all(one.verdict == "tie" for one in judged(always_the_first))
 
 
 def test_what_cannot_be_parsed_is_an_error_and_no_middle_score() -> None:
     result = qualify(judged(babble), HUMAN)
-    assert not result["qualified"] and result["unparsable"] == 60 and result["ties"] == 0
+    assert not result.qualified and result.unparsable == 60 and result.ties == 0
     assert all(one.verdict is None for one in judged(babble))
 
 
 def test_an_article_is_no_vote() -> None:
     result = qualify(judged(article), HUMAN)
-    assert not result["qualified"] and result["unparsable"] == 60
+    assert not result.qualified and result.unparsable == 60
 
 
 def test_a_judge_that_always_says_the_same_does_not_qualify_on_labels_that_do_too() -> None:
     result = qualify(judged(always_a_tie), ["tie"] * 60)
-    assert result["agreement"] == 1.0 and not result["qualified"]
-    assert any("every human judgement says 'tie'" in reason for reason in result["reasons"])
+    assert result.agreement == 1.0 and not result.qualified
+    assert any("every human judgement says 'tie'" in reason for reason in result.reasons)
 
 
 def test_too_few_labels_qualify_nobody() -> None:
     result = qualify(judged(nearest_to_fifty)[:20], HUMAN[:20])
-    assert not result["qualified"] and "50 are needed" in result["reasons"][0]
+    assert not result.qualified and "50 are needed" in result.reasons[0]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,7 @@ def test_kappa_has_its_textbook_value() -> None:
     table = [("y", "y")] * 20 + [("y", "n")] * 5 + [("n", "y")] * 10 + [("n", "n")] * 15
     assert kappas(np.array([table])) == pytest.approx([0.4])
     assert kappas(np.array([[("y", "y")]])) == [0.0]
-    assert agreement_interval([], kappas, 0.05, 0) == (0.0, 0.0, 0.0)
+    assert agreement_interval([], kappas, 0.05, 0) == Interval(0.0, 0.0, 0.0)
     found = agreement_interval(table, kappas, 0.05, 0)
     assert found.mean == pytest.approx(0.4) and 0.1 < found.low < 0.2 and 0.6 < found.high < 0.7
 
@@ -154,7 +156,7 @@ def test_a_preference_for_length_shows_and_is_taken_out_of_the_win_rate() -> Non
     much_longer = [Pair(p.question, p.first + "x" * 20, p.second) for p in pairs]  # and so wins nearly every time
     wins = [Judgement(*["first" if len(p.first) > len(p.second) else "second"] * 2) for p in much_longer]
     told = preference(wins, much_longer)
-    assert told["win_rate"] > 0.9 > told["length_adjusted_win_rate"]
+    assert told.win_rate > 0.9 > told.length_adjusted_win_rate
     ties = length_adjusted([Judgement("first", "second")] * 20, pairs)
     assert ties == pytest.approx((0.0, 0.5), abs=1e-4)
     assert length_adjusted([], []) == (0.0, 0.5)
@@ -162,7 +164,7 @@ def test_a_preference_for_length_shows_and_is_taken_out_of_the_win_rate() -> Non
 
 def test_equal_lengths_change_no_win_rate() -> None:
     told = preference([Judgement("first", "first")] * 3 + [Judgement("second", "second")], [Pair("?", "aa", "bb")] * 4)
-    assert told["win_rate"] == told["length_adjusted_win_rate"] == 0.75
+    assert told.win_rate == told.length_adjusted_win_rate == 0.75
 
 
 @pytest.mark.parametrize(
@@ -204,16 +206,16 @@ def test_labels_are_asked_blind_kept_and_never_asked_twice(tmp_path: Path, monke
 
 def test_the_report_tells_the_win_rate_beside_the_one_of_equal_lengths_and_whose_kin_the_judge_is() -> None:
     judgements, effort = judge(Judge(nearest_to_fifty), PROMPT, PAIRS, 8)
-    report = qualify(judgements, HUMAN) | {
-        "model": "smollm3-3b",
-        "warning": kinship("smollm3-3b", "smollm2-135m-instruct"),
-        "preference": preference(judgements, PAIRS),
-        "effort": effort._asdict(),
-        "rubric": qualify_grades([None] * 60, [1] * 60),
-    }
+    report = JudgeReport(
+        **asdict(replace(qualify(judgements, HUMAN), preference=preference(judgements, PAIRS))),
+        model="smollm3-3b",
+        warning=kinship("smollm3-3b", "smollm2-135m-instruct"),
+        effort=Requests(requests=120, prompt_tokens=effort.prompt_tokens, completion_tokens=effort.completion_tokens),
+        rubric=qualify_grades([None] * 60, [1] * 60),
+    )
     facts = SimpleNamespace(judge=report, challenger="tuned", incumbent="few_shot")
     told = " ".join(render("reporting/report_page/judge.html.j2", WORDS, facts=facts).split())
-    rates = {name: f"{report['preference'][name]:.0%}" for name in ("win_rate", "length_adjusted_win_rate")}
+    rates = {name: f"{getattr(report.preference, name):.0%}" for name in ("win_rate", "length_adjusted_win_rate")}
     assert f"It wins {rates['win_rate']}; if all answers were equally long, it would win" in told
     assert rates["length_adjusted_win_rate"] in told
     assert (
@@ -246,26 +248,26 @@ def of_five(expected: str, answer: str) -> str:
 HUMAN_GRADES = [int(by_distance(one.expected, one.answer)) for one in GRADED]
 
 
-def graded_by(rule: Callable[[str, str], str], human: list[int] = HUMAN_GRADES) -> dict[str, Any]:
+def graded_by(rule: Callable[[str, str], str], human: list[int] = HUMAN_GRADES) -> Grading:
     return qualify_grades(grade(Grader(rule), RUBRIC, GRADED, 8)[0], human)
 
 
 def test_a_grader_that_agrees_with_people_qualifies() -> None:
     assert len(set(HUMAN_GRADES)) == 5
     found = graded_by(by_distance)
-    assert found["qualified"] and found["weighted_kappa"]["mean"] == 1.0 and found["bias"] == 0.0
+    assert found.qualified and found.weighted_kappa.mean == 1.0 and found.bias == 0.0
     off_by_one = graded_by(by_distance, [max(1, value - 1) for value in HUMAN_GRADES])
-    assert off_by_one["qualified"] and off_by_one["agreement"] < 0.3 and off_by_one["bias"] > 0.7
+    assert off_by_one.qualified and off_by_one.agreement < 0.3 and off_by_one.bias > 0.7
 
 
 def test_a_grader_that_sits_in_the_middle_or_says_more_than_a_grade_is_withheld() -> None:
     found = graded_by(always_three)
-    assert not found["qualified"] and found["weighted_kappa"]["mean"] == 0.0
+    assert not found.qualified and found.weighted_kappa.mean == 0.0
     wordy = graded_by(of_five)
-    assert not wordy["qualified"] and wordy["unparsable"] == 60 and wordy["grades"] == {}
-    assert any("60 of 60 replies are not a grade" in reason for reason in wordy["reasons"])
+    assert not wordy.qualified and wordy.unparsable == 60 and wordy.grades == {}
+    assert any("60 of 60 replies are not a grade" in reason for reason in wordy.reasons)
     few = qualify_grades(HUMAN_GRADES[:20], HUMAN_GRADES[:20])
-    assert not few["qualified"] and "50 are needed" in few["reasons"][0]
+    assert not few.qualified and "50 are needed" in few.reasons[0]
 
 
 @pytest.mark.parametrize(
@@ -319,11 +321,11 @@ def test_grades_are_labelled_and_a_judge_that_qualifies_shows_one_for_every_arm(
     people = ({**row, "human": 5 if row["expected"] == row["answer"] else 1} for row in rows)
     write_jsonl(RUBRIC_CALIBRATION, people)
     found, effort = judge_stage.grade_answers(Grader(right_or_wrong), load(Everything))
-    assert found["qualified"], found["reasons"]
-    means = {arm: one["mean"] for arm, one in found["arms"].items()}
+    assert found.qualified, found.reasons
+    means = {arm: one.mean for arm, one in found.arms.items()}
     assert list(means) == ["zero_shot", "few_shot", "tuned"] and means["zero_shot"] is None, "too many were no grade"
-    assert found["arms"]["few_shot"]["unparsable"] > 0 and effort.requests == 60 + 3 * 240
-    assert means["few_shot"] < means["tuned"] <= 5 and found["arms"]["tuned"]["low"] < means["tuned"]
+    assert found.arms["few_shot"].unparsable > 0 and effort.requests == 60 + 3 * 240
+    assert means["few_shot"] < means["tuned"] <= 5 and found.arms["tuned"].low < means["tuned"]
     told = render("reporting/report_page/grades.html.j2", WORDS, rubric=found)
     assert f"{means['tuned']:.2f} [" in told and "withheld" in told
     assert read_json(Path("reports/scores.json"))["primary_metric"] == "json_match", "grades decide nothing"

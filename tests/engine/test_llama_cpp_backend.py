@@ -143,7 +143,7 @@ class TestWithLlamaCpp:
         rows, measured = answer_items(
             "gguf_zero_shot", GgufModel(settings(path), 1), items, Policy("Hi."), KNOBS, Path()
         )
-        assert measured["items"] == 4 and measured["seconds"] > 0 and measured["completion_tokens"] > 0
+        assert measured.items == 4 and measured.seconds > 0 and measured.completion_tokens > 0
         assert len(Path("reports/measured/latency/gguf_zero_shot.jsonl").read_text("utf-8").splitlines()) == 4
         again, repeated = answer_items(
             "gguf_zero_shot", GgufModel(settings(path), 1), items, Policy("Hi."), KNOBS, Path()

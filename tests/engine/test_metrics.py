@@ -1,14 +1,15 @@
 """What counts as a right answer, and the summary of an arm."""
 
-import json
 import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from finished_project import PARAMS
+from finished_project import PARAMS, answered_row
+from msgspec.structs import replace
 
 from engine.core.errors import ProjectError
 from engine.core.params import load
@@ -16,6 +17,7 @@ from engine.evaluation.diagnostics import secondary, secondary_of
 from engine.evaluation.item_metrics import METRICS, label_of
 from engine.evaluation.metrics import OWN, confusion, metrics_of, score_items, summarise
 from engine.evaluation.scores import confusion_rows, languages, slices
+from engine.inference.results import Row
 from engine.settings.everything import Everything
 from evals.metrics import METRICS as PROJECT_METRICS
 
@@ -26,10 +28,10 @@ def settings(tmp_path: Path) -> Everything:
     return load(Everything, tmp_path / "params.yaml")
 
 
-def items(*pairs: tuple[str, str], labels: list[str | None] | None = None) -> list[dict[str, Any]]:
+def items(*pairs: tuple[str, str], labels: list[str | None] | None = None) -> list[Row]:
     labels = labels or [None] * len(pairs)
     return [
-        {"id": str(number), "expected": expected, "answer": answer, "label": label, "group": None}
+        answered_row(id=str(number), expected=expected, answer=answer, label=label)
         for number, ((expected, answer), label) in enumerate(zip(pairs, labels, strict=True))
     ]
 
@@ -88,7 +90,7 @@ def test_json_answers_get_json_metrics_and_no_bleu(settings: Everything) -> None
     summary = summarise(rows, settings)
     assert {"json_match", "json_valid", "json_field_accuracy", "label_accuracy", "macro_f1"} <= summary.keys()
     assert not {"bleu", "chrf", "rouge_l", "token_f1"} & summary.keys()
-    assert summary["json_match"]["mean"] == 0 and summary["json_match"]["high"] == pytest.approx(0.2775, abs=1e-3)
+    assert summary["json_match"].mean == 0 and summary["json_match"].high == pytest.approx(0.2775, abs=1e-3)
 
 
 def test_prose_gets_bleu_and_chrf_as_sacrebleu_computes_them(settings: Everything) -> None:
@@ -97,8 +99,8 @@ def test_prose_gets_bleu_and_chrf_as_sacrebleu_computes_them(settings: Everythin
     pairs = [(f"the cat sat on mat number {n}", f"the cat lay on mat number {n}") for n in range(20)]
     summary = summarise(items(*pairs), settings)
     bleu = sacrebleu.corpus_bleu([a for _, a in pairs], [[e for e, _ in pairs]])
-    assert summary["bleu"]["mean"] == pytest.approx(bleu.score / 100, abs=1e-6)
-    assert 0 < summary["rouge_l"]["low"] <= summary["rouge_l"]["mean"] <= summary["rouge_l"]["high"] < 1
+    assert summary["bleu"].mean == pytest.approx(bleu.score / 100, abs=1e-6)
+    assert 0 < summary["rouge_l"].low <= summary["rouge_l"].mean <= summary["rouge_l"].high < 1
     assert "chrf" in summary and "json_match" in summary  # the primary metric is always there
 
 
@@ -107,7 +109,7 @@ def test_answers_that_share_little_with_the_references_have_their_bleu_and_chrf(
     pairs = [(f"the answer is {n}", "" if n else "it is said that the answer is 0") for n in range(12)]
     summary = summarise(items(*pairs), settings)
     for name in ("bleu", "chrf"):
-        assert 0 == summary[name]["low"] < summary[name]["mean"] < summary[name]["high"] < 1
+        assert 0 == summary[name].low < summary[name].mean < summary[name].high < 1
 
 
 def test_scores_of_the_whole_benchmark_are_resampled_by_group(settings: Everything) -> None:
@@ -119,15 +121,15 @@ def test_scores_of_the_whole_benchmark_are_resampled_by_group(settings: Everythi
     prose = items(*zip(truth, said, strict=True))
     sorts = items(*zip(labels, ["on"] * 60, strict=True), labels=list(labels))
     alone = summarise(prose, settings) | summarise(sorts, settings)
-    for number, row in enumerate([*prose, *sorts]):
-        row["group"] = f"group {number % 6}"  # right and wrong by whole groups
+    # Right and wrong by whole groups.
+    prose, sorts = ([replace(one, group=f"group {n % 6}") for n, one in enumerate(rows)] for rows in (prose, sorts))
     grouped = summarise(prose, settings) | summarise(sorts, settings)
     for name in ("bleu", "chrf", "macro_f1"):
-        assert grouped[name]["mean"] == alone[name]["mean"]
-        width, wider = (one[name]["high"] - one[name]["low"] for one in (alone, grouped))
+        assert grouped[name].mean == alone[name].mean
+        width, wider = (one[name].high - one[name].low for one in (alone, grouped))
         assert wider > 2 * width > 0, name
     theirs = sacrebleu.metrics.CHRF().corpus_score(said, [truth], n_bootstrap=1000)
-    assert (alone["chrf"]["high"] - alone["chrf"]["low"]) / 2 == pytest.approx(theirs._ci / 100, rel=0.1)
+    assert (alone["chrf"].high - alone["chrf"].low) / 2 == pytest.approx(theirs._ci / 100, rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +209,7 @@ def test_macro_f1_weighs_each_label_the_same(settings: Everything) -> None:
     rows = items(*zip(truth, guess, strict=True), labels=list(truth))
     summary = summarise(rows, settings)
     by_hand = (2 * 8 / 17 + 2 * 1 / 3 + 2 * 1 / 3) / 3
-    assert summary["macro_f1"]["mean"] == pytest.approx(by_hand, abs=1e-6)
+    assert summary["macro_f1"].mean == pytest.approx(by_hand, abs=1e-6)
     assert {"actual": "c", "predicted": "(other)"} in confusion(rows)
     assert confusion_rows(rows, "intent") == confusion(rows, "intent")
     described = items(("Paris", "Paris"), labels=["geography"])
@@ -218,10 +220,10 @@ def test_refusals_and_lengths_are_counted_beside_the_scores(settings: Everything
     no = "I'm sorry, but I cannot help with that."
     rows = items(("Paris is it", "Paris"), ("one two three", no), (no, no), ("four", "four five six seven"))
     found = secondary(rows, settings)
-    assert found["refusals"]["mean"] == 0.25, "a refusal that the reference gives too is right"
-    assert found["length"]["mean"] == (1 + 8 + 8 + 4) / 4
-    assert found["length_ratio"]["mean"] == pytest.approx((1 + 8 + 8 + 4) / (3 + 3 + 8 + 1))
-    assert found["length_ratio"]["low"] < found["length_ratio"]["mean"] < found["length_ratio"]["high"]
+    assert found["refusals"].mean == 0.25, "a refusal that the reference gives too is right"
+    assert found["length"].mean == (1 + 8 + 8 + 4) / 4
+    assert found["length_ratio"].mean == pytest.approx((1 + 8 + 8 + 4) / (3 + 3 + 8 + 1))
+    assert found["length_ratio"].low < found["length_ratio"].mean < found["length_ratio"].high
     assert not {"misshapen", "similarity", "reference_perplexity"} & found.keys()
     assert "length_ratio" not in secondary(items(("", "a"), ("b", "b")), settings)
 
@@ -248,7 +250,7 @@ def test_an_answer_has_the_shape_of_the_references_or_not(settings: Everything, 
         '{"intent": "on", "slots": {}}',
     )
     rows = items(*((reference, answer) for reference in references))
-    assert secondary(rows, settings)["misshapen"]["mean"] == wrong
+    assert secondary(rows, settings)["misshapen"].mean == wrong
 
 
 SCHEMA = """{"type": "object", "required": ["intent"], "additionalProperties": false,
@@ -279,9 +281,9 @@ def test_answers_are_held_against_the_projects_own_schema(settings: Everything, 
     )
     for answer, wrong in answers:
         found = secondary_of({"tuned": items((right, answer))}, settings)["tuned"]
-        assert found["schema_failures"]["mean"] == wrong, answer
+        assert found["schema_failures"].mean == wrong, answer
     both = secondary_of({"tuned": items((right, right), (right, "on"))}, settings)["tuned"]["schema_failures"]
-    assert both["mean"] == 0.5 and 0 < both["low"] < both["high"] < 1
+    assert both.mean == 0.5 and 0 < both.low < both.high < 1
     schema.write_text('{"$comment": "no rules yet"}')
     assert "schema_failures" not in secondary_of({"tuned": items((right, right))}, settings)["tuned"]
 
@@ -308,23 +310,21 @@ def test_a_schema_that_cannot_be_right_is_refused(settings: Everything, schema: 
 
 def test_similarity_and_perplexity_are_there_where_they_were_asked_for(settings: Everything) -> None:
     rows = items(("a b", "a b"), ("c d", "e"))
-    for row, nll in zip(rows, (2.0, 4.0), strict=True):
-        row |= {"reference_nll": nll, "reference_tokens": 3}
+    rows = [replace(one, reference_nll=nll, reference_tokens=3) for one, nll in zip(rows, (2.0, 4.0), strict=True)]
 
     def same_words(expected: Sequence[str], answers: Sequence[str]) -> list[float]:
         return [float(e == a) for e, a in zip(expected, answers, strict=True)]
 
     found = secondary(rows, settings, same_words)
-    assert found["similarity"]["mean"] == 0.5
-    assert found["reference_perplexity"]["mean"] == pytest.approx(math.exp(6 / 6), abs=1e-5)
-    del rows[1]["reference_nll"]
+    assert found["similarity"].mean == 0.5
+    assert found["reference_perplexity"].mean == pytest.approx(math.exp(6 / 6), abs=1e-5)
+    rows[1] = replace(rows[1], reference_nll=None)
     assert "reference_perplexity" not in secondary(rows, settings), "an arm whose model gives no likelihoods"
 
 
 def test_citations_are_held_against_the_documents_that_items_are_known_to_be_of(settings: Everything) -> None:
-    rows = items(("6", "6"), ("6", "6"), ("8", "six"), ("9", "9"))
-    for row in rows:
-        row["passages"] = ["ant#0", "bee#0"]
+    given = items(("6", "6"), ("6", "6"), ("8", "six"), ("9", "9"))
+    rows = [replace(one, passages=["ant#0", "bee#0"]) for one in given]
     ant = {"id": "ant#0", "source": "ant.md", "text": "An ant has 6 legs."}
     bee = {"id": "bee#0", "source": "bee.md", "text": "So does a bee: 6."}
     wasp = {"id": "wasp#0", "source": "wasp.md", "text": "A wasp has 7."}
@@ -335,13 +335,12 @@ def test_citations_are_held_against_the_documents_that_items_are_known_to_be_of(
         "3": {"passages": [ant], "own": None},  # nobody knows its document
     }
     found = secondary(rows, settings, retrieved=retrieved)
-    assert found["citation_precision"]["mean"] == pytest.approx(1 / 3, abs=1e-6)
-    assert found["citation_recall"]["mean"] == pytest.approx(1 / 3, abs=1e-6)
-    assert 0 <= found["citation_precision"]["low"] < 1 / 3 < found["citation_precision"]["high"] <= 1
-    unknown = {name: row | {"own": None} for name, row in retrieved.items()}
+    assert found["citation_precision"].mean == pytest.approx(1 / 3, abs=1e-6)
+    assert found["citation_recall"].mean == pytest.approx(1 / 3, abs=1e-6)
+    assert 0 <= found["citation_precision"].low < 1 / 3 < found["citation_precision"].high <= 1
+    unknown = {name: found | {"own": None} for name, found in retrieved.items()}
     assert "citation_recall" not in secondary(rows, settings, retrieved=unknown)
-    without = [row | {"passages": []} for row in rows]
-    assert "citation_recall" not in secondary(without, settings, retrieved=retrieved), "an arm that retrieves nothing"
+    assert "citation_recall" not in secondary(given, settings, retrieved=retrieved), "an arm that retrieves nothing"
 
 
 def asked(*texts: str) -> list[dict[str, Any]]:
@@ -355,7 +354,7 @@ def test_scores_are_sliced_by_the_language_of_the_question() -> None:
     spoken = languages(asked(english, german, german, "on"))
     assert spoken == {"0": "en", "1": "de", "2": "de"}
     found = slices({"few_shot": [1.0, 0.0, 1.0, 1.0]}, items(*[("x", "x")] * 4), spoken)
-    told = [(one["slice"], one["items"], one["scores"]["few_shot"]) for one in found if one["by"] == "language"]
+    told = [(one.slice, one.items, one.scores["few_shot"]) for one in found if one.by == "language"]
     assert told == [("de", 2, 0.5), ("en", 1, 1.0)]
 
 
@@ -367,4 +366,4 @@ def test_one_stray_language_among_many_items_is_no_slice() -> None:
 
 def test_equal_answers_give_equal_bytes(settings: Everything) -> None:
     rows = items(*[("some expected words", "some other words"), ("a b c", "a b c")] * 30)
-    assert json.dumps(summarise(rows, settings)) == json.dumps(summarise(rows, settings))
+    assert msgspec.json.encode(summarise(rows, settings)) == msgspec.json.encode(summarise(rows, settings))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from engine.core.interval import Interval
 from engine.evaluation.statistics import (
     bootstrap_mean,
     bootstrap_ratio,
@@ -39,11 +40,13 @@ def test_wilson_gives_newcombes_published_intervals() -> None:
 @pytest.mark.parametrize("alpha", [0.01, 0.05, 0.2])
 def test_wilson_equals_scipy(successes: int, n: int, alpha: float) -> None:
     theirs = stats.binomtest(successes, n).proportion_ci(1 - alpha, method="wilson")
-    assert wilson(successes, n, alpha) == pytest.approx((successes / n, theirs.low, theirs.high), abs=1e-12)
+    ours = wilson(successes, n, alpha)
+    wanted = (successes / n, theirs.low, theirs.high)
+    assert (ours.mean, ours.low, ours.high) == pytest.approx(wanted, abs=1e-12)
 
 
 def test_no_items_say_nothing_about_a_proportion() -> None:
-    assert wilson(0, 0) == (0.0, 0.0, 1.0)
+    assert wilson(0, 0) == Interval(0.0, 0.0, 1.0)
 
 
 def test_mcnemar_is_the_exact_binomial_test_on_discordant_items() -> None:
@@ -118,8 +121,8 @@ def test_the_bootstrap_of_a_ratio_agrees_with_scipy_and_leaves_out_what_has_no_r
     ours = bootstrap_ratio(top, bottom, samples=4000)
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.02)
     assert ours.mean == pytest.approx(top.sum() / bottom.sum())
-    assert bootstrap_ratio([1, 0, 0], [2, 0, 0], samples=200) == (0.5, 0.5, 0.5)
-    assert bootstrap_ratio([0, 0], [0, 0]) == (0.0, 0.0, 0.0)
+    assert bootstrap_ratio([1, 0, 0], [2, 0, 0], samples=200) == Interval(0.5, 0.5, 0.5)
+    assert bootstrap_ratio([0, 0], [0, 0]) == Interval(0.0, 0.0, 0.0)
 
 
 def test_bootstrap_interval_covers_the_truth() -> None:
@@ -226,7 +229,7 @@ def test_non_inferiority_errs_as_often_as_it_says() -> None:
 
 
 def test_the_power_table_grows_with_power_and_shrinks_with_the_effect() -> None:
-    table = {(row["effect"], row["power"]): row["items"] for row in power_table(0.3)}
+    table = {(row.effect, row.power): row.items for row in power_table(0.3)}
     assert table[0.05, 0.8] == required_items(0.05, 0.3)
     assert table[0.02, 0.8] > table[0.05, 0.8] > table[0.1, 0.8]
     assert table[0.05, 0.5] < table[0.05, 0.8] < table[0.05, 0.9]

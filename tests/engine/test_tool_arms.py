@@ -63,9 +63,9 @@ def test_an_endpoint_is_asked_with_the_tools_and_its_calls_are_read() -> None:
         endpoint = Endpoint(EndpointSettings(base_url=address, model="m", concurrency=1))
         policy = Policy("Be brief.", {"x": [SHOT]})
         rows, _ = answer_items("endpoint_few_shot", endpoint, [item, other, plain], policy, KNOBS, Path())
-    assert [exact_match(row["expected"], row["answer"]) for row in rows] == [1, 0, 0]
-    assert rows[0]["answer"] == '[{"arguments":{"city":"Köln","days":2},"name":"weather"}]' == rows[1]["answer"]
-    assert rows[2]["answer"] == "No."
+    assert [exact_match(row.expected, row.answer) for row in rows] == [1, 0, 0]
+    assert rows[0].answer == '[{"arguments":{"city":"Köln","days":2},"name":"weather"}]' == rows[1].answer
+    assert rows[2].answer == "No."
     asked = REQUESTS[0]
     assert asked["tools"] == json.loads(TOOLS) and "tools" not in REQUESTS[2]
     roles = ["system", "user", "assistant", "tool", "assistant", "user", "assistant", "tool", "assistant", "user"]
@@ -113,11 +113,11 @@ def test_a_right_call_scores_in_every_templates_words(name: str, said: str) -> N
     policy = Policy("Be brief.", {"x": [SHOT]})
     (row,), _ = answer_items("few_shot", model, [item], policy, KNOBS, Path())
     for metric in (exact_match, json_match, json_field_accuracy):
-        assert metric(row["expected"], row["answer"]) == 1
+        assert metric(row.expected, row.answer) == 1
     assert '"name": "timer"' in model.asked[0] and "blue" in model.asked[0] and "Köln" in model.asked[0]
     item["tools"] = TOOLS.replace("timer", "clock")
     other, _ = answer_items("few_shot", model, [item], policy, KNOBS, Path())
-    assert other[0]["prompt_sha256"] != row["prompt_sha256"] and '"name": "clock"' in model.asked[-1], "asked anew"
+    assert other[0].prompt_sha256 != row.prompt_sha256 and '"name": "clock"' in model.asked[-1], "asked anew"
 
 
 def test_a_prompt_is_tried_on_dev_by_its_calls(project: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_client_gets_the_answers_that_were_evaluated() -> None:
         client = OpenAI(
             base_url="http://testserver/v1", api_key="x", http_client=TestClient(create_app(model, "m", None))
         )
-        assert ask(client, "m", item, 8) == row["answer"] == row["expected"]
+        assert ask(client, "m", item, 8) == row.answer == row.expected
         assert len(set(model.asked)) == 1, "one prompt, thinking and all"
 
 
@@ -151,8 +151,8 @@ def test_a_wrong_call_is_wrong_by_as_much_as_it_differs() -> None:
     wrong = HERMES.replace("Köln", "Bonn").replace("\\u00f6", "o")
     model = Telling("qwen2_5", wrong.replace("Koln", "Bonn"))
     (row,), _ = answer_items("zero_shot", model, [record(ASK, CALL)], Policy(""), KNOBS, Path())
-    assert exact_match(row["expected"], row["answer"]) == 0
-    assert json_field_accuracy(row["expected"], row["answer"]) == pytest.approx(2 / 3)
+    assert exact_match(row.expected, row.answer) == 0
+    assert json_field_accuracy(row.expected, row.answer) == pytest.approx(2 / 3)
 
 
 def test_tools_that_a_template_does_not_read_are_refused_and_never_left_out() -> None:
@@ -203,4 +203,4 @@ def test_a_scripted_answer_without_tools_is_no_call() -> None:
             return HERMES
 
     (row,), _ = answer_items("zero_shot", Quoting("q"), [record(ASK, SAID, tools=None)], Policy(""), KNOBS, Path())
-    assert row["answer"] == HERMES and row["prompt_sha256"] == sha256_json([ASK])
+    assert row.answer == HERMES and row.prompt_sha256 == sha256_json([ASK])

@@ -1,9 +1,8 @@
 """Arms, scores and intervals as words, the same in the verdict, the report and on the terminal."""
 
 from collections.abc import Iterable
-from typing import Any
 
-from engine.core.interval import Interval
+from engine.core.interval import Interval, Range
 
 TITLES = {
     "zero_shot": "the zero-shot prompt",
@@ -50,13 +49,6 @@ def in_order(arms: Iterable[str]) -> list[str]:
     return sorted(arms, key=place)
 
 
-def best_local(scores: dict[str, Any]) -> str:
-    """The arm with the highest primary score among those that this project can serve itself."""
-    primary, arms = scores["primary_metric"], scores["arms"]
-    local = [arm for arm in in_order(arms) if not model_of(arm)]
-    return max(local, key=lambda arm: arms[arm][primary]["mean"])
-
-
 def tokens(value: float | None, digits: int = 0) -> str:
     """A number of tokens; a server may not count them."""
     return "unknown" if value is None else f"{value:,.{digits}f}"
@@ -87,20 +79,20 @@ def usd(amount: float) -> str:
     return f"${amount:,.2f}" if amount >= 1 else f"${amount:.2g}"
 
 
-def usd_band(band: dict[str, float] | None) -> str:
+def usd_band(band: Range | None) -> str:
     """Typical dollars with the interval, if there is one, or "unknown"."""
-    if band is None:
+    if band is None or band.low is None or band.typical is None or band.high is None:
         return "unknown"
-    if band["low"] == band["high"]:
-        return usd(band["typical"])
-    return f"{usd(band['typical'])} [{usd(band['low'])}, {usd(band['high'])}]"
+    if band.low == band.high:
+        return usd(band.typical)
+    return f"{usd(band.typical)} [{usd(band.low)}, {usd(band.high)}]"
 
 
-def requests_band(requests: dict[str, float | None] | str) -> str:
+def requests_band(requests: Range | str) -> str:
     """A break-even as words: how many requests, "never", or that it may never come."""
     if isinstance(requests, str):
         return requests
-    low, typical, high = (requests[name] for name in ("low", "typical", "high"))
+    low, typical, high = requests.low, requests.typical, requests.high
     if typical is None:
         return f"at least {low:,.0f} requests, perhaps never"
     if high is None:

@@ -7,11 +7,17 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import msgspec
 
 from engine.core.errors import ProjectError
+
+Kind = TypeVar("Kind")
+
+
+class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one stage of this project writes and another one reads."""
 
 
 def cache_folder() -> Path:
@@ -47,8 +53,33 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON with a fixed key order, so equal values are equal bytes."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
+    """Write ``value`` (dicts, msgspec structs) as indented JSON with a fixed key order: equal values, equal bytes."""
+    text = json.dumps(value, default=msgspec.to_builtins, ensure_ascii=False, indent=2, sort_keys=True)
+    write_text(path, text + "\n")
+
+
+def read(path: Path, kind: type[Kind], stage: str) -> Kind:
+    """What a stage wrote to a JSON file. Raises `ProjectError` if it is missing, broken or of another shape."""
+    with _written_by(stage, path):
+        return msgspec.convert(read_json(path), kind)
+
+
+def read_rows(path: Path, kind: type[Kind], stage: str) -> list[Kind]:
+    """The rows that a stage wrote to a JSONL file; see `read`."""
+    with _written_by(stage, path):
+        return msgspec.convert(read_jsonl(path), list[kind])  # type: ignore[valid-type]
+
+
+@contextmanager
+def _written_by(stage: str, path: Path) -> Iterator[None]:
+    """Names the stage to run in the error for a file of it."""
+    fix = f"run `dvc pull`, or `dvc repro --force --single-item {stage}`"
+    try:
+        yield
+    except ProjectError as error:
+        raise ProjectError(error.what, error.where, fix) from None
+    except msgspec.ValidationError as error:
+        raise ProjectError(f"not what the stage {stage} writes: {error}", str(path), fix) from None
 
 
 def read_json(path: Path) -> Any:

@@ -6,11 +6,12 @@ out; seconds and so dollars are not.
 
 import datetime
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
 
 from engine.core.artifacts import PRICES
@@ -27,12 +28,14 @@ from engine.costing.cost_arithmetic import (
     training_usd,
     usd_per_1000_requests,
 )
-from engine.costing.price_list import OLD_PRICE_DAYS, PriceError
-from engine.costing.tco import TIMING_ERROR, device_seconds
+from engine.costing.price_list import Figure, PriceError
+from engine.costing.results import ArmCost, BreakEven, CostReport, Hosted, TrainingCost, Usage, as_range
+from engine.costing.tco import TIMING_ERROR
 from engine.costing.training_run import of_another_run
+from engine.inference.results import Measurement, Work
+from engine.models.run_record import RunRecord
 from engine.settings.cost import CostParams, CostSettings
 
-SIDES = ("prompt", "completion")
 HOSTED_SIDES = ("input", "output")
 ASSUMPTIONS = [
     f"seconds are one measurement on this machine, taken as ±{TIMING_ERROR:.0%}",
@@ -42,15 +45,14 @@ ASSUMPTIONS = [
 ]
 
 
-def read_price(key: str, path: Path = PRICES) -> dict[str, Any]:
-    """A machine's row: title, ``usd_per_hour`` (a `Band`, or None if no price is known), source and date.
+def read_price(key: str, path: Path = PRICES) -> Figure:
+    """A machine's dollars per hour.
 
     Raises:
         ProjectError: no such row, or one that cannot be read.
     """
     with readable_prices(path):
-        price = price_list.machine(read_prices(path), key, f"params.yaml: cost.hardware: {path}")
-    return {"title": price.title, "usd_per_hour": price.amount, "source": price.source, "date": price.date or None}
+        return price_list.machine(read_prices(path), key, f"params.yaml: cost.hardware: {path}")
 
 
 def read_prices(path: Path = PRICES) -> dict[str, Any]:
@@ -72,52 +74,53 @@ def readable_prices(path: Path = PRICES) -> Iterator[None]:
         raise ProjectError(error.what, f"{path}: {error.where}", error.fix) from None
 
 
-def seconds_per_request(measure: dict[str, Any]) -> Band:
+def seconds_per_request(work: Work) -> Band:
     """Machine time of one request, batched as in the benchmark."""
-    return measured(measure["seconds"] / measure["items"], TIMING_ERROR)
+    return measured(work.seconds / work.items, TIMING_ERROR)
 
 
-def tokens_per_request(measure: dict[str, Any]) -> dict[str, float | None]:
-    """Mean tokens of one request and its answer; None if a server does not count them."""
-    totals = {side: measure[f"{side}_tokens"] for side in SIDES}
-    return {
-        f"{side}_tokens_per_request": None if total is None else round(total / measure["items"], 1)
-        for side, total in totals.items()
-    }
+def usage(work: Work) -> Usage:
+    """Mean tokens of one request and its answer."""
+    prompt, completion = work.prompt_tokens, work.completion_tokens
+    return Usage(
+        prompt_tokens_per_request=None if prompt is None else round(prompt / work.items, 1),
+        completion_tokens_per_request=None if completion is None else round(completion / work.items, 1),
+    )
 
 
-def usd_per_1000(arm: str, measure: dict[str, Any], price: Band | None, cost: CostSettings) -> Band | None:
+def usd_per_1000(arm: str, work: Work, price: Band | None, cost: CostSettings) -> Band | None:
     """Dollars for 1,000 requests: machine time at the machine's price; for an endpoint, tokens at the hosted one's."""
     if arm.startswith(ENDPOINT):
         rates = hosted_rates(cost.hosted_model)
-        return rates and hosted_usd(measure, *rates)
-    return price and usd_per_1000_requests(seconds_per_request(measure), price, cost.utilisation)
+        return rates and hosted_usd(work, *rates)
+    return price and usd_per_1000_requests(seconds_per_request(work), price, cost.utilisation)
 
 
-def arm_cost(measure: dict[str, Any], per_1000: Band | None, cost: CostSettings) -> dict[str, Any]:
+def arm_cost(arm: str, measure: Measurement, price: Band | None, cost: CostSettings) -> ArmCost:
     """Tokens, latency and dollars of one arm."""
-    return {
-        **tokens_per_request(measure),
-        "seconds_per_request": round(measure["seconds"] / measure["items"], 4),
-        "latency_seconds": measure["latency_seconds"],
-        "usd_per_1000_requests": as_dict(per_1000),
-        "usd_per_month": as_dict(per_1000 and monthly_usd(per_1000, cost.monthly_requests)),
-    }
+    per_1000 = usd_per_1000(arm, measure, price, cost)
+    return ArmCost(
+        **msgspec.structs.asdict(usage(measure)),
+        seconds_per_request=round(measure.seconds / measure.items, 4),
+        latency_seconds=measure.latency_seconds,
+        usd_per_1000_requests=per_1000 and as_range(per_1000),
+        usd_per_month=per_1000 and as_range(monthly_usd(per_1000, cost.monthly_requests)),
+    )
 
 
-def hosted_cost(arms: dict[str, Any]) -> dict[str, Any]:
+def hosted_cost(arms: Mapping[str, Work]) -> dict[str, Hosted]:
     """Dollars for 1,000 of the same requests to each hosted model of the price list, if it has any."""
     prices = {}
     for key, row in (read_prices().get("hosted") or {}).items():
         rates = hosted_rates(key)
         if rates is None:
             continue
-        prices[key] = {
-            "title": row.get("title", key),
-            "source": row.get("source"),
-            "date": str(row.get("date") or "") or None,
-            "arms": {arm: as_dict(hosted_usd(measure, *rates)) for arm, measure in arms.items()},
-        }
+        prices[key] = Hosted(
+            title=row.get("title", key),
+            source=row.get("source"),
+            date=str(row.get("date") or "") or None,
+            arms={arm: (usd := hosted_usd(work, *rates)) and as_range(usd) for arm, work in arms.items()},
+        )
     return prices
 
 
@@ -131,40 +134,34 @@ def hosted_rates(key: str) -> tuple[Band, Band] | None:
     return None if rates[0] is None or rates[1] is None else (rates[0], rates[1])
 
 
-def hosted_usd(measure: dict[str, Any], into: Band, out: Band) -> Band | None:
+def hosted_usd(work: Work, into: Band, out: Band) -> Band | None:
     """Dollars for 1,000 of an arm's requests at prices by the token; None if its tokens are not known."""
-    prompt, completion = (measure[f"{side}_tokens"] for side in SIDES)
-    if prompt is None or completion is None:
+    if work.prompt_tokens is None or work.completion_tokens is None:
         return None
-    return hosted_usd_per_1000_requests(prompt / measure["items"], completion / measure["items"], into, out)
+    prompt, completion = work.prompt_tokens / work.items, work.completion_tokens / work.items
+    return hosted_usd_per_1000_requests(prompt, completion, into, out)
 
 
-def training_cost(training: dict[str, Any], price: Band | None) -> dict[str, Any]:
+def training_cost(training: RunRecord, price: Band | None) -> TrainingCost:
     """Seconds and dollars of the training run."""
-    usd = price and training_usd(measured(device_seconds(training), TIMING_ERROR), price)
-    return {"seconds": training["seconds"], "steps": training.get("steps"), "usd": as_dict(usd)}
+    usd = price and as_range(training_usd(measured(training.device_seconds, TIMING_ERROR), price))
+    return TrainingCost(seconds=training.seconds, steps=training.steps, usd=usd)
 
 
 def break_even(
-    verdict: dict[str, Any],
-    arms: dict[str, Any],
-    training: dict[str, Any],
-    price: Band | None,
-    cost: CostSettings,
-) -> dict[str, Any]:
+    best: str, tuned: str, arms: Mapping[str, Work], training: RunRecord, price: Band | None, cost: CostSettings
+) -> BreakEven:
     """Requests after which training is paid for by cheaper answers than the best arm without training gives.
 
     In hours of the same machine, so the price cancels: what stays uncertain is the measured time. Against an endpoint,
     which is paid by the token, in dollars.
     """
-    best, tuned = verdict["best_baseline"], verdict["challenger"]
-    result: dict[str, Any] = {"against": best}
-    fixed = measured(device_seconds(training), TIMING_ERROR).times(1 / 3600)
+    fixed = measured(training.device_seconds, TIMING_ERROR).times(1 / 3600)
     if best.startswith(ENDPOINT):
         dollars = {arm: usd_per_1000(arm, arms[arm], price, cost) for arm in (best, tuned)}
         known = dollars[best], dollars[tuned]
         if known[0] is None or known[1] is None or price is None:
-            return result | {"requests": "unknown", "reason": "one of the two prices is unknown"}
+            return BreakEven(against=best, requests="unknown", reason="one of the two prices is unknown")
         requests = break_even_requests(fixed.times(price), known[0].minus(known[1]).times(1 / 1000))
         unit = "costs as much as"
     else:
@@ -172,35 +169,29 @@ def break_even(
         requests = break_even_requests(fixed, hours[best].minus(hours[tuned]))
         unit = "takes as much machine time as"
     if requests is None:
-        return result | {"requests": "never", "reason": f"a tuned answer {unit} one of {best}, or more"}
+        return BreakEven(against=best, requests="never", reason=f"a tuned answer {unit} one of {best}, or more")
     if math.isinf(requests.high):
         reason = f"a tuned answer may not be cheaper than one of {best}: the figures are too close"
     else:
         months = Band(*(value / cost.monthly_requests for value in requests))
         reason = f"{months.low:.2g} to {months.high:.2g} months at {cost.monthly_requests:,} requests per month"
-    return result | {
-        "requests": as_dict(Band(*(value if math.isinf(value) else float(round(value)) for value in requests))),
-        "reason": reason,
-    }
+    whole = Band(*(value if math.isinf(value) else float(round(value)) for value in requests))
+    return BreakEven(against=best, requests=as_range(whole), reason=reason)
 
 
-def warnings(
-    settings: CostParams, machine: dict[str, Any], training: dict[str, Any] | None, arms: dict[str, Any]
-) -> list[str]:
+def warnings(settings: CostParams, machine: Figure, training: RunRecord | None, arms: Mapping[str, Work]) -> list[str]:
     """Everything that makes the numbers less than they seem."""
     found = []
     if settings.smoke:
         found.append("a smoke run: these are the costs of a tiny random model")
-    if machine["usd_per_hour"] is None:
+    if machine.amount is None:
         found.append(
-            f"no price is known for {machine['title']}: set hardware.{settings.cost.hardware}.usd_per_hour in {PRICES}"
+            f"no price is known for {machine.title}: set hardware.{settings.cost.hardware}.usd_per_hour in {PRICES}"
         )
-    if training and settings.cost.hardware.startswith("cpu") != (training["device_kind"] == "cpu"):
-        found.append(
-            f"times were measured on {training['device']} but priced as {machine['title']}: they are not comparable"
-        )
+    if training and settings.cost.hardware.startswith("cpu") != (training.device_kind == "cpu"):
+        found.append(f"times were measured on {training.device} but priced as {machine.title}: they are not comparable")
     found += of_another_run(settings, training) if training else []
-    if training and training.get("resumed"):
+    if training and training.resumed:
         found.append("training was resumed: its seconds do not include the work that the killed process lost")
     for arm in in_order(arm for arm in arms if arm.startswith(ENDPOINT)):
         price = usd_per_1000(arm, arms[arm], None, settings.cost)
@@ -210,31 +201,16 @@ def warnings(
         found.append(
             f"{PRICES} has no hosted model {settings.cost.hosted_model!r}: add it, or change cost.hosted_model"
         )
-    age = price_age_days(machine["date"])
-    if age is None or age > OLD_PRICE_DAYS:
+    today = datetime.date.today()
+    if machine.old(today):
+        age = machine.age_days(today)
         found.append(
-            f"the price of {machine['title']} is {'undated' if age is None else f'{age} days old'}: check {PRICES}"
+            f"the price of {machine.title} is {'undated' if age is None else f'{age} days old'}: check {PRICES}"
         )
     return found
 
 
-def price_age_days(date: str | None) -> int | None:
-    """Days since a price was published; None if it has no date."""
-    try:
-        return (datetime.date.today() - datetime.date.fromisoformat(str(date))).days
-    except ValueError:
-        return None
-
-
-def as_dict(band: Band | None) -> dict[str, float | None] | None:
-    """A band for JSON, which knows no infinity: a bound that is not reached is null."""
-    return (
-        None if band is None else {k: None if math.isinf(v) else float(f"{v:.6g}") for k, v in band._asdict().items()}
-    )
-
-
-def summary(report: dict[str, Any]) -> str:
+def summary(report: CostReport) -> str:
     """One line: dollars for 1,000 requests of each arm."""
-    arms = report["arms"]
-    shown = ", ".join(f"{arm} {usd_band(arms[arm]['usd_per_1000_requests'])}" for arm in in_order(arms))
-    return f"1,000 requests on {report['hardware']['title']}: {shown}"
+    shown = ", ".join(f"{arm} {usd_band(report.arms[arm].usd_per_1000_requests)}" for arm in in_order(report.arms))
+    return f"1,000 requests on {report.hardware.title}: {shown}"

@@ -10,16 +10,20 @@ from typing import Any
 
 from engine.core.artifacts import PLAN
 from engine.core.errors import ProjectError
+from engine.core.interval import Range
 from engine.costing.cost_arithmetic import Band, training_usd, usd_per_1000_requests
+from engine.costing.results import PlannedFigure
+from engine.inference.results import Measurement
+from engine.models.run_record import RunRecord
 
 
 def beside_the_plan(
-    arms: Mapping[str, Mapping[str, Any]],
+    arms: Mapping[str, Measurement],
     tuned: str | None,
-    training: Mapping[str, Any] | None,
+    training: RunRecord | None,
     price: Band | None = None,
     utilisation: float = 1.0,
-) -> list[dict[str, Any]]:
+) -> list[PlannedFigure]:
     """One row for each planned figure that was measured: planned band, measured value, and how far off it was.
 
     Where the machine's ``price`` by the hour is known, dollars too: planned seconds at its band, measured ones at the
@@ -38,21 +42,21 @@ def beside_the_plan(
             measured[name] = usd(Band(*[measured[base]] * 3)).typical
     for name, figure in figures.items():
         if name in measured:
-            band = figure._asdict()
             value = measured[name]
-            off = value / band["typical"] if band["typical"] else None
-            within = band["low"] <= value <= band["high"]
-            rows.append({"figure": name, "planned": band, "measured": value, "off": off, "within": within})
+            off = value / figure.typical if figure.typical else None
+            within = figure.low <= value <= figure.high
+            row = PlannedFigure(figure=name, planned=Range(*figure), measured=value, off=off, within=within)
+            rows.append(row)
     return rows
 
 
 def _priced(
-    training: Mapping[str, Any] | None, price: Band | None, utilisation: float
+    training: RunRecord | None, price: Band | None, utilisation: float
 ) -> Iterator[tuple[str, str, Callable[[Band], Band]]]:
     """Figures in dollars: name, the figure in seconds that it comes from, and how."""
     if price is None:
         return
-    devices = training.get("devices", 1) if training else 1
+    devices = training.devices if training else 1
     yield "training_usd", "training_seconds", lambda seconds: training_usd(seconds.times(devices), price)
     requests = "usd_per_1000_requests"
     yield requests, "seconds_per_request", lambda seconds: usd_per_1000_requests(seconds, price, utilisation)
@@ -70,17 +74,19 @@ def read_plan(path: Path = PLAN) -> dict[str, Any]:
 
 
 def _measured(
-    arms: Mapping[str, Mapping[str, Any]], tuned: str | None, training: Mapping[str, Any] | None
+    arms: Mapping[str, Measurement], tuned: str | None, training: RunRecord | None
 ) -> Iterator[tuple[str, float]]:
     """The figures of this run under the names that the plan uses."""
     if training:
-        yield "training_seconds", training["seconds"]
-        yield "peak_memory_gib", training["peak_memory_gib"]
-        yield "training_tokens_per_second", training["tokens_per_second"]
+        yield "training_seconds", training.seconds
+        yield "peak_memory_gib", training.peak_memory_gib
+        yield "training_tokens_per_second", training.tokens_per_second
     for arm, measure in arms.items():
-        yield f"prompt_tokens/{arm}", measure["prompt_tokens"] / measure["items"]
+        if measure.prompt_tokens is not None:
+            yield f"prompt_tokens/{arm}", measure.prompt_tokens / measure.items
     if tuned:
         measure = arms[tuned]
-        yield "answer_tokens", measure["completion_tokens"] / measure["items"]
-        yield "latency_seconds", measure["latency_seconds"]["p50"]
-        yield "seconds_per_request", measure["seconds"] / measure["items"]
+        if measure.completion_tokens is not None:
+            yield "answer_tokens", measure.completion_tokens / measure.items
+        yield "latency_seconds", measure.latency_seconds.p50
+        yield "seconds_per_request", measure.seconds / measure.items

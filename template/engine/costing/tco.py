@@ -12,7 +12,10 @@ from engine.core.artifacts import MODELS
 from engine.costing import monte_carlo, price_list, tco_routes
 from engine.costing.cost_arithmetic import Band, measured
 from engine.costing.price_list import Figure
+from engine.costing.results import FigureSwing, Ownership, RouteCost, Tornado, as_range
 from engine.costing.tco_routes import MONTHS, Bill, Route
+from engine.inference.results import Work
+from engine.models.run_record import RunRecord
 from engine.settings.cost import CostSettings
 
 TIMING_ERROR = 0.2  # seconds of the same work on the same machine vary by about this from run to run
@@ -35,10 +38,10 @@ class Option(NamedTuple):
 class Study(NamedTuple):
     """What was measured."""
 
-    arms: Mapping[str, Mapping[str, Any]]
+    arms: Mapping[str, Work]
     best: str  # the best arm without training
     tuned: str | None  # the tuned arm, if there is one
-    training: Mapping[str, Any] | None
+    training: RunRecord | None
 
 
 class Priced(NamedTuple):
@@ -48,7 +51,7 @@ class Priced(NamedTuple):
     sources: dict[str, str]
 
 
-def total_cost(prices: Mapping[str, Any], cost: CostSettings, study: Study) -> dict[str, Any]:
+def total_cost(prices: Mapping[str, Any], cost: CostSettings, study: Study) -> Ownership:
     """Every route that can be priced, the break-even against the hosted model, and what moves the cost most.
 
     Raises:
@@ -60,20 +63,11 @@ def total_cost(prices: Mapping[str, Any], cost: CostSettings, study: Study) -> d
     rows = {option.title: _row(option, shared, hosted) for option in options}
     main = next((option for option in options if option.route is tco_routes.rented), None)
     swings = _tornado(main, shared) if main else []
-    return {
-        "years": tco_routes.YEARS,
-        "routes": rows,
-        "tornado": {"of": main.title if main else None, "swings": swings},
-        "sources": shared.sources,
-    }
+    tornado = Tornado(of=main.title if main else None, swings=swings)
+    return Ownership(years=tco_routes.YEARS, routes=rows, tornado=tornado, sources=shared.sources)
 
 
-def device_seconds(training: Mapping[str, Any]) -> float:
-    """Seconds of training that are paid for: devices that train together are paid each."""
-    return float(training["seconds"] * training.get("devices", 1))
-
-
-def _shared(prices: Mapping[str, Any], cost: CostSettings, training: Mapping[str, Any] | None) -> Priced:
+def _shared(prices: Mapping[str, Any], cost: CostSettings, training: RunRecord | None) -> Priced:
     exact = {
         "retrainings_per_year": cost.retrainings_per_year if training else 0.0,
         "staff_usd_per_month": cost.staff_usd_per_month,
@@ -81,7 +75,7 @@ def _shared(prices: Mapping[str, Any], cost: CostSettings, training: Mapping[str
     bands = {name: Band(value, value, value) for name, value in exact.items()}
     bands["requests"] = VOLUME.times(cost.monthly_requests)
     bands["utilisation"] = Band(*(min(1.0, cost.utilisation * share) for share in UTILISATION))
-    bands["training_hours"] = measured(device_seconds(training) / 3600 if training else 0.0, TIMING_ERROR)
+    bands["training_hours"] = measured(training.device_seconds / 3600 if training else 0.0, TIMING_ERROR)
     bands["storage_gb"] = KEPT.times(_gigabytes(MODELS))
     found = Priced(bands, {})
     for name in ("usd_per_gb_month", "egress_usd_per_gb"):
@@ -126,19 +120,20 @@ def _options(prices: Mapping[str, Any], cost: CostSettings, study: Study) -> Ite
         yield Option(f"{tuned}, tuning service", tco_routes.hosted_tuned, tuned, own | _service(prices, training))
 
 
-def _measured(measure: Mapping[str, Any]) -> dict[str, Band]:
+def _measured(work: Work) -> dict[str, Band]:
     """Tokens and machine time of one request, as the benchmark measured them."""
-    prompt, answer = (measure[f"{side}_tokens"] / measure["items"] for side in ("prompt", "completion"))
+    counts = work.prompt_tokens, work.completion_tokens  # a model of this machine counts both
+    prompt, answer = (tokens / work.items for tokens in counts if tokens is not None)
     return {
         "prompt_tokens": Band(prompt, prompt, prompt),
         "answer_tokens": Band(answer, answer, answer),
-        "seconds_per_request": measured(measure["seconds"] / measure["items"], TIMING_ERROR),
+        "seconds_per_request": measured(work.seconds / work.items, TIMING_ERROR),
     }
 
 
-def _service(prices: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, Band]:
+def _service(prices: Mapping[str, Any], training: RunRecord) -> dict[str, Band]:
     """A tuning service: the measured training tokens at its price, and one endpoint (its speed was not measured)."""
-    table, tokens = prices["hosted_tuning"], float(training["tokens"])
+    table, tokens = prices["hosted_tuning"], float(training.tokens)
     found = {"training_tokens": Band(tokens, tokens, tokens), "endpoint_seconds_per_request": Band(0, 0, 0)}
     for name, key, unit in (
         ("usd_per_million_training", "training", "usd_per_million"),
@@ -149,22 +144,24 @@ def _service(prices: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str
     return found
 
 
-def _row(option: Option, shared: Priced, hosted: Option | None) -> dict[str, Any]:
+def _row(option: Option, shared: Priced, hosted: Option | None) -> RouteCost:
     """Bands of one route, its items in the typical case, and its break-even with the hosted model."""
     bands = shared.bands | dict(option.bands)
     steady = bands | {"requests": Band(*[bands["requests"].typical] * 3)}
     bills = [option.route(case) for case in monte_carlo.draws(bands)]
     typical = option.route(monte_carlo.typical(bands))
-    result = {
-        "arm": option.arm,
-        "once": _rounded(typical.once),
-        "monthly": _rounded(typical.monthly),
-        "usd_per_month": _banded([sum(option.route(case).monthly.values()) for case in monte_carlo.draws(steady)]),
-        "usd_three_years": _banded([bill.over(MONTHS) for bill in bills]),
-    }
+    months = [sum(option.route(case).monthly.values()) for case in monte_carlo.draws(steady)]
+    even = None
     if hosted and hosted is not option:
-        result["break_even"] = _banded(_break_even(option, hosted, shared))
-    return result
+        even = as_range(monte_carlo.interval(_break_even(option, hosted, shared)))
+    return RouteCost(
+        arm=option.arm,
+        once=_rounded(typical.once),
+        monthly=_rounded(typical.monthly),
+        usd_per_month=as_range(monte_carlo.interval(months)),
+        usd_three_years=as_range(monte_carlo.interval([bill.over(MONTHS) for bill in bills])),
+        break_even=even,
+    )
 
 
 def _break_even(option: Option, hosted: Option, shared: Priced) -> list[float]:
@@ -185,26 +182,20 @@ def _break_even(option: Option, hosted: Option, shared: Priced) -> list[float]:
     return [volume(*drawn) for drawn in zip(cases, own, other, strict=True)]
 
 
-def _tornado(option: Option, shared: Priced) -> list[dict[str, Any]]:
+def _tornado(option: Option, shared: Priced) -> list[FigureSwing]:
     """What single figures do to the three-year cost, the widest swings first."""
     bands = shared.bands | dict(option.bands)
     swings = monte_carlo.tornado(lambda values: option.route(values).over(MONTHS), bands)[:TORNADO_BARS]
     return [
-        {
-            "figure": swing.name,
-            "low": bands[swing.name].low,
-            "high": bands[swing.name].high,
-            "usd_at_low": round(swing.at_low, 2),
-            "usd_at_high": round(swing.at_high, 2),
-        }
+        FigureSwing(
+            figure=swing.name,
+            low=bands[swing.name].low,
+            high=bands[swing.name].high,
+            usd_at_low=round(swing.at_low, 2),
+            usd_at_high=round(swing.at_high, 2),
+        )
         for swing in swings
     ]
-
-
-def _banded(values: list[float]) -> dict[str, float | None]:
-    """For JSON, which knows no infinity: a bound that is not reached is null."""
-    band = monte_carlo.interval(values)._asdict()
-    return {name: None if value == float("inf") else float(f"{value:.6g}") for name, value in band.items()}
 
 
 def _rounded(items: Mapping[str, float]) -> dict[str, float]:

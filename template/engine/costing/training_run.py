@@ -1,26 +1,25 @@
 """The record of the training run, which git keeps: DVC restores the weights of an earlier run, but not its seconds."""
 
 from pathlib import Path
-from typing import Any
 
 from engine.core.errors import ProjectError
-from engine.core.io import read_json
+from engine.core.io import read
+from engine.models.run_record import RunRecord
 from engine.settings.cost import CostParams
 
 AGAIN = "train again: `dvc repro --force --single-item train`"
 
 
-def read_training(path: Path) -> dict[str, Any]:
+def read_training(path: Path) -> RunRecord:
     """What was measured. Raises `ProjectError` if it is missing or broken."""
     if not path.exists():
         raise ProjectError("the record of the training run is missing", str(path), f"restore it from git, or {AGAIN}")
-    training: dict[str, Any] = read_json(path)
-    return training
+    return read(path, RunRecord, "train")
 
 
-def of_another_run(settings: CostParams, training: dict[str, Any]) -> list[str]:
+def of_another_run(settings: CostParams, training: RunRecord) -> list[str]:
     """A warning that names the settings of the recorded run that have changed since; none if they are the same."""
-    recorded, now = training["settings"][0], settings.model_dump()
+    recorded, now = training.settings[0], settings.model_dump()
     other = [
         f"{part}.{key}"
         for part in ("format", "train")

@@ -16,9 +16,10 @@ from engine.core.io import read_jsonl
 from engine.core.text import refuses
 from engine.evaluation.item_metrics import MISSING, parse_json
 from engine.evaluation.json_schema_metric import read_schema, schema_failures
-from engine.evaluation.metrics import Item, expects_json, rounded
+from engine.evaluation.metrics import expects_json
 from engine.evaluation.statistics import bootstrap_mean, bootstrap_ratio, proportion_interval
 from engine.inference.prompting import citations
+from engine.inference.results import Answered, Row
 from engine.settings.evaluate import EvaluateParams
 
 Similarity: TypeAlias = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
@@ -26,14 +27,15 @@ Path: TypeAlias = tuple[str, ...]
 
 
 def secondary(
-    items: Sequence[Item],
+    items: Sequence[Row],
     settings: EvaluateParams,
     similarity: Similarity | None = None,
     retrieved: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     schema: Any | None = None,
-) -> dict[str, dict[str, float]]:
-    """{measure: {mean, low, high}} of one arm; items of a group count as one draw."""
-    groups = [item["group"] for item in items]
+) -> dict[str, Interval]:
+    """The measures of one arm; items of a group count as one draw."""
+    groups = [item.group for item in items]
+    expected, answers = [item.expected for item in items], [item.answer for item in items]
     knobs = settings.evaluate
 
     def ratio(top: Sequence[float], bottom: Sequence[float]) -> Interval:
@@ -46,62 +48,63 @@ def secondary(
             values, samples=knobs.bootstrap_samples, seed=settings.seed, alpha=knobs.alpha, groups=groups
         )
 
-    declined = [float(refuses(item["answer"]) and not refuses(item["expected"])) for item in items]
+    declined = [float(refuses(item.answer) and not refuses(item.expected)) for item in items]
     found = {"refusals": proportion_interval(declined, knobs.alpha, groups)}
     if expects_json(items):
         found["misshapen"] = proportion_interval(misshapen(items), knobs.alpha, groups)
     if schema is not None:
         found["schema_failures"] = proportion_interval(schema_failures(items, schema), knobs.alpha, groups)
-    words, wanted = ([float(len(item[side].split())) for item in items] for side in ("answer", "expected"))
+    words, wanted = ([float(len(text.split())) for text in texts] for texts in (answers, expected))
     found["length"] = mean(words)
     if all(wanted):
         found["length_ratio"] = ratio(words, wanted)
     if similarity:
-        found["similarity"] = mean(similarity([i["expected"] for i in items], [i["answer"] for i in items]))
-    if all(item.get("reference_nll") is not None for item in items):
-        nll = ratio([i["reference_nll"] for i in items], [float(i["reference_tokens"]) for i in items])
-        found["reference_perplexity"] = Interval(*(math.exp(value) for value in nll))
-    if any(item.get("passages") for item in items) and (cited := citing(items, retrieved)):
-        owners = [group for item, group in zip(items, groups, strict=True) if item["id"] in cited]
+        found["similarity"] = mean(similarity(expected, answers))
+    told = [(item.reference_nll, float(item.reference_tokens or 0)) for item in items if item.reference_nll is not None]
+    if items and len(told) == len(items):
+        nll = ratio(*zip(*told, strict=True))
+        found["reference_perplexity"] = Interval(math.exp(nll.mean), math.exp(nll.low), math.exp(nll.high))
+    if any(item.passages for item in items) and (cited := citing(items, retrieved)):
+        owners = [group for item, group in zip(items, groups, strict=True) if item.id in cited]
         named, right, hit = zip(*cited.values(), strict=True)
         found["citation_recall"] = proportion_interval(hit, knobs.alpha, owners)
         if sum(named):
             found["citation_precision"] = bootstrap_ratio(
                 right, named, samples=knobs.bootstrap_samples, seed=settings.seed, alpha=knobs.alpha, groups=owners
             )
-    return {name: rounded(interval) for name, interval in found.items()}
+    return {name: interval.rounded() for name, interval in found.items()}
 
 
-def citing(items: Sequence[Item], retrieved: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float, float, float]]:
+def citing(items: Sequence[Row], retrieved: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float, float, float]]:
     """Of each item whose own document is known: passages that the answer cites (they state it word for word), those of
     them that are of that document, and whether there is any.
     """
     found = {}
     for item in items:
-        row = retrieved.get(item["id"], {})
+        row = retrieved.get(item.id, {})
         if row.get("own") is None:
             continue
-        cited = [one["id"] for one in citations(item["answer"], row["passages"]) if one["says_it"]]
+        cited = [one["id"] for one in citations(item.answer, row["passages"]) if one["says_it"]]
         right = sum(place in row["own"] for place in cited)
-        found[item["id"]] = float(len(cited)), float(right), float(right > 0)
+        found[item.id] = float(len(cited)), float(right), float(right > 0)
     return found
 
 
-def misshapen(items: Sequence[Item]) -> list[float]:
+def misshapen(items: Sequence[Answered]) -> list[float]:
     """1 for each answer that no reference could look like: not JSON, a field or a type that none has, one that all have
     missing. Values do not count.
     """
     known: set[tuple[Path, str]] = set()
     required: dict[Path, frozenset[str]] = {}
     for item in items:
-        for path, kind, keys in outline(parse_json(item["expected"])):
+        for path, kind, keys in outline(parse_json(item.expected)):
             known.add((path, kind))
             required[path] = required.get(path, keys) & keys
 
     def fits(answer: Any) -> bool:
         return all((path, kind) in known and required[path] <= keys for path, kind, keys in outline(answer))
 
-    return [float(answer is MISSING or not fits(answer)) for answer in (parse_json(i["answer"]) for i in items)]
+    return [float(answer is MISSING or not fits(answer)) for answer in (parse_json(item.answer) for item in items)]
 
 
 def outline(value: Any, path: Path = ()) -> Iterator[tuple[Path, str, frozenset[str]]]:
@@ -126,9 +129,7 @@ def cosine(embedder: str) -> Similarity:
     return similarity
 
 
-def secondary_of(
-    arms: Mapping[str, Sequence[Item]], settings: EvaluateParams
-) -> dict[str, dict[str, dict[str, float]]]:
+def secondary_of(arms: Mapping[str, Sequence[Row]], settings: EvaluateParams) -> dict[str, dict[str, Interval]]:
     """The secondary measures of every arm: similarity where ``evaluate.similarity`` asks for it, schema failures where
     the project has a schema.
     """

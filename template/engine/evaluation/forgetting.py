@@ -1,19 +1,71 @@
 """What tuning made the model forget: a suite's scores of the tuned model against those of the untouched one."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from engine.evaluation.metrics import is_binary
+from engine.core.interval import Interval
+from engine.core.io import Result
+from engine.evaluation.metrics import mean_score
 from engine.evaluation.paired_comparison import compare
-from engine.evaluation.statistics import bootstrap_mean, non_inferior, proportion_interval, required_items
+from engine.evaluation.statistics import non_inferior, required_items
+from engine.evaluation.verdict import significant
 from engine.settings.harness import HarnessParams
 
 HELD, LOST, OPEN, BLIND = "held", "lost", "undecided", "too hard"
 
 
-def forgetting(base: Sequence[float], tuned: Sequence[float], chance: float, settings: HarnessParams) -> dict[str, Any]:
+class Forgetting(Result, frozen=True, kw_only=True):
+    """A suite's paired difference, and what it says."""
+
+    status: str
+    difference: Interval
+    p_value: float
+    discordant: int
+    items_needed: int
+
+
+class Suite(Forgetting, frozen=True, kw_only=True):
+    """A suite's scores of both models."""
+
+    metric: str
+    shots: int
+    items: int
+    chance: float
+    base: Interval
+    tuned: Interval
+
+
+class Opinion(Result, frozen=True, kw_only=True, omit_defaults=True):
+    """An arm's items answered by lm-eval, against the answers that the arm gave; or why it was not asked."""
+
+    skipped: str | None = None
+    items: int | None = None
+    shots: int | None = None
+    same_prompts: int | None = None
+    same_answers: int | None = None
+    exact_match: float | None = None
+    exact_match_of_lm_eval: float | None = None
+
+
+class Choice(Result, frozen=True, kw_only=True):
+    """How often a model finds the right answer likelier than those of other items."""
+
+    items: int
+    chance: float
+    acc: Interval
+
+
+class HarnessReport(Result, frozen=True, kw_only=True):
+    """``reports/harness.json``: opinions by arm, choices by model, and suites."""
+
+    smoke: bool
+    domain: dict[str, Opinion]
+    choice: dict[str, Choice]
+    suites: dict[str, Suite]
+
+
+def forgetting(base: Sequence[float], tuned: Sequence[float], chance: float, settings: HarnessParams) -> Forgetting:
     """The paired difference on a suite, and what it says.
 
     ``held``: the tuned model is shown to lose less than the margin (one-sided non-inferiority test). ``lost``: it is
@@ -33,20 +85,15 @@ def forgetting(base: Sequence[float], tuned: Sequence[float], chance: float, set
         status = LOST
     else:
         status = OPEN
-    return {
-        "status": status,
-        "difference": {name: round(value, 6) for name, value in c.difference._asdict().items()},
-        "p_value": float(f"{p_value:.4g}"),
-        "discordant": c.discordant,
-        "items_needed": required_items(margin, max(c.disagreement, margin**2), alpha=2 * alpha),
-    }
+    return Forgetting(
+        status=status,
+        difference=c.difference.rounded(),
+        p_value=significant(p_value),
+        discordant=c.discordant,
+        items_needed=required_items(margin, max(c.disagreement, margin**2), alpha=2 * alpha),
+    )
 
 
-def interval(scores: Sequence[float], settings: HarnessParams) -> dict[str, float]:
+def interval(scores: Sequence[float], settings: HarnessParams) -> Interval:
     """A mean score with its interval."""
-    knobs = settings.evaluate
-    if is_binary(scores):
-        found = proportion_interval(scores, knobs.alpha)
-    else:
-        found = bootstrap_mean(scores, samples=knobs.bootstrap_samples, seed=settings.seed, alpha=knobs.alpha)
-    return {name: round(float(value), 6) for name, value in found._asdict().items()}
+    return mean_score(scores, None, settings).rounded()

@@ -7,7 +7,7 @@ from typing import Any
 from engine.core.artifacts import ANSWER_SCHEMA
 from engine.core.errors import ProjectError
 from engine.evaluation.item_metrics import MISSING, parse_json
-from engine.evaluation.metrics import Item
+from engine.inference.results import Answered
 
 _NO_RULES = {"$schema", "$id", "$comment", "title", "description"}
 
@@ -41,7 +41,7 @@ def read_schema() -> Any | None:
     return draft(schema, registry=REGISTRY)
 
 
-def schema_failures(items: Sequence[Item], validator: Any) -> list[float]:
+def schema_failures(items: Sequence[Answered], validator: Any) -> list[float]:
     """1 for each answer that is not JSON or breaks the schema.
 
     Raises:
@@ -60,12 +60,12 @@ def schema_failures(items: Sequence[Item], validator: Any) -> list[float]:
         return error and f"{error.message} (at {error.json_path})"
 
     try:
-        wrong = {item["id"]: told for item in items if (told := fault(item["expected"]))}
+        wrong = {item.id: told for item in items if (told := fault(item.expected))}
         if wrong:
             first, told = next(iter(wrong.items()))
             what = f"{len(wrong)} of {len(items)} expected answers break the schema; of item {first}: {told}"
             raise ProjectError(what, str(ANSWER_SCHEMA), "fix the schema, or the records, and run `dvc repro`")
-        return [float(fault(item["answer"]) is not None) for item in items]
+        return [float(fault(item.answer) is not None) for item in items]
     except Unresolvable as error:
         fix = "put the target under $defs of the same file; nothing is fetched"
         raise ProjectError(f"a $ref has no target: {error}", str(ANSWER_SCHEMA), fix) from None

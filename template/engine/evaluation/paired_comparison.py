@@ -4,14 +4,15 @@ A challenger is the dearer approach (tuning against anything cheaper, retrieval 
 is better, beyond chance and by enough to matter; the cheaper arm has nothing to show.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from engine.core.display import points, span, title
 from engine.core.interval import Interval
 from engine.evaluation.metrics import is_binary
+from engine.evaluation.results import Rule
 from engine.evaluation.statistics import (
     Groups,
     design_effect,
@@ -21,16 +22,6 @@ from engine.evaluation.statistics import (
     required_items,
 )
 from engine.settings.evaluate import EvaluateParams
-
-Arms: TypeAlias = Mapping[str, Mapping[str, Any]]  # arm -> {"items": rows, "scores": one primary score a row}
-
-
-class Rule(NamedTuple):
-    """One question the verdict asks, its answer, and the numbers behind it."""
-
-    rule: str
-    holds: bool
-    detail: str
 
 
 class Comparison(NamedTuple):

@@ -3,20 +3,22 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
+
+import msgspec
 
 from engine.chat.openai_messages import Record
 from engine.core.artifacts import BASELINE_ANSWERS, BASELINE_RECORD, BENCHMARK, TEST, TUNED_ANSWERS
 from engine.core.errors import ProjectError
-from engine.core.io import read_json, read_jsonl
+from engine.core.io import read, read_json, read_jsonl
 from engine.core.text import language
 from engine.evaluation.diagnostics import secondary_of
 from engine.evaluation.metrics import confusion, has_labels, score_items, summarise
 from engine.evaluation.paired_comparison import compare
-from engine.evaluation.statistics import holm, power_table
-from engine.evaluation.verdict import decide
-from engine.inference.arms import Row
+from engine.evaluation.results import Pair, Scores, Slice
+from engine.evaluation.statistics import Groups, holm, power_table
+from engine.evaluation.verdict import Arm, decide, significant
 from engine.inference.prompting import question
+from engine.inference.results import Answered, BaselineRecord, Row, read_arm
 from engine.settings.evaluate import EvaluateParams
 
 LANGUAGE_SHARE = 0.05  # of the items; a rarer language is mostly a short text that was taken for one
@@ -24,13 +26,13 @@ LANGUAGE_SHARE = 0.05  # of the items; a rarer language is mostly a short text t
 
 def read_arms(settings: EvaluateParams) -> dict[str, list[Row]]:
     """The rows of every arm, checked to be of this benchmark."""
-    marker, benchmark = read_json(BASELINE_RECORD), read_json(BENCHMARK)
-    if marker["benchmark_sha256"] != benchmark["sha256"]:
+    marker = read(BASELINE_RECORD, BaselineRecord, "baseline")
+    if marker.benchmark_sha256 != read_json(BENCHMARK)["sha256"]:
         raise ProjectError(
             "the baseline was measured on another benchmark", str(BASELINE_RECORD), "run `dvc repro baseline`"
         )
     folders = [BASELINE_ANSWERS, TUNED_ANSWERS] if settings.trains else [BASELINE_ANSWERS]
-    arms = {path.stem: read_jsonl(path) for folder in folders for path in sorted(folder.glob("*.jsonl"))}
+    arms = {path.stem: read_arm(path.stem) for folder in folders for path in sorted(folder.glob("*.jsonl"))}
     check_templates(arms)
     return arms
 
@@ -41,48 +43,46 @@ def check_templates(arms: Mapping[str, list[Row]]) -> None:
     Raises:
         ProjectError: they were not, so a difference between arms may be one between templates.
     """
-    of = {arm: {row["template_sha256"] for row in rows} - {None} for arm, rows in arms.items()}
+    of = {arm: {row.template_sha256 for row in rows if row.template_sha256} for arm, rows in arms.items()}
     if len(set().union(*of.values())) > 1:
         told = ", ".join(f"{arm} {min(found)[:12]}" for arm, found in of.items() if found)
         fix = "use the base model's chat template for tuning as well, then run `dvc repro`"
         raise ProjectError("the arms were asked through different chat templates", told, fix)
 
 
-def score(arms: Mapping[str, list[Row]], settings: EvaluateParams) -> dict[str, Any]:
+def score(arms: Mapping[str, list[Row]], settings: EvaluateParams) -> Scores:
     """Every metric of every arm with its interval, the verdict, and every pair of arms."""
     primary = settings.evaluate.primary_metric
     scores = {arm: score_items(rows, settings) for arm, rows in arms.items()}
     judged = {arm: found[primary] for arm, found in scores.items()}
-    verdict = decide({arm: {"items": rows, "scores": judged[arm]} for arm, rows in arms.items()}, settings)
-    groups = [row["group"] for row in next(iter(arms.values()))]
-    deciding = compare(judged[verdict["challenger"]], judged[verdict["best_baseline"]], groups, settings)
-    return {
-        "smoke": settings.smoke,
-        "items": len(groups),
-        "benchmark_sha256": read_json(BENCHMARK)["sha256"],
-        "primary_metric": primary,
-        "arms": {arm: summarise(rows, settings, scores[arm]) for arm, rows in arms.items()},
-        "secondary": secondary_of(arms, settings),
-        "verdict": verdict,
-        "pairs": pairs(judged, groups, settings),
-        "power": power_table(deciding.disagreement, alpha=settings.evaluate.alpha),
-        "slices": slices(judged, next(iter(arms.values())), languages(read_jsonl(TEST))),
-    }
+    verdict = decide({arm: Arm(rows, judged[arm]) for arm, rows in arms.items()}, settings)
+    groups = [row.group for row in next(iter(arms.values()))]
+    deciding = compare(judged[verdict.challenger], judged[verdict.best_baseline], groups, settings)
+    return Scores(
+        smoke=settings.smoke,
+        items=len(groups),
+        benchmark_sha256=read_json(BENCHMARK)["sha256"],
+        primary_metric=primary,
+        arms={arm: summarise(rows, settings, scores[arm]) for arm, rows in arms.items()},
+        secondary=secondary_of(arms, settings),
+        verdict=verdict,
+        pairs=pairs(judged, groups, settings),
+        power=power_table(deciding.disagreement, alpha=settings.evaluate.alpha),
+        slices=slices(judged, next(iter(arms.values())), languages(read_jsonl(TEST))),
+    )
 
 
-def pairs(
-    scores: Mapping[str, list[float]], groups: Sequence[str | None], settings: EvaluateParams
-) -> list[dict[str, Any]]:
+def pairs(scores: Mapping[str, list[float]], groups: Groups, settings: EvaluateParams) -> list[Pair]:
     """Every pair of arms, the p-values adjusted over all pairs."""
     found = {(a, b): compare(scores[a], scores[b], groups, settings) for a, b in combinations(scores, 2)}
     adjusted = holm({f"{a} {b}": c.p for (a, b), c in found.items()})
     return [
-        {
-            "first": a,
-            "second": b,
-            **{name: round(value, 6) for name, value in c.difference._asdict().items()},
-            "p_holm": float(f"{adjusted[f'{a} {b}']:.4g}"),
-        }
+        Pair(
+            *msgspec.structs.astuple(c.difference.rounded()),
+            first=a,
+            second=b,
+            p_holm=significant(adjusted[f"{a} {b}"]),
+        )
         for (a, b), c in found.items()
     ]
 
@@ -95,38 +95,33 @@ def languages(records: Sequence[Record]) -> dict[str, str]:
     return {item: code for item, code in told.items() if code in frequent} if len(frequent) > 1 else {}
 
 
-def slices(scores: Mapping[str, list[float]], rows: Sequence[Row], spoken: Mapping[str, str]) -> list[dict[str, Any]]:
+def slices(scores: Mapping[str, list[float]], rows: Sequence[Answered], spoken: Mapping[str, str]) -> list[Slice]:
     """Mean primary score of every arm in each slice of the benchmark: by label, length of the answer, and language.
 
     Slices are for reading, not for deciding: a slice holds few items and there are many of them.
     """
-    ordered = sorted(len(row["expected"]) for row in rows)
+    ordered = sorted(len(row.expected) for row in rows)
     median = ordered[len(ordered) // 2]
-    names = [
-        {
-            "label": row["label"],
-            "answer": "short" if len(row["expected"]) < median else "long",
-            "language": spoken.get(row["id"]),
-        }
-        for row in rows
-    ]
+    sliced: dict[str, list[str | None]] = {
+        "label": [row.label for row in rows],
+        "answer": ["short" if len(row.expected) < median else "long" for row in rows],
+        "language": [spoken.get(row.id) for row in rows],
+    }
     found = []
-    for by in ("label", "answer", "language"):
-        for value in sorted({name[by] for name in names if name[by] is not None}):
-            places = [place for place, name in enumerate(names) if name[by] == value]
+    for by, values in sliced.items():
+        for value in sorted({value for value in values if value is not None}):
+            places = [place for place, other in enumerate(values) if other == value]
             means = {arm: round(sum(given[p] for p in places) / len(places), 6) for arm, given in scores.items()}
-            found.append({"by": by, "slice": value, "items": len(places), "scores": means})
+            found.append(Slice(by=by, slice=value, items=len(places), scores=means))
     return found
 
 
-def plot_rows(scores: dict[str, Any]) -> list[dict[str, Any]]:
+def plot_rows(scores: Scores) -> list[dict[str, str | float]]:
     """The primary metric of each arm, as DVC plots it."""
-    primary = scores["primary_metric"]
-    means = {arm: metrics[primary] for arm, metrics in scores["arms"].items()}
-    return [{"arm": arm, "score": m["mean"], "low": m["low"], "high": m["high"]} for arm, m in means.items()]
+    return [{"arm": arm, "score": m.mean, "low": m.low, "high": m.high} for arm, m in scores.primary.items()]
 
 
-def confusion_rows(rows: Sequence[Row], label_key: str) -> list[dict[str, str]]:
+def confusion_rows(rows: Sequence[Answered], label_key: str) -> list[dict[str, str]]:
     """The labels that are given and those that are right, as DVC's template `confusion` counts them; none if the label
     only describes an item.
     """

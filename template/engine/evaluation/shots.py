@@ -1,7 +1,6 @@
 """How many examples a prompt shows: chosen on dev, checked on test."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from engine.chat.openai_messages import Record
 from engine.chat.tool_calls import expected_text
@@ -9,10 +8,11 @@ from engine.core.artifacts import DEV
 from engine.core.errors import ProjectError
 from engine.core.io import read_jsonl
 from engine.evaluation.metrics import score_items
-from engine.inference.arms import Row, compared
+from engine.inference.arms import compared
 from engine.inference.backend import Backend, answer_all
 from engine.inference.policies import base_policies
 from engine.inference.prompting import Passages, Policy, shot_pool
+from engine.inference.results import Answered, Row
 from engine.settings.evaluate import EvaluateParams
 
 
@@ -44,7 +44,7 @@ def choose_counts(
 
 def check_shots(arm: str, rows: Sequence[Row], count: int) -> None:
     """Check that every item was asked with the arm's number of examples. Raises `ProjectError` otherwise."""
-    odd = [row["id"] for row in rows if row["shots"] != count]
+    odd = [row.id for row in rows if row.shots != count]
     if odd:
         what = f"{len(odd)} items of {arm} were not asked with {count} examples, {odd[0]} for one"
         raise ProjectError(what, "results/baseline", "check prompts/ and evaluate.shots, then run `dvc repro baseline`")
@@ -54,8 +54,14 @@ def dev_score(backend: Backend, dev: Sequence[Record], policy: Policy, settings:
     """The mean primary metric of a policy on dev items."""
     prompts = [backend.render(policy.ask(item), item.get("tools")) for item in dev]
     answers = answer_all(backend, prompts, settings.evaluate.max_new_tokens, settings.evaluate.batch_size)
-    rows: list[dict[str, Any]] = [
-        {**item, "expected": expected_text(item), "answer": compared(backend, prompt, answer, item)}
+    rows = [
+        Answered(
+            id=item["id"],
+            label=item["label"],
+            group=item["group"],
+            expected=expected_text(item),
+            answer=compared(backend, prompt, answer, item),
+        )
         for item, prompt, answer in zip(dev, prompts, answers, strict=True)
     ]
     scores = score_items(rows, settings)[settings.evaluate.primary_metric]

@@ -16,6 +16,7 @@ from scipy.special import ndtr, ndtri  # what scipy.stats.norm calls, without it
 from scipy.stats import binom
 
 from engine.core.interval import Interval
+from engine.evaluation.results import Power
 
 Groups: TypeAlias = Sequence[str | None] | None
 _BLOCK = 500  # resamples held in memory at once
@@ -169,7 +170,7 @@ def paired_bootstrap(
     interval = percentile_interval(float(difference.mean()), means, alpha)
     tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
     p_value = min(1.0, 2 * (tail + 1) / (samples + 1))
-    return PairedDifference(*interval, p_value)
+    return PairedDifference(interval.mean, interval.low, interval.high, p_value)
 
 
 def paired_permutation(
@@ -236,10 +237,10 @@ POWER_EFFECTS = (0.02, 0.03, 0.05, 0.1, 0.2)
 POWERS = (0.5, 0.8, 0.9)
 
 
-def power_table(disagreement: float, *, alpha: float = 0.05) -> list[dict[str, float]]:
+def power_table(disagreement: float, *, alpha: float = 0.05) -> list[Power]:
     """Items needed for each of `POWER_EFFECTS` at each of `POWERS`, when two arms disagree as these do."""
     return [
-        {"effect": effect, "power": power, "items": required_items(effect, disagreement, alpha=alpha, power=power)}
+        Power(effect=effect, power=power, items=required_items(effect, disagreement, alpha=alpha, power=power))
         for effect in POWER_EFFECTS
         for power in POWERS
     ]

@@ -8,14 +8,16 @@ picked among k arms is held to alpha / k. So the chance of shipping an arm that 
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from engine.core.display import family, p_value, percent, points, title
 from engine.core.errors import ProjectError
 from engine.core.interval import Interval
-from engine.evaluation.metrics import is_binary
-from engine.evaluation.paired_comparison import Arms, Comparison, Contest, Rule, compare
-from engine.evaluation.statistics import Groups, bootstrap_mean, holm, minimum_detectable_effect, proportion_interval
+from engine.evaluation.metrics import mean_score
+from engine.evaluation.paired_comparison import Comparison, Contest, compare
+from engine.evaluation.results import Gain, Rule, Verdict
+from engine.evaluation.statistics import holm, minimum_detectable_effect
+from engine.inference.results import Row
 from engine.settings.evaluate import EvaluateParams
 
 SHIP, RAG, PROMPT = "SHIP TUNED", "USE RAG", "USE THE PROMPT"
@@ -24,6 +26,18 @@ WINS = {"tuned": SHIP, "rag": RAG, "prompt": PROMPT}  # approach -> the decision
 FEWEST_ITEMS = 30  # below this no interval is narrow enough to decide anything
 USABLE_SCORE = 0.2  # an arm that is not shown to reach this never ships, even if it beats all others
 Paired: TypeAlias = Callable[[str, str], Comparison]  # one arm minus another
+
+
+class Arm(NamedTuple):
+    """The answers of an arm, and the primary score of each."""
+
+    rows: Sequence[Row]
+    scores: Sequence[float]
+
+    @property
+    def tokens(self) -> float:
+        """Of two equal arms the one with fewer is better; an unknown number counts as dearest."""
+        return sum(float("inf") if row.prompt_tokens is None else row.prompt_tokens for row in self.rows)
 
 
 class Study(NamedTuple):
@@ -41,22 +55,21 @@ class Study(NamedTuple):
         return max(self.intervals, key=lambda arm: self.intervals[arm].mean)
 
 
-def decide(arms: Arms, settings: EvaluateParams) -> dict[str, Any]:
+def decide(arms: Mapping[str, Arm], settings: EvaluateParams) -> Verdict:
     """The verdict on two or more arms. See the module's constants for the words.
 
     Raises:
         ProjectError: there is one arm only, or the arms did not answer the same items.
     """
     check_same_items(arms)
-    rows = next(iter(arms.values()))["items"]
-    groups = [item["group"] for item in rows]
-    scores = {arm: list(value["scores"]) for arm, value in arms.items()}
-    intervals = {arm: _interval(values, groups, settings) for arm, values in scores.items()}
-    ranked = sorted(arms, key=lambda arm: (-intervals[arm].mean, _tokens(arms[arm]), arm))
+    rows = next(iter(arms.values())).rows
+    groups = [row.group for row in rows]
+    intervals = {name: mean_score(arm.scores, groups, settings) for name, arm in arms.items()}
+    ranked = sorted(arms, key=lambda name: (-intervals[name].mean, arms[name].tokens, name))
 
     @cache
     def paired(first: str, second: str) -> Comparison:
-        return compare(scores[first], scores[second], groups, settings)
+        return compare(arms[first].scores, arms[second].scores, groups, settings)
 
     contests, best_prompt = draw_up(ranked, paired, settings)
     study = Study(settings.smoke, len(rows), intervals, contests, best_prompt)
@@ -72,33 +85,33 @@ def decide(arms: Arms, settings: EvaluateParams) -> dict[str, Any]:
     first, alpha = contests[0].comparison, contests[0].alpha
     against = {arm: paired(contests[0].challenger, arm) for arm in ranked if arm != contests[0].challenger}
     adjusted = holm({arm: c.p_value for arm, c in against.items()})
-    return {
-        "decision": decision,
-        "ship": ship,
-        "reason": _sentence(reason),
-        "challenger": contests[0].challenger,
-        "best_baseline": contests[0].incumbent,
-        "difference": {name: round(value, 6) for name, value in first.difference._asdict().items()},
-        "p_value": _significant(first.p_value),
-        "permutation_p_value": _significant(first.permutation_p_value),
-        "test": first.test,
-        "alpha": settings.evaluate.alpha,
-        "items": len(rows),
-        "discordant": first.discordant,
-        "minimum_effect": settings.evaluate.minimum_effect,
-        "detectable_effect": round(minimum_detectable_effect(len(rows), first.disagreement, alpha=alpha), 4),
-        "required_items": deciding.items_needed(),
-        "comparisons": {
-            arm: {
-                "difference": round(c.difference.mean, 6),
-                "p_value": _significant(c.p_value),
-                "p_holm": _significant(adjusted[arm]),
-            }
+    return Verdict(
+        decision=decision,
+        ship=ship,
+        reason=_sentence(reason),
+        challenger=contests[0].challenger,
+        best_baseline=contests[0].incumbent,
+        difference=first.difference.rounded(),
+        p_value=significant(first.p_value),
+        permutation_p_value=significant(first.permutation_p_value),
+        test=first.test,
+        alpha=settings.evaluate.alpha,
+        items=len(rows),
+        discordant=first.discordant,
+        minimum_effect=settings.evaluate.minimum_effect,
+        detectable_effect=round(minimum_detectable_effect(len(rows), first.disagreement, alpha=alpha), 4),
+        required_items=deciding.items_needed(),
+        comparisons={
+            arm: Gain(
+                difference=round(c.difference.mean, 6),
+                p_value=significant(c.p_value),
+                p_holm=significant(adjusted[arm]),
+            )
             for arm, c in against.items()
         },
-        "why_not": why_not(ship or study.top, ranked, paired, settings),
-        "trace": [rule._asdict() for rule in rules],
-    }
+        why_not=why_not(ship or study.top, ranked, paired, settings),
+        trace=rules,
+    )
 
 
 def draw_up(ranked: Sequence[str], paired: Paired, settings: EvaluateParams) -> tuple[list[Contest], str]:
@@ -125,14 +138,14 @@ def draw_up(ranked: Sequence[str], paired: Paired, settings: EvaluateParams) -> 
     return contests, (kinds["prompt"] or cheaper)[0]
 
 
-def check_same_items(arms: Arms) -> None:
+def check_same_items(arms: Mapping[str, Arm]) -> None:
     """Paired statistics are void unless every arm answered the same items in the same order."""
     if len(arms) < 2:
         raise ProjectError("a single arm cannot be compared", "results/", "measure another arm: `dvc repro`")
     first, *others = arms
-    wanted = [item["id"] for item in arms[first]["items"]]
+    wanted = [row.id for row in arms[first].rows]
     for arm in others:
-        if [item["id"] for item in arms[arm]["items"]] != wanted or len(arms[arm]["scores"]) != len(wanted):
+        if [row.id for row in arms[arm].rows] != wanted or len(arms[arm].scores) != len(wanted):
             raise ProjectError(
                 f"arms {arm} and {first} did not answer the same items", "results/", "run `dvc repro -f baseline`"
             )
@@ -260,20 +273,6 @@ def _sentence(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _interval(scores: Sequence[float], groups: Groups, settings: EvaluateParams) -> Interval:
-    alpha = settings.evaluate.alpha
-    if is_binary(scores):
-        return proportion_interval(scores, alpha, groups)
-    return bootstrap_mean(
-        scores, samples=settings.evaluate.bootstrap_samples, seed=settings.seed, alpha=alpha, groups=groups
-    )
-
-
-def _tokens(arm: Mapping[str, Any]) -> float:
-    """Prompt tokens of an arm: of two equal arms the cheaper one is better; an unknown number counts as dearest."""
-    return sum(float("inf") if item["prompt_tokens"] is None else item["prompt_tokens"] for item in arm["items"])
-
-
-def _significant(value: float) -> float:
+def significant(value: float) -> float:
     """Four significant digits."""
     return float(f"{value:.4g}")

@@ -1,4 +1,7 @@
-"""Pages from the templates of this engine: ``*.html.j2`` loads nothing and runs no script; ``*.md.j2`` is Markdown."""
+"""HTML pages from the templates ``*.html.j2`` of this engine, and Markdown from ``*.md.j2``.
+
+A page loads nothing and runs no script.
+"""
 
 import re
 from collections.abc import Callable
@@ -15,7 +18,8 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u20
 def render(template: str, words: tuple[Filter, ...] = (), **values: Any) -> str:
     """A template, named by its path in the engine, with values put into it and ``words`` as filters.
 
-    Values are hostile until shown otherwise: Jinja escapes each one, and what a browser cannot show becomes U+FFFD.
+    Values are hostile until shown otherwise: in a page Jinja escapes each one, and what a browser cannot show becomes
+    U+FFFD. Markdown has its own filter.
     """
     return clean(environment(words).get_template(template).render(values))
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from engine.chat.openai_messages import Record
 from engine.chat.tool_calls import answer_text, expected_text, whole_answer
@@ -11,9 +10,9 @@ from engine.core.io import sha256_json, write_jsonl
 from engine.core.progress import Progress
 from engine.inference.backend import Answer, Backend, Prompt, answer_all
 from engine.inference.prompting import Policy
+from engine.inference.results import Latency, Measurement, Row
 from engine.settings.evaluate import EvaluateSettings
 
-Row: TypeAlias = dict[str, Any]  # one answered item; see `answer_items`
 TIMED_REQUESTS = 5  # single requests timed per arm, after the batched run has warmed everything
 
 
@@ -24,7 +23,7 @@ def answer_items(
     policy: Policy,
     settings: EvaluateSettings,
     results: Path,
-) -> tuple[list[Row], dict[str, Any]]:
+) -> tuple[list[Row], Measurement]:
     """Answer every item. Returns the rows (the same on every run) and the measurement (seconds; never the same).
 
     What the model saw is kept, item by item, in ``prompts/<arm>.jsonl`` under ``results``.
@@ -34,25 +33,25 @@ def answer_items(
     shown = ({"id": item["id"], "prompt": backend.text(p)} for item, p in zip(items, prompts, strict=True))
     write_jsonl(results / "prompts" / f"{arm}.jsonl", shown)
     rows = [
-        {
-            "id": item["id"],
-            "label": item["label"],
-            "group": item["group"],
-            "expected": expected_text(item),
-            "answer": compared(backend, prompt, answer, item),
-            "prompt_sha256": sha256_json(prompt),
-            "template_sha256": backend.identity.get("template_sha256"),
-            "prompt_tokens": answer.prompt_tokens,
-            "completion_tokens": answer.completion_tokens,
-            "finish": answer.finish,
-            "decoding": answer.decoding,
-            "shots": len(policy.shots.get(item["id"], ())),
-            "passages": [p["id"] for p in policy.passages[item["id"]]] if policy.passages is not None else [],
-        }
+        Row(
+            id=item["id"],
+            label=item["label"],
+            group=item["group"],
+            expected=expected_text(item),
+            answer=compared(backend, prompt, answer, item),
+            prompt_sha256=sha256_json(prompt),
+            template_sha256=backend.identity.get("template_sha256"),
+            prompt_tokens=answer.prompt_tokens,
+            completion_tokens=answer.completion_tokens,
+            finish=answer.finish,
+            decoding=answer.decoding,
+            shots=len(policy.shots.get(item["id"], ())),
+            passages=[p["id"] for p in policy.passages[item["id"]]] if policy.passages is not None else [],
+        )
         for item, prompt, answer in zip(items, prompts, answers, strict=True)
     ]
     times = (
-        {"id": row["id"], "seconds": round(a.request_seconds or a.seconds, 5)}
+        {"id": row.id, "seconds": round(a.request_seconds or a.seconds, 5)}
         for row, a in zip(rows, answers, strict=True)
     )
     write_jsonl(MEASURED_LATENCY / f"{arm}.jsonl", times)
@@ -65,17 +64,22 @@ def compared(backend: Backend, prompt: Prompt, answer: Answer, item: Record) -> 
     return answer_text(whole_answer(backend.text(prompt), answer.text), item)
 
 
-def measurement(answers: Sequence[Answer], single: Sequence[float]) -> dict[str, Any]:
+def measurement(answers: Sequence[Answer], single: Sequence[float]) -> Measurement:
     """Tokens, batched throughput and single-request latency of one arm."""
     seconds = sum(answer.seconds for answer in answers)
-    return {
-        "items": len(answers),
-        "seconds": round(seconds, 3),
-        "requests_per_second": round(len(answers) / seconds, 4),
-        "prompt_tokens": total([answer.prompt_tokens for answer in answers]),
-        "completion_tokens": total([answer.completion_tokens for answer in answers]),
-        "latency_seconds": {"p50": quantile(single, 0.5), "p95": quantile(single, 0.95), "n": len(single)},
-    }
+    return Measurement(
+        items=len(answers),
+        seconds=round(seconds, 3),
+        requests_per_second=round(len(answers) / seconds, 4),
+        prompt_tokens=total([answer.prompt_tokens for answer in answers]),
+        completion_tokens=total([answer.completion_tokens for answer in answers]),
+        latency_seconds=latency(single),
+    )
+
+
+def latency(seconds: Sequence[float]) -> Latency:
+    """The median of single requests, and the slowest of nineteen in twenty."""
+    return Latency(p50=quantile(seconds, 0.5), p95=quantile(seconds, 0.95), n=len(seconds))
 
 
 def total(counts: Sequence[int | None]) -> int | None:

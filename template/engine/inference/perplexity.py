@@ -3,9 +3,11 @@
 import copy
 from collections.abc import Sequence
 
+import msgspec
+
 from engine.chat.openai_messages import Record
-from engine.inference.arms import Row
 from engine.inference.prompting import Policy
+from engine.inference.results import Row
 from engine.inference.transformers_backend import Generator, shared_prefix
 
 
@@ -29,7 +31,8 @@ def add_reference_nll(rows: Sequence[Row], model: Generator, items: Sequence[Rec
             logits = model.model(ids, past_key_values=copy.deepcopy(cache), use_cache=cache is not None).logits[0]
             chances = torch.log_softmax(logits[len(own) - 1 : -1].float(), dim=-1)
             told = chances.gather(1, ids[0, len(own) :, None])
-            scored.append(row | {"reference_nll": round(-float(told.sum()), 4), "reference_tokens": len(answer)})
+            nll = round(-float(told.sum()), 4)
+            scored.append(msgspec.structs.replace(row, reference_nll=nll, reference_tokens=len(answer)))
     return scored
 
 

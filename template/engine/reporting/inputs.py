@@ -3,13 +3,42 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from engine.core.answers import read_answers
-from engine.core.artifacts import REPORTS, RESULTS
-from engine.core.display import family, in_order
-from engine.core.io import read_json, read_jsonl
+from engine.core.artifacts import (
+    BASE_MANIFEST,
+    BASELINE_RECORD,
+    CURVES,
+    DATA_REPORT,
+    HARNESS_REPORT,
+    JUDGE_REPORT,
+    MEASURED_COST,
+    MEASURED_TRAINING,
+    RETRIEVAL_REPORT,
+    SCORES,
+    SERVED_MANIFEST,
+    SERVING_REPORT,
+    TEST,
+    USAGE,
+)
+from engine.core.display import in_order
+from engine.core.io import read, read_json, read_jsonl
 from engine.core.params import Params
+from engine.costing.results import CostReport, UsageReport
+from engine.evaluation.forgetting import HarnessReport
 from engine.evaluation.metrics import score_items
+from engine.evaluation.results import Scores, ServingReport
+from engine.inference.results import BaselineRecord, RetrievalReport, Row, read_arm
+from engine.models.run_record import RunRecord
 from engine.settings.report import ReportParams
+
+
+class Scored(NamedTuple):
+    """A row with its primary score."""
+
+    row: Row
+    score: float
 
 
 class Facts(NamedTuple):
@@ -17,65 +46,71 @@ class Facts(NamedTuple):
 
     settings: ReportParams
     project: dict[str, Any]  # the answers that the project was generated from
-    scores: dict[str, Any]
-    cost: dict[str, Any]
-    usage: dict[str, Any]
+    scores: Scores
+    cost: CostReport
+    usage: UsageReport
     data: dict[str, Any]
-    training: dict[str, Any] | None  # none in a project that does not train
-    serving: dict[str, Any]
+    training: RunRecord | None  # none in a project that does not train
+    serving: ServingReport
     curves: list[dict[str, float]]
-    retrieval: dict[str, Any] | None  # none in a project that does not retrieve
-    judge: dict[str, Any] | None  # None if no model judges
-    harness: dict[str, Any] | None  # None if lm-eval does not run
-    baseline: dict[str, Any]
+    retrieval: RetrievalReport | None  # none in a project that does not retrieve
+    judge: Any  # a `JudgeReport`; None if no model judges
+    harness: HarnessReport | None  # None if lm-eval does not run
+    baseline: BaselineRecord
     model: dict[str, Any]
     requests: dict[str, list[dict[str, str]]]  # item id -> the messages that it was asked with
-    before: list[dict[str, Any]]  # the rows of the arm to beat, with their primary ``score``
-    after: list[dict[str, Any]]  # the rows of the arm that challenges it
+    before: list[Scored]  # of the arm to beat
+    after: list[Scored]  # of the arm that challenges it
 
     @property
     def challenger(self) -> str:
         """The arm that has to show that it is better."""
-        return str(self.scores["verdict"]["challenger"])
+        return self.scores.verdict.challenger
 
     @property
     def incumbent(self) -> str:
         """The best arm of the cheaper approaches."""
-        return str(self.scores["verdict"]["best_baseline"])
+        return self.scores.verdict.best_baseline
 
 
 def read_facts(settings: ReportParams) -> Facts:
     """Collect the files of the earlier stages. Raises `ProjectError` if one is missing."""
-    scores = read_json(REPORTS / "scores.json")
-    scores["arms"] = {arm: scores["arms"][arm] for arm in in_order(scores["arms"])}
+    scores = read(SCORES, Scores, "evaluate")
     return Facts(
         settings=settings,
         project=read_answers(),
-        scores=scores,
-        cost=read_json(REPORTS / "measured/cost.json"),
-        usage=read_json(REPORTS / "usage.json"),
-        data=read_json(REPORTS / "data.json"),
-        training=read_json(REPORTS / "measured/train.json") if settings.trains else None,
-        serving=read_json(REPORTS / "serve.json"),
-        curves=read_json(REPORTS / "curves.json") if settings.trains else [],
-        retrieval=read_json(REPORTS / "retrieval.json") if settings.retrieves else None,
-        judge=read_json(REPORTS / "judge.json") if settings.judges else None,
-        harness=read_json(REPORTS / "harness.json") if settings.remembers else None,
-        baseline=read_json(RESULTS / "baseline.json"),
-        model=read_json(Path("models/base.json")),
-        requests={row["id"]: row["messages"][:-1] for row in read_jsonl(Path("data/eval/test.jsonl"))},
-        before=answered(scores["verdict"]["best_baseline"], settings),
-        after=answered(scores["verdict"]["challenger"], settings),
+        scores=msgspec.structs.replace(scores, arms={arm: scores.arms[arm] for arm in in_order(scores.arms)}),
+        cost=read(MEASURED_COST, CostReport, "cost"),
+        usage=read(USAGE, UsageReport, "cost"),
+        data=read_json(DATA_REPORT),
+        training=read(MEASURED_TRAINING, RunRecord, "train") if settings.trains else None,
+        serving=read(SERVING_REPORT, ServingReport, "serve"),
+        curves=read_json(CURVES) if settings.trains else [],
+        retrieval=read(RETRIEVAL_REPORT, RetrievalReport, "index") if settings.retrieves else None,
+        judge=read_judge() if settings.judges else None,
+        harness=read(HARNESS_REPORT, HarnessReport, "harness") if settings.remembers else None,
+        baseline=read(BASELINE_RECORD, BaselineRecord, "baseline"),
+        model=read_json(BASE_MANIFEST),
+        requests={row["id"]: row["messages"][:-1] for row in read_jsonl(TEST)},
+        before=answered(scores.verdict.best_baseline, settings),
+        after=answered(scores.verdict.challenger, settings),
     )
 
 
-def answered(arm: str, settings: ReportParams) -> list[dict[str, Any]]:
-    """The rows of an arm with their primary metric as ``score``."""
-    rows = read_jsonl(RESULTS / ("tuned" if family(arm) == "tuned" else "baseline") / f"{arm}.jsonl")
+def read_judge() -> Any:
+    """What the judge found. A project without a judge has no such module."""
+    from engine.evaluation.judge.report import JudgeReport  # type: ignore[import-not-found, unused-ignore]
+
+    return read(JUDGE_REPORT, JudgeReport, "judge")
+
+
+def answered(arm: str, settings: ReportParams) -> list[Scored]:
+    """The rows of an arm with their primary scores."""
+    rows = read_arm(arm)
     scores = score_items(rows, settings)[settings.evaluate.primary_metric]
-    return [row | {"score": score} for row, score in zip(rows, scores, strict=True)]
+    return [Scored(row, score) for row, score in zip(rows, scores, strict=True)]
 
 
 def served_manifest(settings: Params) -> Path:
     """The manifest of the weights that would be served: the tuned ones, or the untouched ones."""
-    return Path("models/served.json" if settings.trains else "models/base.json")
+    return SERVED_MANIFEST if settings.trains else BASE_MANIFEST

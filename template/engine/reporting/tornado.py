@@ -1,18 +1,18 @@
 """The tornado chart: one bar a figure, from the cost at its low end to the cost at its high end."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from engine.core.display import usd
+from engine.costing.results import FigureSwing
 from engine.html.svg import WIDTH, Chart, mark
 from engine.reporting.charts import ROW, ticks
 
 LEFT, RIGHT, TOP = 190, 150, 8
 
 
-def tornado_chart(swings: Sequence[Mapping[str, Any]]) -> Chart:
-    """``swings`` have ``figure``, its ``low`` and ``high``, and the cost at each as ``usd_at_low``, ``usd_at_high``."""
-    costs = [swing[end] for swing in swings for end in ("usd_at_low", "usd_at_high")]
+def tornado_chart(swings: Sequence[FigureSwing]) -> Chart:
+    """One bar for each swing."""
+    costs = [cost for swing in swings for cost in (swing.usd_at_low, swing.usd_at_high)]
     axis = ticks(min(costs), max(costs))
     height = TOP + ROW * len(swings) + 30
     plot = WIDTH - LEFT - RIGHT
@@ -26,13 +26,11 @@ def tornado_chart(swings: Sequence[Mapping[str, Any]]) -> Chart:
         parts.append(mark("text", f"${tick:,g}", x=place(tick), y=height - 8, class_="tick", text_anchor="middle"))
     for index, swing in enumerate(swings):
         middle = TOP + ROW * (index + 0.5)
-        left, right = sorted((swing["usd_at_low"], swing["usd_at_high"]))
-        rising = swing["usd_at_high"] >= swing["usd_at_low"]
+        left, right = sorted((swing.usd_at_low, swing.usd_at_high))
+        rising = swing.usd_at_high >= swing.usd_at_low
         width = max(1.0, place(right) - place(left))
         parts += [
-            mark(
-                "text", swing["figure"].replace("_", " "), x=LEFT - 12, y=middle + 5, class_="label", text_anchor="end"
-            ),
+            mark("text", swing.figure.replace("_", " "), x=LEFT - 12, y=middle + 5, class_="label", text_anchor="end"),
             mark(
                 "rect",
                 x=place(left),
@@ -42,12 +40,9 @@ def tornado_chart(swings: Sequence[Mapping[str, Any]]) -> Chart:
                 rx=3,
                 class_="bar highlight" if rising else "bar",
             ),
-            mark(
-                "text", f"{swing['low']:.3g} to {swing['high']:.3g}", x=WIDTH - RIGHT + 12, y=middle + 5, class_="value"
-            ),
+            mark("text", f"{swing.low:.3g} to {swing.high:.3g}", x=WIDTH - RIGHT + 12, y=middle + 5, class_="value"),
         ]
     spoken = "; ".join(
-        f"{swing['figure'].replace('_', ' ')} from {usd(swing['usd_at_low'])} to {usd(swing['usd_at_high'])}"
-        for swing in swings
+        f"{swing.figure.replace('_', ' ')} from {usd(swing.usd_at_low)} to {usd(swing.usd_at_high)}" for swing in swings
     )
     return Chart(height, "Cost over three years with one figure at its ends", spoken, parts)

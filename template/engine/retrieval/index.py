@@ -29,7 +29,9 @@ def retrieved(record: Record, best: Sequence[Passage], named: set[str]) -> dict[
     return {"id": record["id"], "passages": best, "own": own if record["group"] in named else None}
 
 
-def measure(search: Search, records: Sequence[Record], relevant: Sequence[set[int]], depth: int) -> dict[str, Any]:
+def measure(
+    search: Search, records: Sequence[Record], relevant: Sequence[set[int]], depth: int
+) -> dict[str, dict[str, float]]:
     """Recall, mean reciprocal rank and nDCG of each ranking over the records, whose ``relevant`` passages are known."""
     report = {}
     for ranking in RANKINGS:

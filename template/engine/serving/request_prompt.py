@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from engine.chat.openai_messages import Message, Record
 from engine.core.artifacts import SHOTS
 from engine.core.display import family
-from engine.core.io import read_json
+from engine.core.io import read
 from engine.core.params import needed
 from engine.inference.prompting import (
     Passage,
@@ -17,6 +17,7 @@ from engine.inference.prompting import (
     read_prompt,
     shot_pool,
 )
+from engine.inference.results import Shots
 from engine.settings.retrieval import RetrievalSettings
 from engine.settings.serve import ServeParams
 
@@ -37,7 +38,7 @@ def prompt_of(arm: str, settings: ServeParams) -> Prepare:
     """The function that turns a client's messages into this arm's prompt, as on the benchmark."""
     system = read_prompt("system" if family(arm) == "tuned" else settings.evaluate.prompt)
     train = shot_pool(settings.evaluate.shot_selection) if arm.endswith("few_shot") else []
-    count = read_json(SHOTS)["shots"][arm] if train else 0
+    count = read(SHOTS, Shots, "baseline").shots[arm] if train else 0
     knobs = needed(settings.retrieval, "retrieval") if "rag" in arm else None
     search = _search(knobs, settings.embedder) if knobs else None
     shown = read_passages("train") if search and train else {}

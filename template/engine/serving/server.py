@@ -26,8 +26,9 @@ from engine.chat.tool_calls import tool_list, whole_answer, without_thinking
 from engine.core import device
 from engine.core.artifacts import SERVING_REPORT
 from engine.core.errors import ProjectError, run_stage
-from engine.core.io import read_json
+from engine.core.io import read
 from engine.core.params import load
+from engine.evaluation.results import ServingReport
 from engine.inference.prompting import citations
 from engine.inference.transformers_backend import Generator
 from engine.serving.artefact import artefact
@@ -180,7 +181,7 @@ def run(options: argparse.Namespace) -> None:
         raise ProjectError("a server on a public address needs a key", f"--host {options.host}", "set SERVE_API_KEY")
     folder, arm = options.folder, options.arm
     if folder is None:
-        arm = arm or read_json(SERVING_REPORT)["arm"]
+        arm = arm or read(SERVING_REPORT, ServingReport, "serve").arm
         folder = artefact(arm, load(ServeParams))
         print(f"serving {folder} as {arm} at http://{options.host}:{options.port}/v1", flush=True)
     generator = Generator(folder, device.prepare(seed=0))

@@ -15,11 +15,13 @@ from typing import Any
 from engine.chat.openai_messages import Record, reply_text, request
 from engine.chat.tool_calls import answer_text
 from engine.core import device
-from engine.core.display import best_local, model_of
+from engine.core.display import model_of
 from engine.core.errors import ProjectError
 from engine.core.io import sha256_json
-from engine.inference.arms import Row, compared
+from engine.evaluation.results import Scores
+from engine.inference.arms import compared
 from engine.inference.backend import answer_all
+from engine.inference.results import Row
 from engine.inference.transformers_backend import Generator
 from engine.serving import server
 from engine.serving.request_prompt import prompt_of
@@ -28,13 +30,13 @@ from engine.settings.serve import ServeParams
 START_SECONDS = 300
 
 
-def served_arm(scores: dict[str, Any]) -> str:
+def served_arm(scores: Scores) -> str:
     """The arm to serve: the one that the verdict ships; if it ships none, the one that it was asked about.
 
     An endpoint serves itself, and llama.cpp a GGUF file: beside them the best arm of this project's own is tried.
     """
-    arm: str = scores["verdict"]["ship"] or scores["verdict"]["challenger"]
-    return best_local(scores) if model_of(arm) else arm
+    arm = scores.verdict.ship or scores.verdict.challenger
+    return scores.best_local if model_of(arm) else arm
 
 
 def ask(client: Any, model: str, item: Record, max_tokens: int) -> str:
@@ -56,7 +58,7 @@ def answer_alone(
     answers = {}
     for item in items:
         prompt = generator.render(prepare(item["messages"][:-1]).messages, item.get("tools"))
-        if sha256_json(prompt) == evaluated[item["id"]]["prompt_sha256"]:
+        if sha256_json(prompt) == evaluated[item["id"]].prompt_sha256:
             (answer,) = answer_all(generator, [prompt], settings.evaluate.max_new_tokens, 1)
             answers[item["id"]] = compared(generator, prompt, answer, item)
     return answers

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from engine.core import strict_yaml
 from engine.core.artifacts import DVC_LOCK, LADDER, LADDER_PAGE, MEASURED_LADDER, PARAMS
 from engine.core.display import percent
@@ -114,7 +116,7 @@ def rows(rungs: Sequence[Rung]) -> list[dict[str, Any]]:
     return [
         {
             **rung._asdict(),
-            "score": rung.score._asdict(),
+            "score": msgspec.structs.asdict(rung.score),
             "usd_per_point": rung.usd_per_point,
             "pareto": rung.usd is not None and not any(dominates(other, rung) for other in rungs),
         }

@@ -10,6 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
+
 from engine.core.artifacts import MEASURED_QUANTISATION, TEST
 from engine.core.device import Device, prepare
 from engine.core.errors import run_stage
@@ -17,8 +19,9 @@ from engine.core.io import read_json, read_jsonl, write_json
 from engine.core.params import load
 from engine.evaluation.metrics import score_items, summarise
 from engine.evaluation.statistics import paired_bootstrap
-from engine.inference.arms import Row, answer_items
+from engine.inference.arms import answer_items
 from engine.inference.prompting import Policy, read_prompt
+from engine.inference.results import Row
 from engine.inference.transformers_backend import Bits, Generator
 from engine.reporting.inputs import served_manifest
 from engine.serving.artefact import artefact
@@ -60,17 +63,15 @@ def measure(
     with TemporaryDirectory() as unused:  # the prompts are those of the arm, which keeps them
         items = read_jsonl(TEST)
         rows, measured = answer_items(f"{bits}bit", generator, items, policy, settings.evaluate, Path(unused))
-    print(
-        f"{bits} bits: {gib:.2f} GiB of weights, {measured['requests_per_second']:.2f} requests per second", flush=True
-    )
-    return rows, {"weights_gib": round(gib, 4), **measured}
+    print(f"{bits} bits: {gib:.2f} GiB of weights, {measured.requests_per_second:.2f} requests per second", flush=True)
+    return rows, {"weights_gib": round(gib, 4), **msgspec.structs.asdict(measured)}
 
 
 def quality(rows: list[Row], whole: list[Row], settings: ServeParams) -> dict[str, Any]:
     """The primary metric with its interval, and what was lost against 16 bits on the same items."""
     metric = settings.evaluate.primary_metric
     scores, before = (score_items(items, settings)[metric] for items in (rows, whole))
-    groups = [row["group"] for row in rows]
+    groups = [row.group for row in rows]
     knobs = settings.evaluate
     change = paired_bootstrap(
         scores, before, samples=knobs.bootstrap_samples, seed=settings.seed, alpha=knobs.alpha, groups=groups

@@ -6,6 +6,7 @@ from typing import Any
 from engine.core.device import Device, versions
 from engine.core.io import sha256_file
 from engine.models.base import base_sha256, tuned_sha256
+from engine.models.run_record import RunRecord
 from engine.settings.train import TrainParams
 
 SHAPING = (
@@ -23,36 +24,35 @@ SHAPING = (
 )  # knobs of training that change its speed or its memory
 
 
-def describe(trainer: Any, settings: TrainParams, device: Device, spent: Any, data: Path) -> dict[str, Any]:
-    """One training run as JSON, what went before a kill included.
+def describe(trainer: Any, settings: TrainParams, device: Device, spent: Any, data: Path) -> RunRecord:
+    """One training run, what went before a kill included.
 
     Args:
         spent: the run's `callbacks.stopwatch`.
     """
     seconds, tokens = spent.seconds, trainer.state.num_input_tokens_seen
-    return {
-        "method": settings.train.method,
-        "setup": setup_of(settings),
-        "device": device.name,
-        "device_kind": device.kind,
-        "threads": device.threads,
-        "compute_dtype": device.dtype_name,
-        "devices": settings.train.devices,
-        "seconds": round(seconds, 2),
-        "steps": trainer.state.global_step,
-        "resumed": spent.resumed,
-        "tokens": tokens,
-        "tokens_per_second": round(tokens / seconds, 2),
-        "peak_memory_gib": round(spent.peak_memory_gib, 3),
-        "best_eval_loss": trainer.state.best_metric,
-        "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
-        "data_sha256": sha256_file(data),
-        "base_sha256": base_sha256(),
-        "tuned_sha256": tuned_sha256(),
-        # In lists, which DVC leaves out of its tables of metrics: params.yaml fills their columns already.
-        "settings": [settings.model_dump()],
-        "versions": versions(),
-    }
+    return RunRecord(
+        method=settings.train.method,
+        setup=setup_of(settings),
+        device=device.name,
+        device_kind=device.kind,
+        threads=device.threads,
+        compute_dtype=device.dtype_name,
+        devices=settings.train.devices,
+        seconds=round(seconds, 2),
+        steps=trainer.state.global_step,
+        resumed=spent.resumed,
+        tokens=tokens,
+        tokens_per_second=round(tokens / seconds, 2),
+        peak_memory_gib=round(spent.peak_memory_gib, 3),
+        best_eval_loss=trainer.state.best_metric,
+        trainable_parameters=sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        data_sha256=sha256_file(data),
+        base_sha256=base_sha256(),
+        tuned_sha256=tuned_sha256(),
+        settings=[settings.model_dump()],
+        versions=versions(),
+    )
 
 
 def setup_of(settings: TrainParams) -> dict[str, Any]:

@@ -1,23 +1,27 @@
 """Stage `judge`: a model compares the two deciding arms' answers and grades every arm's, if it agrees with people."""
 
-from typing import Any
+import msgspec
 
-from engine.core.artifacts import BASELINE_ANSWERS, JUDGE_CALIBRATION, RUBRIC_CALIBRATION, SCORES, TEST, TUNED_ANSWERS
+from engine.core.artifacts import SCORES, TEST
 from engine.core.device import prepare
-from engine.core.display import ENDPOINT, family, in_order
-from engine.core.io import read_json, read_jsonl
-from engine.costing.arm_costs import as_dict, read_price, usd_per_1000
+from engine.core.display import ENDPOINT, in_order
+from engine.core.interval import Range
+from engine.core.io import read, read_jsonl
+from engine.costing.arm_costs import read_price, usd_per_1000
+from engine.costing.results import as_range
 from engine.evaluation.judge.llm_grader import Graded, grade, mean_grades, qualify_grades, read_labels
 from engine.evaluation.judge.pairwise_judge import Effort, Pair, judge, preference, qualify, read_calibration
-from engine.inference.arms import Row
+from engine.evaluation.judge.report import Comparing, Grading
+from engine.evaluation.results import Scores
 from engine.inference.backend import Backend, Endpoint
 from engine.inference.prompting import read_prompt, situation
+from engine.inference.results import Work, read_arm
 from engine.inference.transformers_backend import Generator
 from engine.models.base import base_model
 from engine.settings.judge import JudgeParams
 
 
-def compare_answers(backend: Backend, settings: JudgeParams) -> tuple[dict[str, Any], Effort]:
+def compare_answers(backend: Backend, settings: JudgeParams) -> tuple[Comparing, Effort]:
     """Agreement with people about pairs; if it qualifies, also which of the deciding arms it prefers."""
     prompt, batch = read_prompt("judge"), settings.evaluate.batch_size
     rows = read_calibration()[: settings.curate.dev_items if settings.smoke else None]
@@ -25,16 +29,15 @@ def compare_answers(backend: Backend, settings: JudgeParams) -> tuple[dict[str, 
     judgements, effort = judge(backend, prompt, pairs, batch)
     human = [row["human"] for row in rows]
     found = qualify(judgements, human, alpha=settings.evaluate.alpha, seed=settings.seed)
-    report: dict[str, Any] = {"calibration": str(JUDGE_CALIBRATION), **found}
-    if report["qualified"]:
-        verdict = read_json(SCORES)["verdict"]
-        pairs = answered_pairs(verdict["challenger"], verdict["best_baseline"])
+    if found.qualified:
+        verdict = read(SCORES, Scores, "evaluate").verdict
+        pairs = answered_pairs(verdict.challenger, verdict.best_baseline)
         judgements, more = judge(backend, prompt, pairs, batch)
-        report["preference"], effort = preference(judgements, pairs), effort.plus(more)
-    return report, effort
+        found, effort = msgspec.structs.replace(found, preference=preference(judgements, pairs)), effort.plus(more)
+    return found, effort
 
 
-def grade_answers(backend: Backend, settings: JudgeParams) -> tuple[dict[str, Any], Effort]:
+def grade_answers(backend: Backend, settings: JudgeParams) -> tuple[Grading, Effort]:
     """Agreement with people about grades; if it qualifies, also the mean grade of every arm."""
     prompt, knobs = read_prompt("rubric"), settings.evaluate
     rows = read_labels()[: settings.curate.dev_items if settings.smoke else None]
@@ -42,27 +45,30 @@ def grade_answers(backend: Backend, settings: JudgeParams) -> tuple[dict[str, An
         backend, prompt, [Graded(r["question"], r["expected"], r["answer"]) for r in rows], knobs.batch_size
     )
     found = qualify_grades(given, [row["human"] for row in rows], alpha=knobs.alpha, seed=settings.seed)
-    report: dict[str, Any] = {"calibration": str(RUBRIC_CALIBRATION), **found}
-    if report["qualified"]:
+    if found.qualified:
         grades: dict[str, list[int | None]] = {}
-        for arm in in_order(read_json(SCORES)["arms"]):
+        for arm in in_order(read(SCORES, Scores, "evaluate").arms):
             grades[arm], more = grade(backend, prompt, answered_items(arm), knobs.batch_size)
             effort = effort.plus(more)
-        groups = [row["group"] for row in answered(next(iter(grades)))]
-        report["arms"] = mean_grades(
-            grades, groups, samples=knobs.bootstrap_samples, seed=settings.seed, alpha=knobs.alpha
-        )
-    return report, effort
+        groups = [row.group for row in read_arm(next(iter(grades)))]
+        means = mean_grades(grades, groups, samples=knobs.bootstrap_samples, seed=settings.seed, alpha=knobs.alpha)
+        found = msgspec.structs.replace(found, arms=means)
+    return found, effort
 
 
-def dollars(effort: Effort, settings: JudgeParams) -> dict[str, float | None] | None:
+def dollars(effort: Effort, settings: JudgeParams) -> Range | None:
     """What judging cost: an endpoint's tokens as `cost.hosted_model`, or this machine's time; None: unknown."""
     if not effort.requests:
         return None
     arm = f"{ENDPOINT}judge" if settings.judge.endpoint else "judge"
-    price = read_price(settings.cost.hardware)["usd_per_hour"]
-    per_1000 = usd_per_1000(arm, effort._asdict() | {"items": effort.requests}, price, settings.cost)
-    return as_dict(per_1000 and per_1000.times(effort.requests / 1000))
+    work = Work(
+        items=effort.requests,
+        seconds=effort.seconds,
+        prompt_tokens=effort.prompt_tokens,
+        completion_tokens=effort.completion_tokens,
+    )
+    per_1000 = usd_per_1000(arm, work, read_price(settings.cost.hardware).amount, settings.cost)
+    return per_1000 and as_range(per_1000.times(effort.requests / 1000))
 
 
 def judging_model(settings: JudgeParams) -> Backend:
@@ -81,9 +87,4 @@ def answered_pairs(first: str, second: str) -> list[Pair]:
 def answered_items(arm: str) -> list[Graded]:
     """An arm's answer to every test item, with the expected one."""
     asked = {row["id"]: situation(row) for row in read_jsonl(TEST)}
-    return [Graded(asked[row["id"]], row["expected"], row["answer"]) for row in answered(arm)]
-
-
-def answered(arm: str) -> list[Row]:
-    """The rows of an arm."""
-    return read_jsonl((TUNED_ANSWERS if family(arm) == "tuned" else BASELINE_ANSWERS) / f"{arm}.jsonl")
+    return [Graded(asked[row.id], row.expected, row.answer) for row in read_arm(arm)]

@@ -25,6 +25,7 @@ from engine.evaluation.judge.pairwise_judge import (
     agreement_interval,
     fill,
 )
+from engine.evaluation.judge.report import Grading, MeanGrade
 from engine.evaluation.statistics import Groups, bootstrap_mean
 from engine.inference.backend import Backend, answer_all
 
@@ -66,9 +67,7 @@ def read_labels(path: Path = RUBRIC_CALIBRATION) -> list[dict[str, Any]]:
     return rows
 
 
-def qualify_grades(
-    given: Sequence[int | None], human: Sequence[int], *, alpha: float = 0.05, seed: int = 0
-) -> dict[str, Any]:
+def qualify_grades(given: Sequence[int | None], human: Sequence[int], *, alpha: float = 0.05, seed: int = 0) -> Grading:
     """Agreement of a grader with people, and whether it may be believed, with every reason why not."""
     parsed = [(g, h) for g, h in zip(given, human, strict=True) if g is not None]
     interval = agreement_interval(parsed, weighted_kappas, alpha, seed)
@@ -83,16 +82,17 @@ def qualify_grades(
         reasons.append(f"weighted kappa {told} must start at {KAPPA_LOW}")
     if errors > len(given) * UNPARSABLE:
         reasons.append(f"{errors} of {len(given)} replies are not a grade")
-    return {
-        "qualified": not reasons,
-        "reasons": reasons,
-        "items": len(given),
-        "unparsable": errors,
-        "agreement": round(sum(g == h for g, h in parsed) / len(parsed), 4) if parsed else 0.0,
-        "weighted_kappa": {name: round(value, 4) for name, value in interval._asdict().items()},
-        "bias": round(sum(g - h for g, h in parsed) / len(parsed), 4) if parsed else None,  # above 0: too kind
-        "grades": {str(value): count for value, count in sorted(Counter(g for g, _ in parsed).items())},
-    }
+    return Grading(
+        calibration=str(RUBRIC_CALIBRATION),
+        qualified=not reasons,
+        reasons=reasons,
+        items=len(given),
+        unparsable=errors,
+        agreement=round(sum(g == h for g, h in parsed) / len(parsed), 4) if parsed else 0.0,
+        weighted_kappa=interval.rounded(4),
+        bias=round(sum(g - h for g, h in parsed) / len(parsed), 4) if parsed else None,
+        grades={str(value): count for value, count in sorted(Counter(g for g, _ in parsed).items())},
+    )
 
 
 def weighted_kappas(samples: NDArray[Any]) -> NDArray[np.float64]:
@@ -110,17 +110,17 @@ def weighted_kappas(samples: NDArray[Any]) -> NDArray[np.float64]:
 
 def mean_grades(
     grades: Mapping[str, Sequence[int | None]], groups: Groups, *, samples: int, seed: int, alpha: float
-) -> dict[str, dict[str, float | None]]:
-    """{arm: mean grade with its interval over groups, and the replies that are no grade}; null if too many are."""
-    found: dict[str, dict[str, float | None]] = {}
+) -> dict[str, MeanGrade]:
+    """The mean grade of each arm with its interval over groups, and the replies that are no grade."""
+    found = {}
     for arm, given in grades.items():
         kept = [(place, float(value)) for place, value in enumerate(given) if value is not None]
         errors = len(given) - len(kept)
         if errors > len(given) * UNPARSABLE:
-            found[arm] = {"mean": None, "low": None, "high": None, "unparsable": errors}
+            found[arm] = MeanGrade(mean=None, low=None, high=None, unparsable=errors)
             continue
         own = [groups[place] for place, _ in kept] if groups is not None else None
         values = [value for _, value in kept]
-        interval = bootstrap_mean(values, samples=samples, seed=seed, alpha=alpha, groups=own)
-        found[arm] = {name: round(value, 4) for name, value in interval._asdict().items()} | {"unparsable": errors}
+        mean = bootstrap_mean(values, samples=samples, seed=seed, alpha=alpha, groups=own).rounded(4)
+        found[arm] = MeanGrade(mean=mean.mean, low=mean.low, high=mean.high, unparsable=errors)
     return found

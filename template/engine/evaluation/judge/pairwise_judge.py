@@ -20,6 +20,7 @@ from engine.core.artifacts import JUDGE_CALIBRATION
 from engine.core.errors import ProjectError
 from engine.core.interval import Interval
 from engine.core.io import read_jsonl
+from engine.evaluation.judge.report import Comparing, Preference
 from engine.evaluation.statistics import percentile_interval
 from engine.inference.arms import total
 from engine.inference.backend import Answer, Backend, answer_all
@@ -115,9 +116,7 @@ def read_calibration(path: Path = JUDGE_CALIBRATION) -> list[dict[str, str]]:
     return rows
 
 
-def qualify(
-    judgements: Sequence[Judgement], human: Sequence[str], *, alpha: float = 0.05, seed: int = 0
-) -> dict[str, Any]:
+def qualify(judgements: Sequence[Judgement], human: Sequence[str], *, alpha: float = 0.05, seed: int = 0) -> Comparing:
     """Agreement of a judge with people, how it errs, and whether it may be believed, with every reason why not."""
     parsed = [(j.verdict or "", h) for j, h in zip(judgements, human, strict=True) if j.parsed]
     both = [j for j in judgements if j.parsed]
@@ -139,17 +138,18 @@ def qualify(
         reasons.append(f"kappa {interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}] must start at {KAPPA_LOW}")
     if errors > len(judgements) * (1 - SWAP_CONSISTENCY):
         reasons.append(f"{errors} of {len(judgements)} replies name no choice")
-    return {
-        "qualified": not reasons,
-        "reasons": reasons,
-        "items": len(judgements),
-        "unparsable": errors,
-        "agreement": round(agreement, 4),
-        "kappa": {name: round(value, 4) for name, value in interval._asdict().items()},
-        "swap_consistency": round(consistency, 4),
-        "first_position_rate": round(sum(firsts) / (2 * len(firsts)), 4) if firsts else None,
-        "ties": sum(j.verdict == "tie" for j in both),
-    }
+    return Comparing(
+        calibration=str(JUDGE_CALIBRATION),
+        qualified=not reasons,
+        reasons=reasons,
+        items=len(judgements),
+        unparsable=errors,
+        agreement=round(agreement, 4),
+        kappa=interval.rounded(4),
+        swap_consistency=round(consistency, 4),
+        first_position_rate=round(sum(firsts) / (2 * len(firsts)), 4) if firsts else None,
+        ties=sum(j.verdict == "tie" for j in both),
+    )
 
 
 def kappas(samples: NDArray[Any]) -> NDArray[np.float64]:
@@ -200,20 +200,20 @@ def length_adjusted(judgements: Sequence[Judgement], pairs: Sequence[Pair]) -> t
     return float(b), float(1 / (1 + np.exp(-a)))
 
 
-def preference(judgements: Sequence[Judgement], pairs: Sequence[Pair]) -> dict[str, Any]:
+def preference(judgements: Sequence[Judgement], pairs: Sequence[Pair]) -> Preference:
     """Wins, ties, losses and errors of the first answers over all pairs, and what their lengths have to do with it."""
     counts = Counter(j.verdict or "unparsable" for j in judgements)
     parsed = len(judgements) - counts["unparsable"]
     coefficient, adjusted = length_adjusted(judgements, pairs)
-    return {
-        "wins": counts["first"],
-        "ties": counts["tie"],
-        "losses": counts["second"],
-        "unparsable": counts["unparsable"],
-        "win_rate": round((counts["first"] + counts["tie"] / 2) / parsed, 4) if parsed else None,
-        "length_coefficient": round(coefficient, 4),
-        "length_adjusted_win_rate": round(adjusted, 4) if parsed else None,
-    }
+    return Preference(
+        wins=counts["first"],
+        ties=counts["tie"],
+        losses=counts["second"],
+        unparsable=counts["unparsable"],
+        win_rate=round((counts["first"] + counts["tie"] / 2) / parsed, 4) if parsed else None,
+        length_coefficient=round(coefficient, 4),
+        length_adjusted_win_rate=round(adjusted, 4) if parsed else None,
+    )
 
 
 def kinship(judge: str, judged: str) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 from engine.core.artifacts import MEASURED_QUANTISATION
 from engine.core.device import versions
 from engine.core.display import confidence, in_order, p_value, points, requests_band, tokens, usd, usd_band
-from engine.core.interval import Interval
+from engine.core.interval import Range
 from engine.core.io import read_json
 from engine.core.params import Params, needed
 from engine.core.text import normalise
@@ -16,6 +16,7 @@ from engine.evaluation.metrics import confusion, has_labels
 from engine.evaluation.verdict import PROMPT, RAG, SHIP
 from engine.html.pages import render
 from engine.html.svg import Chart
+from engine.inference.results import Row
 from engine.reporting.charts import Bar, interval_chart, line_chart
 from engine.reporting.inputs import Facts, served_manifest
 from engine.reporting.tornado import tornado_chart
@@ -46,14 +47,13 @@ SUITES = {  # what became of a suite
 
 def page(facts: Facts) -> str:
     """The whole report, self-contained."""
-    owned = facts.cost.get("ownership") or {}
-    swings = owned["tornado"]["swings"] if owned else []
+    swings = facts.cost.ownership.tornado.swings
     return render(
         "reporting/report_page/report.html.j2",
         WORDS,
         facts=facts,
         name=str(facts.project.get("project_name", "Report")),
-        verdict=facts.scores["verdict"],
+        verdict=facts.scores.verdict,
         tones=TONES,
         measures=MEASURES,
         shares=SHARES,
@@ -72,9 +72,8 @@ def page(facts: Facts) -> str:
 
 def scores_chart(facts: Facts) -> Chart:
     """Every arm by the primary metric."""
-    primary, arms = facts.scores["primary_metric"], facts.scores["arms"]
-    bars = [Bar(arm, Interval(**metrics[primary]), arm == facts.challenger) for arm, metrics in arms.items()]
-    return interval_chart(bars, f"{primary} by arm")
+    bars = [Bar(arm, score, arm == facts.challenger) for arm, score in facts.scores.primary.items()]
+    return interval_chart(bars, f"{facts.scores.primary_metric} by arm")
 
 
 def loss_chart(facts: Facts) -> Chart | None:
@@ -88,34 +87,35 @@ def examples(facts: Facts) -> list[tuple[str, int, list[dict[str, str]]]]:
     """Items word for word, those first where the two arms differ most: heading, number of items, texts by name."""
     pairs = sorted(
         zip(facts.before, facts.after, strict=True),
-        key=lambda pair: (pair[0]["score"] - pair[1]["score"], pair[1]["id"]),
+        key=lambda pair: (pair[0].score - pair[1].score, pair[1].row.id),
     )
     by = "tuning" if facts.settings.trains else facts.challenger
     groups = {
-        f"Fixed by {by}": (FIXED, [pair for pair in pairs if pair[1]["score"] > pair[0]["score"]]),
-        f"Broken by {by}": (BROKEN, [pair for pair in reversed(pairs) if pair[1]["score"] < pair[0]["score"]]),
-        "Wrong before and after": (WRONG, [pair for pair in pairs if pair[1]["score"] == pair[0]["score"] < 1]),
+        f"Fixed by {by}": (FIXED, [pair for pair in pairs if pair[1].score > pair[0].score]),
+        f"Broken by {by}": (BROKEN, [pair for pair in reversed(pairs) if pair[1].score < pair[0].score]),
+        "Wrong before and after": (WRONG, [pair for pair in pairs if pair[1].score == pair[0].score < 1]),
     }
     return [
-        (heading, len(found), [texts(facts, before, after) for before, after in found[:count]])
+        (heading, len(found), [texts(facts, before.row, after.row) for before, after in found[:count]])
         for heading, (count, found) in groups.items()
     ]
 
 
-def texts(facts: Facts, before: dict[str, Any], after: dict[str, Any]) -> dict[str, str]:
+def texts(facts: Facts, before: Row, after: Row) -> dict[str, str]:
     """One item: request, right answer, both answers."""
-    asked = [message["content"] for message in facts.requests.get(after["id"], []) if message["role"] == "user"]
-    right = {"Request": "\n".join(asked), "Expected": after["expected"]}
-    return right | {facts.incumbent: before["answer"], facts.challenger: after["answer"]}
+    asked = [message["content"] for message in facts.requests.get(after.id, []) if message["role"] == "user"]
+    right = {"Request": "\n".join(asked), "Expected": after.expected}
+    return right | {facts.incumbent: before.answer, facts.challenger: after.answer}
 
 
 def labels(facts: Facts) -> dict[str, Any] | None:
     """The label pairs that the challenger mixes up most."""
     key = facts.settings.curate.label_key
-    if not has_labels(facts.after, key):
+    rows = [answered.row for answered in facts.after]
+    if not has_labels(rows, key):
         return None
-    pairs = Counter((row["actual"], row["predicted"]) for row in confusion(facts.after, key))
-    totals = Counter(item["label"] for item in facts.after)
+    pairs = Counter((row["actual"], row["predicted"]) for row in confusion(rows, key))
+    totals = Counter(row.label or "" for row in rows)
     spelt = {normalise(label): label for label in totals}
     mixed = [(pair, count) for pair, count in pairs.most_common() if pair[0] != pair[1]][:CONFUSED_PAIRS]
     return {
@@ -128,8 +128,8 @@ def labels(facts: Facts) -> dict[str, Any] | None:
 def suites(facts: Facts) -> dict[str, str]:
     """What became of each suite, as a phrase."""
     margin = points(needed(facts.settings.harness, "harness").margin) if facts.harness else ""
-    found = facts.harness["suites"] if facts.harness else {}
-    return {name: SUITES[s["status"]].format(margin=margin, needed=s["items_needed"]) for name, s in found.items()}
+    found = facts.harness.suites if facts.harness else {}
+    return {name: SUITES[s.status].format(margin=margin, needed=s.items_needed) for name, s in found.items()}
 
 
 def quantisation(settings: Params, path: Path = MEASURED_QUANTISATION) -> Any:
@@ -140,33 +140,32 @@ def quantisation(settings: Params, path: Path = MEASURED_QUANTISATION) -> Any:
 
 def pins(facts: Facts) -> dict[str, str]:
     """What it takes to get the same numbers again."""
-    t, parity = facts.training, facts.serving["parity"]
-    equal = parity["equal"] + parity["equal_unbatched"]
-    trained = t and {"tuned weights": t["tuned_sha256"], "training data": t["data_sha256"]}
+    t, parity = facts.training, facts.serving.parity
+    trained = t and {"tuned weights": t.tuned_sha256, "training data": t.data_sha256}
     return {
         "base model": f"{facts.model['source']} {facts.settings.model.id} {facts.model.get('revision') or ''}",
-        "base weights": facts.baseline["base_sha256"],
+        "base weights": facts.baseline.base_sha256,
         **(trained or {}),
-        "benchmark": facts.scores["benchmark_sha256"],
+        "benchmark": facts.scores.benchmark_sha256,
         "raw data": str(facts.data["raw_sha256"]),
-        "served as evaluated": f"{facts.serving['arm']}: {equal} of {parity['items']} answers equal",
+        "served as evaluated": f"{facts.serving.arm}: {parity.all_equal} of {parity.items} answers equal",
         "seed": str(facts.settings.seed),
         "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
     }
 
 
-def crossing(volume: dict[str, float | None] | None) -> str:
+def crossing(volume: Range | None) -> str:
     """From how many requests per month a route is the cheaper one."""
     if volume is None:
         return ""
-    if volume["low"] is None:
+    if volume.low is None:
         return "never"
-    if volume["high"] == 0:
+    if volume.high == 0:
         return "the first request"
     return requests_band(volume).replace(" requests", " a month", 1)
 
 
-def off(ratio: Any) -> str:
+def off(ratio: float | None) -> str:
     """How far a measurement is from the typical planned value."""
     if ratio is None:
         return ""
