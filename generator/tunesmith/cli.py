@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     selftest = _command(commands, "selftest", "run the engine's tests against a project's engine, in its environment")
     selftest.add_argument("directory", type=Path, metavar="DIR", nargs="?", default=Path())
     selftest.add_argument("pytest", metavar="PYTEST", nargs="*", help="options of pytest, after `--`")
+    _tool(commands)
     eject = _command(commands, "eject", "make a project independent of the template")
     eject.add_argument("directory", type=Path, metavar="DIR", nargs="?", default=Path())
     return parser
@@ -192,6 +193,18 @@ def _doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument("--fix", action="store_true", help="fix what can be repaired safely")
     parser.add_argument(
         "--skip", action="append", default=[], metavar="CODE", help="leave out a rule or a group, as ENV"
+    )
+
+
+def _tool(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _command(commands, "tool", "run a tool on a project, in its environment; without a name, list the tools")
+    parser.usage = "tunesmith tool [-h] [--json] [--project DIR] [NAME [ARGUMENT ...]]"
+    parser.add_argument("--project", type=Path, metavar="DIR", default=Path(), help="default: the current folder")
+    parser.add_argument(
+        "command",
+        nargs=argparse.REMAINDER,
+        metavar="NAME",
+        help="a tool and what it takes; paths start in the project's folder",
     )
 
 

@@ -260,6 +260,19 @@ def selftest(options: argparse.Namespace) -> int:
     return tests.selftest(options.directory.resolve(), options.pytest)
 
 
+def tool(options: argparse.Namespace) -> int:
+    """Exit code of a tool; without a name, the list of the tools."""
+    from tunesmith import tool as tools
+
+    if options.command:
+        return tools.run(options.project.resolve(), options.command[0], options.command[1:])
+    if options.json:
+        console.as_json(tools.TOOLS)
+    else:
+        console.table(("tool", "does"), tools.TOOLS.items())
+    return 0
+
+
 def eject(options: argparse.Namespace) -> int:
     """Make a project independent of the template."""
     from tunesmith import eject as ejection

@@ -204,6 +204,19 @@ class RunFailed(TunesmithError):
         )
 
 
+class UnknownTool(TunesmithError):
+    """A name that no tool has."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name, self.known = name, list(known)
+        super().__init__(name, known)
+
+    def __str__(self) -> str:
+        close = nearest(self.name, self.known)
+        meant = f"; did you mean {close}?" if close else ""
+        return f"no tool {self.name}{meant}\n`tunesmith tool` lists them: {', '.join(self.known)}"
+
+
 class NotAProject(TunesmithError):
     """A directory without recorded answers, or outside any git repository."""
 

@@ -4,6 +4,7 @@ from functools import cache
 from pathlib import Path
 
 PARTS = ("copier.yml", "CHANGELOG.md", "template", "schemas", "examples")
+TOOLS = "project_tools"  # the package that `tunesmith tool` runs on a project
 
 
 def packaged() -> Path:

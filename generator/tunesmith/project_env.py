@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from tunesmith.errors import FileProblem
@@ -10,17 +11,19 @@ from tunesmith.errors import FileProblem
 ENVIRONMENT = "environment.py"
 
 
-def run(project: Path, *command: str, quiet: bool = False) -> int:
+def run(project: Path, *command: str, quiet: bool = False, variables: Mapping[str, str] | None = None) -> int:
     """Exit code of ``python3 environment.py COMMAND`` in ``project``; the first call makes the environment.
 
-    ``quiet`` sends the output to stderr, so that stdout stays one JSON value.
+    ``quiet`` sends the output to stderr, so that stdout stays one JSON value. ``variables`` are set for the command.
 
     Raises:
         FileProblem: ``project`` is no generated project.
     """
     check(project)
     arguments = [sys.executable, ENVIRONMENT, *command]
-    return subprocess.run(arguments, cwd=project, stdout=sys.stderr if quiet else None, check=False).returncode
+    environment = {**os.environ, **(variables or {})}
+    stdout = sys.stderr if quiet else None
+    return subprocess.run(arguments, cwd=project, env=environment, stdout=stdout, check=False).returncode
 
 
 def check(project: Path) -> None:

@@ -1,10 +1,11 @@
-"""The engine under test is the template's, or that of the project in whose folder pytest runs.
+"""The engine under test, and under the tools, is the template's, or that of the project in whose folder pytest runs.
 
 cd template; python -m pytest ../tests/engine   (in this repository)
 tunesmith selftest DIR                          (a project's engine, in the project's environment)
 """
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import engine
 
 ROOT = Path(engine.__file__).parents[1]
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parents[1]))  # has project_tools, here and in the wheel
 
 
 def absent(test: Path) -> list[str]:

@@ -11,9 +11,9 @@ from raw_data import CALL, PAIR, curate_settings, many_answers, positional, reco
 
 from engine.core.errors import ProjectError
 from engine.data.normalise.records import RecordReader
-from engine.data.writers import WRITERS
 from engine.settings.curate import AnomalySettings
-from engine.tools.convert import convert
+from project_tools.convert import convert
+from project_tools.writers import WRITERS
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from engine.data.read import file_formats
 from engine.data.read.detect_format import detect
 from engine.data.read.file_formats import checked_path, container, read_items
 from engine.data.read.strict_json import parse_object
-from engine.data.writers import WRITERS
+from project_tools.writers import WRITERS
 
 
 @pytest.fixture(autouse=True)

@@ -39,7 +39,7 @@ from engine.html.pages import render
 from engine.inference.backend import Prompt
 from engine.reporting.report_page.page import WORDS
 from engine.settings.everything import Everything
-from engine.tools import label
+from project_tools import label
 
 pytestmark = pytest.mark.usefixtures("project")
 PROMPT = "Question: $question\nA: $a\nB: $b"

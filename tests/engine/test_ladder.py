@@ -7,8 +7,8 @@ import pytest
 
 from engine.core.errors import ProjectError
 from engine.core.interval import Interval
-from engine.tools.ladder import Rung, conclusion, read_ladder, rows, written
-from engine.tools.ladder_page import ladder_page
+from project_tools.ladder import Rung, conclusion, read_ladder, rows, written
+from project_tools.ladder_page import ladder_page
 
 
 def rung(name: str, low: float, mean: float, usd: float | None) -> Rung:

@@ -9,7 +9,7 @@ import pytest
 from engine.core.artifacts import PLOTS_PAGE
 from engine.core.errors import ProjectError
 from engine.core.io import write_json
-from engine.tools import plots
+from project_tools import plots
 
 
 def row(arm: str, score: float) -> dict[str, object]:

@@ -14,6 +14,7 @@ from engine.core.errors import ProjectError
 from engine.core.interval import Interval
 from engine.core.io import read_jsonl, write_json, write_jsonl
 from engine.html.pages import render
+from engine.html.svg import Chart
 from engine.reporting.charts import Bar, interval_chart, line_chart, ticks
 from pipeline import cost, report
 
@@ -173,9 +174,16 @@ def test_a_missing_file_is_named(project: Path) -> None:
     assert "serve.json" in str(error.value)
 
 
-def test_text_is_escaped_and_unprintable_characters_are_shown_as_such() -> None:
+def drawn(folder: Path, title: str, chart: Chart | None) -> str:
+    """A page with a chart, by a template that is not the engine's."""
+    template = "{% from 'html/macros.html.j2' import figure %}<h1>{{ title }}</h1>{{ figure(chart, title) }}"
+    (folder / "chart.html.j2").write_text(template)
+    return render("chart.html.j2", (), folder, title=title, chart=chart)
+
+
+def test_text_is_escaped_and_unprintable_characters_are_shown_as_such(project: Path) -> None:
     hostile = "a < b & c\ud800\x07</title>"
-    page = render("tools/plots.html.j2", revisions=[hostile], charts={hostile: interval_chart([], 'say "hi"')})
+    page = drawn(project, hostile, interval_chart([], 'say "hi"'))
     assert page.count("a &lt; b &amp; c?\ufffd&lt;/title&gt;") == 2
     assert page.count('aria-label="say &#34;hi&#34;"') == 1
 
@@ -186,11 +194,11 @@ def test_ticks_are_round_and_enclose_the_data() -> None:
     assert ticks(3, 3)[0] <= 3 <= ticks(3, 3)[-1]
 
 
-def test_charts_stay_inside_their_frame() -> None:
+def test_charts_stay_inside_their_frame(project: Path) -> None:
     bars = [Bar("worst", Interval(0, 0, 0.1), False), Bar("best", Interval(1, 0.9, 1), True)]
     series = {"loss": [(1.0, 3.0), (2.0, float("nan")), (3.0, 1.0)], "eval_loss": [(3.0, 1.0)]}
     for chart in (interval_chart(bars, "scores"), line_chart(series, "loss", "step")):
-        page = render("tools/plots.html.j2", revisions=[], charts={"": chart})
+        page = drawn(project, "", chart)
         svg = page[page.index("<svg") : page.index("</svg>")]
         _, _, width, height = map(float, ElementTree.fromstring(svg + "</svg>").get("viewBox", "").split())
         assert "nan" not in svg

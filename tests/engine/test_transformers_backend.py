@@ -10,7 +10,7 @@ from engine.core.device import Device
 from engine.inference.perplexity import add_reference_nll
 from engine.inference.prompting import Policy
 from engine.inference.transformers_backend import MINIMUM_SHARED_PREFIX, Generator, shared_prefix
-from engine.tools.quantise import WIDTHS
+from project_tools.quantise import WIDTHS
 
 WORDS = [f"w{number}" for number in range(60)]
 # Widths in whole blocks of 64, which bitsandbytes asks for on processors with AVX512-BF16.

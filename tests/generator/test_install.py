@@ -100,6 +100,8 @@ def test_the_wheel_holds_the_data_and_the_bundle(installed: Path) -> None:
         "template/prices.yaml.jinja",
         "schemas/catalog/prices.yaml",
         "examples/home_assistant/spec.yaml",
+        "project_tools/plots.py",
+        "project_tools/plots.html.j2",
     ):
         assert (data / name).stat().st_size, name
     assert not [path for path in data.rglob("*") if "__pycache__" in path.parts]

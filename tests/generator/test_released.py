@@ -14,6 +14,7 @@ from tunesmith import __version__, bundle, cli, console, git, wizard
 from tunesmith.catalog import Catalogue
 from tunesmith.questions import Question
 from tunesmith.render import render_answers
+from tunesmith.update.relocate import left_for
 from tunesmith.update.source import Source
 
 RELEASES = tomllib.loads((REPOSITORY / "releases.toml").read_text(encoding="utf-8"))["release"]
@@ -186,3 +187,32 @@ def test_a_conflict_names_the_new_home(lived: Path) -> None:
     assert "engine/evaluation/gate_checks.py" in notes["pipeline/gate.py"]
     assert "pipeline/runtime.py" in notes["engine/core/device.py"]
     assert not [change for change in done.data["files"] if change["kind"] == "dropped"]
+
+
+def test_a_tool_that_its_owner_edited_stays_and_says_what_it_became(lived: Path) -> None:
+    """Edited, with other line ends, and as it was; and a stage of the owner's that runs one."""
+    tools = [lived / "pipeline" / f"{name}.py" for name in ("ladder", "plots", "convert", "revisions")]
+    if not all(tool.exists() for tool in tools):
+        pytest.skip("this release has no ladder")
+    ladder, plots, convert, revisions = tools
+    ladder.write_text(ladder.read_text() + "\n\nMINE = 1\n")
+    plots.write_bytes(plots.read_bytes().replace(b"\n", b"\r\n"))
+    (lived / "pipeline" / "own.py").write_text("from pipeline.convert import convert\n\nOWN = convert\n")
+    stage = "  drawn:\n    cmd: python -m pipeline.plots\n    deps:\n      - pipeline/ladder.py\n\n  gate:"
+    replace(lived / "dvc.yaml", "  gate:", stage)
+    commit(lived)
+    done = update(lived, "--here", "--json")
+    assert done.code == 0, done.out + done.err
+    assert ladder.read_text().endswith("\n\nMINE = 1\n") and "from engine.core.params import" in ladder.read_text()
+    assert not plots.exists() and not convert.exists() and not revisions.exists()
+    (kept,) = [change for change in done.data["files"] if change["kind"] == "kept_tool"]
+    assert kept["path"] == "pipeline/ladder.py" and "now project_tools.ladder of the package tunesmith" in kept["note"]
+    told = {(one["path"], one["what"].partition(": ")[2]) for one in done.data["to_check"]}
+    assert told >= {
+        ("dvc.yaml", "`python -m pipeline.plots` is now `tunesmith tool`"),
+        ("dvc.yaml", f"pipeline/ladder.py is {left_for('project_tools.ladder')}"),
+        ("pipeline/ladder.py", "project_tools.git_revisions is in the package tunesmith and not in the project"),
+        ("pipeline/own.py", "project_tools.convert is in the package tunesmith and not in the project"),
+    }
+    stages = yaml.safe_load((lived / "dvc.yaml").read_text())["stages"]
+    assert stages["drawn"] == {"cmd": "python -m pipeline.plots", "deps": ["pipeline/ladder.py"]}

@@ -17,6 +17,7 @@ from tunesmith.update.moves import Moves, Place, Table
 TEMPLATE = {
     path.relative_to(REPOSITORY / "template").as_posix(): path for path in (REPOSITORY / "template").rglob("*.*")
 }
+HOMES = TEMPLATE | {f"project_tools/{path.name}": path for path in (REPOSITORY / "project_tools").glob("*.py")}
 RELEASED = {
     release["version"]: release["commit"]
     for release in tomllib.loads((REPOSITORY / "releases.toml").read_text(encoding="utf-8"))["release"]
@@ -173,10 +174,10 @@ def bound(path: Path) -> set[str]:
 def test_every_home_in_the_shipped_table_exists() -> None:
     newest = SHIPPED[max(SHIPPED)]
     places = [place for names in newest.names.values() for place in names.values()]
-    files = {module: moves.existing(moves.paths_of(module), TEMPLATE) for module in newest.modules.values()}
-    files |= {place.module: moves.existing(moves.paths_of(place.module), TEMPLATE) for place in places}
+    files = {module: moves.existing(moves.paths_of(module), HOMES) for module in newest.modules.values()}
+    files |= {place.module: moves.existing(moves.paths_of(place.module), HOMES) for place in places}
     assert not [module for module, found in files.items() if not found]
-    known = {module: bound(REPOSITORY / "template" / found[0]) for module, found in files.items()}
+    known = {module: bound(HOMES[found[0]]) for module, found in files.items()}
     assert not [place for place in places if place.name not in known[place.module]]
 
 
@@ -186,5 +187,5 @@ def test_every_module_of_a_release_has_a_home(release: str) -> None:
     commit = RELEASED[release]
     listed = git.run("ls-tree", "-r", "--name-only", commit, "template/pipeline", cwd=REPOSITORY).splitlines()
     paths = [path.removeprefix("template/") for path in listed if "__init__" not in path]
-    lost = [path for path in paths if path not in TEMPLATE and not moves.existing(table.homes(path), TEMPLATE)]
+    lost = [path for path in paths if path not in TEMPLATE and not moves.existing(table.homes(path), HOMES)]
     assert paths and not lost

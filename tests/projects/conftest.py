@@ -45,6 +45,15 @@ class Project:
             pytest.fail(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
         return done
 
+    def tool(self, *arguments: str) -> str:
+        """What `tunesmith tool` prints on the project."""
+        command = [sys.executable, "-m", "tunesmith", "tool", "--project", str(self.path), *arguments]
+        environment = {**os.environ, "PROJECT_VENV": str(SHARED)}
+        done = subprocess.run(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if done.returncode:
+            pytest.fail(f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}")
+        return done.stdout
+
     def read(self, name: str) -> Any:
         return json.loads((self.path / name).read_text("utf-8"))
 

@@ -63,7 +63,7 @@ def test_a_ladder_runs_its_rungs_once_and_leaves_the_project_alone(finished: Pro
     (finished.path / "evals/ladder.yaml").write_text("bar: 0.4\nrungs:\n  rank-4: {train.lora_rank: 4}\n", "utf-8")
     finished.run("dvc", "repro", "code")  # which reads evals/; no stage's code changes
     finished.git("commit", "-qam", "A ladder of one rung")
-    first = finished.run("python", "-m", "engine.tools.ladder").stdout
+    first = finished.tool("ladder")
     assert "train.lora_rank 4" in first and "No rung is shown to reach 40%; the best is rank-4" in first
     (rung,) = finished.read("reports/measured/ladder.json")["rungs"]
     assert 0 < rung["trained_parameters"] < finished.read("reports/measured/train.json")["trainable_parameters"]
@@ -74,7 +74,7 @@ def test_a_ladder_runs_its_rungs_once_and_leaves_the_project_alone(finished: Pro
         "??",
         "reports/measured/ladder.json",
     ]
-    assert "train.lora_rank 4" not in finished.run("python", "-m", "engine.tools.ladder").stdout, "it ran again"
+    assert "train.lora_rank 4" not in finished.tool("ladder"), "it ran again"
     for name in ("ladder.html", "measured/ladder.json"):
         (finished.path / "reports" / name).unlink()
 
@@ -218,7 +218,7 @@ def test_a_calibration_measures_a_short_run_and_changes_nothing_that_is_tracked(
 
 
 def test_fewer_bits_are_measured_on_the_benchmark(finished: Project) -> None:
-    finished.run("python", "-m", "engine.tools.quantise")
+    finished.tool("quantise")
     widths = finished.read("reports/measured/quantisation.json")["widths"]
     memory = [widths[bits]["weights_gib"] for bits in ("16", "8", "4")]
     assert memory == sorted(memory, reverse=True) and memory[0] > memory[-1]

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
+from tunesmith.package_data import TOOLS
 from tunesmith.update.git_trees import EXECUTABLE, FILE, Entry, Repository
 from tunesmith.update.import_rewrite import absolute
 from tunesmith.update.moves import existing, paths_of
@@ -45,14 +46,11 @@ class _Modules:
     def faults(self, path: str, node: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Import):
             for alias in node.names:
-                if alias.name.split(".")[0] in PACKAGES and not self.exists(alias.name):
-                    yield f"there is no module {alias.name}"
+                yield from self.absent(alias.name)
         elif isinstance(node, ast.ImportFrom):
             module = absolute(path, node.module, node.level)
-            if module.split(".")[0] not in PACKAGES:
-                return
-            if not self.exists(module):
-                yield f"there is no module {module}"
+            yield from self.absent(module)
+            if module.split(".")[0] not in PACKAGES or not self.exists(module):
                 return
             names = self.names(module)
             for alias in node.names:
@@ -62,6 +60,14 @@ class _Modules:
                     and not self.exists(f"{module}.{alias.name}")
                 ):
                     yield f"{module} has no {alias.name}"
+
+    def absent(self, module: str) -> Iterator[str]:
+        """What is wrong with a module of ours that is not in the project."""
+        package = module.split(".")[0]
+        if package == TOOLS:
+            yield f"{module} is in the package tunesmith and not in the project"
+        elif package in PACKAGES and not self.exists(module):
+            yield f"there is no module {module}"
 
     def exists(self, module: str) -> bool:
         return bool(existing(paths_of(module), self.entries)) or module.replace(".", "/") in self.folders

@@ -11,6 +11,7 @@ import yaml
 from packaging.version import Version
 
 from tunesmith.errors import FileProblem
+from tunesmith.package_data import TOOLS
 from tunesmith.update.source import Source, parse
 
 TABLE = "schemas/moves.yaml"
@@ -78,6 +79,11 @@ class Table:
         for step in self.steps:
             places = list(dict.fromkeys(chain.from_iterable(step.successors(place) for place in places)))
         return [place for place in places if place != path]
+
+    def tool(self, path: str) -> str:
+        """The module beside the projects, for `tunesmith tool`, that an old file became; empty for any other file."""
+        homes = self.homes(path)
+        return module_of(homes[0]) if homes and homes[0].startswith(f"{TOOLS}/") else ""
 
     def started(self, module: str) -> str:
         """The module that ``python -m module`` of the old version names in the newest one."""

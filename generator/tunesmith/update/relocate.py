@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from tunesmith import git
+from tunesmith.package_data import TOOLS
 from tunesmith.update.git_trees import EXECUTABLE, FILE, Entry, Repository
 from tunesmith.update.import_rewrite import rewrite
 from tunesmith.update.moves import Table, existing
@@ -37,6 +38,9 @@ class Relocated:
     left: list[tuple[str, str]] = field(default_factory=list)  # (path, what its owner has to look at)
     followed: dict[str, str] = field(default_factory=dict)  # new path by the old one whose edit it received
     kept_tests: list[str] = field(default_factory=list)
+    kept_tools: dict[str, str] = field(
+        default_factory=dict
+    )  # the module of the tools by the edited file it was made of
     homes: dict[str, list[str]] = field(default_factory=dict)  # of edited files whose code is elsewhere
     edited: list[str] = field(default_factory=list)  # files that are the owner's, or not as they were rendered
 
@@ -162,7 +166,10 @@ def _pairs(node: yaml.Node | None) -> list[tuple[str, yaml.Node]]:
 def _moved_words(work: _Work, table: Table, part: str, text: str) -> tuple[str, str]:
     """A command or dependency with what moved renamed, and what cannot be told."""
     if part == "cmd":
-        return table.command(text), ""
+        command = table.command(text)
+        return (text, f"`{text}` is now `tunesmith tool`") if f"-m {TOOLS}." in command else (command, "")
+    if tool := table.tool(text):
+        return text, f"{text} is {left_for(tool)}"
     homes = existing(table.homes(text), work.entries["new"])
     if not homes:
         return text, ""
@@ -170,17 +177,26 @@ def _moved_words(work: _Work, table: Table, part: str, text: str) -> tuple[str, 
     return (text if work.has("new", text) else homes[0]), f"{text} was split; {others}" if others else ""
 
 
+def left_for(tool: str) -> str:
+    """What is said of code that left the project."""
+    return f"now {tool} of the package tunesmith; `tunesmith tool` lists the tools"
+
+
 def _settle(work: _Work, path: str, table: Table, found: Relocated) -> None:
     """An edited file of the template: its edit goes where the code is now, if that can be told."""
     homes = existing(table.homes(path), work.entries["new"])
     stays = work.has("new", path)
     old, user = work.content("old", path), work.content("user", path)
-    if not homes:
+    tool = table.tool(path)
+    if not homes or tool:
         if not stays and _plain(user) == _plain(old):
             work.changes["user"][path] = work.entry("old", path)  # only its line ends are the owner's
-        elif not stays and path.startswith(TESTS):
+        elif not stays and (path.startswith(TESTS) or tool):
             work.changes["old"][path] = None  # as if the owner had added it
-            found.kept_tests.append(path)
+            if tool:
+                found.kept_tools[path] = tool
+            else:
+                found.kept_tests.append(path)
         return
     found.homes[path] = homes
     if stays:

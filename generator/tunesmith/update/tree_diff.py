@@ -10,7 +10,7 @@ import yaml
 from tunesmith.flat_yaml import FAST
 from tunesmith.update.git_trees import Entry, Repository
 from tunesmith.update.merge import Merged, conflicts
-from tunesmith.update.relocate import Relocated
+from tunesmith.update.relocate import Relocated, left_for
 
 KINDS = {
     "imports": "yours: imports of moved modules rewritten",
@@ -20,6 +20,7 @@ KINDS = {
     "removed": "removed by the template (you did not edit them)",
     "moved": "moved",
     "kept_test": "kept: tests that you edited and the template no longer has",
+    "kept_tool": "kept: files that you edited and that left the project for `tunesmith tool`",
     "kept": "kept as yours, although the template changed them",
     "conflict": "CONFLICT: both sides changed the same lines",
     "dropped": "CONFLICT: you edited a file that the template removed",
@@ -54,7 +55,9 @@ def of_files(repository: Repository, trees: Mapping[str, str], merged: Merged) -
         Change("dropped" if set(numbers) == {1, 2} else "conflict", path, note=_conflict_note(path, numbers, moved))
         for path, numbers in open_paths.items()
     ]
-    changes += [Change("kept_test", path) for path in (moved.kept_tests if moved else ())]
+    if moved:
+        changes += [Change("kept_test", path) for path in moved.kept_tests]
+        changes += [Change("kept_tool", path, note=left_for(tool)) for path, tool in moved.kept_tools.items()]
     changes += [
         Change("kept", path, note="you deleted it; the template changed it") for path in merged.deleted if path in old
     ]
@@ -69,7 +72,7 @@ def of_files(repository: Repository, trees: Mapping[str, str], merged: Merged) -
         _change(kind, previous, path, (old, user, new, result), moved)
         for kind, previous, path in _differences(repository, trees["user"], merged.tree)
         if path not in open_paths and previous not in open_paths
-        if not moved or path not in moved.kept_tests
+        if not moved or (path not in moved.kept_tests and path not in moved.kept_tools)
     ]
     order = list(KINDS)
     return sorted(changes, key=lambda change: (order.index(change.kind), change.path))

@@ -1,4 +1,4 @@
-"""The charts of the report and of the plots."""
+"""The charts of the report."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,6 @@ from engine.html.svg import WIDTH, Chart, mark
 
 Point: TypeAlias = tuple[float, float]
 ROW = 44  # height of one bar with its label
-LONGEST_LABEL = 34  # characters next to a row of a matrix
 
 
 class Bar(NamedTuple):
@@ -81,30 +80,6 @@ def line_chart(series: Mapping[str, Sequence[Point]], title: str, x_name: str) -
         parts.append(mark("text", name, x=left + plot_width + 10, y=label_y, class_=f"value text{index}"))
     spoken = "; ".join(f"{name} from {points[0][1]:.3g} to {points[-1][1]:.3g}" for name, points in lines.items())
     return Chart(height, title, spoken, parts)
-
-
-def matrix_chart(counts: Mapping[tuple[str, str], int], title: str) -> Chart:
-    """Rows are actual labels, columns predicted ones, by the same numbers; a cell shows its share of the row."""
-    labels = sorted({label for pair in counts for label in pair})
-    totals = {row: sum(counts.get((row, column), 0) for column in labels) for row in labels}
-    left, top = 300, 24
-    cell = min(32.0, (WIDTH - left - 8) / len(labels))
-    parts = []
-    for place, row in enumerate(labels):
-        y = top + cell * place
-        name = row if len(row) <= LONGEST_LABEL else row[: LONGEST_LABEL - 1] + "…"
-        middle, baseline = left + cell * (place + 0.5), y + cell / 2 + 4
-        parts.append(mark("text", f"{name}  {place + 1}", x=left - 6, y=baseline, class_="tick", text_anchor="end"))
-        parts.append(mark("text", str(place + 1), x=middle, y=top - 8, class_="tick", text_anchor="middle"))
-        for number, column in enumerate(labels):
-            if count := counts.get((row, column), 0):
-                told = f"{row} taken for {column}: {count} of {totals[row]}"
-                box = {"x": left + cell * number, "y": y, "width": cell - 1, "height": cell - 1}
-                share = round(0.15 + 0.85 * count / totals[row], 3)
-                tone = "bar highlight" if row == column else "bar"
-                parts.append(mark("rect", "", told, **box, class_=tone, style=f"fill-opacity: {share}"))
-    right = sum(count for (row, column), count in counts.items() if row == column)
-    return Chart(top + cell * len(labels) + 8, title, f"{right} of {sum(counts.values())} labels are right", parts)
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:

@@ -74,7 +74,7 @@ def qualify_grades(given: Sequence[int | None], human: Sequence[int], *, alpha: 
     errors = len(given) - len(parsed)
     reasons = []
     if len(given) < FEWEST_LABELS:
-        reasons.append(f"{len(given)} human grades; {FEWEST_LABELS} are needed: `python -m engine.tools.label grades`")
+        reasons.append(f"{len(given)} human grades; {FEWEST_LABELS} are needed: `tunesmith tool label grades`")
     if human and len(set(human)) == 1:
         reasons.append(f"every human grade is {human[0]}: a judge that always gives it would agree with all")
     if interval.low < KAPPA_LOW:

@@ -127,9 +127,7 @@ def qualify(judgements: Sequence[Judgement], human: Sequence[str], *, alpha: flo
     errors = len(judgements) - len(both)
     reasons = []
     if len(judgements) < FEWEST_LABELS:
-        reasons.append(
-            f"{len(judgements)} human judgements; {FEWEST_LABELS} are needed: `python -m engine.tools.label`"
-        )
+        reasons.append(f"{len(judgements)} human judgements; {FEWEST_LABELS} are needed: `tunesmith tool label`")
     if human and len(set(human)) == 1:
         reasons.append(f"every human judgement says {human[0]!r}: a judge that always says so would agree with all")
     if consistency < SWAP_CONSISTENCY:

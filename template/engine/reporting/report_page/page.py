@@ -133,7 +133,7 @@ def suites(facts: Facts) -> dict[str, str]:
 
 
 def quantisation(settings: Params, path: Path = MEASURED_QUANTISATION) -> Any:
-    """What ``python -m engine.tools.quantise`` measured, if it did so with the weights that would be served."""
+    """What ``tunesmith tool quantise`` measured, if it did so with the weights that would be served."""
     measured = read_json(path) if path.exists() else None
     return measured if measured and measured["manifest"] == read_json(served_manifest(settings)) else None
 

@@ -1,4 +1,4 @@
-"""Label answers for the judge's qualification: ``python -m engine.tools.label`` for pairs, with ``grades`` for grades.
+"""Label answers for the judge's qualification: ``tunesmith tool label`` for pairs, with ``grades`` for grades.
 
 Shows answers to one question at a time, in an order that hides which arm gave them, and adds what you say to
 ``evals/judge_calibration.jsonl`` or ``evals/rubric_calibration.jsonl``. It goes on where it stopped; Ctrl-D ends it.
@@ -38,7 +38,7 @@ def main() -> None:
         print(f"{len(known)} labelled, {len(open_pairs)} left; the judge needs {FEWEST_LABELS}. 1, 2, or 0 for a tie.")
         collect(open_pairs, JUDGE_CALIBRATION, "better: ", REPLIES, told_pair)
     else:
-        raise ProjectError("nothing to label", " ".join(sys.argv[1:]), "`python -m engine.tools.label [grades]`")
+        raise ProjectError("nothing to label", " ".join(sys.argv[1:]), "`tunesmith tool label [grades]`")
 
 
 def collect(

@@ -1,4 +1,4 @@
-"""Write records in another format: `python -m engine.tools.convert IN OUT --from sharegpt --to messages`.
+"""Write records in another format: `tunesmith tool convert IN OUT --from sharegpt --to messages`.
 
 Without `--from` it prints which format the file looks to be in, and what says so, and uses that.
 """
@@ -24,8 +24,8 @@ from engine.data.normalise.dataset_formats import (
 from engine.data.normalise.records import FORMATS, RecordReader
 from engine.data.read.detect_format import detect
 from engine.data.read.file_formats import checked_path, container, read_items
-from engine.data.writers import WRITERS, written
 from engine.settings.curate import AnomalySettings, CurateParams, CurateSettings, PrivateSettings, QualitySettings
+from project_tools.writers import WRITERS, written
 
 _CONTENT = {"messages", "tools", "functions", "history", "context", "text", *SYSTEM_KEYS, *PROMPT_KEYS}
 _CONTENT |= {*COMPLETION_KEYS, *CONVERSATION_KEYS}
@@ -34,7 +34,7 @@ _COMPARED = {*CHOSEN_KEYS, *REJECTED_KEYS, "completions", "responses"}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Convert a data file to another format.")
+    parser = argparse.ArgumentParser("tunesmith tool convert", description="Convert a data file to another format.")
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("--from", dest="given", choices=sorted(FORMATS))

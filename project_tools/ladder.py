@@ -1,4 +1,4 @@
-"""The smallest rung that meets the bar: ``python -m engine.tools.ladder`` runs evals/ladder.yaml as DVC experiments.
+"""The smallest rung that meets the bar: ``tunesmith tool ladder`` runs evals/ladder.yaml as DVC experiments.
 
 Each rung is one ``dvc exp run`` in a folder of its own, from the committed state; one that was run before is not run
 again. The results stay experiments (`dvc exp show`, `dvc exp apply NAME`) and become reports/ladder.html.
@@ -20,8 +20,8 @@ from engine.core.interval import Interval
 from engine.core.io import read_json, sha256_bytes, sha256_json, write_json, write_text
 from engine.core.params import Fraction, Group, load
 from engine.settings.evaluate import EvaluateParams
-from engine.tools.git_revisions import read_at
-from engine.tools.ladder_page import ladder_page
+from project_tools.git_revisions import read_at
+from project_tools.ladder_page import ladder_page
 
 SCORES, COST, TRAINING = (f"reports/{name}.json" for name in ("scores", "measured/cost", "measured/train"))
 

@@ -1,5 +1,6 @@
 """The ladder as a page: what each rung scores for its money, and which are not beaten in both."""
 
+from pathlib import Path
 from typing import Any
 
 from engine.core.display import usd
@@ -12,7 +13,7 @@ def ladder_page(ladder: dict[str, Any]) -> str:
     """The whole page, self-contained."""
     priced = [rung for rung in ladder["rungs"] if rung["usd"] is not None]
     chart = pareto_chart(priced, ladder["bar"]) if priced else None
-    return render("tools/ladder.html.j2", (usd,), ladder=ladder, chart=chart)
+    return render("ladder.html.j2", (usd,), Path(__file__).parent, ladder=ladder, chart=chart)
 
 
 def pareto_chart(rungs: list[dict[str, Any]], bar: float) -> Chart:

@@ -1,6 +1,6 @@
 """Answers the benchmark at 16, 8 and 4 bits: what a smaller model in memory costs in quality and in speed.
 
-``python -m engine.tools.quantise`` in the environment, after the stage `tuned` (or `baseline`, if nothing is trained).
+``tunesmith tool quantise``, after the stage `tuned` (or `baseline`, if nothing is trained).
 No stage: nothing that DVC tracks changes. `python -m pipeline.report` then shows the table.
 """
 
