@@ -120,14 +120,15 @@ def ours_near(path: Path) -> dict[str, Any]:
     given = settings(path)
     import numpy as np
 
+    from engine.data.dedup.comparison import Compared, compare_part
     from engine.data.dedup.deduplicate import RAW, deduplicate
     from engine.data.executor import compare_parts, read_parts
-    from engine.data.record_store import Compared, Store
+    from engine.data.record_store import Store
 
     parts = read_parts(given)
     begin = clocks()
     store = Store(parts.folders, parts.sources)
-    compare_parts(parts.folders, "word3", with_answer=False)
+    compare_parts(given.engine, parts.folders, compare_part, "word3", False)
     compared = Compared(store, "word3")
     found = deduplicate(store, compared, np.full(len(store), RAW, np.uint8), THRESHOLD, 200)
     used = spent(begin)

@@ -12,7 +12,7 @@ from engine.data.check.reject_reasons import BadRecordError
 from engine.data.dedup.near_duplicates import CONTAINED, LONG_ENOUGH, NEVER, Pairs, neighbours
 from engine.data.dedup.semantic_dedup import Meanings
 from engine.data.dedup.shingles import Hashes, Shingles, normalise
-from engine.data.executor import run_all
+from engine.data.executor import compare_parts
 from engine.data.normalise.dataset_formats import READERS
 from engine.data.normalise.records import Record, RecordReader
 from engine.data.read.detect_format import detect
@@ -93,9 +93,7 @@ def _hits(
         near[name] = neighbours(shingles, queries, threshold, contained)
     if not any(map(len, runs)):
         return near
-    sizes = [(folder / "records.jsonl").stat().st_size for folder in store.folders]
-    tasks = [(size, quotations, (folder, runs)) for size, folder in zip(sizes, store.folders, strict=True)]
-    run_all("comparing", tasks, engine)
+    compare_parts(engine, store.folders, quotations, runs)
     pairs = quoted(store.folders, store.first)
     begin = 0
     for name, prompts in texts.items():

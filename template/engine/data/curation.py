@@ -14,8 +14,8 @@ from engine.core.params import EMBEDDER
 from engine.data.benchmark import Frozen, read_frozen, write_benchmark
 from engine.data.check.stop_conditions import refuse_bad_data, refuse_little_data
 from engine.data.contamination import contaminated
+from engine.data.dedup.comparison import Compared, compare_part
 from engine.data.dedup.deduplicate import (
-    BOILERPLATE,
     CONFLICT,
     CONTAMINATED,
     FEEDBACK,
@@ -25,15 +25,17 @@ from engine.data.dedup.deduplicate import (
     LIMIT,
     RAW,
     Deduplicated,
+    Fates,
     boilerplate,
     deduplicate,
 )
 from engine.data.dedup.semantic_dedup import Meanings
+from engine.data.dedup.shingles import unit_for
 from engine.data.downsample import beyond_limit
 from engine.data.executor import Parts, compare_parts, read_parts
 from engine.data.normalise.dataset_formats import MANY_ANSWERS
 from engine.data.read.detect_format import detect
-from engine.data.record_store import Compared, Store, comparison_unit
+from engine.data.record_store import Store
 from engine.data.report.data_card import write_card
 from engine.data.report.data_page import write_page
 from engine.data.report.data_report import Curated, data_report
@@ -86,46 +88,57 @@ def _store(parts: Parts, frozen: Frozen | None) -> Store:
 
 def _decide(store: Store, parts: Parts, frozen: Frozen | None, settings: CurateSettings, embedder: str) -> Curated:
     """Which records are distinct, which are the benchmark, and which may be trained on."""
-    unit = comparison_unit(store)
-    compare_parts(store.folders, unit, settings.format in MANY_ANSWERS, settings.engine)
+    unit = unit_for(store.words)
+    compare_parts(settings.engine, store.folders, compare_part, unit, settings.format in MANY_ANSWERS)
     compared = Compared(store, unit)
     long = unit == "word3"
     threshold = settings.near_duplicate_threshold_long if long else settings.near_duplicate_threshold
     priority = _priority(store, parts, frozen)
     stock = boilerplate(store, compared, settings)
-    dropped = stock.said >= 0 if settings.quality.boilerplate == "drop" else None
+    dropped = stock if settings.quality.boilerplate == "drop" else None
     alike = settings.semantic_threshold
     meanings = Meanings(store, embedder, alike) if alike is not None else None
+
     unique = deduplicate(store, compared, priority, threshold, settings.test_items, dropped, meanings)
-    for index in np.flatnonzero(unique.fates.by >= 0).tolist():
-        if priority[unique.fates.by[index]] == FEEDBACK:
-            store.inherit(int(unique.fates.by[index]), index)
-    refuse_bad_data(store, settings, int((unique.fates.reason == CONFLICT).sum()))
-    phrased = np.flatnonzero(unique.fates.reason == BOILERPLATE).tolist()
-    details = {index: f"the answer {stock.sentences[stock.said[index]][0]}" for index in phrased}
-    refuse_little_data(store, unique.fates, details, settings, drawing=frozen is None)
+    fates = unique.fates
+    _inherit(store, fates, priority)
+    refuse_bad_data(store, settings, int((fates.reason == CONFLICT).sum()))
+    refuse_little_data(store, fates, settings, drawing=frozen is None)
+
     split = _split(store, compared, unique, settings, frozen, threshold, meanings)
-    for index, item in split.purged.items():
-        unique.fates.drop(index, LEAK, item)
-        torn = store.group[index] and store.group[index] == store.group[item]
-        details[index] = "in the group of a benchmark item" if torn else "near a benchmark item"
-        if index in split.reworded:
-            details[index] = "paraphrases a benchmark item"
-    held, shingles = split.test + split.dev, compared.shingles
-    found = contaminated(store, shingles, held, split.train, settings, threshold, meanings)
+    _drop_leaks(store, split, fates)
+
+    held = split.test + split.dev
+    found = contaminated(store, compared.shingles, held, split.train, settings, threshold, meanings)
     if settings.contamination == "drop":
-        split.train = np.setdiff1d(split.train, np.fromiter(found.records, np.int64))
         for index, detail in found.records.items():
-            unique.fates.drop(index, CONTAMINATED, -1)
-            details[index] = detail
+            fates.drop(index, CONTAMINATED, detail=detail)
+        split.train = fates.kept(split.train)
+
     for index, detail in beyond_limit(store, split.train, priority, settings).items():
-        unique.fates.drop(index, LIMIT, -1)
-        details[index] = detail
+        fates.drop(index, LIMIT, detail=detail)
         found.records.pop(index, None)
-    split.train = split.train[unique.fates.reason[split.train] == KEPT]
+    split.train = fates.kept(split.train)
     if not len(split.train):
         raise ProjectError("no record is left to train on", settings.path, "provide more records")
-    return Curated(unique, split, found, stock, details, unit, frozen is not None)
+    return Curated(unique, split, found, stock, unit)
+
+
+def _inherit(store: Store, fates: Fates, priority: NDArray[np.uint8]) -> None:
+    """Give corrections the group and the label of what they correct."""
+    for index in np.flatnonzero(fates.by >= 0).tolist():
+        if priority[fates.by[index]] == FEEDBACK:
+            store.inherit(int(fates.by[index]), index)
+
+
+def _drop_leaks(store: Store, split: Split, fates: Fates) -> None:
+    for index, item in split.purged.items():
+        detail = "near a benchmark item"
+        if store.group[index] and store.group[index] == store.group[item]:
+            detail = "in the group of a benchmark item"
+        if index in split.reworded:
+            detail = "paraphrases a benchmark item"
+        fates.drop(index, LEAK, item, detail)
 
 
 def _priority(store: Store, parts: Parts, frozen: Frozen | None) -> NDArray[np.uint8]:
@@ -148,10 +161,10 @@ def _split(
     meanings: Meanings | None,
 ) -> Split:
     """The split, checked: no test or dev item has a near duplicate in train."""
-    kept, shingles = unique.fates.reason == 0, compared.shingles
+    kept, shingles = unique.fates.reason == KEPT, compared.shingles
     if frozen:
-        ids = {int(index): int(place) for place, index in zip(np.flatnonzero(kept), store.id[kept], strict=True)}
-        test, dev = ([ids[int(item.id, 16)] for item in part] for part in (frozen.test, frozen.dev))
+        index_of = dict(zip(store.id[kept].tolist(), np.flatnonzero(kept).tolist(), strict=True))
+        test, dev = ([index_of[int(item.id, 16)] for item in part] for part in (frozen.test, frozen.dev))
         split = keep_frozen(store, shingles, kept, test, dev, threshold, meanings)
     else:
         sizes = settings.test_items, settings.dev_items
@@ -170,18 +183,16 @@ def _write(
     *,
     smoke: bool,
 ) -> None:
-    wanted = _sizes(settings)
     if frozen:  # with the line, label and group that they were drawn with
-        dev, test, wanted = frozen.dev, frozen.test, frozen.wanted
+        test, dev, sizes = frozen.test, frozen.dev, frozen.wanted
     else:
-        dev, test = (
-            sorted(store.records(part), key=lambda record: record.id)
-            for part in (curated.split.dev, curated.split.test)
-        )
-    write_benchmark(test, dev, wanted, settings.benchmark_version, SMOKE_BENCHMARK_ROWS if smoke else None)
+        held = [store.records(part) for part in (curated.split.test, curated.split.dev)]
+        test, dev = (sorted(records, key=lambda record: record.id) for records in held)
+        sizes = _sizes(settings)
+    write_benchmark(test, dev, sizes, settings.benchmark_version, SMOKE_BENCHMARK_ROWS if smoke else None)
     write_train(store, curated.split.train, SMOKE_TRAIN_ROWS if smoke else None)
-    listed = write_rejected(store, curated.unique.fates, curated.details)
-    assert report["kept"] + listed == report["read"], "a record is neither kept nor rejected"
+    rejected = write_rejected(store, curated.unique.fates)
+    assert report["kept"] + rejected == report["read"], "a record is neither kept nor rejected"
     write_repaired(store)
     write_json(DATA_REPORT, report)
     write_page(store, curated, settings, report)

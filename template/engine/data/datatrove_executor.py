@@ -12,16 +12,23 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 from engine.core.artifacts import CURATION_LOGS
 from engine.core.errors import ProjectError
 from engine.core.io import read_json, write_json
 
-Task: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
 _FAILED = "failed.json"
 _MOST_RANKS = 256  # datatrove starts a process for each, which takes a second or two; a rank does several tasks
 _POLL_SECONDS = 2.0
+
+
+class Task(NamedTuple):
+    """A call that reads so many bytes."""
+
+    size: int
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
 
 
 def run_on(engine: str, tasks: list[Task]) -> None:
@@ -55,9 +62,9 @@ def run_on(engine: str, tasks: list[Task]) -> None:
 def _run_rank(root: str, tasks: list[Task], data: Any, rank: int, world_size: int) -> None:
     """One rank's share of the tasks, in a worker process; datatrove calls it."""
     os.chdir(root)
-    for function, arguments in tasks[rank::world_size]:
+    for task in tasks[rank::world_size]:
         try:
-            function(*arguments)
+            task.function(*task.arguments)
         except ProjectError as error:
             write_json(CURATION_LOGS / f"{rank}.{_FAILED}", [error.what, error.where, error.fix])
             raise

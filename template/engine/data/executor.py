@@ -12,19 +12,20 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from engine.core.artifacts import CURATION_WORK
-from engine.core.artifacts import FEEDBACK_FILES as FEEDBACK
+from msgspec.structs import astuple
+
+from engine.core.artifacts import CURATION_WORK, FEEDBACK_FILES
 from engine.core.device import versions
 from engine.core.errors import ProjectError
 from engine.core.fingerprint import code_key
-from engine.data.datatrove_executor import run_on
+from engine.core.io import sha256_file, sha256_json
+from engine.data.datatrove_executor import Task, run_on
 from engine.data.normalise.dataset_formats import MANY_ANSWERS
 from engine.data.read.file_formats import checked_path, container
 from engine.data.read.folders import data_files, raw_files
-from engine.data.record_store import compare_part
-from engine.data.shards import Piece, build_part, finished, key_of, pieces_of
+from engine.data.shards import Piece, build_part, pieces_of
 from engine.settings.curate import CurateSettings
 
 EMBEDDED = "embedded"
@@ -33,11 +34,12 @@ WORKER_BYTES = 1 << 20  # a process takes longer to start than to read so much
 _QUIET_SECONDS = 2  # after that, say how far it is
 
 
-class Parts:
+class Parts(NamedTuple):
     """The parts of a run, in the order of their files."""
 
-    def __init__(self, folders: list[Path], pieces: list[Piece], sha256: dict[str, str]) -> None:
-        self.folders, self.pieces, self.sha256 = folders, pieces, sha256
+    folders: list[Path]
+    pieces: list[Piece]
+    sha256: dict[str, str]  # of each file
 
     @property
     def sources(self) -> list[str]:
@@ -45,64 +47,58 @@ class Parts:
         return [piece.source for piece in self.pieces]
 
 
-def read_parts(settings: CurateSettings, work: Path = CURATION_WORK) -> Parts:
+def read_parts(settings: CurateSettings) -> Parts:
     """Run the record stage over the data file and all feedback.
 
     Raises:
         ProjectError: a file cannot be read as a whole; a broken record is no error, it is rejected.
     """
-    pieces: list[Piece] = []
-    hashes = {}
-    corrections = data_files(FEEDBACK)  # the oldest name first: a later one wins
+    corrections = data_files(FEEDBACK_FILES)  # the oldest name first: a later one wins
     if corrections and settings.format in MANY_ANSWERS:
         what = f"feedback has one right answer per record, but the data are in the format `{settings.format}`"
-        raise ProjectError(
-            what,
-            str(corrections[0]),
-            f"add the feedback to {settings.path} in that format and remove the feedback file",
-        )
+        fix = f"add the feedback to {settings.path} in that format and remove the feedback file"
+        raise ProjectError(what, str(corrections[0]), fix)
+    pieces: list[Piece] = []
+    sha256 = {}
     raw = raw_files(Path(settings.path))
-    for path, is_feedback in [*((path, False) for path in raw), *((path, True) for path in corrections)]:
+    for path, feedback in [*((path, False) for path in raw), *((path, True) for path in corrections)]:
         checked_path(path, Path.cwd())
-        form = container(path)
-        cut, hashes[str(path)] = pieces_of(path, form, PIECE_BYTES, feedback=is_feedback)
-        pieces += cut
+        pieces += pieces_of(path, container(path), PIECE_BYTES, feedback=feedback)
+        sha256[str(path)] = sha256_file(path)
     read = settings.model_copy(update={"engine": EMBEDDED})  # a part is the same for every executor
-    code = [code_key(__file__), versions()]
-    folders = [work / key_of(code, hashes[piece.source], piece, read) for piece in pieces]
-    if work.exists():
-        for stale in set(work.iterdir()) - set(folders):
-            shutil.rmtree(stale)
-    missing = [(folder, piece) for folder, piece in zip(folders, pieces, strict=True) if finished(folder) is None]
-    tasks = [(piece.size, build_part, (folder, piece, settings)) for folder, piece in missing]
+    shared = [code_key(__file__), versions(), read.model_dump()]
+    keys = [sha256_json([*shared, sha256[piece.source], astuple(piece)]) for piece in pieces]
+    folders = [CURATION_WORK / key[:16] for key in keys]
+    for stale in set(CURATION_WORK.glob("*")) - set(folders):
+        shutil.rmtree(stale)
+    missing = [pair for pair in zip(folders, pieces, strict=True) if not (pair[0] / "done.json").exists()]
+    tasks = [Task(piece.size, build_part, (folder, piece, settings)) for folder, piece in missing]
     run_all("reading", tasks, settings.engine)
-    return Parts(folders, pieces, hashes)
+    return Parts(folders, pieces, sha256)
 
 
-def compare_parts(folders: Iterable[Path], unit: str, with_answer: bool, engine: str = EMBEDDED) -> None:
-    """Compute what records are compared by, for every part."""
-    tasks = [
-        ((folder / "records.jsonl").stat().st_size, compare_part, (folder, unit, with_answer)) for folder in folders
-    ]
-    run_all("comparing", tasks, engine)
+def compare_parts(engine: str, folders: Iterable[Path], function: Callable[..., Any], *arguments: Any) -> None:
+    """Call a function that compares the records of one part, for every part."""
+    parts = [(folder, (folder / "records.jsonl").stat().st_size) for folder in folders]
+    run_all("comparing", [Task(size, function, (folder, *arguments)) for folder, size in parts], engine)
 
 
-def run_all(what: str, tasks: list[tuple[int, Callable[..., Any], tuple[Any, ...]]], engine: str) -> None:
-    """Call each function, several at a time if there are several; each task says how many bytes it is."""
+def run_all(what: str, tasks: list[Task], engine: str) -> None:
+    """Call each task's function, several at a time if there are several."""
     if engine != EMBEDDED and tasks:
-        run_on(engine, [(function, arguments) for _, function, arguments in tasks])
+        run_on(engine, tasks)
         return
-    total = sum(size for size, _, _ in tasks)
+    total = sum(task.size for task in tasks)
     progress = _Progress(what, total)
     workers = min(len(tasks), os.cpu_count() or 1, total // WORKER_BYTES)
     if workers < 2:
-        for size, function, arguments in tasks:
-            function(*arguments)
-            progress.done(size)
+        for task in tasks:
+            task.function(*task.arguments)
+            progress.done(task.size)
         return
     pool = ProcessPoolExecutor(workers, get_context("spawn"))
     try:
-        running = {pool.submit(function, *arguments): size for size, function, arguments in tasks}
+        running = {pool.submit(task.function, *task.arguments): task.size for task in tasks}
         for future in as_completed(running):
             future.result()
             progress.done(running[future])

@@ -12,6 +12,7 @@ Once drawn, the benchmark is frozen: later rows can only join train, or be purge
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import multimode
 
 import numpy as np
 from msgspec import Struct
@@ -40,6 +41,47 @@ class Split(Struct):
     reworded: set[int]  # those of them that ask in other words what the item asks
 
 
+class _Remainder(Struct):
+    """What may still be trained on while a benchmark is taken out of the records."""
+
+    left: NDArray[np.bool_]
+    shingles: Shingles
+    threshold: float
+    meanings: Meanings | None
+    purged: dict[int, int] = {}
+    reworded: set[int] = set()
+
+    def hold(self, items: list[int]) -> None:
+        """Take benchmark items out."""
+        self.left[items] = False
+
+    def purge(self, items: dict[int, int]) -> list[int]:
+        """Leave out the records that are still there, each with its benchmark item. Returns them."""
+        records = [record for record in items if self.left[record]]
+        self.purged |= {record: items[record] for record in records}
+        self.left[records] = False
+        return records
+
+    def purge_equal(self, column: NDArray[np.uint64], held: list[int]) -> None:
+        """Leave out what has a held item's value in a column of hashes, because of the first such item."""
+        items = {int(column[item]): item for item in reversed(held) if column[item]}
+        records = np.flatnonzero(np.isin(column, np.array(list(items), np.uint64)))
+        self.purge({record: items[int(column[record])] for record in records.tolist()})
+
+    def purge_near(self, held: list[int]) -> None:
+        """Leave out every near duplicate of a held item, because of the first such item. None is missed."""
+        pairs = neighbours(self.shingles, [self.shingles.of(item) for item in held], self.threshold)
+        self.purge({record: held[query] for query, record in reversed(pairs.tolist())})
+
+    def purge_reworded(self, held: list[int]) -> None:
+        """Leave out what asks in other words what a held item asks, because of the first such item."""
+        pairs = self.meanings.near(held).tolist() if self.meanings else []
+        self.reworded |= set(self.purge({record: item for item, record in reversed(pairs)}))
+
+    def split(self, dev: list[int], test: list[int]) -> Split:
+        return Split(np.flatnonzero(self.left), dev, test, self.purged, self.reworded)
+
+
 def draw(
     store: Store,
     shingles: Shingles,
@@ -59,11 +101,14 @@ def draw(
     Raises:
         ProjectError: the groups are too large for the sizes asked for.
     """
-    names_of = _sampled(store, kept, near)
-    records = store.rows(names_of)
-    units = unit_names(records, names_of)
-    pool = set(records)
-    test, purged = _take(records, units, pool, test_items, every_label=True)
+    clusters = _sampled(store, kept, near)
+    records = store.rows(clusters)
+    units = {
+        index: f"cluster {clusters[index]}" if record.group is None else f"group {record.group}"
+        for index, record in records.items()
+    }
+    remainder = _Remainder(kept.copy(), shingles, threshold, meanings)
+    test, unused = _take(records, units, set(records), test_items, every_label=True)
     if len(test) < MIN_BENCHMARK_SHARE * test_items:
         largest = Counter(units.values()).most_common(1)[0][1]
         raise ProjectError(
@@ -71,20 +116,17 @@ def draw(
             "curate.group_key",
             "use a finer group, or none",
         )
-    outside = kept.copy()
-    outside[[*test, *purged]] = False
-    purged |= near_benchmark(shingles, test, outside, threshold)
-    outside[list(purged)] = False
-    reworded = _reworded(meanings, test, outside)
-    pool -= set(test) | purged.keys() | reworded.keys()
+    remainder.hold(test)
+    remainder.purge(unused)
+    remainder.purge_near(test)
+    remainder.purge_reworded(test)
+    pool = {index for index in records if remainder.left[index]}
     dev, _ = _take(records, units, pool, dev_items, every_label=False)
-    outside[[*reworded, *dev]] = False
-    purged |= near_benchmark(shingles, dev, outside, threshold)
-    purged |= _torn(store, outside, test + dev)
-    outside[list(purged)] = False
-    reworded |= _reworded(meanings, dev, outside)
-    outside[list(reworded)] = False
-    return Split(np.flatnonzero(outside), dev, test, purged | reworded, set(reworded))
+    remainder.hold(dev)
+    remainder.purge_equal(store.group, test + dev)
+    remainder.purge_near(dev)
+    remainder.purge_reworded(dev)
+    return remainder.split(dev, test)
 
 
 def keep_frozen(
@@ -97,35 +139,13 @@ def keep_frozen(
     meanings: Meanings | None = None,
 ) -> Split:
     """The split when the benchmark is already drawn: what is a frozen item, in its group, or near it, is purged."""
-    outside = kept.copy()
-    outside[test + dev] = False
-    purged = _torn(store, outside, test + dev) | _cleaned_otherwise(store, outside, test + dev)
-    outside[list(purged)] = False
-    purged |= near_benchmark(shingles, test + dev, outside, threshold)
-    outside[list(purged)] = False
-    reworded = _reworded(meanings, test + dev, outside)
-    outside[list(reworded)] = False
-    return Split(np.flatnonzero(outside), dev, test, purged | reworded, set(reworded))
-
-
-def _reworded(meanings: Meanings | None, held: list[int], outside: NDArray[np.bool_]) -> dict[int, int]:
-    """Records outside that ask in other words what a held item asks, each with the first such item."""
-    pairs = meanings.near(held).tolist() if meanings else []
-    return {record: item for item, record in reversed(pairs) if outside[record]}
-
-
-def _cleaned_otherwise(store: Store, outside: NDArray[np.bool_], held: list[int]) -> dict[int, int]:
-    """Records outside that were a held item before repair and redaction, whose settings have changed since."""
-    items = {int(store.raw[index]): index for index in reversed(held)}
-    found = np.flatnonzero(outside & np.isin(store.raw, np.array(list(items), np.uint64)))
-    return {index: items[int(store.raw[index])] for index in found.tolist()}
-
-
-def _torn(store: Store, outside: NDArray[np.bool_], held: list[int]) -> dict[int, int]:
-    """Records outside that are in the group of a held item, each with the first such item."""
-    groups = {int(store.group[index]): index for index in reversed(held) if store.group[index]}
-    found = np.flatnonzero(outside & np.isin(store.group, np.array(list(groups), np.uint64)))
-    return {index: groups[int(store.group[index])] for index in found.tolist()}
+    remainder, held = _Remainder(kept.copy(), shingles, threshold, meanings), test + dev
+    remainder.hold(held)
+    remainder.purge_equal(store.raw, held)  # a held item before repair and redaction, whose settings have changed since
+    remainder.purge_equal(store.group, held)
+    remainder.purge_near(held)
+    remainder.purge_reworded(held)
+    return remainder.split(dev, test)
 
 
 def _sampled(store: Store, kept: NDArray[np.bool_], near: Indices) -> dict[int, str]:
@@ -141,25 +161,6 @@ def _sampled(store: Store, kept: NDArray[np.bool_], near: Indices) -> dict[int, 
     return {index: f"{name:016x}" for index, name in zip(indices.tolist(), cluster.tolist(), strict=True)}
 
 
-def unit_names(records: Mapping[int, Row], clusters: Mapping[int, str]) -> dict[int, str]:
-    """The name of each record's unit: its group, or the smallest record id in its near-duplicate cluster."""
-    return {
-        index: f"cluster {clusters[index]}" if record.group is None else f"group {record.group}"
-        for index, record in records.items()
-    }
-
-
-def near_benchmark(
-    shingles: Shingles, benchmark: Sequence[int], outside: NDArray[np.bool_], threshold: float
-) -> dict[int, int]:
-    """Records ``outside`` that are near a benchmark item, each with the first such item. None is missed."""
-    pairs = neighbours(shingles, [shingles.of(item) for item in benchmark], threshold)
-    found: dict[int, int] = {}
-    for query, other in pairs[outside[pairs[:, 1]]].tolist():
-        found.setdefault(other, benchmark[query])
-    return found
-
-
 def leaks(shingles: Shingles, benchmark: Sequence[int], train: Iterable[int], threshold: float) -> int:
     """How many ``benchmark`` items have a near duplicate in ``train``: every pair is compared, none is missed."""
     pairs = neighbours(shingles, [shingles.of(item) for item in benchmark], threshold)
@@ -169,35 +170,39 @@ def leaks(shingles: Shingles, benchmark: Sequence[int], train: Iterable[int], th
 
 
 def _take(
-    records: Mapping[int, Row], units: Mapping[int, str], pool: set[int], wanted: int, *, every_label: bool
+    records: Mapping[int, Row], units: Mapping[int, str], pool: set[int], size: int, *, every_label: bool
 ) -> tuple[list[int], dict[int, int]]:
-    """At most ``wanted`` records of ``pool`` in whole units, each label in its share of the pool.
+    """At most ``size`` records of ``pool`` in whole units, each label in its share of the pool.
 
     Labels are served from the rarest on, each from what is left, so the rounding of one is made up by the next.
     With ``every_label`` a label whose share rounds to nothing still gets one unit.  If there are more labels than whole
     units have room for, each unit gives a few records only; its others are returned too, each with one that was taken.
     """
-    members: dict[str, list[int]] = defaultdict(list)
+    whole: dict[str, list[int]] = defaultdict(list)
     for index in sorted(pool):
-        members[units[index]].append(index)
-    whole, names_in_order = members, sorted(members, key=_order)
-    strata = _strata(records, members, names_in_order)
-    if every_label and (limit := _limit(members, strata, wanted)) is not None:
+        whole[units[index]].append(index)
+    in_order = sorted(whole, key=lambda name: hashlib.sha256(name.encode()).digest())
+    members = {name: whole[name] for name in in_order}
+    strata = _strata(records, members)
+    if every_label and (limit := _limit(members, strata, size)) is not None:
         every_label = limit > 0
-        members = {name: _sample(records, indices, max(1, limit)) for name, indices in whole.items()}
+        members = {
+            name: sorted(indices, key=lambda index: records[index].id)[: max(1, limit)]  # ids are hashes
+            for name, indices in members.items()
+        }
     sizes = {label: sum(len(members[name]) for name in names) for label, names in strata.items()}
     taken: set[str] = set()
-    budget, left = wanted, sum(sizes.values())
-    for size, names in [(sizes[label], strata[label]) for label in sorted(strata, key=lambda x: (sizes[x], x))]:
-        quota, got = budget * size / left, 0
-        for name in names:
+    budget, left = size, sum(sizes.values())
+    for label in sorted(strata, key=lambda label: (sizes[label], label)):
+        quota, got = budget * sizes[label] / left, 0
+        for name in strata[label]:
             count = len(members[name])
-            due = quota - got >= count / 2 or (every_label and not got and len(names) >= MIN_UNITS_OF_A_LABEL)
+            due = quota - got >= count / 2 or (every_label and not got and len(strata[label]) >= MIN_UNITS_OF_A_LABEL)
             if due and got + count <= budget:
                 taken.add(name)
                 got += count
-        budget, left = budget - got, left - size
-    for name in names_in_order if budget else []:  # rounding left a little room
+        budget, left = budget - got, left - sizes[label]
+    for name in members if budget else []:  # rounding left a little room
         if name not in taken and len(members[name]) <= budget:
             taken.add(name)
             budget -= len(members[name])
@@ -205,40 +210,23 @@ def _take(
     return sorted(index for name in taken for index in members[name]), unused
 
 
-def _limit(members: dict[str, list[int]], strata: dict[str, list[str]], wanted: int) -> int | None:
+def _limit(members: dict[str, list[int]], strata: dict[str, list[str]], size: int) -> int | None:
     """How many records a unit may give, so that one unit a label fills at most half of the benchmark.
 
     None if whole units are small enough; 0 if even one record for each label is too much.
     """
     firsts = [names[0] for names in strata.values() if len(names) >= MIN_UNITS_OF_A_LABEL]
-    if sum(len(members[name]) for name in firsts) <= wanted:
+    if sum(len(members[name]) for name in firsts) <= size:
         return None
-    return wanted // (2 * len(firsts))
+    return size // (2 * len(firsts))
 
 
-def _sample(records: Mapping[int, Row], indices: list[int], limit: int) -> list[int]:
-    """The ``limit`` records with the smallest ids, which are hashes."""
-    return sorted(indices, key=lambda index: records[index].id)[:limit]
-
-
-def _strata(
-    records: Mapping[int, Row], members: dict[str, list[int]], names_in_order: list[str]
-) -> dict[str, list[str]]:
+def _strata(records: Mapping[int, Row], members: dict[str, list[int]]) -> dict[str, list[str]]:
     """The units of each label (a unit's most frequent one); labels with few units share the stratum ``""``."""
     by_label: dict[str, list[str]] = defaultdict(list)
-    for name in names_in_order:
-        labels = [records[index].label or "" for index in members[name]]
-        by_label[_most_frequent(labels) if len(labels) > 1 else labels[0]].append(name)
+    for name, indices in members.items():
+        by_label[min(multimode(records[index].label or "" for index in indices))].append(name)
     strata: dict[str, list[str]] = defaultdict(list)
     for label, names in by_label.items():
         strata[label if len(names) >= MIN_UNITS_OF_A_LABEL else ""] += names
     return strata
-
-
-def _most_frequent(labels: list[str]) -> str:
-    counts = Counter(labels)
-    return min(counts, key=lambda label: (-counts[label], label))
-
-
-def _order(name: str) -> bytes:
-    return hashlib.sha256(name.encode()).digest()

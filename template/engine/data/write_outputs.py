@@ -1,20 +1,30 @@
 """Write what curation decided: the training records, and a line for each record that is not among them."""
 
 import heapq
-from collections.abc import Iterable, Iterator
-from typing import Any
+import shutil
+from collections.abc import Collection, Iterator
+from itertools import islice
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.core.artifacts import REJECTED_RECORDS, REPAIRED_RECORDS, TRAIN_RECORDS
-from engine.core.io import writing
-from engine.data.dedup.deduplicate import CODES, KEPT, NEAR, SEMANTIC, SUPERSEDED, Fates
+from engine.core.io import write_jsonl, writing
+from engine.data.dedup.deduplicate import CODES, CONFLICT, EXACT, KEPT, NEAR, SEMANTIC, SUPERSEDED, Fates
 from engine.data.normalise.records import Rejected
 from engine.data.record_store import Store
 
+_DETAILS = {
+    EXACT: "same as {}",
+    CONFLICT: "{} answers the same prompt differently",
+    NEAR: "near {}, same answer",
+    SUPERSEDED: "corrected by {}",
+    SEMANTIC: "{} is a paraphrase, same answer",
+}
 
-def write_train(store: Store, train: Any, rows: int | None) -> None:
+
+def write_train(store: Store, train: NDArray[np.int64], rows: int | None) -> None:
     """The training records by id. Ids are hashes, so the first ``rows`` are a fair sample."""
     order = train[np.argsort(store.id[train], kind="stable")]
     with writing(TRAIN_RECORDS) as file:
@@ -22,76 +32,51 @@ def write_train(store: Store, train: Any, rows: int | None) -> None:
             file.write(line.decode())
 
 
-def write_rejected(store: Store, fates: Fates | None, details: dict[int, str]) -> int:
+def write_rejected(store: Store, fates: Fates | None = None) -> int:
     """Every record that is not used, in the order of the raw data. Returns how many.
 
     Args:
         fates: none before duplicates were looked for.
-        details: what to say of some records instead of the usual.
     """
-    count = 0
-    with writing(REJECTED_RECORDS) as file:
-        for _, line in heapq.merge(_unreadable(store), _superfluous(store, fates, details), key=lambda row: row[0]):
-            file.write(line.decode() + "\n")
-            count += 1
-    return count
+
+    def place(note: Rejected) -> tuple[int, int]:
+        return store.numbers[note.source], note.line
+
+    superfluous = _superfluous(store, fates) if fates else ()
+    return write_jsonl(REJECTED_RECORDS, heapq.merge(_unreadable(store), superfluous, key=place))
 
 
-def _unreadable(store: Store) -> Iterator[tuple[tuple[int, int], bytes]]:
+def _unreadable(store: Store) -> Iterator[Rejected]:
     """The rejects of the record stage, which every part has in order."""
     decoder = msgspec.json.Decoder(Rejected)
     for folder in store.folders:
         with (folder / "rejected.jsonl").open("rb") as file:
-            for line in file:
-                note = decoder.decode(line)
-                yield (store.numbers[note.source], note.line), line.rstrip(b"\n")
+            yield from map(decoder.decode, file)
 
 
-def _superfluous(store: Store, fates: Fates | None, details: dict[int, str]) -> Iterator[tuple[tuple[int, int], bytes]]:
-    if fates is None:
-        return
-    encoder = msgspec.json.Encoder()
+def _superfluous(store: Store, fates: Fates) -> Iterator[Rejected]:
+    """The records that were left out after the record stage, in order."""
     dropped = np.flatnonzero(fates.reason != KEPT)
-    order = np.lexsort((store.line[dropped], store.source[dropped]))
-    for index in dropped[order].tolist():
-        source, line, byte = int(store.source[index]), int(store.line[index]), int(store.byte[index])
-        kept, reason = int(fates.by[index]), int(fates.reason[index])
-        note = Rejected(
-            store.sources[source],
-            line,
+    for index in dropped[np.lexsort((store.line[dropped], store.source[dropped]))].tolist():
+        byte, kept, reason = int(store.byte[index]), int(fates.by[index]), int(fates.reason[index])
+        yield Rejected(
+            store.sources[store.source[index]],
+            int(store.line[index]),
             byte if byte >= 0 else None,
             CODES[reason],
-            details.get(index) or _detail(store, reason, index, kept),
+            fates.details.get(index) or _DETAILS[reason].format(store.place(kept, index)),
             store.hex_id(kept) if kept >= 0 else None,
         )
-        yield (source, line), encoder.encode(note)
-
-
-def _detail(store: Store, reason: int, index: int, kept: int) -> str:
-    place = store.place(kept, index)
-    said = {"exact_duplicate": f"same as {place}", "conflicting_label": f"{place} answers the same prompt differently"}
-    said |= {CODES[NEAR]: f"near {place}, same answer", CODES[SUPERSEDED]: f"corrected by {place}"}
-    said |= {CODES[SEMANTIC]: f"{place} is a paraphrase, same answer"}
-    return said[CODES[reason]]
 
 
 def write_repaired(store: Store) -> None:
     """What was repaired, record by record."""
     with writing(REPAIRED_RECORDS) as file:
         for folder in store.folders:
-            with (folder / "repaired.jsonl").open("rb") as part:
-                for line in part:
-                    file.write(line.decode())
+            with (folder / "repaired.jsonl").open(encoding="utf-8", newline="") as part:
+                shutil.copyfileobj(part, file)
 
 
-def first_rejects(store: Store, faults: Iterable[str], count: int) -> list[Rejected]:
+def first_rejects(store: Store, faults: Collection[str], count: int) -> list[Rejected]:
     """The first few rejects of the record stage for some reasons."""
-    decoder, wanted = msgspec.json.Decoder(Rejected), set(faults)
-    found = []
-    for _, line in _unreadable(store):
-        note = decoder.decode(line)
-        if note.reason in wanted:
-            found.append(note)
-        if len(found) == count:
-            break
-    return found
+    return list(islice((note for note in _unreadable(store) if note.reason in faults), count))

@@ -32,7 +32,7 @@ def refuse_bad_data(store: Store, settings: CurateSettings, conflicts: int) -> N
     usable = len(store) > 0
     if usable and faulty / read <= settings.max_reject_fraction:
         return
-    write_rejected(store, None, {})
+    write_rejected(store)
     faults = FAULTS if faulty else list(reasons)
     first = first_rejects(store, faults, EXAMPLES_SHOWN)
     places = [f"line {bad.line}" if bad.source == settings.path else f"{bad.source}, line {bad.line}" for bad in first]
@@ -63,9 +63,7 @@ def _unknown_keys(settings: CurateSettings, fields: Collection[str]) -> str:
     return "; ".join(fixes)
 
 
-def refuse_little_data(
-    store: Store, fates: Fates, details: dict[int, str], settings: CurateSettings, *, drawing: bool
-) -> None:
+def refuse_little_data(store: Store, fates: Fates, settings: CurateSettings, *, drawing: bool) -> None:
     """Stop if too few records are good ones, for training or for the benchmark; say why the others were left out."""
     usable, read = int((fates.reason == KEPT).sum()), store.total("read")
     benchmark = settings.test_items + settings.dev_items
@@ -80,7 +78,7 @@ def refuse_little_data(
         fix = f"provide at least {needed} good examples, or ask for fewer test and dev items"
     else:
         return
-    write_rejected(store, fates, details)
+    write_rejected(store, fates)
     reasons = Counter(store.counts("reasons"))
     reasons.update(CODES[code] for code in fates.reason[fates.reason != KEPT].tolist())
     most = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common(REASONS_NAMED))

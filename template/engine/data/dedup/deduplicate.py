@@ -6,9 +6,10 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from engine.data.check.pii import hidden
+from engine.data.dedup.comparison import Compared, sentences_of
 from engine.data.dedup.near_duplicates import Pairs, clusters, near_pairs
 from engine.data.dedup.semantic_dedup import Meanings
-from engine.data.record_store import Compared, Store, sentences_of
+from engine.data.record_store import Store
 from engine.settings.curate import CurateSettings
 
 # Who stays when two records say the same: a frozen benchmark item before all, then the newest feedback, then the first.
@@ -26,13 +27,22 @@ class Fates(Struct):
     Attributes:
         reason: a place in `CODES`; 0 is kept.
         by: the index of the record that makes it superfluous, or -1.
+        details: what to say of some that are left out, instead of the usual.
     """
 
     reason: NDArray[np.uint8]
     by: NDArray[np.int64]
+    details: dict[int, str]
 
-    def drop(self, index: int, reason: int, by: int) -> None:
+    def drop(self, index: int, reason: int, by: int = -1, detail: str | None = None) -> None:
         self.reason[index], self.by[index] = reason, by
+        if detail:
+            self.details[index] = detail
+
+    def kept(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of the records that are not left out."""
+        kept: NDArray[np.int64] = indices[self.reason[indices] == KEPT]
+        return kept
 
 
 class Boilerplate(Struct):
@@ -40,11 +50,11 @@ class Boilerplate(Struct):
 
     Attributes:
         sentences: each of them in words, with how many different answers share it.
-        said: for each record the place of its sentence among them, or -1.
+        place: for each record the place of its sentence among them, or -1.
     """
 
     sentences: list[tuple[str, int]]
-    said: NDArray[np.int32]
+    place: NDArray[np.int32]
 
 
 class Deduplicated(Struct):
@@ -65,17 +75,17 @@ def boilerplate(store: Store, compared: Compared, settings: CurateSettings) -> B
     _, first = np.unique(compared.keys["answer"], return_index=True)
     sentences = compared.sentences()
     shared: list[tuple[str, int]] = []
-    said = np.full(len(store), -1, np.int32)
+    place = np.full(len(store), -1, np.int32)
     for side, verb in enumerate(("opens", "closes")):
-        hashes, counts = np.unique(sentences[first, side], return_counts=True)
+        hashes, counts = np.unique(sentences[side][first], return_counts=True)
         many = (counts >= max(_FEWEST_ANSWERS, settings.boilerplate_share * len(first))) & (hashes != 0)
         for value, count in zip(hashes[many], counts[many].tolist(), strict=True):
-            holders = sentences[:, side] == value
+            holders = sentences[side] == value
             (record,) = store.records([int(holders.argmax())])
-            said[holders] = len(shared)
-            said_so = hidden(sentences_of(record)[side], _QUOTED, settings.pii_engine)
-            shared.append((f"{verb} with {said_so!r}", count))
-    return Boilerplate(shared, said)
+            place[holders] = len(shared)
+            sentence = hidden(sentences_of(record)[side], _QUOTED, settings.pii_engine)
+            shared.append((f"{verb} with {sentence!r}", count))
+    return Boilerplate(shared, place)
 
 
 def deduplicate(
@@ -84,7 +94,7 @@ def deduplicate(
     priority: NDArray[np.uint8],
     threshold: float,
     test_items: int,
-    dropped: NDArray[np.bool_] | None = None,
+    dropped: Boilerplate | None = None,
     meanings: Meanings | None = None,
 ) -> Deduplicated:
     """Decide which records stay.
@@ -93,13 +103,14 @@ def deduplicate(
 
     Args:
         priority: for each record `FIXED`, `FEEDBACK` or `RAW`.
-        dropped: records with boilerplate that are left out before all others; a frozen item never is.
+        dropped: records with these sentences are left out before all others; a frozen item never is.
         meanings: looks for prompts that mean the same.
     """
     count = len(store)
-    fates = Fates(np.zeros(count, np.uint8), np.full(count, -1, np.int64))
-    if dropped is not None:
-        fates.reason[dropped & (priority != FIXED)] = BOILERPLATE
+    fates = Fates(np.zeros(count, np.uint8), np.full(count, -1, np.int64), {})
+    if dropped:
+        for index in np.flatnonzero((dropped.place >= 0) & (priority != FIXED)).tolist():
+            fates.drop(index, BOILERPLATE, detail=f"the answer {dropped.sentences[dropped.place[index]][0]}")
     rank = _ranks(priority)
     _equal_prompts(compared, priority, rank, fates)
     unique = np.flatnonzero(fates.reason == KEPT)

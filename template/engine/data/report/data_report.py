@@ -23,9 +23,7 @@ class Curated(Struct):
     split: Split
     contamination: Found
     boilerplate: Boilerplate
-    details: dict[int, str]  # why some records are left out, in words
-    unit: str
-    was_frozen: bool
+    unit: str  # of the shingles
 
 
 def data_report(store: Store, curated: Curated, settings: CurateSettings, sha256: dict[str, str]) -> dict[str, Any]:
@@ -45,7 +43,7 @@ def data_report(store: Store, curated: Curated, settings: CurateSettings, sha256
     _, sizes = np.unique(curated.unique.clusters[alive], return_counts=True)
     sample = sampled(store, split.train)
     raw = {str(path): sha256[str(path)] for path in raw_files(Path(settings.path))}
-    stock = {"boilerplate": int((curated.boilerplate.said >= 0).sum())} if curated.boilerplate.sentences else {}
+    stock = {"boilerplate": int((curated.boilerplate.place >= 0).sum())} if curated.boilerplate.sentences else {}
     return {
         "read": read,
         "kept": kept,
