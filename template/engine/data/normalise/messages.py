@@ -11,27 +11,14 @@ from msgspec import Struct, structs
 from engine.data.check.reject_reasons import BadRecordError, kind
 from engine.data.normalise.repair_policy import Anomalies
 
-ROLES = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "human": "user",
-    "prompter": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "model": "assistant",
-    "bot": "assistant",
-    "bing": "assistant",
-    "bard": "assistant",
-    "tool": "tool",
-    "function": "tool",
-    "observation": "tool",
-    "function_response": "tool",
-    "tool_response": "tool",
-    "function_call": "call",
-    "tool_call": "call",
+_SYNONYMS = {
+    "system": ("system", "developer"),
+    "user": ("user", "human", "prompter"),
+    "assistant": ("assistant", "gpt", "chatgpt", "model", "bot", "bing", "bard"),
+    "tool": ("tool", "function", "observation", "function_response", "tool_response"),
+    "call": ("function_call", "tool_call"),
 }
+ROLES = {name: role for role, names in _SYNONYMS.items() for name in names}
 ROLE_KEYS = ("role", "from", "speaker", "sender")
 CONTENT_KEYS = ("content", "value", "text", "message")
 THINKING_KEYS = ("thinking", "reasoning_content", "reasoning")

@@ -24,7 +24,7 @@ from engine.data.normalise.dataset_formats import (
 from engine.data.normalise.messages import Message, in_order, lower_keys
 from engine.data.normalise.record_cleaner import Cleaner
 from engine.data.normalise.repair_policy import Anomalies
-from engine.data.read.strict_json import parse_object
+from engine.data.normalise.strict_json import parse_object
 from engine.settings.curate import CurateSettings
 
 FORMATS = (*MANY_ANSWERS, *READERS)  # the most specific first
