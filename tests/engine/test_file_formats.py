@@ -17,10 +17,10 @@ from engine.core.errors import ProjectError
 from engine.data.check.reject_reasons import BadRecordError
 from engine.data.normalise.dataset_formats import READERS
 from engine.data.normalise.records import RecordReader
+from engine.data.normalise.strict_json import parse_object
 from engine.data.read import file_formats
 from engine.data.read.detect_format import detect
 from engine.data.read.file_formats import checked_path, container, read_items
-from engine.data.read.strict_json import parse_object
 from project_tools.writers import WRITERS
 
 

@@ -12,8 +12,8 @@ from raw_data import curate_settings
 from engine.core.errors import ProjectError
 from engine.core.io import read_jsonl
 from engine.data.check.reject_reasons import REASONS, BadRecordError
+from engine.data.normalise.strict_json import _slow, parse_object
 from engine.data.read.file_formats import container
-from engine.data.read.strict_json import _slow, parse_object
 from engine.data.shards import Piece, build_part
 
 

@@ -10,8 +10,8 @@ from raw_data import curate_settings, write_raw
 from engine.core.errors import ProjectError
 from engine.data.check.reject_reasons import BadRecordError
 from engine.data.normalise.records import Record, RecordReader, Rejected
+from engine.data.normalise.strict_json import parse_object
 from engine.data.read.file_formats import checked_path, container, read_items
-from engine.data.read.strict_json import parse_object
 
 GOOD = b'{"prompt":"hello there","completion":"hi"}\n'
 

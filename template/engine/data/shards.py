@@ -22,8 +22,8 @@ from engine.data.check.reject_reasons import BadRecordError
 from engine.data.feedback import Feedback
 from engine.data.normalise.records import Record, RecordReader, Rejected
 from engine.data.normalise.repair_policy import Repair
+from engine.data.normalise.strict_json import HALF
 from engine.data.read.file_formats import BUFFER, Item, json_lines, read_items
-from engine.data.read.strict_json import HALF
 from engine.settings.curate import CurateSettings
 
 # One value per record. `size` counts the bytes of its line in records.jsonl. `raw` is its id before any repair or

@@ -8,17 +8,15 @@ same value throughout a record, in prompt and answer, so that what the record te
 import hashlib
 import ipaddress
 import re
-from collections.abc import Callable
-from functools import cache
-from typing import Any, NamedTuple, TypeAlias
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 from engine.core.errors import ProjectError
-from engine.data.check.pii_prefilter import clues
+from engine.data.check.pii_prefilter import PATTERNS, clues
 from engine.data.check.reject_reasons import BadRecordError
 from engine.settings.curate import PrivateSettings
 
 _LOOKED_BEYOND = 200  # characters: what is private may begin before a cut and end after it
-Check: TypeAlias = Callable[[str], bool]
 
 
 def luhn(digits: str) -> bool:
@@ -61,63 +59,21 @@ def _ssn(text: str) -> bool:
     return area not in ("000", "666") and area < "900" and group != "00" and serial != "0000"
 
 
-def _any(text: str) -> bool:
-    return True
-
-
-_SECRET = re.compile(
-    r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"  # AWS
-    r"|\bgh[pousr]_[A-Za-z0-9]{36,}|\bgithub_pat_\w{22,}|\bglpat-[\w-]{20,}"
-    r"|\bsk-(?:ant-|proj-)?[A-Za-z0-9_-]{20,}|\b[sr]k_(?:live|test)_[A-Za-z0-9]{16,}"
-    r"|\bxox[abprs]-[A-Za-z0-9-]{10,}|\bAIza[\w-]{35}|\bhf_[A-Za-z0-9]{30,}|\bnpm_[A-Za-z0-9]{36}|\bpypi-[\w-]{50,}"
-    r"|\bSG\.[\w-]{16,32}\.[\w-]{32,64}"
-    r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"  # JSON web token
-    r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(?:[\s\S]{0,8000}?-----END [A-Z ]{0,30}PRIVATE KEY-----)?"
-    r"|\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@]{1,64}:[^\s:/@]{3,64}@(?=[\w.-])"  # password in an address
-    r"|(?i:\b(?:api[_-]?key|secret|token|password|passwd)\b[\"']?\s{0,3}[:=]\s{0,3}[\"']?)"
-    r"(?=[\w+/=.-]*\d)(?=[\w+/=.-]*[A-Za-z])[\w+/=.-]{16,}"
-)
-
-
 class _Kind(NamedTuple):
     """A kind of private data, and what every text has that holds some: so many digits, and a sign."""
 
     name: str
     pattern: re.Pattern[str]
-    confirmed: Check
     digits: int = 0
     sign: str = ""
 
 
-# Order matters: what an earlier kind took, a later one does not see.
-_KINDS = (
-    _Kind("secret", _SECRET, _any),
-    _Kind(
-        "email",
-        re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b"),
-        _any,
-        sign="@",
-    ),
-    _Kind(
-        "iban",
-        re.compile(r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?\b"),
-        iban_valid,
-        digits=2,
-    ),
-    _Kind("card", re.compile(r"(?<![\d.-])\d(?:[ -]?\d){12,18}(?![\d-])"), _card, digits=13),
-    _Kind("us_ssn", re.compile(r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])"), _ssn, digits=9, sign="-"),
-    _Kind("ip", re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)"), _public_ip, digits=4, sign="."),
-    _Kind(
-        "phone",
-        re.compile(r"(?<![\w.+-])(?:\+\d{1,3}[ .-]?)?(?:\(\d{2,4}\)[ .-]?)?\d{2,4}(?:[ .-]\d{2,4}){2,4}(?![\w-])"),
-        _phone,
-        digits=9,
-    ),
-)
-# Presidio's names of our kinds; what else it finds is an identifier, but for what is nobody's.
-_ENTITIES = {"EMAIL_ADDRESS": "email", "PHONE_NUMBER": "phone", "IP_ADDRESS": "ip", "CREDIT_CARD": "card"}
-_ENTITIES |= {"IBAN_CODE": "iban", "US_SSN": "us_ssn"}
-_NOT_PRIVATE = {"DATE_TIME", "URL", "UUID"}
+def _kind(name: str, regex: str = "|".join(PATTERNS["secrets"]), digits: int = 0, sign: str = "") -> _Kind:
+    return _Kind(name, re.compile(regex), digits, sign)
+
+
+_KINDS = [_kind(**fields) for fields in PATTERNS["kinds"]]
+_CONFIRMED = {"iban": iban_valid, "card": _card, "us_ssn": _ssn, "ip": _public_ip, "phone": _phone}
 _SURE_ENOUGH = 0.4  # of Presidio's scores: a phone number has that, a bare run of digits less
 _MILDNESS = ("drop", "hash", "redact", "report")
 _HELD_BY_ALL = re.compile(r"[\d@:]")  # what everything that Presidio finds has one of
@@ -146,43 +102,48 @@ class PrivateData:
         for kind in _KINDS[:1] if self.recognizers else _KINDS:
             if digits < kind.digits or kind.sign not in text or (kind.name == "secret" and not secret):
                 continue
-
-            def replace(match: re.Match[str], kind: _Kind = kind) -> str:
-                found = match.group()
-                return self._replacement(kind.name, found, match.start()) if kind.confirmed(found) else found
-
-            text = kind.pattern.sub(replace, text)
+            text = kind.pattern.sub(partial(self._replaced, kind.name), text)
         return self._by_presidio(text) if self.recognizers else text
 
-    def _replacement(self, kind: str, found: str, start: int) -> str:
-        action = self.actions[kind]
+    def _replaced(self, kind: str, match: re.Match[str]) -> str:
+        value = match.group()
+        confirmed = _CONFIRMED.get(kind)
+        return value if confirmed and not confirmed(value) else self._replacement(kind, value, match.start())
+
+    def _replacement(self, kind: str, value: str, start: int) -> str:
+        action, known = self.actions[kind], self.known
         self.counts[kind] += 1
         if action == "drop":
             what = "secret" if kind == "secret" else "private"
             raise BadRecordError(what, f"column {start + 1} of a text: {kind}")
-        return found if action == "report" else _placeholder(kind, action, found, self.known)
+        if action == "report":
+            return value
+        if (kind, value) not in known:
+            number = 1 + sum(other == kind for other, _ in known)
+            mark = hashlib.sha256(value.encode()).hexdigest()[:8] if action == "hash" else str(number)
+            known[kind, value] = f"<{kind.upper()}_{mark}>"
+        return known[kind, value]
 
     def _by_presidio(self, text: str) -> str:
-        spans = []
+        spans, placed = [], []
         for recognizer in self.recognizers:
             for span in recognizer.analyze(text, recognizer.supported_entities, None):
-                if span.score >= _SURE_ENOUGH and span.entity_type not in _NOT_PRIVATE:
-                    kind = _ENTITIES.get(span.entity_type, "identifier")
+                if span.score >= _SURE_ENOUGH and span.entity_type not in PATTERNS["presidio_not_private"]:
+                    kind = PATTERNS["presidio"].get(span.entity_type, "identifier")
+                    # The stricter policy, then the surer kind, then the longer match.
                     rank = _MILDNESS.index(self.actions[kind]), -span.score, span.start - span.end
                     spans.append((rank, span.start, span.end, kind))
         taken: list[tuple[int, int, str]] = []
-        for _, start, end, kind in sorted(
-            spans
-        ):  # if two overlap: the stricter policy, then the surer kind, then the longer match
+        for _, start, end, kind in sorted(spans):  # of two that overlap, the one of the better rank
             if all(end <= other or start >= stop for other, stop, _ in taken):
                 taken.append((start, end, kind))
-        done, parts = 0, []
-        for start, end, kind in sorted(taken):
-            found = text[start:end]
-            new = found if kind == "ip" and not _public_ip(found) else self._replacement(kind, found, start)
-            parts += [text[done:start], new]
-            done = end
-        return "".join([*parts, text[done:]])
+        for start, end, kind in sorted(taken):  # placeholders are numbered from the left
+            value = text[start:end]
+            if kind != "ip" or _public_ip(value):
+                placed.append((start, end, self._replacement(kind, value, start)))
+        for start, end, new in reversed(placed):
+            text = text[:start] + new + text[end:]
+        return text
 
 
 @cache
@@ -206,24 +167,15 @@ def _presidio() -> list[Any]:
     return [known for known in registry.recognizers if isinstance(known, PatternRecognizer | PhoneRecognizer)]
 
 
-def _placeholder(kind: str, action: str, value: str, known: dict[tuple[str, str], str]) -> str:
-    if (kind, value) not in known:
-        number = 1 + sum(other == kind for other, _ in known)
-        mark = hashlib.sha256(value.encode()).hexdigest()[:8] if action == "hash" else str(number)
-        known[kind, value] = f"<{kind.upper()}_{mark}>"
-    return known[kind, value]
-
-
 def hidden(text: str, limit: int, engine: str = "regex") -> str:
     """At most ``limit`` characters of a text without private data, independently of the settings.
 
     Both look at it, our patterns and the ``engine`` that looks at the data.
     """
-    text, known = text[: limit + _LOOKED_BEYOND], dict[tuple[str, str], str]()
+    text, redacting = text[: limit + _LOOKED_BEYOND], dict.fromkeys(PrivateSettings.model_fields, "redact")
+    known = dict[tuple[str, str], str]()
     for name in dict.fromkeys(("regex", engine)):
-        redacting = PrivateData(
-            PrivateSettings.model_validate(dict.fromkeys(PrivateSettings.model_fields, "redact")), name
-        )
-        redacting.known = known
-        text = redacting.treated(text)
+        private = PrivateData(PrivateSettings.model_validate(redacting), name)
+        private.known = known
+        text = private.treated(text)
     return text[:limit]

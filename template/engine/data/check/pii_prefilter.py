@@ -1,22 +1,17 @@
 """A quick look at a text: most have nothing to repair and nothing to hide, and should cost next to nothing."""
 
+from pathlib import Path
+from typing import Any
+
+import yaml
+
 # Lower-case letters, white space and the usual marks: without them a text is short, and what is left tells the rest.
 _ORDINARY = b"abcdefghijklmnopqrstuvwxyz \n\t\r.,;!?'\"()"
 _HARMLESS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789$%&*+/\\^`{|}~#>]" + b"-_:="
 _NOT_DIGITS = bytes(byte for byte in range(256) if not 48 <= byte <= 57)
 _FEWEST_DIGITS = 4  # of an IP address; every other number that is looked for has more
-# What a secret has besides digits: a sign that survives in the remainder, and the text that then has to be there.
-_SIGNS = (
-    (b"AKIA", ("AKIA",)),
-    (b"ASIA", ("ASIA",)),
-    (b"AI", ("AIza",)),
-    (b"J", ("eyJ",)),
-    (b"SG", ("SG.",)),
-    (b"//", ("://",)),
-    (b"_", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "sk_", "rk_", "hf_", "npm_")),
-    (b"-", ("glpat-", "sk-", "xox", "pypi-", "-----BEGIN")),
-)
-_NAMES = ("key", "secret", "token", "passw")  # in any case, before an equals sign or a colon
+PATTERNS: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("pii_patterns.yaml").read_text("utf-8"))
+_CLUES = [(sign.encode(), texts) for sign, texts in PATTERNS["secret_clues"].items()]
 
 
 def unremarkable(text: str) -> bool:
@@ -38,14 +33,14 @@ def clues(text: str) -> tuple[bool, int]:
 
 
 def _may_hold_secret(text: str, rest: bytes) -> bool:
-    for sign, needed in _SIGNS:
+    for sign, beginnings in _CLUES:
         if sign in rest:
-            for word in needed:
-                if word in text:
+            for beginning in beginnings:
+                if beginning in text:
                     return True
     if b"=" in rest or b":" in rest:
         lower = text.lower()
-        for word in _NAMES:
-            if word in lower:
+        for name in PATTERNS["secret_names"]:
+            if name in lower:
                 return True
     return False

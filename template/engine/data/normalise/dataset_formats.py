@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from engine.core.errors import ProjectError
 from engine.data.check.reject_reasons import BadRecordError, kind
 from engine.data.normalise.dialogues import dialogue
-from engine.data.normalise.messages import Message, one_key, text_of, turns
+from engine.data.normalise.messages import Message, json_value, one_key, text_of, turns
 from engine.data.normalise.repair_policy import Anomalies
 
 PROMPT_KEYS = ("prompt", "input", "question", "query", "instruction")
@@ -69,10 +70,7 @@ def tools_of(fields: dict[str, Any]) -> str | None:
     if not tools:
         return None
     if isinstance(tools, str):
-        try:
-            tools = json.loads(tools)
-        except (ValueError, RecursionError):
-            raise BadRecordError("schema", "`tools` is text that is not JSON") from None
+        tools = json_value(tools, "`tools` is text that is not JSON")
     if not isinstance(tools, list):
         raise BadRecordError("schema", f"`tools` is {kind(tools)}, not a list")
     for place, tool in enumerate(tools, 1):
@@ -136,7 +134,7 @@ def _from_messages(fields: dict[str, Any], anomalies: Anomalies) -> Example:
     """``messages`` of ``role`` and ``content``, as the OpenAI API has them."""
     if "messages" not in fields:
         raise BadRecordError("schema", "no field `messages`")
-    tools = tools_of(fields) if "tools" in fields or "functions" in fields else None
+    tools = tools_of(fields)
     system = system_turn(fields, anomalies) if "system" in fields or "system_prompt" in fields else []
     return Example(system + turns(fields["messages"], "messages", anomalies), tools=tools)
 
@@ -202,3 +200,16 @@ READERS: dict[str, Reader] = {
     "text": _from_text,
     "prompt_only": _from_prompt_only,
 }
+
+
+def reader_of(form: str) -> Reader:
+    """What reads a format. Raises `ProjectError` if this project was generated without it."""
+    if form in READERS:
+        return READERS[form]
+    try:
+        from engine.data.normalise.preferences import PREFERENCE  # type: ignore[import-not-found,unused-ignore]
+    except ModuleNotFoundError:
+        what = f"this project cannot read the format `{form}`: {read_by(form)}"
+        fix = "give each request one right answer, as supervised training needs it, and set curate.format to messages"
+        raise ProjectError(what, "curate.format", fix) from None
+    return PREFERENCE[form]

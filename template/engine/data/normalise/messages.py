@@ -11,27 +11,14 @@ from msgspec import Struct, structs
 from engine.data.check.reject_reasons import BadRecordError, kind
 from engine.data.normalise.repair_policy import Anomalies
 
-ROLES = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "human": "user",
-    "prompter": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "model": "assistant",
-    "bot": "assistant",
-    "bing": "assistant",
-    "bard": "assistant",
-    "tool": "tool",
-    "function": "tool",
-    "observation": "tool",
-    "function_response": "tool",
-    "tool_response": "tool",
-    "function_call": "call",
-    "tool_call": "call",
+_SYNONYMS = {
+    "system": ("system", "developer"),
+    "user": ("user", "human", "prompter"),
+    "assistant": ("assistant", "gpt", "chatgpt", "model", "bot", "bing", "bard"),
+    "tool": ("tool", "function", "observation", "function_response", "tool_response"),
+    "call": ("function_call", "tool_call"),
 }
+ROLES = {name: role for role, names in _SYNONYMS.items() for name in names}
 ROLE_KEYS = ("role", "from", "speaker", "sender")
 CONTENT_KEYS = ("content", "value", "text", "message")
 THINKING_KEYS = ("thinking", "reasoning_content", "reasoning")
@@ -73,6 +60,14 @@ def _part(part: Any, key: str) -> str:
     if not isinstance(text, str):
         raise BadRecordError("schema", f"field `{key}` has a part that is not text")
     return text
+
+
+def json_value(text: str, fault: str) -> Any:
+    """The value of a text that is JSON. Raises `BadRecordError` with the ``fault`` if it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise BadRecordError("schema", fault) from None
 
 
 def one_key(fields: dict[str, Any], keys: tuple[str, ...]) -> str:
@@ -230,10 +225,7 @@ def _tool_call(call: Any) -> dict[str, Any]:
     if not isinstance(arguments, str):
         arguments = json.dumps(arguments if arguments is not None else {}, ensure_ascii=False)
     else:
-        try:
-            json.loads(arguments)
-        except (ValueError, RecursionError):
-            raise BadRecordError("schema", f"the arguments of `{function['name']}` are not JSON") from None
+        json_value(arguments, f"the arguments of `{function['name']}` are not JSON")
     canonical: dict[str, Any] = {"type": "function", "function": {"name": function["name"], "arguments": arguments}}
     if isinstance(call.get("id"), str):
         canonical = {"id": call["id"], **canonical}
@@ -242,10 +234,7 @@ def _tool_call(call: Any) -> dict[str, Any]:
 
 def _calls_from_text(text: str) -> list[dict[str, Any]]:
     """ShareGPT's `function_call` turn: its text is one call as JSON, or a list of them."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        raise BadRecordError("schema", "the text of a function_call turn is not JSON") from None
+    value = json_value(text, "the text of a function_call turn is not JSON")
     return [_tool_call(call) for call in (value if isinstance(value, list) else [value])]
 
 
@@ -256,13 +245,14 @@ def in_order(messages: list[Message], anomalies: Anomalies) -> list[Message]:
     """
     system = [turn for turn in messages if turn.role == "system" and turn.content.strip()]
     turns = [turn for turn in messages if turn.role != "system"]
-    if len(system) > 1 and all(turn.role == "system" for turn in messages[: len(system)]):  # system, then developer
-        system = [structs.replace(system[0], content="\n\n".join(turn.content for turn in system))]
-        messages = system + turns
-    if (system and messages[0].role != "system") or len(system) > 1 or (system and messages[0] is not system[0]):
-        place = next((place for place, turn in enumerate(messages, 1) if turn.role == "system" and place > 1), 1)
-        if not anomalies.repair("system_not_first", f"turn {place}: a system turn that is not the first one"):
-            return messages
+    if system:
+        first = messages[0] is system[0]
+        if len(system) > 1:  # the system's and the developer's
+            first = all(turn.role == "system" for turn in messages[: len(system)])
+        if not first:
+            place = next((place for place, turn in enumerate(messages, 1) if turn.role == "system" and place > 1), 1)
+            if not anomalies.repair("system_not_first", f"turn {place}: a system turn that is not the first one"):
+                return messages
         system = [structs.replace(system[0], content="\n\n".join(turn.content for turn in system))]
     if not any(turn.role == "assistant" for turn in turns):
         raise BadRecordError("roles", "no assistant turn: there is nothing to learn")

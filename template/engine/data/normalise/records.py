@@ -5,30 +5,20 @@ import json
 from collections import Counter
 from typing import Any
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
-from engine.core.errors import ProjectError
 from engine.core.text import language
 from engine.data.check.pii import PrivateData
 from engine.data.check.quality import findings
 from engine.data.check.reject_reasons import BadRecordError, kind
-from engine.data.normalise.dataset_formats import (
-    MANY_ANSWERS,
-    READERS,
-    Example,
-    Reader,
-    read_by,
-    tool_name,
-    two_texts,
-)
+from engine.data.normalise.dataset_formats import MANY_ANSWERS, READERS, Example, reader_of, tool_name, two_texts
 from engine.data.normalise.messages import Message, in_order, lower_keys
 from engine.data.normalise.record_cleaner import Cleaner
 from engine.data.normalise.repair_policy import Anomalies
-from engine.data.read.strict_json import parse_object
+from engine.data.normalise.strict_json import parse_object
 from engine.settings.curate import CurateSettings
 
 FORMATS = (*MANY_ANSWERS, *READERS)  # the most specific first
-_ENDS_WITH_PROMPT = ("prompt_only",)  # formats whose last turn may be the user's
 _ROOT_LIST = b'{"conversations":%s}'  # ShareGPT files exist whose records are bare lists of turns
 
 
@@ -94,19 +84,6 @@ class Rejected(Struct, frozen=True, omit_defaults=True):
     kept_id: str | None = None  # of the record that makes this one superfluous
 
 
-def reader_of(form: str) -> Reader:
-    """What reads a format. Raises `ProjectError` if this project was generated without it."""
-    if form in READERS:
-        return READERS[form]
-    try:
-        from engine.data.normalise.preferences import PREFERENCE  # type: ignore[import-not-found,unused-ignore]
-    except ModuleNotFoundError:
-        what = f"this project cannot read the format `{form}`: {read_by(form)}"
-        fix = "give each request one right answer, as supervised training needs it, and set curate.format to messages"
-        raise ProjectError(what, "curate.format", fix) from None
-    return PREFERENCE[form]
-
-
 class RecordReader:
     """Reads records as the settings say, and counts what it saw."""
 
@@ -119,7 +96,7 @@ class RecordReader:
         self.dropped_findings = {code for code, policy in settings.quality.model_dump().items() if policy == "drop"}
         self.findings: Counter[str] = Counter()
         self.languages: Counter[str] = Counter()
-        self.wanted_languages = frozenset(settings.languages)
+        self.languages_kept = frozenset(settings.languages)
 
     def read(self, payload: bytes | dict[str, Any] | BadRecordError, line: int) -> Record:
         """The canonical record; what was repaired in it is in ``anomalies.repaired``. Raises `BadRecordError`."""
@@ -144,32 +121,26 @@ class RecordReader:
         if settings.format == "jsonl" and (record := self._short(fields, line)):
             return record
         example = self.reader(lower_keys(fields), self.anomalies)
-        checked, lost = self._checked(example), example.rejected
-        if example.tools:
-            _refuse_unknown_calls(checked + (lost or []), example.tools)
-        self._lengths(checked, lost or [])
-        if example.tools and len(example.tools) > self.settings.max_chars:
-            what = f"`tools` has {len(example.tools)} characters of {self.settings.max_chars}"
-            raise BadRecordError("too_long", what)
+        checked = self._checked(example.messages)
+        self._lengths(checked, example)
         messages = self.cleaner.messages(checked)
-        example.rejected = self.cleaner.messages(lost) if lost else lost
-        example.tools = self.cleaner.json(example.tools) if example.tools else None
+        rejected = self.cleaner.messages(example.rejected) if example.rejected else None
+        tools = self.cleaner.json(example.tools) if example.tools else None
         self._judge(messages)
-        own = identity(messages, example)
-        before = own
-        if messages is not example.messages or example.rejected is not lost:
-            before = identity(example.messages, structs.replace(example, rejected=lost))
+        unchanged = messages is example.messages and rejected is example.rejected
+        record_id = identity(messages, rejected, example.desirable)
+        raw_id = record_id if unchanged else identity(example.messages, example.rejected, example.desirable)
         return Record(
-            own,
+            record_id,
             messages,
             _tag(fields, settings.group_key, "group_key"),
             _tag(fields, settings.label_key, "label_key"),
             line,
-            example.tools,
-            example.rejected,
+            tools,
+            rejected,
             desirable=example.desirable,
             answer_turns=example.answer_turns,
-            raw_id=before if before != own else None,
+            raw_id=raw_id if raw_id != record_id else None,
         )
 
     def _short(self, fields: dict[str, Any], line: int) -> Record | None:
@@ -193,50 +164,50 @@ class RecordReader:
         return Record(
             _hashed(f"user\0{prompt}\0assistant\0{answer}\0"),
             messages,
-            None if settings.group_key is None else _tag(fields, settings.group_key, "group_key"),
-            None if settings.label_key is None else _tag(fields, settings.label_key, "label_key"),
+            _tag(fields, settings.group_key, "group_key"),
+            _tag(fields, settings.label_key, "label_key"),
             line,
         )
 
-    def _checked(self, example: Example) -> list[Message]:
-        messages = example.messages
+    def _checked(self, messages: list[Message]) -> list[Message]:
         if _plainly_in_order(messages):
             return messages
         if self.settings.format == "text" and len(messages) == 1:
             if not messages[0].content.strip():
                 raise BadRecordError("empty", "the text is empty")
             return messages
-        if self.settings.format in _ENDS_WITH_PROMPT and messages[-1].role == "user":
+        if self.settings.format == "prompt_only" and messages[-1].role == "user":
             marker = Message("assistant", "-")  # the checks want an answer
             return in_order([*messages, marker], self.anomalies)[:-1]
         return in_order(messages, self.anomalies)
 
-    def _lengths(self, messages: list[Message], lost: list[Message]) -> None:
+    def _lengths(self, messages: list[Message], example: Example) -> None:
+        rejected, tools, most = example.rejected or [], example.tools, self.settings.max_chars
+        if tools:
+            _refuse_unknown_calls([*messages, *rejected], tools)
         length = 0
         for turn in messages:
             length += len(turn.content)
             if turn.thinking or turn.tool_calls:
-                length += len(turn.thinking or "") + sum(len(_said(call)) for call in turn.tool_calls or ())
-        length = max(length, sum([len(turn.content) for turn in lost]))
-        if length > self.settings.max_chars:
-            raise BadRecordError("too_long", f"{length} characters of at most {self.settings.max_chars}")
-        last = messages[-1]
+                length += len(turn.thinking or "") + sum(map(_characters, turn.tool_calls or ()))
+        length = max(length, sum([len(turn.content) for turn in rejected]))
+        if length > most:
+            raise BadRecordError("too_long", f"{length} characters of at most {most}")
+        last, fewest = messages[-1], self.settings.min_answer_chars
         if last.weight == 0:
             raise BadRecordError("schema", "the last answer has weight 0: there is nothing to learn")
-        if last.role == "assistant" and not last.tool_calls:
-            answer = len(last.content.strip())
-            if answer < self.settings.min_answer_chars:
-                raise BadRecordError(
-                    "too_short", f"the answer has {answer} characters of {self.settings.min_answer_chars}"
-                )
+        if last.role == "assistant" and not last.tool_calls and (answer := len(last.content.strip())) < fewest:
+            raise BadRecordError("too_short", f"the answer has {answer} characters of {fewest}")
+        if tools and len(tools) > most:
+            raise BadRecordError("too_long", f"`tools` has {len(tools)} characters of {most}")
 
     def _judge(self, messages: list[Message]) -> None:
         last = messages[-1]
-        if self.wanted_languages:
+        if self.languages_kept:
             text = "\n".join(turn.content for turn in messages if turn.role != "system")
             code = language(text)
             self.languages[code or "too short to tell"] += 1
-            if code is not None and code not in self.wanted_languages:
+            if code is not None and code not in self.languages_kept:
                 raise BadRecordError("language", f"the text is in `{code}`")
         if last.role != "assistant" or len(messages) < 2:
             return
@@ -246,9 +217,8 @@ class RecordReader:
                 raise BadRecordError(code, detail)
 
 
-def _said(call: dict[str, Any]) -> str:
-    arguments: str = call["function"]["arguments"]
-    return arguments
+def _characters(call: dict[str, Any]) -> int:
+    return len(call["function"]["arguments"])
 
 
 def _refuse_unknown_calls(messages: list[Message], tools: str) -> None:
@@ -256,10 +226,8 @@ def _refuse_unknown_calls(messages: list[Message], tools: str) -> None:
     known = {tool_name(tool) for tool in json.loads(tools)}
     for place, turn in enumerate(messages, 1):
         for call in turn.tool_calls or []:
-            if call["function"]["name"] not in known:
-                raise BadRecordError(
-                    "schema", f"turn {place} calls `{call['function']['name']}`, which is not in `tools`"
-                )
+            if (name := call["function"]["name"]) not in known:
+                raise BadRecordError("schema", f"turn {place} calls `{name}`, which is not in `tools`")
 
 
 def _plainly_in_order(messages: list[Message]) -> bool:
@@ -277,16 +245,16 @@ def _plainly_in_order(messages: list[Message]) -> bool:
     return due == "user" and len(messages) > 1
 
 
-def identity(messages: list[Message], example: Example) -> str:
+def identity(messages: list[Message], rejected: list[Message] | None, desirable: bool | None) -> str:
     """16 hex digits that depend on the content only, not on its format."""
     text = "".join([f"{turn.role}\0{turn.content}\0" for turn in messages])
     for turn in messages:
         if turn.tool_calls or turn.thinking:
             text += json.dumps([turn.tool_calls, turn.thinking], sort_keys=True)
-    if example.rejected:
-        text += "".join([f"\0{turn.role}\0{turn.content}" for turn in example.rejected])
-    if example.desirable is not None:
-        text += f"\0{example.desirable}"
+    if rejected:
+        text += "".join([f"\0{turn.role}\0{turn.content}" for turn in rejected])
+    if desirable is not None:
+        text += f"\0{desirable}"
     return _hashed(text)
 
 

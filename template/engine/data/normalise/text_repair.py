@@ -20,13 +20,9 @@ _OPENINGS = ("<|", "s>", "INST]", "SYS>>", "_of_turn>", "<\uff5c")
 
 def repaired(text: str, anomalies: Anomalies) -> str:
     """The text for training. Raises `BadRecordError` if a policy requires it."""
-    if text.isascii():
-        if text.encode().translate(None, _ALLOWED_ASCII):
-            text = _without_control(text, anomalies)
-    else:
+    if not text.isascii():
         text = _decoded(text, anomalies)
-        if _CONTROL.search(text):
-            text = _without_control(text, anomalies)
+    text = _without_control(text, anomalies)
     for opening in _OPENINGS:
         if opening in text and (found := _SPECIAL.search(text)):
             detail = f"column {found.start() + 1} of a text: the control token {found.group()}"
@@ -35,8 +31,9 @@ def repaired(text: str, anomalies: Anomalies) -> str:
 
 
 def _without_control(text: str, anomalies: Anomalies) -> str:
-    found = _CONTROL.search(text)
-    if not found:
+    if text.isascii() and not text.encode().translate(None, _ALLOWED_ASCII):  # a quick look
+        return text
+    if not (found := _CONTROL.search(text)):
         return text
     detail = f"column {found.start() + 1} of a text: U+{ord(found.group()):04X}"
     return _CONTROL.sub("", text) if anomalies.repair("control_characters", detail) else text
@@ -51,7 +48,7 @@ def _decoded(text: str, anomalies: Anomalies) -> str:
     if better == text:
         return text
     where = next((i for i, (old, new) in enumerate(zip(text, better, strict=False)) if old != new), 0)
-    old, new = (_FOREIGN.match(said, where) for said in (text, better))
+    old, new = (_FOREIGN.match(version, where) for version in (text, better))
     detail = f"column {where + 1} of a text: {old and old[0]!r} was {new and new[0]!r}"
     return better if anomalies.repair("broken_text", detail) else text
 
