@@ -5,6 +5,7 @@ import platform
 import resource
 import sys
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,18 +23,9 @@ QUIET = {
 }
 os.environ.update(QUIET)
 BF16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86 and Arm names in /proc/cpuinfo
-RECORDED_PACKAGES = (
-    "torch",
-    "transformers",
-    "trl",
-    "peft",
-    "bitsandbytes",
-    "accelerate",
-    "datasets",
-    "tokenizers",
-    "numpy",
-    "dvc",
-)
+RECORDED_PACKAGES = [
+    "torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "datasets", "tokenizers", "numpy", "dvc",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,7 +67,7 @@ def place(devices: int) -> int:
     Raises:
         ProjectError: another number was started than params.yaml names, or the machine has fewer graphics cards.
     """
-    started, own = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
+    started, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     where = "params.yaml: train.devices"
     if started != devices:
         fix = "start it with `dvc repro train`; `tunesmith update --set devices=N` changes dvc.yaml for another number"
@@ -86,8 +78,8 @@ def place(devices: int) -> int:
         if (cards := torch.cuda.device_count()) < devices:
             fix = "train on a machine that has them, or set train.devices (and dvc.yaml) to the number that exists"
             raise ProjectError(f"train.devices is {devices}, but this machine has {cards}", where, fix)
-        torch.cuda.set_device(own)
-    return own
+        torch.cuda.set_device(rank)
+    return rank
 
 
 def prepare(seed: int, compute_dtype: str = "auto") -> Device:
@@ -151,8 +143,6 @@ def versions() -> dict[str, str]:
     """Versions of Python and of every package that can change a result."""
     found = {"python": platform.python_version()}
     for name in RECORDED_PACKAGES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return found

@@ -2,10 +2,9 @@
 
 import difflib
 import re
-import types
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -92,17 +91,17 @@ def checked(document: Document, kind: type[_Model], top: Iterable[str] = ()) -> 
         ProjectError: it names every key that is unknown, missing, doubled or has a wrong value.
     """
     faults = [*doubled(document.root), *strangers(document, tuple(top))]
-    found = None
+    value = None
     try:
-        found = kind.model_validate(document.value)
+        value = kind.model_validate(document.value)
     except ValidationError as error:
-        told = {(*fault.names, fault.what): fault for fault in _told(error, kind, document.path)}
-        faults += told.values()
+        distinct = {(*fault.names, fault.what): fault for fault in _in_words(error, kind, document)}
+        faults += distinct.values()
     misspelt = {fault.meant for fault in faults if fault.meant}
     faults = [fault for fault in faults if fault.absent not in misspelt]  # one slip is one fault
-    if found is None or faults:
+    if value is None or faults:
         raise refusal(document, faults)
-    return found
+    return value
 
 
 def doubled(node: Any, names: Names = ()) -> Iterator[Fault]:
@@ -137,22 +136,23 @@ def refusal(document: Document, faults: list[Fault]) -> ProjectError:
     return ProjectError("\n".join([f"{document.path.name} has {len(errors)} faults", *lines]))
 
 
-def _told(error: ValidationError, kind: type[BaseModel], path: Path) -> Iterator[Fault]:
+def _in_words(error: ValidationError, kind: type[BaseModel], document: Document) -> Iterator[Fault]:
     """The faults that pydantic found, in our words."""
-    restore = f"see what changed: `git diff {path}`"
+    restore = f"see what changed: `git diff {document.path}`"
     for fault in error.errors(include_url=False):
-        names, model, wanted = _walked(kind, fault["loc"])
-        given = fault["input"]
+        given, last = fault["input"], fault["loc"][-1] if fault["loc"] else ""
+        names = _keys(document.value, fault["loc"])
         match fault["type"]:
             case "extra_forbidden":
-                name = str(fault["loc"][-1])
-                yield _unknown(names, name, model)
+                yield _unknown(names[:-1], str(last), _allowed(kind, names[:-1]))
             case "missing":
-                yield Fault(names[:-1], f"`{names[-1]}` is missing", f"add it; {restore}", absent=names)
+                yield Fault(names, f"`{last}` is missing", f"add it; {restore}", absent=(*names, last))
             case "invalid_key":
-                yield Fault(names, f"the key {fault['loc'][-1]!r} is no text", "write it in quotes")
+                yield Fault(
+                    _keys(document.value, fault["loc"][:-1]), f"the key {last!r} is no text", "write it in quotes"
+                )
             case "literal_error":
-                words = sorted(map(str, get_args(wanted)))
+                words = sorted(word.strip("'") for word in re.split(", | or ", fault["ctx"]["expected"]))
                 close = difflib.get_close_matches(str(given), words, n=1)
                 fix = f"one of: {', '.join(words)}" + (f"; did you mean {close[0]}?" if close else "")
                 yield Fault(names, f"{given!r} is not allowed", fix)
@@ -164,40 +164,22 @@ def _told(error: ValidationError, kind: type[BaseModel], path: Path) -> Iterator
                 yield Fault(names, f"{fault['msg']}, not {_short(given)}", restore)
 
 
-def _walked(kind: type[BaseModel], place: Names) -> tuple[Names, tuple[str, ...], Any]:
-    """The keys of the file on the way to a fault, the keys that are allowed at its end, and the type wanted there.
-
-    pydantic also names the branch of a union on the way: such names are no keys.
-    """
-    names: list[str | int] = []
-    wanted: Any = kind
-    for name in place:
-        inner = next((found for branch in _branches(wanted) if (found := _inner(branch, name)) is not None), None)
-        if inner is None:
-            break
-        names.append(name)
-        wanted = inner
-    fields = [
-        field
-        for branch in _branches(wanted)
-        if isinstance(branch, type) and issubclass(branch, BaseModel)
-        for field in branch.model_fields
-    ]
-    literal = next((branch for branch in _branches(wanted) if get_origin(branch) is Literal), wanted)
-    return tuple(names), tuple(fields), literal
+def _keys(value: Any, place: Names) -> Names:
+    """The keys of the file on the way to a fault. pydantic also names the branch of a union there, which is no key."""
+    for depth, name in enumerate(place):
+        try:
+            value = value[name]
+        except (KeyError, IndexError, TypeError):
+            return place[:depth]
+    return place
 
 
-def _branches(kind: Any) -> tuple[Any, ...]:
-    return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
-
-
-def _inner(kind: Any, name: str | int) -> Any:
-    """The type of what a group, a list or a mapping has under a name; None if it has nothing there."""
+def _allowed(kind: Any, names: Names) -> tuple[str, ...]:
+    """The keys that a type allows at a place in it."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return kind.model_fields[str(name)].annotation if name in kind.model_fields else None
-    if get_origin(kind) is list and isinstance(name, int):
-        return get_args(kind)[0]
-    return get_args(kind)[1] if get_origin(kind) is dict else None
+        return _allowed(kind.model_fields[str(names[0])].annotation, names[1:]) if names else tuple(kind.model_fields)
+    inside = names[1:] if get_origin(kind) in (list, dict) else names
+    return next((keys for inner in get_args(kind) if (keys := _allowed(inner, inside))), ())
 
 
 def _unknown(names: Names, name: str, allowed: tuple[str, ...]) -> Fault:

@@ -158,9 +158,8 @@ def _near_with_same_answer(
     fates: Fates,
     reason: int,
 ) -> None:
-    swapped = rank[pairs[:, 0]] > rank[pairs[:, 1]]
-    left = np.where(swapped, pairs[:, 1], pairs[:, 0])
-    right = np.where(swapped, pairs[:, 0], pairs[:, 1])
+    swapped = rank[pairs[:, :1]] > rank[pairs[:, 1:]]
+    left, right = np.where(swapped, pairs[:, ::-1], pairs).T
     keys = compared.keys
     same = (keys["answer"][left] == keys["answer"][right]) & (keys["system"][left] == keys["system"][right])
     same &= priority[right] != FIXED
@@ -173,8 +172,8 @@ def _near_with_same_answer(
 
 def _random_split_leak(store: Store, unique: NDArray[np.int64], pairs: Pairs, test_items: int) -> float:
     ids = store.id[unique]
-    wanted = min(test_items, len(unique))
-    test = unique[np.argpartition(ids, wanted - 1)[:wanted]] if wanted else unique  # ids are hashes: a fair, fixed draw
+    size = min(test_items, len(unique))
+    test = unique[np.argpartition(ids, size - 1)[:size]] if size else unique  # ids are hashes: a fair, fixed draw
     is_test = np.zeros(len(store), bool)
     is_test[test] = True
     crossing = pairs[is_test[pairs[:, 0]] != is_test[pairs[:, 1]]]

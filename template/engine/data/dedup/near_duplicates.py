@@ -58,16 +58,15 @@ def near_pairs(shingles: Shingles, bands: Iterable[NDArray[np.uint64]], rows: Pa
         rows: ascending indices of the texts to compare; the others are left out.
     """
     count = max(1, len(shingles))
-    seen = np.zeros(0, np.int64)
-    found = [np.zeros(0, np.int64)]
+    compared = np.zeros(0, np.int64)
+    near = [np.zeros(0, np.int64)]
     for keys in bands:
         linked = _linked(keys if len(rows) == len(keys) else keys[rows], rows, count)
-        fresh = linked[~_among(linked, seen)]
-        pairs = np.stack([fresh // count, fresh % count], axis=1)
-        found.append(fresh[jaccard(shingles, pairs) >= threshold])
-        seen = np.sort(np.concatenate([seen, fresh]))
-    flat = np.sort(np.concatenate(found))
-    return np.stack([flat // count, flat % count], axis=1)
+        fresh = np.setdiff1d(linked, compared, assume_unique=True)
+        pairs = np.stack(np.divmod(fresh, count), axis=1)
+        near.append(fresh[jaccard(shingles, pairs) >= threshold])
+        compared = np.concatenate([compared, fresh])
+    return np.stack(np.divmod(np.sort(np.concatenate(near)), count), axis=1)
 
 
 def _linked(keys: NDArray[np.uint64], rows: Pairs, count: int) -> NDArray[np.int64]:
@@ -78,20 +77,10 @@ def _linked(keys: NDArray[np.uint64], rows: Pairs, count: int) -> NDArray[np.int
     same = np.flatnonzero(sorted_keys[1:] == sorted_keys[:-1]) + 1
     run_start = np.arange(len(order))
     run_start[same] = 0
-    first = np.maximum.accumulate(run_start)[same] if len(order) else same
-    right = rows[order[same]]
-    linked = np.concatenate([rows[order[left]] * count + right for left in (same - 1, first)])
-    linked.sort()  # `np.unique` builds a hash table, which takes ten times as long
-    distinct: NDArray[np.int64] = linked[np.concatenate([[True], linked[1:] != linked[:-1]])[: len(linked)]]
-    return distinct
-
-
-def _among(values: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which values are among the ascending ones."""
-    if not len(ascending):
-        return np.zeros(len(values), bool)
-    place = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
-    return np.asarray(ascending[place] == values)
+    first = np.maximum.accumulate(run_start)[same]
+    apart = first < same - 1  # the first of its run is not the previous one
+    left, right = np.concatenate([same - 1, first[apart]]), np.concatenate([same, same[apart]])
+    return np.sort(rows[order[left]] * count + rows[order[right]])
 
 
 def _shared(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
