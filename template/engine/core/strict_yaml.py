@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
@@ -37,9 +37,10 @@ class Document(NamedTuple):
     value: Any
     root: Any
 
-    def keys(self) -> Iterable[str]:
-        """The names at the top of the file."""
-        return self.value.keys() if isinstance(self.value, dict) else ()
+    @property
+    def names(self) -> list[str]:
+        """What stands at the top of the file."""
+        return list(self.value) if isinstance(self.value, dict) else []
 
 
 class Fault(NamedTuple):
@@ -81,7 +82,7 @@ def mapping(path: Path) -> Document:
         raise ProjectError(f"not valid YAML: {error}", str(path)) from None
 
 
-def checked(document: Document, kind: type[_Model], top: Iterable[str] = ()) -> _Model:
+def checked(document: Document, kind: type[_Model], top: Sequence[str] = ()) -> _Model:
     """The document as a ``kind``.
 
     Args:
@@ -90,7 +91,9 @@ def checked(document: Document, kind: type[_Model], top: Iterable[str] = ()) -> 
     Raises:
         ProjectError: it names every key that is unknown, missing, doubled or has a wrong value.
     """
-    faults = [*doubled(document.root), *strangers(document, tuple(top))]
+    faults = list(_doubled(document.root))
+    if top:
+        faults += [_unknown((), str(name), top) for name in document.names if name not in top]
     value = None
     try:
         value = kind.model_validate(document.value)
@@ -100,11 +103,11 @@ def checked(document: Document, kind: type[_Model], top: Iterable[str] = ()) -> 
     misspelt = {fault.meant for fault in faults if fault.meant}
     faults = [fault for fault in faults if fault.absent not in misspelt]  # one slip is one fault
     if value is None or faults:
-        raise refusal(document, faults)
+        raise _refusal(document, faults)
     return value
 
 
-def doubled(node: Any, names: Names = ()) -> Iterator[Fault]:
+def _doubled(node: Any, names: Names = ()) -> Iterator[Fault]:
     """Keys that stand twice in one mapping: YAML would take the last and say nothing."""
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
@@ -112,20 +115,13 @@ def doubled(node: Any, names: Names = ()) -> Iterator[Fault]:
             if key.value in seen:
                 yield Fault((*names, key.value), f"`{key.value}` stands twice", "remove one of them", key.start_mark)
             seen.add(key.value)
-            yield from doubled(value, (*names, key.value))
+            yield from _doubled(value, (*names, key.value))
     elif isinstance(node, yaml.SequenceNode):
         for place, value in enumerate(node.value):
-            yield from doubled(value, (*names, place))
+            yield from _doubled(value, (*names, place))
 
 
-def strangers(document: Document, top: tuple[str, ...]) -> Iterator[Fault]:
-    """What may not stand at the top of the file."""
-    for name in document.keys() if top else ():
-        if name not in top:
-            yield _unknown((), str(name), top)
-
-
-def refusal(document: Document, faults: list[Fault]) -> ProjectError:
+def _refusal(document: Document, faults: list[Fault]) -> ProjectError:
     """One error for all faults, in the order of the file."""
     placed = [(_mark(document.root, fault.names) if fault.mark is None else fault.mark, fault) for fault in faults]
     placed.sort(key=lambda pair: (pair[0].line, pair[0].column) if pair[0] else (-1, -1))
@@ -182,7 +178,7 @@ def _allowed(kind: Any, names: Names) -> tuple[str, ...]:
     return next((keys for inner in get_args(kind) if (keys := _allowed(inner, inside))), ())
 
 
-def _unknown(names: Names, name: str, allowed: tuple[str, ...]) -> Fault:
+def _unknown(names: Names, name: str, allowed: Sequence[str]) -> Fault:
     close = difflib.get_close_matches(name, allowed, n=1)
     fix = f"did you mean {close[0]}?" if close else f"remove it; allowed: {', '.join(allowed)}"
     return Fault((*names, name), f"unknown key `{name}`", fix, meant=(*names, close[0]) if close else ())

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from engine.core.artifacts import BENCHMARKS
 from engine.core.errors import ProjectError
+from engine.core.text import casefolded
 from engine.data.check.reject_reasons import BadRecordError
 from engine.data.dedup.near_duplicates import CONTAINED, LONG_ENOUGH, NEVER, Pairs, neighbours
 from engine.data.dedup.semantic_dedup import Meanings
-from engine.data.dedup.shingles import Hashes, Shingles, normalise
+from engine.data.dedup.shingles import Hashes, Shingles
 from engine.data.executor import compare_parts
 from engine.data.normalise.records import Record, RecordReader
 from engine.data.read.detect_format import detect
@@ -54,7 +55,7 @@ def contaminated(
     inside[train] = True
     asked = {OWN: [record.prompt for record in store.records(held)]}
     asked |= {path: _prompts(_in_folder(path), settings) for path in settings.benchmarks}
-    texts = {name: [normalise(prompt) for prompt in prompts] for name, prompts in asked.items()}
+    texts = {name: [casefolded(prompt) for prompt in prompts] for name, prompts in asked.items()}
     found = Found({}, {})
     for name, hits in _hits(store, shingles, held, texts, threshold, settings.engine).items():
         alike = meanings.asked(asked[name]) if meanings else hits[:0]

@@ -12,7 +12,6 @@ from engine.core.errors import ProjectError
 from engine.core.io import write_json
 from engine.core.params import EMBEDDER
 from engine.data.benchmark import Frozen, read_frozen, write_benchmark
-from engine.data.check.stop_conditions import refuse_bad_data, refuse_little_data
 from engine.data.contamination import contaminated
 from engine.data.dedup.comparison import Compared, compare_part
 from engine.data.dedup.deduplicate import (
@@ -41,6 +40,7 @@ from engine.data.report.data_page import write_page
 from engine.data.report.data_report import Curated, data_report
 from engine.data.shards import frozen_part
 from engine.data.split import Split, draw, keep_frozen, leaks
+from engine.data.stop_conditions import refuse_bad_data, refuse_little_data
 from engine.data.write_outputs import write_rejected, write_repaired, write_train
 from engine.settings.curate import CurateSettings
 

@@ -7,8 +7,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.text import casefolded
 from engine.data.dedup.near_duplicates import CONTAINED, NEVER, neighbours
-from engine.data.dedup.shingles import WORDS, Hashes, Shingles, normalise
+from engine.data.dedup.shingles import WORDS, Hashes, Shingles
 from engine.data.normalise.records import Record
 from engine.data.record_store import batches
 
@@ -17,7 +18,7 @@ _FEWEST = SHORTEST - WORDS + 1  # shingles of an item
 
 
 def cut(texts: Sequence[str]) -> list[Hashes]:
-    """The runs of three words of each text, as `normalise` gives them."""
+    """The runs of three words of each text, as `casefolded` gives them."""
     shingles = Shingles.of_texts(texts, "word3")
     return [shingles.of(number) for number in range(len(shingles))]
 
@@ -32,7 +33,7 @@ def quotations(folder: Path, items: list[Hashes]) -> None:
             for number, line in enumerate(lines, begin):
                 record = decoder.decode(line)
                 for text in record.texts:
-                    if (said := normalise(text)).count(" ") >= SHORTEST - 1:
+                    if (said := casefolded(text)).count(" ") >= SHORTEST - 1:
                         texts.append(said)
                         owners.append(number)
             begin += len(lines)
