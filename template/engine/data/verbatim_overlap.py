@@ -17,9 +17,9 @@ SHORTEST = 8  # words: fewer occur in another text by chance
 _FEWEST = SHORTEST - WORDS + 1  # shingles of an item
 
 
-def cut(texts: Sequence[str]) -> list[Hashes]:
-    """The runs of three words of each text, as `casefolded` gives them."""
-    shingles = Shingles.of_texts(texts, "word3")
+def cut(texts: Sequence[str], unit: str) -> list[Hashes]:
+    """The shingles of each text, as `casefolded` gives them."""
+    shingles = Shingles.of_texts(texts, unit)
     return [shingles.of(number) for number in range(len(shingles))]
 
 
@@ -33,8 +33,8 @@ def quotations(folder: Path, items: list[Hashes]) -> None:
             for number, line in enumerate(lines, begin):
                 record = decoder.decode(line)
                 for text in record.texts:
-                    if (said := casefolded(text)).count(" ") >= SHORTEST - 1:
-                        texts.append(said)
+                    if (folded := casefolded(text)).count(" ") >= SHORTEST - 1:
+                        texts.append(folded)
                         owners.append(number)
             begin += len(lines)
             shingles, owner = Shingles.of_texts(texts, "word3"), np.array(owners, np.int64)

@@ -6,19 +6,22 @@ from collections import defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from engine.core.text import casefolded
 from engine.data.check.quality import edges
 from engine.data.dedup.near_duplicates import BANDS, band_keys
+from engine.data.dedup.semantic_dedup import Meanings
 from engine.data.dedup.shingles import Shingles, shingled
 from engine.data.normalise.records import Record
 from engine.data.record_store import Store, batches
 
+Keys: TypeAlias = NDArray[np.void]  # one per record, of these hashes
 _KEYS = np.dtype([("prompt_high", "<u8"), ("prompt_low", "<u8"), ("system", "<u8"), ("answer", "<u8")])
 
 
@@ -73,6 +76,14 @@ def sentences_of(record: Record) -> tuple[str, str]:
     """The first and last sentence of the record's answer; nothing if it has no answer."""
     answers = len(record.messages) > 1 and record.messages[-1].role == "assistant"
     return edges(record.messages[-1].content) if answers else ("", "")
+
+
+class Similarity(Struct, frozen=True):
+    """When two prompts are alike: by the shingles that they share and, if the settings ask for it, by their meaning."""
+
+    shingles: Shingles
+    threshold: float  # Jaccard index
+    meanings: Meanings | None = None
 
 
 class Compared:

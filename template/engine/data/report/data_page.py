@@ -28,8 +28,7 @@ def write_page(store: Store, curated: Curated, settings: CurateSettings, report:
     """Write the page. Texts of the data do not appear on it, so neither does what is private in them."""
     parts = {"train": curated.split.train, "dev": curated.split.dev, "test": curated.split.test}
     labels = {name: label_counts(store, np.asarray(indices, np.int64)) for name, indices in parts.items()}
-    kept = np.flatnonzero(curated.unique.fates.reason == 0)
-    _, sizes = np.unique(curated.unique.clusters[kept], return_counts=True)
+    _, sizes = np.unique(curated.unique.clusters[curated.fates.kept()], return_counts=True)
     shown = list(report["labels"])[:_MOST_BARS]
     values: dict[str, Any] = {
         "origin": read_answers(),
