@@ -111,12 +111,12 @@ def quiet() -> None:
     logging.disable_progress_bar()
 
 
-def _dtype(wanted: str, has_bf16: bool, otherwise: Any) -> Any:
+def _dtype(name: str, has_bf16: bool, otherwise: Any) -> Any:
     import torch
 
-    if wanted == "auto":
+    if name == "auto":
         return torch.bfloat16 if has_bf16 else otherwise
-    return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[wanted]
+    return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[name]
 
 
 def cpu_name() -> str:
@@ -141,8 +141,8 @@ def peak_memory_gib(device: Device) -> float:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of every package that can change a result."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in RECORDED_PACKAGES:
         with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+            installed[name] = metadata.version(name)
+    return installed

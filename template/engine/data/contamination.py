@@ -25,7 +25,7 @@ OWN = "data/eval"
 SHOWN = 5
 
 
-class Found(Struct):
+class Contamination(Struct):
     """Contaminated training records: index to what each contains; and how many items each benchmark has."""
 
     records: dict[int, str]
@@ -34,7 +34,7 @@ class Found(Struct):
 
 def contaminated(
     store: Store, alike: Similarity, held: list[int], train: NDArray[np.int64], settings: CurateSettings
-) -> Found:
+) -> Contamination:
     """Look for the project's own benchmark (``held``) and those of `curate.benchmarks` in the training records.
 
     An item is found if a record's prompt is near it (equal ones are), or if one of its texts holds most of the item's
@@ -50,24 +50,24 @@ def contaminated(
     asked = {OWN: [record.prompt for record in store.records(held)]}
     asked |= {path: _prompts(_in_folder(path), settings) for path in settings.benchmarks}
     texts = {name: [casefolded(prompt) for prompt in prompts] for name, prompts in asked.items()}
-    found = Found({}, {})
+    contamination = Contamination({}, {})
     for name, hits in _hits(store, alike, held, texts, settings.engine).items():
         reworded = alike.meanings.asked(asked[name]) if alike.meanings else hits[:0]
         for pairs, verb in ((hits, "contains"), (reworded, "paraphrases")):
             for query, record in pairs[inside[pairs[:, 1]]].tolist():
-                found.records.setdefault(record, f"{verb} item {query + 1} of {name}")
+                contamination.records.setdefault(record, f"{verb} item {query + 1} of {name}")
         both = np.concatenate([hits, reworded])
         seen = np.unique(both[inside[both[:, 1]], 0])
-        found.benchmarks[name] = {"items": len(texts[name]), "found": len(seen)}
-    if found.records and settings.contamination == "error":
-        first = sorted(found.records)[:SHOWN]
-        examples = "\n".join(f"  {store.place(index)}: {found.records[index]}" for index in first)
+        contamination.benchmarks[name] = {"items": len(texts[name]), "found": len(seen)}
+    if contamination.records and settings.contamination == "error":
+        first = sorted(contamination.records)[:SHOWN]
+        examples = "\n".join(f"  {store.place(index)}: {contamination.records[index]}" for index in first)
         raise ProjectError(
-            f"{len(found.records)} training records contain an evaluation item. The first ones:\n{examples}",
+            f"{len(contamination.records)} training records contain an evaluation item. The first ones:\n{examples}",
             "curate.contamination",
             "set it to drop to leave them out, or to keep them; the report then says so",
         )
-    return found
+    return contamination
 
 
 def _hits(

@@ -106,19 +106,19 @@ def _decide(store: Store, parts: Parts, frozen: Frozen | None, settings: CurateS
     split = _split(store, alike, fates, unique, settings, frozen)
     _drop_leaks(store, split, fates)
 
-    found = contaminated(store, alike, split.test + split.dev, split.train, settings)
+    contamination = contaminated(store, alike, split.test + split.dev, split.train, settings)
     if settings.contamination == "drop":
-        for index, detail in found.records.items():
+        for index, detail in contamination.records.items():
             fates.drop(index, CONTAMINATED, detail=detail)
         split.train = split.train[fates.reason[split.train] == KEPT]
 
     for index, detail in beyond_limit(store, split.train, fates.priority, settings).items():
         fates.drop(index, LIMIT, detail=detail)
-        found.records.pop(index, None)
+        contamination.records.pop(index, None)
     split.train = split.train[fates.reason[split.train] == KEPT]
     if not len(split.train):
         raise ProjectError("no record is left to train on", settings.path, "provide more records")
-    return Curated(fates, unique, split, found, stock, unit)
+    return Curated(fates, unique, split, contamination, stock, unit)
 
 
 def _inherit(store: Store, fates: Fates) -> None:

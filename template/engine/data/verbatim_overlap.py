@@ -26,7 +26,7 @@ def cut(texts: Sequence[str], unit: str) -> list[Hashes]:
 def quotations(folder: Path, items: list[Hashes]) -> None:
     """Write which items each record of a part holds, as pairs (item, record), into the part's `quoted.npy`."""
     decoder, begin = msgspec.json.Decoder(Record), 0
-    found = [np.zeros((0, 2), np.int64)]
+    blocks = [np.zeros((0, 2), np.int64)]
     with (folder / "records.jsonl").open("rb") as file:
         for lines in batches(file):
             texts, owners = [], []
@@ -39,8 +39,8 @@ def quotations(folder: Path, items: list[Hashes]) -> None:
             begin += len(lines)
             shingles, owner = Shingles.of_texts(texts, "word3"), np.array(owners, np.int64)
             pairs = neighbours(shingles, items, NEVER, CONTAINED, fewest=_FEWEST)
-            found.append(np.stack([pairs[:, 0], owner[pairs[:, 1]]], axis=1))
-    np.save(folder / "quoted.npy", np.unique(np.concatenate(found), axis=0))
+            blocks.append(np.stack([pairs[:, 0], owner[pairs[:, 1]]], axis=1))
+    np.save(folder / "quoted.npy", np.unique(np.concatenate(blocks), axis=0))
 
 
 def quoted(folders: Sequence[Path], first: NDArray[np.int64]) -> NDArray[np.int64]:

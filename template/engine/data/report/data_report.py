@@ -7,7 +7,7 @@ import numpy as np
 from msgspec import Struct
 
 from engine.core.io import sha256_json
-from engine.data.contamination import Found
+from engine.data.contamination import Contamination
 from engine.data.dedup.deduplicate import CODES, KEPT, Boilerplate, Deduplicated, Fates
 from engine.data.downsample import sampled, spread
 from engine.data.read.folders import raw_files
@@ -22,7 +22,7 @@ class Curated(Struct):
     fates: Fates
     unique: Deduplicated
     split: Split
-    contamination: Found
+    contamination: Contamination
     boilerplate: Boilerplate
     unit: str  # of the shingles
 
