@@ -120,8 +120,8 @@ def ours_near(path: Path) -> dict[str, Any]:
     given = settings(path)
     import numpy as np
 
-    from engine.data.dedup.comparison import Compared, compare_part
-    from engine.data.dedup.deduplicate import RAW, deduplicate
+    from engine.data.dedup.comparison import Compared, Similarity, compare_part
+    from engine.data.dedup.deduplicate import RAW, Fates, deduplicate
     from engine.data.executor import compare_parts, read_parts
     from engine.data.record_store import Store
 
@@ -130,9 +130,10 @@ def ours_near(path: Path) -> dict[str, Any]:
     store = Store(parts.folders, parts.sources)
     compare_parts(given.engine, parts.folders, compare_part, "word3", False)
     compared = Compared(store, "word3")
-    found = deduplicate(store, compared, np.full(len(store), RAW, np.uint8), THRESHOLD, 200)
+    fates = Fates(np.full(len(store), RAW, np.uint8))
+    deduplicate(store, compared, Similarity(compared.shingles, THRESHOLD), fates, 200)
     used = spent(begin)
-    return used | {"removed": np.flatnonzero(found.fates.reason).tolist(), "records": len(store)}
+    return used | {"removed": np.flatnonzero(fates.reason).tolist(), "records": len(store)}
 
 
 def ours_everything(path: Path) -> dict[str, Any]:

@@ -29,7 +29,8 @@ from raw_data import (
 
 from engine.core.errors import ProjectError
 from engine.core.io import read_json, read_jsonl
-from engine.data.dedup.shingles import Shingles, normalise
+from engine.core.text import casefolded
+from engine.data.dedup.shingles import Shingles
 from engine.data.split import leaks
 
 
@@ -110,7 +111,7 @@ class TestAccounting:
         assert report["read"] == 60 + sum(bool(line.strip(b" \t\r\n")) for line in lines)
         texts = prompts(TEST) + prompts(DEV) + prompts(TRAIN)
         held = report["test"] + report["dev"]
-        shingles = Shingles.of_texts([normalise(text) for text in texts])
+        shingles = Shingles.of_texts([casefolded(text) for text in texts])
         assert leaks(shingles, range(held), range(held, len(texts)), 0.7) == 0
 
     def test_the_report_says_what_a_random_split_would_have_leaked(self) -> None:

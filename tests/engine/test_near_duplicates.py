@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_data import WORDS
 
+from engine.core.text import casefolded
 from engine.data.dedup import near_duplicates
 from engine.data.dedup.near_duplicates import Pairs, band_keys, clusters, neighbours, semantic_pairs
-from engine.data.dedup.shingles import Shingles, normalise
+from engine.data.dedup.shingles import Shingles
 
 
 def shingled(texts: list[str]) -> Shingles:
-    return Shingles.of_texts([normalise(text) for text in texts])
+    return Shingles.of_texts([casefolded(text) for text in texts])
 
 
 def near_pairs(shingles: Shingles, threshold: float) -> Pairs:
@@ -25,7 +26,7 @@ def near_pairs(shingles: Shingles, threshold: float) -> Pairs:
 
 
 def shingle_set(text: str, unit: str) -> set[str]:
-    text = normalise(text)
+    text = casefolded(text)
     if unit == "char4":
         text = text.ljust(4)
         return {text[start : start + 4] for start in range(len(text) - 3)}
@@ -69,7 +70,7 @@ def test_the_blank_is_the_only_printable_white_space() -> None:
 
 @pytest.mark.parametrize("text", ["", " ", "A b", " a", "a ", "a  b", "a\tb", "a\u00a0 B\n", "\u1e9e\u2003", "\x00 a"])
 def test_a_normalised_text_has_single_blanks_and_no_case(text: str) -> None:
-    assert normalise(text) == " ".join(text.casefold().split())
+    assert casefolded(text) == " ".join(text.casefold().split())
 
 
 def test_only_keys_that_occur_twice_are_linked() -> None:

@@ -8,9 +8,11 @@ import pytest
 from raw_data import distinct_row
 
 from engine.core.errors import ProjectError
+from engine.core.text import casefolded
 from engine.data import split as split_module
+from engine.data.dedup.comparison import Similarity
 from engine.data.dedup.near_duplicates import band_keys, clusters, near_pairs
-from engine.data.dedup.shingles import Shingles, normalise
+from engine.data.dedup.shingles import Shingles
 from engine.data.normalise.messages import Message
 from engine.data.normalise.records import Record
 from engine.data.record_store import Store
@@ -39,11 +41,11 @@ def split(records: list[Record], test_items: int = 10, dev_items: int = 5) -> Sp
     near = clusters(len(records), near_pairs(shingles, keys, everything, THRESHOLD))
     frozen_part(Path("part"), records)
     store = Store([Path("part")], ["raw"])
-    return draw(store, shingles, everything >= 0, near, test_items, dev_items, THRESHOLD)
+    return draw(store, Similarity(shingles, THRESHOLD), everything >= 0, near, test_items, dev_items)
 
 
 def shingles_of(records: list[Record]) -> Shingles:
-    return Shingles.of_texts([normalise(record.prompt) for record in records])
+    return Shingles.of_texts([casefolded(record.prompt) for record in records])
 
 
 def ids(records: list[Record], indices: list[int]) -> set[str]:

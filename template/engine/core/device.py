@@ -5,6 +5,7 @@ import platform
 import resource
 import sys
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,18 +23,9 @@ QUIET = {
 }
 os.environ.update(QUIET)
 BF16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86 and Arm names in /proc/cpuinfo
-RECORDED_PACKAGES = (
-    "torch",
-    "transformers",
-    "trl",
-    "peft",
-    "bitsandbytes",
-    "accelerate",
-    "datasets",
-    "tokenizers",
-    "numpy",
-    "dvc",
-)
+RECORDED_PACKAGES = [
+    "torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "datasets", "tokenizers", "numpy", "dvc",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,7 +67,7 @@ def place(devices: int) -> int:
     Raises:
         ProjectError: another number was started than params.yaml names, or the machine has fewer graphics cards.
     """
-    started, own = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
+    started, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     where = "params.yaml: train.devices"
     if started != devices:
         fix = "start it with `dvc repro train`; `tunesmith update --set devices=N` changes dvc.yaml for another number"
@@ -86,8 +78,8 @@ def place(devices: int) -> int:
         if (cards := torch.cuda.device_count()) < devices:
             fix = "train on a machine that has them, or set train.devices (and dvc.yaml) to the number that exists"
             raise ProjectError(f"train.devices is {devices}, but this machine has {cards}", where, fix)
-        torch.cuda.set_device(own)
-    return own
+        torch.cuda.set_device(rank)
+    return rank
 
 
 def prepare(seed: int, compute_dtype: str = "auto") -> Device:
@@ -119,12 +111,12 @@ def quiet() -> None:
     logging.disable_progress_bar()
 
 
-def _dtype(wanted: str, has_bf16: bool, otherwise: Any) -> Any:
+def _dtype(name: str, has_bf16: bool, otherwise: Any) -> Any:
     import torch
 
-    if wanted == "auto":
+    if name == "auto":
         return torch.bfloat16 if has_bf16 else otherwise
-    return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[wanted]
+    return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[name]
 
 
 def cpu_name() -> str:
@@ -149,10 +141,8 @@ def peak_memory_gib(device: Device) -> float:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of every package that can change a result."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in RECORDED_PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+        with suppress(metadata.PackageNotFoundError):
+            installed[name] = metadata.version(name)
+    return installed

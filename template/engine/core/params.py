@@ -81,9 +81,9 @@ def load(kind: type[Read], path: Path = PARAMS) -> Read:
         ProjectError: the file is missing or is not YAML, or knobs are unknown, missing, doubled or out of range; it
             names all of them.
     """
-    value = strict_yaml.mapping(path)
-    params = strict_yaml.checked(value, kind, top=TOP)
-    params._present = frozenset(value.keys())
+    document = strict_yaml.mapping(path)
+    params = strict_yaml.checked(document, kind, top=TOP)
+    params._present = frozenset(document.names)
     return params
 
 

@@ -2,10 +2,9 @@
 
 import difflib
 import re
-import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -38,9 +37,10 @@ class Document(NamedTuple):
     value: Any
     root: Any
 
-    def keys(self) -> Iterable[str]:
-        """The names at the top of the file."""
-        return self.value.keys() if isinstance(self.value, dict) else ()
+    @property
+    def names(self) -> list[str]:
+        """What stands at the top of the file."""
+        return list(self.value) if isinstance(self.value, dict) else []
 
 
 class Fault(NamedTuple):
@@ -82,7 +82,7 @@ def mapping(path: Path) -> Document:
         raise ProjectError(f"not valid YAML: {error}", str(path)) from None
 
 
-def checked(document: Document, kind: type[_Model], top: Iterable[str] = ()) -> _Model:
+def checked(document: Document, kind: type[_Model], top: Sequence[str] = ()) -> _Model:
     """The document as a ``kind``.
 
     Args:
@@ -91,21 +91,23 @@ def checked(document: Document, kind: type[_Model], top: Iterable[str] = ()) -> 
     Raises:
         ProjectError: it names every key that is unknown, missing, doubled or has a wrong value.
     """
-    faults = [*doubled(document.root), *strangers(document, tuple(top))]
-    found = None
+    faults = list(_doubled(document.root))
+    if top:
+        faults += [_unknown((), str(name), top) for name in document.names if name not in top]
+    value = None
     try:
-        found = kind.model_validate(document.value)
+        value = kind.model_validate(document.value)
     except ValidationError as error:
-        told = {(*fault.names, fault.what): fault for fault in _told(error, kind, document.path)}
-        faults += told.values()
+        distinct = {(*fault.names, fault.what): fault for fault in _in_words(error, kind, document)}
+        faults += distinct.values()
     misspelt = {fault.meant for fault in faults if fault.meant}
     faults = [fault for fault in faults if fault.absent not in misspelt]  # one slip is one fault
-    if found is None or faults:
-        raise refusal(document, faults)
-    return found
+    if value is None or faults:
+        raise _refusal(document, faults)
+    return value
 
 
-def doubled(node: Any, names: Names = ()) -> Iterator[Fault]:
+def _doubled(node: Any, names: Names = ()) -> Iterator[Fault]:
     """Keys that stand twice in one mapping: YAML would take the last and say nothing."""
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
@@ -113,20 +115,13 @@ def doubled(node: Any, names: Names = ()) -> Iterator[Fault]:
             if key.value in seen:
                 yield Fault((*names, key.value), f"`{key.value}` stands twice", "remove one of them", key.start_mark)
             seen.add(key.value)
-            yield from doubled(value, (*names, key.value))
+            yield from _doubled(value, (*names, key.value))
     elif isinstance(node, yaml.SequenceNode):
         for place, value in enumerate(node.value):
-            yield from doubled(value, (*names, place))
+            yield from _doubled(value, (*names, place))
 
 
-def strangers(document: Document, top: tuple[str, ...]) -> Iterator[Fault]:
-    """What may not stand at the top of the file."""
-    for name in document.keys() if top else ():
-        if name not in top:
-            yield _unknown((), str(name), top)
-
-
-def refusal(document: Document, faults: list[Fault]) -> ProjectError:
+def _refusal(document: Document, faults: list[Fault]) -> ProjectError:
     """One error for all faults, in the order of the file."""
     placed = [(_mark(document.root, fault.names) if fault.mark is None else fault.mark, fault) for fault in faults]
     placed.sort(key=lambda pair: (pair[0].line, pair[0].column) if pair[0] else (-1, -1))
@@ -137,22 +132,23 @@ def refusal(document: Document, faults: list[Fault]) -> ProjectError:
     return ProjectError("\n".join([f"{document.path.name} has {len(errors)} faults", *lines]))
 
 
-def _told(error: ValidationError, kind: type[BaseModel], path: Path) -> Iterator[Fault]:
+def _in_words(error: ValidationError, kind: type[BaseModel], document: Document) -> Iterator[Fault]:
     """The faults that pydantic found, in our words."""
-    restore = f"see what changed: `git diff {path}`"
+    restore = f"see what changed: `git diff {document.path}`"
     for fault in error.errors(include_url=False):
-        names, model, wanted = _walked(kind, fault["loc"])
-        given = fault["input"]
+        given, last = fault["input"], fault["loc"][-1] if fault["loc"] else ""
+        names = _keys(document.value, fault["loc"])
         match fault["type"]:
             case "extra_forbidden":
-                name = str(fault["loc"][-1])
-                yield _unknown(names, name, model)
+                yield _unknown(names[:-1], str(last), _allowed(kind, names[:-1]))
             case "missing":
-                yield Fault(names[:-1], f"`{names[-1]}` is missing", f"add it; {restore}", absent=names)
+                yield Fault(names, f"`{last}` is missing", f"add it; {restore}", absent=(*names, last))
             case "invalid_key":
-                yield Fault(names, f"the key {fault['loc'][-1]!r} is no text", "write it in quotes")
+                yield Fault(
+                    _keys(document.value, fault["loc"][:-1]), f"the key {last!r} is no text", "write it in quotes"
+                )
             case "literal_error":
-                words = sorted(map(str, get_args(wanted)))
+                words = sorted(word.strip("'") for word in re.split(", | or ", fault["ctx"]["expected"]))
                 close = difflib.get_close_matches(str(given), words, n=1)
                 fix = f"one of: {', '.join(words)}" + (f"; did you mean {close[0]}?" if close else "")
                 yield Fault(names, f"{given!r} is not allowed", fix)
@@ -164,43 +160,25 @@ def _told(error: ValidationError, kind: type[BaseModel], path: Path) -> Iterator
                 yield Fault(names, f"{fault['msg']}, not {_short(given)}", restore)
 
 
-def _walked(kind: type[BaseModel], place: Names) -> tuple[Names, tuple[str, ...], Any]:
-    """The keys of the file on the way to a fault, the keys that are allowed at its end, and the type wanted there.
-
-    pydantic also names the branch of a union on the way: such names are no keys.
-    """
-    names: list[str | int] = []
-    wanted: Any = kind
-    for name in place:
-        inner = next((found for branch in _branches(wanted) if (found := _inner(branch, name)) is not None), None)
-        if inner is None:
-            break
-        names.append(name)
-        wanted = inner
-    fields = [
-        field
-        for branch in _branches(wanted)
-        if isinstance(branch, type) and issubclass(branch, BaseModel)
-        for field in branch.model_fields
-    ]
-    literal = next((branch for branch in _branches(wanted) if get_origin(branch) is Literal), wanted)
-    return tuple(names), tuple(fields), literal
+def _keys(value: Any, place: Names) -> Names:
+    """The keys of the file on the way to a fault. pydantic also names the branch of a union there, which is no key."""
+    for depth, name in enumerate(place):
+        try:
+            value = value[name]
+        except (KeyError, IndexError, TypeError):
+            return place[:depth]
+    return place
 
 
-def _branches(kind: Any) -> tuple[Any, ...]:
-    return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
-
-
-def _inner(kind: Any, name: str | int) -> Any:
-    """The type of what a group, a list or a mapping has under a name; None if it has nothing there."""
+def _allowed(kind: Any, names: Names) -> tuple[str, ...]:
+    """The keys that a type allows at a place in it."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return kind.model_fields[str(name)].annotation if name in kind.model_fields else None
-    if get_origin(kind) is list and isinstance(name, int):
-        return get_args(kind)[0]
-    return get_args(kind)[1] if get_origin(kind) is dict else None
+        return _allowed(kind.model_fields[str(names[0])].annotation, names[1:]) if names else tuple(kind.model_fields)
+    inside = names[1:] if get_origin(kind) in (list, dict) else names
+    return next((keys for inner in get_args(kind) if (keys := _allowed(inner, inside))), ())
 
 
-def _unknown(names: Names, name: str, allowed: tuple[str, ...]) -> Fault:
+def _unknown(names: Names, name: str, allowed: Sequence[str]) -> Fault:
     close = difflib.get_close_matches(name, allowed, n=1)
     fix = f"did you mean {close[0]}?" if close else f"remove it; allowed: {', '.join(allowed)}"
     return Fault((*names, name), f"unknown key `{name}`", fix, meant=(*names, close[0]) if close else ())

@@ -31,6 +31,15 @@ def language(text: str) -> str | None:
     return str(code)
 
 
+def casefolded(text: str) -> str:
+    """Text as records are compared: without case, each run of white space as one blank."""
+    folded = text.casefold()
+    # The blank is the only white space that is printable, and most texts have no other and no two in a row.
+    if folded.isprintable() and "  " not in folded and folded[:1] != " " and folded[-1:] != " ":
+        return folded
+    return " ".join(folded.split())
+
+
 _QUOTES = "\"'`*\u2018\u2019\u201c\u201d\u00ab\u00bb"  # straight, Markdown, curly, French
 
 

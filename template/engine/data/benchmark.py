@@ -4,7 +4,6 @@
 be compared only because nothing but a raised `curate.benchmark_version` ever changes these files.
 """
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -49,7 +48,8 @@ def read_frozen(version: int) -> Frozen | None:
         if sha256_file(path) != drawn[key]:
             fix = "restore it with `dvc checkout`; to draw a new benchmark raise curate.benchmark_version"
             raise ProjectError("the frozen benchmark was changed", str(path), fix)
-    return Frozen(test=_read(TEST), dev=_read(DEV), wanted=drawn["wanted"])
+    decode = msgspec.json.Decoder(Record).decode_lines
+    return Frozen(decode(TEST.read_bytes()), decode(DEV.read_bytes()), drawn["wanted"])
 
 
 def write_benchmark(
@@ -64,9 +64,11 @@ def write_benchmark(
         ProjectError: that happened, and the data have changed since, so the full benchmark cannot be drawn again.
     """
     smoke = smoke_rows is not None
-    full = {"sha256": _sha256(test), "dev_sha256": _sha256(dev)}
+    full = _hashes(test, dev)
     previous = _drawn(version)
-    overwritten = previous and (previous.get("overwritten") if previous["smoke"] else _hashes(previous))
+    overwritten = None
+    if previous:
+        overwritten = previous.get("overwritten") if previous["smoke"] else {key: previous[key] for key in full}
     if overwritten and overwritten != full:
         where, fix = str(BENCHMARK), "git checkout data/eval/benchmark.json && dvc checkout, then run again"
         raise ProjectError("a smoke run replaced the frozen benchmark, and the data have changed since", where, fix)
@@ -74,8 +76,7 @@ def write_benchmark(
     write_jsonl(TEST, test)
     write_jsonl(DEV, dev)
     benchmark: dict[str, Any] = {"version": version, "smoke": smoke, "wanted": wanted}
-    benchmark |= {"items": len(test), "dev_items": len(dev)}
-    benchmark |= {"sha256": _sha256(test), "dev_sha256": _sha256(dev)}
+    benchmark |= {"items": len(test), "dev_items": len(dev), **_hashes(test, dev)}
     if smoke and overwritten:
         benchmark["overwritten"] = full
     write_json(BENCHMARK, benchmark)
@@ -86,14 +87,7 @@ def _drawn(version: int) -> dict[str, Any] | None:
     return drawn if drawn and drawn["version"] == version else None
 
 
-def _hashes(drawn: dict[str, Any]) -> dict[str, str]:
-    return {key: drawn[key] for key in ("sha256", "dev_sha256")}
-
-
-def _sha256(items: list[Record]) -> str:
-    return sha256_bytes(b"".join(msgspec.json.encode(item) + b"\n" for item in items))
-
-
-def _read(path: Path) -> list[Record]:
-    decoder = msgspec.json.Decoder(Record)
-    return [decoder.decode(line) for line in path.read_bytes().split(b"\n") if line]
+def _hashes(test: list[Record], dev: list[Record]) -> dict[str, str]:
+    """Of the files that these items make."""
+    encode = msgspec.json.Encoder().encode_lines
+    return {"sha256": sha256_bytes(encode(test)), "dev_sha256": sha256_bytes(encode(dev))}

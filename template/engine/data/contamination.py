@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from engine.core.artifacts import BENCHMARKS
 from engine.core.errors import ProjectError
+from engine.core.text import casefolded
 from engine.data.check.reject_reasons import BadRecordError
+from engine.data.dedup.comparison import Similarity
 from engine.data.dedup.near_duplicates import CONTAINED, LONG_ENOUGH, NEVER, Pairs, neighbours
-from engine.data.dedup.semantic_dedup import Meanings
-from engine.data.dedup.shingles import Hashes, Shingles, normalise
+from engine.data.dedup.shingles import Hashes
 from engine.data.executor import compare_parts
 from engine.data.normalise.dataset_formats import READERS
 from engine.data.normalise.records import Record, RecordReader
@@ -25,7 +26,7 @@ OWN = "data/eval"
 SHOWN = 5
 
 
-class Found(Struct):
+class Contamination(Struct):
     """Contaminated training records: index to what each contains; and how many items each benchmark has."""
 
     records: dict[int, str]
@@ -33,18 +34,12 @@ class Found(Struct):
 
 
 def contaminated(
-    store: Store,
-    shingles: Shingles,
-    held: list[int],
-    train: NDArray[np.int64],
-    settings: CurateSettings,
-    threshold: float,
-    meanings: Meanings | None,
-) -> Found:
+    store: Store, alike: Similarity, held: list[int], train: NDArray[np.int64], settings: CurateSettings
+) -> Contamination:
     """Look for the project's own benchmark (``held``) and those of `curate.benchmarks` in the training records.
 
     An item is found if a record's prompt is near it (equal ones are), or if one of its texts holds most of the item's
-    runs of three words, however long it is (see `quotations`); given ``meanings``, also if a prompt asks the same in
+    runs of three words, however long it is (see `quotations`); by its meaning also if a prompt asks the same in
     other words. A single shared n-gram is no evidence, nor is that a short request of the project's own occurs within
     another one.
 
@@ -55,50 +50,49 @@ def contaminated(
     inside[train] = True
     asked = {OWN: [record.prompt for record in store.records(held)]}
     asked |= {path: _prompts(_in_folder(path), settings) for path in settings.benchmarks}
-    texts = {name: [normalise(prompt) for prompt in prompts] for name, prompts in asked.items()}
-    found = Found({}, {})
-    for name, hits in _hits(store, shingles, held, texts, threshold, settings.engine).items():
-        alike = meanings.asked(asked[name]) if meanings else hits[:0]
-        for pairs, said in ((hits, "contains item {} of {}"), (alike, "paraphrases item {} of {}")):
+    texts = {name: [casefolded(prompt) for prompt in prompts] for name, prompts in asked.items()}
+    contamination = Contamination({}, {})
+    for name, hits in _hits(store, alike, held, texts, settings.engine).items():
+        reworded = alike.meanings.asked(asked[name]) if alike.meanings else hits[:0]
+        for pairs, verb in ((hits, "contains"), (reworded, "paraphrases")):
             for query, record in pairs[inside[pairs[:, 1]]].tolist():
-                found.records.setdefault(record, said.format(query + 1, name))
-        both = np.concatenate([hits, alike])
+                contamination.records.setdefault(record, f"{verb} item {query + 1} of {name}")
+        both = np.concatenate([hits, reworded])
         seen = np.unique(both[inside[both[:, 1]], 0])
-        found.benchmarks[name] = {"items": len(texts[name]), "found": len(seen)}
-    if found.records and settings.contamination == "error":
-        first = sorted(found.records)[:SHOWN]
-        examples = "\n".join(f"  {store.place(index)}: {found.records[index]}" for index in first)
+        contamination.benchmarks[name] = {"items": len(texts[name]), "found": len(seen)}
+    if contamination.records and settings.contamination == "error":
+        first = sorted(contamination.records)[:SHOWN]
+        examples = "\n".join(f"  {store.place(index)}: {contamination.records[index]}" for index in first)
         raise ProjectError(
-            f"{len(found.records)} training records contain an evaluation item. The first ones:\n{examples}",
+            f"{len(contamination.records)} training records contain an evaluation item. The first ones:\n{examples}",
             "curate.contamination",
             "set it to drop to leave them out, or to keep them; the report then says so",
         )
-    return found
+    return contamination
 
 
 def _hits(
-    store: Store, shingles: Shingles, held: list[int], texts: dict[str, list[str]], threshold: float, engine: str
+    store: Store, alike: Similarity, held: list[int], texts: dict[str, list[str]], engine: str
 ) -> dict[str, Pairs]:
     """For each benchmark the pairs (item, record), of which the record holds the item."""
-    contained = CONTAINED if shingles.unit == "word3" else NEVER
+    shingles, contained = alike.shingles, CONTAINED if alike.shingles.unit == "word3" else NEVER
     near, runs = {}, list[Hashes]()
     for name, prompts in texts.items():
         if name == OWN:
             queries = [shingles.of(index) for index in held]
-            runs += [item if len(item) >= LONG_ENOUGH else item[:0] for item in cut(prompts)]
+            runs += [item if len(item) >= LONG_ENOUGH else item[:0] for item in cut(prompts, "word3")]
         else:
-            apart = Shingles.of_texts(prompts, shingles.unit)
-            queries = [apart.of(number) for number in range(len(apart))]
-            runs += cut(prompts)
-        near[name] = neighbours(shingles, queries, threshold, contained)
+            queries = cut(prompts, shingles.unit)
+            runs += cut(prompts, "word3")
+        near[name] = neighbours(shingles, queries, alike.threshold, contained)
     if not any(map(len, runs)):
         return near
     compare_parts(engine, store.folders, quotations, runs)
     pairs = quoted(store.folders, store.first)
     begin = 0
     for name, prompts in texts.items():
-        own = pairs[(pairs[:, 0] >= begin) & (pairs[:, 0] < begin + len(prompts))]
-        near[name] = np.concatenate([near[name], own - [begin, 0]])
+        of_benchmark = (pairs[:, 0] >= begin) & (pairs[:, 0] < begin + len(prompts))
+        near[name] = np.concatenate([near[name], pairs[of_benchmark] - [begin, 0]])
         begin += len(prompts)
     return near
 

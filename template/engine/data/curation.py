@@ -1,6 +1,7 @@
 """Stage `curate`: raw data in; clean train records, a frozen benchmark and a reason for every record left out."""
 
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from engine.core.io import write_json
 from engine.core.params import EMBEDDER
 from engine.data.benchmark import Frozen, read_frozen, write_benchmark
 from engine.data.contamination import contaminated
-from engine.data.dedup.comparison import Compared, compare_part
+from engine.data.dedup.comparison import Compared, Similarity, compare_part
 from engine.data.dedup.deduplicate import (
     CONFLICT,
     CONTAMINATED,
@@ -58,14 +59,11 @@ def curate(settings: CurateSettings, *, smoke: bool, embedder: str = EMBEDDER) -
     frozen = read_frozen(settings.benchmark_version)
     parts = read_parts(settings)
     print(detect(Path(settings.path), settings).sentence())
-    store = _store(parts, frozen)
-    try:
+    with closing(_store(parts, frozen)) as store:
         refuse_bad_data(store, settings, 0)
         curated = _decide(store, parts, frozen, settings, embedder)
         report = data_report(store, curated, settings, parts.sha256)
         _write(store, curated, frozen, settings, report, smoke=smoke)
-    finally:
-        store.close()
     shutil.rmtree(CURATION_WORK)
     _print(report, frozen, settings)
     return report
@@ -91,43 +89,42 @@ def _decide(store: Store, parts: Parts, frozen: Frozen | None, settings: CurateS
     unit = unit_for(store.words)
     compare_parts(settings.engine, store.folders, compare_part, unit, settings.format in MANY_ANSWERS)
     compared = Compared(store, unit)
-    long = unit == "word3"
-    threshold = settings.near_duplicate_threshold_long if long else settings.near_duplicate_threshold
-    priority = _priority(store, parts, frozen)
+    threshold = settings.near_duplicate_threshold if unit == "char4" else settings.near_duplicate_threshold_long
+    semantic = settings.semantic_threshold
+    meanings = Meanings(store, embedder, semantic) if semantic is not None else None
+    alike = Similarity(compared.shingles, threshold, meanings)
+    fates = Fates(_priority(store, parts, frozen))
     stock = boilerplate(store, compared, settings)
-    dropped = stock if settings.quality.boilerplate == "drop" else None
-    alike = settings.semantic_threshold
-    meanings = Meanings(store, embedder, alike) if alike is not None else None
+    if settings.quality.boilerplate == "drop":
+        stock.drop(fates)
 
-    unique = deduplicate(store, compared, priority, threshold, settings.test_items, dropped, meanings)
-    fates = unique.fates
-    _inherit(store, fates, priority)
+    unique = deduplicate(store, compared, alike, fates, settings.test_items)
+    _inherit(store, fates)
     refuse_bad_data(store, settings, int((fates.reason == CONFLICT).sum()))
     refuse_little_data(store, fates, settings, drawing=frozen is None)
 
-    split = _split(store, compared, unique, settings, frozen, threshold, meanings)
+    split = _split(store, alike, fates, unique, settings, frozen)
     _drop_leaks(store, split, fates)
 
-    held = split.test + split.dev
-    found = contaminated(store, compared.shingles, held, split.train, settings, threshold, meanings)
+    contamination = contaminated(store, alike, split.test + split.dev, split.train, settings)
     if settings.contamination == "drop":
-        for index, detail in found.records.items():
+        for index, detail in contamination.records.items():
             fates.drop(index, CONTAMINATED, detail=detail)
-        split.train = fates.kept(split.train)
+        split.train = split.train[fates.reason[split.train] == KEPT]
 
-    for index, detail in beyond_limit(store, split.train, priority, settings).items():
+    for index, detail in beyond_limit(store, split.train, fates.priority, settings).items():
         fates.drop(index, LIMIT, detail=detail)
-        found.records.pop(index, None)
-    split.train = fates.kept(split.train)
+        contamination.records.pop(index, None)
+    split.train = split.train[fates.reason[split.train] == KEPT]
     if not len(split.train):
         raise ProjectError("no record is left to train on", settings.path, "provide more records")
-    return Curated(unique, split, found, stock, unit)
+    return Curated(fates, unique, split, contamination, stock, unit)
 
 
-def _inherit(store: Store, fates: Fates, priority: NDArray[np.uint8]) -> None:
+def _inherit(store: Store, fates: Fates) -> None:
     """Give corrections the group and the label of what they correct."""
     for index in np.flatnonzero(fates.by >= 0).tolist():
-        if priority[fates.by[index]] == FEEDBACK:
+        if fates.priority[fates.by[index]] == FEEDBACK:
             store.inherit(int(fates.by[index]), index)
 
 
@@ -153,23 +150,21 @@ def _priority(store: Store, parts: Parts, frozen: Frozen | None) -> NDArray[np.u
 
 def _split(
     store: Store,
-    compared: Compared,
+    alike: Similarity,
+    fates: Fates,
     unique: Deduplicated,
     settings: CurateSettings,
     frozen: Frozen | None,
-    threshold: float,
-    meanings: Meanings | None,
 ) -> Split:
     """The split, checked: no test or dev item has a near duplicate in train."""
-    kept, shingles = unique.fates.reason == KEPT, compared.shingles
+    kept = fates.reason == KEPT
     if frozen:
-        index_of = dict(zip(store.id[kept].tolist(), np.flatnonzero(kept).tolist(), strict=True))
+        index_of = dict(zip(store.id[kept].tolist(), fates.kept().tolist(), strict=True))
         test, dev = ([index_of[int(item.id, 16)] for item in part] for part in (frozen.test, frozen.dev))
-        split = keep_frozen(store, shingles, kept, test, dev, threshold, meanings)
+        split = keep_frozen(store, alike, kept, test, dev)
     else:
-        sizes = settings.test_items, settings.dev_items
-        split = draw(store, shingles, kept, unique.clusters, *sizes, threshold, meanings)
-    leaked = leaks(shingles, split.test + split.dev, split.train, threshold)
+        split = draw(store, alike, kept, unique.clusters, settings.test_items, settings.dev_items)
+    leaked = leaks(alike.shingles, split.test + split.dev, split.train, alike.threshold)
     assert leaked == 0, f"{leaked} benchmark items have a near duplicate in train"
     return split
 
@@ -191,7 +186,7 @@ def _write(
         sizes = _sizes(settings)
     write_benchmark(test, dev, sizes, settings.benchmark_version, SMOKE_BENCHMARK_ROWS if smoke else None)
     write_train(store, curated.split.train, SMOKE_TRAIN_ROWS if smoke else None)
-    rejected = write_rejected(store, curated.unique.fates)
+    rejected = write_rejected(store, curated.fates)
     assert report["kept"] + rejected == report["read"], "a record is neither kept nor rejected"
     write_repaired(store)
     write_json(DATA_REPORT, report)

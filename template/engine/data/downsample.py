@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.errors import ProjectError
-from engine.core.text import language
+from engine.core.text import casefolded, language
 from engine.data.check.pii import hidden
-from engine.data.dedup.shingles import normalise
 from engine.data.record_store import Store
 from engine.settings.curate import CurateSettings
 
@@ -68,7 +67,7 @@ def sampled(store: Store, train: NDArray[np.int64]) -> dict[str, Any]:
     records = store.records(chosen.tolist())
     prompts = [record.prompt for record in records]
     languages = Counter(language(prompt) or "too short to tell" for prompt in prompts[:LANGUAGES])
-    words = [normalise(prompt).split() for prompt in prompts]
+    words = [casefolded(prompt).split() for prompt in prompts]
     single = [word for text in words for word in text]
     double = [pair for text in words for pair in pairwise(text)]
     return {

@@ -19,8 +19,8 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from engine.core.errors import ProjectError
-from engine.data.dedup.near_duplicates import neighbours
-from engine.data.dedup.semantic_dedup import Meanings
+from engine.data.dedup.comparison import Similarity
+from engine.data.dedup.near_duplicates import Pairs, neighbours
 from engine.data.dedup.shingles import Shingles
 from engine.data.record_store import Row, Store
 
@@ -45,9 +45,7 @@ class _Remainder(Struct):
     """What may still be trained on while a benchmark is taken out of the records."""
 
     left: NDArray[np.bool_]
-    shingles: Shingles
-    threshold: float
-    meanings: Meanings | None
+    alike: Similarity
     purged: dict[int, int] = {}
     reworded: set[int] = set()
 
@@ -70,12 +68,12 @@ class _Remainder(Struct):
 
     def purge_near(self, held: list[int]) -> None:
         """Leave out every near duplicate of a held item, because of the first such item. None is missed."""
-        pairs = neighbours(self.shingles, [self.shingles.of(item) for item in held], self.threshold)
+        pairs = _near(self.alike.shingles, held, self.alike.threshold)
         self.purge({record: held[query] for query, record in reversed(pairs.tolist())})
 
     def purge_reworded(self, held: list[int]) -> None:
         """Leave out what asks in other words what a held item asks, because of the first such item."""
-        pairs = self.meanings.near(held).tolist() if self.meanings else []
+        pairs = self.alike.meanings.near(held).tolist() if self.alike.meanings else []
         self.reworded |= set(self.purge({record: item for item, record in reversed(pairs)}))
 
     def split(self, dev: list[int], test: list[int]) -> Split:
@@ -83,20 +81,12 @@ class _Remainder(Struct):
 
 
 def draw(
-    store: Store,
-    shingles: Shingles,
-    kept: NDArray[np.bool_],
-    near: Indices,
-    test_items: int,
-    dev_items: int,
-    threshold: float,
-    meanings: Meanings | None = None,
+    store: Store, alike: Similarity, kept: NDArray[np.bool_], near: Indices, test_items: int, dev_items: int
 ) -> Split:
     """Draw a new benchmark from the ``kept`` records.
 
     Args:
         near: for each record the smallest index in its near-duplicate cluster.
-        meanings: if given, what asks the same as a benchmark item in other words is purged too.
 
     Raises:
         ProjectError: the groups are too large for the sizes asked for.
@@ -107,7 +97,7 @@ def draw(
         index: f"cluster {clusters[index]}" if record.group is None else f"group {record.group}"
         for index, record in records.items()
     }
-    remainder = _Remainder(kept.copy(), shingles, threshold, meanings)
+    remainder = _Remainder(kept.copy(), alike)
     test, unused = _take(records, units, set(records), test_items, every_label=True)
     if len(test) < MIN_BENCHMARK_SHARE * test_items:
         largest = Counter(units.values()).most_common(1)[0][1]
@@ -129,17 +119,9 @@ def draw(
     return remainder.split(dev, test)
 
 
-def keep_frozen(
-    store: Store,
-    shingles: Shingles,
-    kept: NDArray[np.bool_],
-    test: list[int],
-    dev: list[int],
-    threshold: float,
-    meanings: Meanings | None = None,
-) -> Split:
+def keep_frozen(store: Store, alike: Similarity, kept: NDArray[np.bool_], test: list[int], dev: list[int]) -> Split:
     """The split when the benchmark is already drawn: what is a frozen item, in its group, or near it, is purged."""
-    remainder, held = _Remainder(kept.copy(), shingles, threshold, meanings), test + dev
+    remainder, held = _Remainder(kept.copy(), alike), test + dev
     remainder.hold(held)
     remainder.purge_equal(store.raw, held)  # a held item before repair and redaction, whose settings have changed since
     remainder.purge_equal(store.group, held)
@@ -163,10 +145,15 @@ def _sampled(store: Store, kept: NDArray[np.bool_], near: Indices) -> dict[int, 
 
 def leaks(shingles: Shingles, benchmark: Sequence[int], train: Iterable[int], threshold: float) -> int:
     """How many ``benchmark`` items have a near duplicate in ``train``: every pair is compared, none is missed."""
-    pairs = neighbours(shingles, [shingles.of(item) for item in benchmark], threshold)
+    pairs = _near(shingles, benchmark, threshold)
     inside = np.zeros(len(shingles), bool)
     inside[np.fromiter(train, np.int64)] = True
     return len(np.unique(pairs[inside[pairs[:, 1]], 0]))
+
+
+def _near(shingles: Shingles, benchmark: Sequence[int], threshold: float) -> Pairs:
+    """Pairs (place of an item, record): every one is compared, none is missed."""
+    return neighbours(shingles, [shingles.of(item) for item in benchmark], threshold)
 
 
 def _take(

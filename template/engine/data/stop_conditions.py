@@ -65,7 +65,7 @@ def _unknown_keys(settings: CurateSettings, fields: Collection[str]) -> str:
 
 def refuse_little_data(store: Store, fates: Fates, settings: CurateSettings, *, drawing: bool) -> None:
     """Stop if too few records are good ones, for training or for the benchmark; say why the others were left out."""
-    usable, read = int((fates.reason == KEPT).sum()), store.total("read")
+    usable, read = len(fates.kept()), store.total("read")
     benchmark = settings.test_items + settings.dev_items
     needed = math.ceil(benchmark / MAX_BENCHMARK_SHARE)
     if usable < settings.minimum_records:

@@ -7,8 +7,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.text import casefolded
 from engine.data.dedup.near_duplicates import CONTAINED, NEVER, neighbours
-from engine.data.dedup.shingles import WORDS, Hashes, Shingles, normalise
+from engine.data.dedup.shingles import WORDS, Hashes, Shingles
 from engine.data.normalise.records import Record
 from engine.data.record_store import batches
 
@@ -16,30 +17,30 @@ SHORTEST = 8  # words: fewer occur in another text by chance
 _FEWEST = SHORTEST - WORDS + 1  # shingles of an item
 
 
-def cut(texts: Sequence[str]) -> list[Hashes]:
-    """The runs of three words of each text, as `normalise` gives them."""
-    shingles = Shingles.of_texts(texts, "word3")
+def cut(texts: Sequence[str], unit: str) -> list[Hashes]:
+    """The shingles of each text, as `casefolded` gives them."""
+    shingles = Shingles.of_texts(texts, unit)
     return [shingles.of(number) for number in range(len(shingles))]
 
 
 def quotations(folder: Path, items: list[Hashes]) -> None:
     """Write which items each record of a part holds, as pairs (item, record), into the part's `quoted.npy`."""
     decoder, begin = msgspec.json.Decoder(Record), 0
-    found = [np.zeros((0, 2), np.int64)]
+    blocks = [np.zeros((0, 2), np.int64)]
     with (folder / "records.jsonl").open("rb") as file:
         for lines in batches(file):
             texts, owners = [], []
             for number, line in enumerate(lines, begin):
                 record = decoder.decode(line)
                 for text in record.texts:
-                    if (said := normalise(text)).count(" ") >= SHORTEST - 1:
-                        texts.append(said)
+                    if (folded := casefolded(text)).count(" ") >= SHORTEST - 1:
+                        texts.append(folded)
                         owners.append(number)
             begin += len(lines)
             shingles, owner = Shingles.of_texts(texts, "word3"), np.array(owners, np.int64)
             pairs = neighbours(shingles, items, NEVER, CONTAINED, fewest=_FEWEST)
-            found.append(np.stack([pairs[:, 0], owner[pairs[:, 1]]], axis=1))
-    np.save(folder / "quoted.npy", np.unique(np.concatenate(found), axis=0))
+            blocks.append(np.stack([pairs[:, 0], owner[pairs[:, 1]]], axis=1))
+    np.save(folder / "quoted.npy", np.unique(np.concatenate(blocks), axis=0))
 
 
 def quoted(folders: Sequence[Path], first: NDArray[np.int64]) -> NDArray[np.int64]:

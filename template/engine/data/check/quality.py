@@ -3,9 +3,8 @@
 import re
 from collections import Counter
 
-from engine.core.text import JUDGED_CHARACTERS, refuses
+from engine.core.text import JUDGED_CHARACTERS, casefolded, refuses
 from engine.data.check.pii import hidden
-from engine.data.dedup.shingles import normalise
 
 _CUT_AFTER = 200  # characters; shorter answers often need no full stop
 _LAST_WORDS = {"the", "a", "an", "and", "or", "of", "to", "in", "for", "with", "that", "which", "is", "are", "by"}
@@ -24,7 +23,7 @@ def findings(prompt: str, answer: str, engine: str = "regex") -> list[tuple[str,
     if refuses(answer):
         found.append(("refusal", f"the answer begins {hidden(answer.lstrip(), 40, engine)!r}"))
     alike = len(answer) > JUDGED_CHARACTERS and answer[:8].casefold() == prompt[:8].casefold()
-    if alike and normalise(answer) == normalise(prompt):
+    if alike and casefolded(answer) == casefolded(prompt):
         found.append(("echo", "the answer is the prompt"))
     if len(answer) > _CUT_AFTER and (detail := _cut(answer)):
         found.append(("cut_answer", detail))
@@ -59,7 +58,7 @@ def edges(answer: str) -> tuple[str, str]:
     text = answer.strip()
     if len(text) <= _FEWEST:
         return "", ""
-    return normalise(_opening(text)), normalise(_closing(text))
+    return casefolded(_opening(text)), casefolded(_closing(text))
 
 
 def _opening(text: str) -> str:

@@ -6,18 +6,22 @@ from collections import defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
+from engine.core.text import casefolded
 from engine.data.check.quality import edges
 from engine.data.dedup.near_duplicates import BANDS, band_keys
-from engine.data.dedup.shingles import Shingles, normalise, shingled
+from engine.data.dedup.semantic_dedup import Meanings
+from engine.data.dedup.shingles import Shingles, shingled
 from engine.data.normalise.records import Record
 from engine.data.record_store import Store, batches
 
+Keys: TypeAlias = NDArray[np.void]  # one per record, of these hashes
 _KEYS = np.dtype([("prompt_high", "<u8"), ("prompt_low", "<u8"), ("system", "<u8"), ("answer", "<u8")])
 
 
@@ -32,7 +36,7 @@ def compare_part(folder: Path, unit: str, with_answer: bool) -> None:
     with (folder / "records.jsonl").open("rb") as file, (folder / "shingles.u32").open("wb") as shingles:
         for lines in batches(file):
             records = [decoder.decode(line) for line in lines]
-            prompts = [normalise(record.prompt) for record in records]
+            prompts = [casefolded(record.prompt) for record in records]
             hashes, sizes = shingled(prompts, unit)
             shingles.write(hashes.tobytes())
             columns["counts"].append(sizes)
@@ -47,10 +51,10 @@ def compare_part(folder: Path, unit: str, with_answer: bool) -> None:
 
 def _key(record: Record, prompt: str, with_answer: bool) -> bytes:
     """128 bits of system prompt and prompt, 64 of the system prompt, 64 of the answer, all normalised."""
-    system, answer = normalise(record.system), normalise(record.answer)
+    system, answer = casefolded(record.system), casefolded(record.answer)
     asked = f"{system}\0{prompt}\0{record.tools or ''}"
     if with_answer:  # one pair both ways round, or one answer both good and bad, is a contradiction
-        answers = [answer, *[normalise(turn.content) for turn in record.rejected or []]]
+        answers = [answer, *[casefolded(turn.content) for turn in record.rejected or []]]
         asked += "\0" + "\0".join(sorted(answers))
         answer = "\0".join([*answers, str(record.desirable)])
     return _digest(asked, 16) + _digest_again(system, 8) + _digest(answer, 8)
@@ -72,6 +76,14 @@ def sentences_of(record: Record) -> tuple[str, str]:
     """The first and last sentence of the record's answer; nothing if it has no answer."""
     answers = len(record.messages) > 1 and record.messages[-1].role == "assistant"
     return edges(record.messages[-1].content) if answers else ("", "")
+
+
+class Similarity(Struct, frozen=True):
+    """When two prompts are alike: by the shingles that they share and, if the settings ask for it, by their meaning."""
+
+    shingles: Shingles
+    threshold: float  # Jaccard index
+    meanings: Meanings | None = None
 
 
 class Compared:

@@ -6,9 +6,8 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from engine.data.check.pii import hidden
-from engine.data.dedup.comparison import Compared, sentences_of
+from engine.data.dedup.comparison import Compared, Keys, Similarity, sentences_of
 from engine.data.dedup.near_duplicates import Pairs, clusters, near_pairs
-from engine.data.dedup.semantic_dedup import Meanings
 from engine.data.record_store import Store
 from engine.settings.curate import CurateSettings
 
@@ -21,28 +20,37 @@ _FEWEST_ANSWERS = 10  # different ones that share a sentence; fewer may be chanc
 _QUOTED = 80  # characters of a sentence
 
 
-class Fates(Struct):
+class Fates:
     """What becomes of each record.
 
     Attributes:
+        priority: `FIXED`, `FEEDBACK` or `RAW`.
         reason: a place in `CODES`; 0 is kept.
         by: the index of the record that makes it superfluous, or -1.
         details: what to say of some that are left out, instead of the usual.
     """
 
-    reason: NDArray[np.uint8]
-    by: NDArray[np.int64]
-    details: dict[int, str]
+    def __init__(self, priority: NDArray[np.uint8]) -> None:
+        self.priority = priority
+        self.reason = np.zeros(len(priority), np.uint8)
+        self.by = np.full(len(priority), -1, np.int64)
+        self.details: dict[int, str] = {}
 
     def drop(self, index: int, reason: int, by: int = -1, detail: str | None = None) -> None:
         self.reason[index], self.by[index] = reason, by
         if detail:
             self.details[index] = detail
 
-    def kept(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Those of the records that are not left out."""
-        kept: NDArray[np.int64] = indices[self.reason[indices] == KEPT]
-        return kept
+    def kept(self) -> NDArray[np.int64]:
+        """The records that are not left out."""
+        return np.flatnonzero(self.reason == KEPT)
+
+    def ranks(self) -> NDArray[np.int64]:
+        """The order of precedence: the smallest stays. Of feedback the last counts, of everything else the first."""
+        count = len(self.priority)
+        place = np.arange(count)
+        place[self.priority == FEEDBACK] = place[self.priority == FEEDBACK][::-1]
+        return self.priority.astype(np.int64) * count + place
 
 
 class Boilerplate(Struct):
@@ -56,16 +64,20 @@ class Boilerplate(Struct):
     sentences: list[tuple[str, int]]
     place: NDArray[np.int32]
 
+    def drop(self, fates: Fates) -> None:
+        """Leave out the records that say one of the sentences. A frozen item stays."""
+        for index in np.flatnonzero((self.place >= 0) & (fates.priority != FIXED)).tolist():
+            fates.drop(index, BOILERPLATE, detail=f"the answer {self.sentences[self.place[index]][0]}")
+
 
 class Deduplicated(Struct):
-    """Which records are distinct, and which of them are near each other.
+    """Which records are near each other.
 
     Attributes:
         clusters: for each record the smallest index in its cluster of near duplicates.
         random_leak: share of test items with a near duplicate in train, had single lines been drawn at random.
     """
 
-    fates: Fates
     clusters: NDArray[np.int64]
     random_leak: float
 
@@ -88,56 +100,27 @@ def boilerplate(store: Store, compared: Compared, settings: CurateSettings) -> B
     return Boilerplate(shared, place)
 
 
-def deduplicate(
-    store: Store,
-    compared: Compared,
-    priority: NDArray[np.uint8],
-    threshold: float,
-    test_items: int,
-    dropped: Boilerplate | None = None,
-    meanings: Meanings | None = None,
-) -> Deduplicated:
+def deduplicate(store: Store, compared: Compared, alike: Similarity, fates: Fates, test_items: int) -> Deduplicated:
     """Decide which records stay.
 
     A near duplicate is dropped only if its answer is the same: "turn on the light" and "turn off the light" are near.
-
-    Args:
-        priority: for each record `FIXED`, `FEEDBACK` or `RAW`.
-        dropped: records with these sentences are left out before all others; a frozen item never is.
-        meanings: looks for prompts that mean the same.
     """
-    count = len(store)
-    fates = Fates(np.zeros(count, np.uint8), np.full(count, -1, np.int64), {})
-    if dropped:
-        for index in np.flatnonzero((dropped.place >= 0) & (priority != FIXED)).tolist():
-            fates.drop(index, BOILERPLATE, detail=f"the answer {dropped.sentences[dropped.place[index]][0]}")
-    rank = _ranks(priority)
-    _equal_prompts(compared, priority, rank, fates)
-    unique = np.flatnonzero(fates.reason == KEPT)
-    pairs = near_pairs(compared.shingles, compared.bands(), unique, threshold)
+    _equal_prompts(compared.keys, fates)
+    unique = fates.kept()
+    pairs = near_pairs(compared.shingles, compared.bands(), unique, alike.threshold)
     leak = _random_split_leak(store, unique, pairs, test_items)
-    _near_with_same_answer(compared, priority, rank, pairs, fates, NEAR)
-    if meanings:
-        alike = meanings.compare(np.flatnonzero(fates.reason == KEPT))
-        _near_with_same_answer(compared, priority, rank, alike, fates, SEMANTIC)
-        pairs = np.concatenate([pairs, alike])
+    _near_with_same_answer(compared.keys, pairs, fates, NEAR)
+    if alike.meanings:
+        reworded = alike.meanings.compare(fates.kept())
+        _near_with_same_answer(compared.keys, reworded, fates, SEMANTIC)
+        pairs = np.concatenate([pairs, reworded])
     kept = fates.reason == KEPT
-    links = pairs[kept[pairs].all(axis=1)] if len(pairs) else pairs
-    return Deduplicated(fates, clusters(count, links), leak)
+    return Deduplicated(clusters(len(store), pairs[kept[pairs].all(axis=1)]), leak)
 
 
-def _ranks(priority: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The order of precedence: the smallest stays. Of feedback the last counts, of everything else the first."""
-    count = len(priority)
-    place = np.arange(count)
-    place[priority == FEEDBACK] = place[priority == FEEDBACK][::-1]
-    return priority.astype(np.int64) * count + place
-
-
-def _equal_prompts(compared: Compared, priority: NDArray[np.uint8], rank: NDArray[np.int64], fates: Fates) -> None:
+def _equal_prompts(keys: Keys, fates: Fates) -> None:
     """The same prompt again is a duplicate or, with another answer, a contradiction."""
-    keys = compared.keys
-    order = np.lexsort((rank, keys["prompt_low"], keys["prompt_high"]))
+    order = np.lexsort((fates.ranks(), keys["prompt_low"], keys["prompt_high"]))
     order = order[fates.reason[order] == KEPT]
     high, low = keys["prompt_high"][order], keys["prompt_low"][order]
     again = np.zeros(len(order), bool)
@@ -145,25 +128,17 @@ def _equal_prompts(compared: Compared, priority: NDArray[np.uint8], rank: NDArra
     first = np.maximum.accumulate(np.where(again, 0, np.arange(len(order))))
     later, kept = order[again], order[first[again]]
     same = keys["answer"][later] == keys["answer"][kept]
-    corrected = ~same & (priority[kept] == FEEDBACK)
+    corrected = ~same & (fates.priority[kept] == FEEDBACK)
     fates.reason[later] = np.where(same, EXACT, np.where(corrected, SUPERSEDED, CONFLICT))
     fates.by[later] = kept
 
 
-def _near_with_same_answer(
-    compared: Compared,
-    priority: NDArray[np.uint8],
-    rank: NDArray[np.int64],
-    pairs: Pairs,
-    fates: Fates,
-    reason: int,
-) -> None:
-    swapped = rank[pairs[:, 0]] > rank[pairs[:, 1]]
-    left = np.where(swapped, pairs[:, 1], pairs[:, 0])
-    right = np.where(swapped, pairs[:, 0], pairs[:, 1])
-    keys = compared.keys
+def _near_with_same_answer(keys: Keys, pairs: Pairs, fates: Fates, reason: int) -> None:
+    rank = fates.ranks()
+    swapped = rank[pairs[:, :1]] > rank[pairs[:, 1:]]
+    left, right = np.where(swapped, pairs[:, ::-1], pairs).T
     same = (keys["answer"][left] == keys["answer"][right]) & (keys["system"][left] == keys["system"][right])
-    same &= priority[right] != FIXED
+    same &= fates.priority[right] != FIXED
     left, right = left[same], right[same]
     order = np.lexsort((rank[right], rank[left]))
     for kept, other in zip(left[order].tolist(), right[order].tolist(), strict=True):
@@ -173,8 +148,8 @@ def _near_with_same_answer(
 
 def _random_split_leak(store: Store, unique: NDArray[np.int64], pairs: Pairs, test_items: int) -> float:
     ids = store.id[unique]
-    wanted = min(test_items, len(unique))
-    test = unique[np.argpartition(ids, wanted - 1)[:wanted]] if wanted else unique  # ids are hashes: a fair, fixed draw
+    size = min(test_items, len(unique))
+    test = unique[np.argpartition(ids, size - 1)[:size]] if size else unique  # ids are hashes: a fair, fixed draw
     is_test = np.zeros(len(store), bool)
     is_test[test] = True
     crossing = pairs[is_test[pairs[:, 0]] != is_test[pairs[:, 1]]]

@@ -44,9 +44,9 @@ def band_keys(hashes: Hashes, counts: NDArray[np.int64]) -> Bands:
             np.multiply(block, factors[row], out=permuted)
             np.add(permuted, offsets[row], out=permuted)
             np.minimum.reduceat(permuted, places, out=least[row])
-        own = keys[:, begin:end]
+        of_block = keys[:, begin:end]
         for row in range(ROWS):
-            own[:] = mix(own ^ least[row::ROWS])
+            of_block[:] = mix(of_block ^ least[row::ROWS])
     return keys
 
 
@@ -58,16 +58,15 @@ def near_pairs(shingles: Shingles, bands: Iterable[NDArray[np.uint64]], rows: Pa
         rows: ascending indices of the texts to compare; the others are left out.
     """
     count = max(1, len(shingles))
-    seen = np.zeros(0, np.int64)
-    found = [np.zeros(0, np.int64)]
+    compared = np.zeros(0, np.int64)
+    near = [np.zeros(0, np.int64)]
     for keys in bands:
         linked = _linked(keys if len(rows) == len(keys) else keys[rows], rows, count)
-        fresh = linked[~_among(linked, seen)]
-        pairs = np.stack([fresh // count, fresh % count], axis=1)
-        found.append(fresh[jaccard(shingles, pairs) >= threshold])
-        seen = np.sort(np.concatenate([seen, fresh]))
-    flat = np.sort(np.concatenate(found))
-    return np.stack([flat // count, flat % count], axis=1)
+        fresh = np.setdiff1d(linked, compared, assume_unique=True)
+        pairs = np.stack(np.divmod(fresh, count), axis=1)
+        near.append(fresh[jaccard(shingles, pairs) >= threshold])
+        compared = np.concatenate([compared, fresh])
+    return np.stack(np.divmod(np.sort(np.concatenate(near)), count), axis=1)
 
 
 def _linked(keys: NDArray[np.uint64], rows: Pairs, count: int) -> NDArray[np.int64]:
@@ -78,20 +77,10 @@ def _linked(keys: NDArray[np.uint64], rows: Pairs, count: int) -> NDArray[np.int
     same = np.flatnonzero(sorted_keys[1:] == sorted_keys[:-1]) + 1
     run_start = np.arange(len(order))
     run_start[same] = 0
-    first = np.maximum.accumulate(run_start)[same] if len(order) else same
-    right = rows[order[same]]
-    linked = np.concatenate([rows[order[left]] * count + right for left in (same - 1, first)])
-    linked.sort()  # `np.unique` builds a hash table, which takes ten times as long
-    distinct: NDArray[np.int64] = linked[np.concatenate([[True], linked[1:] != linked[:-1]])[: len(linked)]]
-    return distinct
-
-
-def _among(values: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which values are among the ascending ones."""
-    if not len(ascending):
-        return np.zeros(len(values), bool)
-    place = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
-    return np.asarray(ascending[place] == values)
+    first = np.maximum.accumulate(run_start)[same]
+    apart = first < same - 1  # the first of its run is not the previous one
+    left, right = np.concatenate([same - 1, first[apart]]), np.concatenate([same, same[apart]])
+    return np.sort(rows[order[left]] * count + rows[order[right]])
 
 
 def _shared(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -142,60 +131,59 @@ def neighbours(
         fewest: if the query has as many shingles.
     """
     # Only texts that share a shingle with a query matter. Comparing the first 24 bits leaves a few too many.
-    wanted = np.zeros(1 << 24, bool)
-    wanted[np.concatenate([np.zeros(0, np.uint32), *queries]) >> 8] = True
-    found = [np.zeros((0, 2), np.int64)]
+    prefixes = np.zeros(1 << 24, bool)
+    prefixes[np.concatenate([np.zeros(0, np.uint32), *queries]) >> 8] = True
+    blocks = [np.zeros((0, 2), np.int64)]
     begin = 0
     while begin < len(shingles):
         limit = shingles.starts[begin] + BLOCK_HASHES
         end = max(begin + 1, int(np.searchsorted(shingles.starts, limit, side="right")) - 1)
         hashes = np.asarray(shingles.hashes[shingles.starts[begin] : shingles.starts[end]])
         starts = shingles.starts[begin : end + 1] - shingles.starts[begin]
-        pairs = _block_neighbours(hashes, starts, queries, wanted, threshold, contained, fewest)
-        found.append(pairs + np.array([0, begin]))
+        places = np.flatnonzero(prefixes[hashes >> 8])
+        owners = np.searchsorted(starts, places, side="right") - 1
+        pairs = _block_neighbours(hashes[places], owners, np.diff(starts), queries, threshold, contained, fewest)
+        blocks.append(pairs + np.array([0, begin]))
         shingles.release()
         begin = end
-    pairs = np.concatenate(found)
+    pairs = np.concatenate(blocks)
     return pairs[np.argsort(pairs[:, 0], kind="stable")]
 
 
 def _block_neighbours(
     hashes: Hashes,
-    starts: NDArray[np.int64],
+    owners: NDArray[np.int64],
+    sizes: NDArray[np.int64],
     queries: Sequence[Hashes],
-    wanted: NDArray[np.bool_],
     threshold: float,
     contained: float,
     fewest: int,
 ) -> Pairs:
-    places = np.flatnonzero(wanted[hashes >> 8])
-    order = places[np.argsort(hashes[places], kind="stable")]
+    """The pairs (query, text) of one block, given by some hashes, the text of each, and the sizes of all texts."""
+    order = np.argsort(hashes, kind="stable")
+    owners = owners[order]
     vocabulary, first, counts = np.unique(hashes[order], return_index=True, return_counts=True)
-    if not len(vocabulary):
-        return np.zeros((0, 2), np.int64)
-    owners = np.searchsorted(starts, order, side="right") - 1
-    sizes = np.diff(starts)
-    found = [np.zeros((0, 2), np.int64)]
-    for number, query in enumerate(queries):
+    pairs = [np.zeros((0, 2), np.int64)]
+    for number, query in enumerate(queries if len(vocabulary) else []):
         known = np.minimum(np.searchsorted(vocabulary, query), len(vocabulary) - 1)
         known = known[vocabulary[known] == query]
         shared = np.bincount(owners[ranges(first[known], counts[known])], minlength=len(sizes))
         near = shared / (len(query) + sizes - shared) >= threshold
         if len(query) >= fewest:
             near |= shared >= contained * len(query)
-        others = np.flatnonzero(near)
-        found.append(np.stack([np.full(len(others), number), others], axis=1))
-    return np.concatenate(found)
+        texts = np.flatnonzero(near)
+        pairs.append(np.stack([np.full(len(texts), number), texts], axis=1))
+    return np.concatenate(pairs)
 
 
 def semantic_pairs(vectors: NDArray[np.float32], threshold: float) -> Pairs:
     """Pairs (i, j), i < j, of unit vectors whose cosine is at least ``threshold``, none missed; shape (n, 2)."""
-    found = [np.zeros((0, 2), np.int64)]
+    blocks = [np.zeros((0, 2), np.int64)]
     for begin in range(0, len(vectors), VECTOR_BLOCK):
         alike = vectors[begin : begin + VECTOR_BLOCK] @ vectors[begin:].T >= threshold
         left, right = np.nonzero(np.triu(alike, 1))
-        found.append(np.stack([left, right], axis=1) + begin)
-    return np.concatenate(found)
+        blocks.append(np.stack([left, right], axis=1) + begin)
+    return np.concatenate(blocks)
 
 
 def clusters(size: int, pairs: Pairs) -> NDArray[np.int64]:

@@ -55,9 +55,9 @@ class Meanings:
 
     def _neighbours(self, queries: NDArray[np.float32]) -> Pairs:
         """Pairs (place of a query, record)."""
-        found = [np.zeros((0, 2), np.int64)]
+        blocks = [np.zeros((0, 2), np.int64)]
         for begin in range(0, len(queries) if len(self.rows) else 0, VECTOR_BLOCK):
             alike = queries[begin : begin + VECTOR_BLOCK] @ self.vectors.T >= self.threshold
             places, others = np.nonzero(alike)
-            found.append(np.stack([places + begin, self.rows[others]], axis=1))
-        return np.concatenate(found)
+            blocks.append(np.stack([places + begin, self.rows[others]], axis=1))
+        return np.concatenate(blocks)

@@ -19,15 +19,6 @@ _INVERSE = pow(_BASE, -1, 2**64)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
-def normalise(text: str) -> str:
-    """Text as it is compared: without case, each run of white space as one blank."""
-    folded = text.casefold()
-    # The blank is the only white space that is printable, and most texts have no other and no two in a row.
-    if folded.isprintable() and "  " not in folded and folded[:1] != " " and folded[-1:] != " ":
-        return folded
-    return " ".join(folded.split())
-
-
 def unit_for(words: Sequence[int] | Counts) -> str:
     """``char4`` if most texts are short, else ``word3``; ``words`` are the texts' word counts."""
     return "char4" if float(np.median(words if len(words) else [0])) < SHORT_TEXT_WORDS else "word3"
@@ -36,7 +27,7 @@ def unit_for(words: Sequence[int] | Counts) -> str:
 def shingled(texts: Sequence[str], unit: str) -> tuple[Hashes, Counts]:
     """The distinct shingle hashes of each text, ascending within a text, end to end; and how many each text has.
 
-    Texts are as `normalise` gives them.
+    Texts are as `casefolded` gives them.
     """
     short = unit == "char4"
     parts, counts = [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)]
@@ -63,7 +54,7 @@ class Shingles:
 
     @classmethod
     def of_texts(cls, texts: Sequence[str], unit: str | None = None) -> "Shingles":
-        """Cut texts, as `normalise` gives them, into shingles of the unit that suits them."""
+        """Cut texts, as `casefolded` gives them, into shingles of the unit that suits them."""
         unit = unit or unit_for([text.count(" ") + 1 for text in texts])
         hashes, counts = shingled(texts, unit)
         return cls(hashes, np.concatenate([[0], np.cumsum(counts)]), unit)

@@ -1,6 +1,5 @@
 """`reports/data.html`: what became of the data, on one page that loads nothing from anywhere."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,7 @@ def write_page(store: Store, curated: Curated, settings: CurateSettings, report:
     """Write the page. Texts of the data do not appear on it, so neither does what is private in them."""
     parts = {"train": curated.split.train, "dev": curated.split.dev, "test": curated.split.test}
     labels = {name: label_counts(store, np.asarray(indices, np.int64)) for name, indices in parts.items()}
-    kept = np.flatnonzero(curated.unique.fates.reason == 0)
-    _, sizes = np.unique(curated.unique.clusters[kept], return_counts=True)
+    _, sizes = np.unique(curated.unique.clusters[curated.fates.kept()], return_counts=True)
     shown = list(report["labels"])[:_MOST_BARS]
     values: dict[str, Any] = {
         "origin": read_answers(),
@@ -59,8 +57,8 @@ def examples(path: Path, key: str) -> dict[str, list[tuple[str, str]]]:
 
 def doublings(sizes: Any) -> dict[str, int]:
     """How many of the sizes lie in each range from a power of two to the next."""
-    edges = [1 << power for power in range(int(math.log2(max(int(sizes.max(initial=1)), 1))) + 1)]
-    return {f"{low} to {2 * low - 1}": int(((sizes >= low) & (sizes < 2 * low)).sum()) for low in edges}
+    counts = np.bincount(np.frexp(sizes)[1] - 1, minlength=1)  # by the power of two below
+    return {f"{1 << power} to {(2 << power) - 1}": count for power, count in enumerate(counts.tolist())}
 
 
 def bars(counts: Mapping[str, int], title: str) -> Chart:

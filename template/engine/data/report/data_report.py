@@ -7,8 +7,8 @@ import numpy as np
 from msgspec import Struct
 
 from engine.core.io import sha256_json
-from engine.data.contamination import Found
-from engine.data.dedup.deduplicate import CODES, KEPT, Boilerplate, Deduplicated
+from engine.data.contamination import Contamination
+from engine.data.dedup.deduplicate import CODES, KEPT, Boilerplate, Deduplicated, Fates
 from engine.data.downsample import sampled, spread
 from engine.data.read.folders import raw_files
 from engine.data.record_store import Store
@@ -19,16 +19,17 @@ from engine.settings.curate import CurateSettings
 class Curated(Struct):
     """Everything that was decided about the records of a `Store`."""
 
+    fates: Fates
     unique: Deduplicated
     split: Split
-    contamination: Found
+    contamination: Contamination
     boilerplate: Boilerplate
     unit: str  # of the shingles
 
 
 def data_report(store: Store, curated: Curated, settings: CurateSettings, sha256: dict[str, str]) -> dict[str, Any]:
     """The counts of a run; they are also DVC metrics."""
-    split, fates = curated.split, curated.unique.fates
+    split, fates = curated.split, curated.fates
     reasons = store.counts("reasons")
     codes, counts = np.unique(fates.reason, return_counts=True)
     for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
@@ -38,9 +39,8 @@ def data_report(store: Store, curated: Curated, settings: CurateSettings, sha256
     kept = len(split.train) + len(split.dev) + len(split.test) - absent
     read = store.total("read")
     assert kept + sum(reasons.values()) == read, f"{kept} kept + {sum(reasons.values())} rejected of {read} lines"
-    alive = np.flatnonzero(fates.reason == KEPT)
     everything = np.union1d(split.train, np.array(split.test + split.dev, np.int64))
-    _, sizes = np.unique(curated.unique.clusters[alive], return_counts=True)
+    _, sizes = np.unique(curated.unique.clusters[fates.kept()], return_counts=True)
     sample = sampled(store, split.train)
     raw = {str(path): sha256[str(path)] for path in raw_files(Path(settings.path))}
     stock = {"boilerplate": int((curated.boilerplate.place >= 0).sum())} if curated.boilerplate.sentences else {}
