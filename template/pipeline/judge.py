@@ -14,6 +14,7 @@ from engine.core.params import load
 from engine.evaluation.judge.judging import compare_answers, dollars, grade_answers, judging_model
 from engine.evaluation.judge.pairwise_judge import kinship
 from engine.evaluation.judge.report import JudgeReport, Requests
+from engine.inference.arms import work
 from engine.settings.judge import JudgeParams
 
 
@@ -21,15 +22,15 @@ def main() -> None:
     settings = load(JudgeParams)
     backend = judging_model(settings)
     model = backend.identity.get("model", settings.model.name)
-    compared, effort = compare_answers(backend, settings)
+    compared, replies = compare_answers(backend, settings)
     rubric, more = grade_answers(backend, settings)
-    effort = effort.plus(more)
+    effort = work(replies + more)
     report = JudgeReport(
         model=model,
         warning=kinship(model, settings.model.name),
         rubric=rubric,
         effort=Requests(
-            requests=effort.requests,
+            requests=effort.items,
             prompt_tokens=effort.prompt_tokens,
             completion_tokens=effort.completion_tokens,
         ),

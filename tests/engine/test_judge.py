@@ -175,8 +175,8 @@ def test_a_judge_of_the_judged_models_family_is_warned_about(judging: str, kin: 
 
 
 def test_a_question_may_hold_the_templates_own_words() -> None:
-    (one,), effort = judge(Judge(nearest_to_fifty), PROMPT, [Pair("what is $a?", "50", "1")], 1)
-    assert effort == (2, 2, 2, pytest.approx(0.2)) and effort.plus(effort).requests == 4
+    (one,), replies = judge(Judge(nearest_to_fifty), PROMPT, [Pair("what is $a?", "50", "1")], 1)
+    assert len(replies) == 2
     assert one.verdict == "first"
 
 
@@ -205,12 +205,12 @@ def test_labels_are_asked_blind_kept_and_never_asked_twice(tmp_path: Path, monke
 
 
 def test_the_report_tells_the_win_rate_beside_the_one_of_equal_lengths_and_whose_kin_the_judge_is() -> None:
-    judgements, effort = judge(Judge(nearest_to_fifty), PROMPT, PAIRS, 8)
+    judgements, replies = judge(Judge(nearest_to_fifty), PROMPT, PAIRS, 8)
     report = JudgeReport(
         **asdict(replace(qualify(judgements, HUMAN), preference=preference(judgements, PAIRS))),
         model="smollm3-3b",
         warning=kinship("smollm3-3b", "smollm2-135m-instruct"),
-        effort=Requests(requests=120, prompt_tokens=effort.prompt_tokens, completion_tokens=effort.completion_tokens),
+        effort=Requests(requests=len(replies), prompt_tokens=120, completion_tokens=120),
         rubric=qualify_grades([None] * 60, [1] * 60),
     )
     facts = SimpleNamespace(judge=report, challenger="tuned", incumbent="few_shot")
@@ -320,11 +320,11 @@ def test_grades_are_labelled_and_a_judge_that_qualifies_shows_one_for_every_arm(
     rows = [one._asdict() for one in judge_stage.answered_items("few_shot")[:60]]
     people = ({**row, "human": 5 if row["expected"] == row["answer"] else 1} for row in rows)
     write_jsonl(RUBRIC_CALIBRATION, people)
-    found, effort = judge_stage.grade_answers(Grader(right_or_wrong), load(Everything))
+    found, replies = judge_stage.grade_answers(Grader(right_or_wrong), load(Everything))
     assert found.qualified, found.reasons
     means = {arm: one.mean for arm, one in found.arms.items()}
     assert list(means) == ["zero_shot", "few_shot", "tuned"] and means["zero_shot"] is None, "too many were no grade"
-    assert found.arms["few_shot"].unparsable > 0 and effort.requests == 60 + 3 * 240
+    assert found.arms["few_shot"].unparsable > 0 and len(replies) == 60 + 3 * 240
     assert means["few_shot"] < means["tuned"] <= 5 and found.arms["tuned"].low < means["tuned"]
     told = render("reporting/report_page/grades.html.j2", WORDS, rubric=found)
     assert f"{means['tuned']:.2f} [" in told and "withheld" in told

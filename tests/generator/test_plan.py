@@ -1,5 +1,6 @@
 """`tunesmith plan`: specs, custom models, projects, calibration, and what would fit when nothing does."""
 
+import ast
 import datetime as dt
 import json
 import re
@@ -24,6 +25,7 @@ from tunesmith.planner.training_setup import METHODS, ImpossibleSetup
 from tunesmith.questions import defaults
 
 CATALOGUE = catalog.load()
+RUN_RECORD = Path(__file__).parents[2] / "template/engine/training/run_record.py"
 PRICES = prices.machines(prices.load(CATALOGUE))
 
 CONFIG = {
@@ -627,3 +629,14 @@ def test_advice_that_cannot_be_generated_yet_says_what_to_use_today(tunesmith: R
     assert "the advice would set backend: hosted (your spec: trl)" in told.stdout
     assert "planned, not built yet" in told.stdout and "today use backend: trl" in told.stdout
     assert "impossible" not in told.stdout
+
+
+def test_a_plan_of_a_project_pins_every_knob_that_a_measured_speed_holds_for() -> None:
+    """The engine lists them for its records, and the planner for what it reads; neither may import the other."""
+    (shaping,) = (
+        ast.literal_eval(node.value)
+        for node in ast.parse(RUN_RECORD.read_text("utf-8")).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SHAPING"
+    )
+    answered = {"method", "target_modules", "devices", "sharding"}  # read under another name, or with a default
+    assert set(shaping) == {*project_reader._TRAIN_KNOBS, *answered} - {"max_steps"}

@@ -16,8 +16,11 @@ from engine.core.errors import ProjectError
 Kind = TypeVar("Kind")
 
 
-class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one stage of this project writes and another one reads."""
+class Result(msgspec.Struct, frozen=True):
+    """What one stage of this project writes and another one reads.
+
+    A file that an update kept may be an earlier release's: keys that this one does not know are left aside.
+    """
 
 
 def cache_folder() -> Path:

@@ -4,7 +4,6 @@ Pure (the generator imports this same file as ``tunesmith.costing.monte_carlo``)
 distribution over (low, typical, high), the usual choice where nothing but these three is known.
 """
 
-import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -66,8 +65,3 @@ def tornado(cost: Callable[[Mapping[str, float]], float], figures: Mapping[str, 
         if band.low != band.high
     ]
     return sorted((swing for swing in swings if swing.width > 0), key=lambda swing: (-swing.width, swing.name))
-
-
-def finite(band: Band) -> bool:
-    """Whether every bound is a number."""
-    return all(map(math.isfinite, band))

@@ -100,7 +100,7 @@ class Parity(Result, frozen=True, kw_only=True):
 
     items: int
     equal: int
-    equal_unbatched: int
+    equal_unbatched: int = 0  # earlier releases did not count them
 
     @property
     def all_equal(self) -> int:

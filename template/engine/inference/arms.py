@@ -10,7 +10,7 @@ from engine.core.io import sha256_json, write_jsonl
 from engine.core.progress import Progress
 from engine.inference.backend import Answer, Backend, Prompt, answer_all
 from engine.inference.prompting import Policy
-from engine.inference.results import Latency, Measurement, Row
+from engine.inference.results import Latency, Measurement, Row, Work
 from engine.settings.evaluate import EvaluateSettings
 
 TIMED_REQUESTS = 5  # single requests timed per arm, after the batched run has warmed everything
@@ -66,14 +66,24 @@ def compared(backend: Backend, prompt: Prompt, answer: Answer, item: Record) -> 
 
 def measurement(answers: Sequence[Answer], single: Sequence[float]) -> Measurement:
     """Tokens, batched throughput and single-request latency of one arm."""
-    seconds = sum(answer.seconds for answer in answers)
+    took = work(answers)
     return Measurement(
+        items=took.items,
+        seconds=round(took.seconds, 3),
+        requests_per_second=round(took.items / took.seconds, 4),
+        prompt_tokens=took.prompt_tokens,
+        completion_tokens=took.completion_tokens,
+        latency_seconds=latency(single),
+    )
+
+
+def work(answers: Sequence[Answer]) -> Work:
+    """What answers took, all together."""
+    return Work(
         items=len(answers),
-        seconds=round(seconds, 3),
-        requests_per_second=round(len(answers) / seconds, 4),
+        seconds=sum(answer.seconds for answer in answers),
         prompt_tokens=total([answer.prompt_tokens for answer in answers]),
         completion_tokens=total([answer.completion_tokens for answer in answers]),
-        latency_seconds=latency(single),
     )
 
 

@@ -5,23 +5,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from engine.core import artifacts
 from engine.core.answers import read_answers
-from engine.core.artifacts import (
-    BASE_MANIFEST,
-    BASELINE_RECORD,
-    CURVES,
-    DATA_REPORT,
-    HARNESS_REPORT,
-    JUDGE_REPORT,
-    MEASURED_COST,
-    MEASURED_TRAINING,
-    RETRIEVAL_REPORT,
-    SCORES,
-    SERVED_MANIFEST,
-    SERVING_REPORT,
-    TEST,
-    USAGE,
-)
 from engine.core.display import in_order
 from engine.core.io import read, read_json, read_jsonl
 from engine.core.params import Params
@@ -75,23 +60,23 @@ class Facts(NamedTuple):
 
 def read_facts(settings: ReportParams) -> Facts:
     """Collect the files of the earlier stages. Raises `ProjectError` if one is missing."""
-    scores = read(SCORES, Scores, "evaluate")
+    scores = read(artifacts.SCORES, Scores, "evaluate")
     return Facts(
         settings=settings,
         project=read_answers(),
         scores=msgspec.structs.replace(scores, arms={arm: scores.arms[arm] for arm in in_order(scores.arms)}),
-        cost=read(MEASURED_COST, CostReport, "cost"),
-        usage=read(USAGE, UsageReport, "cost"),
-        data=read_json(DATA_REPORT),
-        training=read(MEASURED_TRAINING, RunRecord, "train") if settings.trains else None,
-        serving=read(SERVING_REPORT, ServingReport, "serve"),
-        curves=read_json(CURVES) if settings.trains else [],
-        retrieval=read(RETRIEVAL_REPORT, RetrievalReport, "index") if settings.retrieves else None,
+        cost=read(artifacts.MEASURED_COST, CostReport, "cost"),
+        usage=read(artifacts.USAGE, UsageReport, "cost"),
+        data=read_json(artifacts.DATA_REPORT),
+        training=read(artifacts.MEASURED_TRAINING, RunRecord, "train") if settings.trains else None,
+        serving=read(artifacts.SERVING_REPORT, ServingReport, "serve"),
+        curves=read_json(artifacts.CURVES) if settings.trains else [],
+        retrieval=read(artifacts.RETRIEVAL_REPORT, RetrievalReport, "index") if settings.retrieves else None,
         judge=read_judge() if settings.judges else None,
-        harness=read(HARNESS_REPORT, HarnessReport, "harness") if settings.remembers else None,
-        baseline=read(BASELINE_RECORD, BaselineRecord, "baseline"),
-        model=read_json(BASE_MANIFEST),
-        requests={row["id"]: row["messages"][:-1] for row in read_jsonl(TEST)},
+        harness=read(artifacts.HARNESS_REPORT, HarnessReport, "harness") if settings.remembers else None,
+        baseline=read(artifacts.BASELINE_RECORD, BaselineRecord, "baseline"),
+        model=read_json(artifacts.BASE_MANIFEST),
+        requests={row["id"]: row["messages"][:-1] for row in read_jsonl(artifacts.TEST)},
         before=answered(scores.verdict.best_baseline, settings),
         after=answered(scores.verdict.challenger, settings),
     )
@@ -101,7 +86,7 @@ def read_judge() -> Any:
     """What the judge found. A project without a judge has no such module."""
     from engine.evaluation.judge.report import JudgeReport  # type: ignore[import-not-found, unused-ignore]
 
-    return read(JUDGE_REPORT, JudgeReport, "judge")
+    return read(artifacts.JUDGE_REPORT, JudgeReport, "judge")
 
 
 def answered(arm: str, settings: ReportParams) -> list[Scored]:
@@ -113,4 +98,4 @@ def answered(arm: str, settings: ReportParams) -> list[Scored]:
 
 def served_manifest(settings: Params) -> Path:
     """The manifest of the weights that would be served: the tuned ones, or the untouched ones."""
-    return SERVED_MANIFEST if settings.trains else BASE_MANIFEST
+    return artifacts.SERVED_MANIFEST if settings.trains else artifacts.BASE_MANIFEST

@@ -21,13 +21,12 @@ from engine.evaluation.judge.pairwise_judge import (
     ANSWER_TOKENS,
     FEWEST_LABELS,
     KAPPA_LOW,
-    Effort,
     agreement_interval,
     fill,
 )
 from engine.evaluation.judge.report import Grading, MeanGrade
 from engine.evaluation.statistics import Groups, bootstrap_mean
-from engine.inference.backend import Backend, answer_all
+from engine.inference.backend import Answer, Backend, answer_all
 
 GRADES = (1, 2, 3, 4, 5)
 UNPARSABLE = 0.2  # share of replies without a grade from which neither a judge nor an arm's mean is believed
@@ -42,12 +41,14 @@ class Graded(NamedTuple):
     answer: str
 
 
-def grade(backend: Backend, prompt: str, answers: Sequence[Graded], batch_size: int) -> tuple[list[int | None], Effort]:
-    """A grade of each answer; None if the reply is not a grade. ``prompt`` has $question, $expected and $answer."""
+def grade(
+    backend: Backend, prompt: str, answers: Sequence[Graded], batch_size: int
+) -> tuple[list[int | None], list[Answer]]:
+    """A grade of each answer, None if a reply is not one; and the replies. ``prompt`` has the places of `Graded`."""
     texts = (fill(prompt, {f"${name}": value for name, value in one._asdict().items()}) for one in answers)
     prompts = [backend.render([{"role": "user", "content": text}]) for text in texts]
     replies = answer_all(backend, prompts, ANSWER_TOKENS, batch_size)
-    return [parse_grade(reply.text) for reply in replies], Effort.of(replies)
+    return [parse_grade(reply.text) for reply in replies], replies
 
 
 def parse_grade(reply: str) -> int | None:

@@ -22,7 +22,6 @@ from engine.core.interval import Interval
 from engine.core.io import read_jsonl
 from engine.evaluation.judge.report import Comparing, Preference
 from engine.evaluation.statistics import percentile_interval
-from engine.inference.arms import total
 from engine.inference.backend import Answer, Backend, answer_all
 
 ANSWER_TOKENS = 16
@@ -63,35 +62,17 @@ class Judgement(NamedTuple):
         return self.straight if self.straight == self.swapped else "tie"
 
 
-class Effort(NamedTuple):
-    """Cost of judging. Tokens are None if a server does not count them."""
-
-    requests: int = 0
-    prompt_tokens: int | None = 0
-    completion_tokens: int | None = 0
-    seconds: float = 0.0
-
-    @classmethod
-    def of(cls, answers: Sequence[Answer]) -> "Effort":
-        """The effort behind these answers."""
-        into, out = total([a.prompt_tokens for a in answers]), total([a.completion_tokens for a in answers])
-        return cls(len(answers), into, out, sum(a.seconds for a in answers))
-
-    def plus(self, other: "Effort") -> "Effort":
-        """Both together."""
-        into, out = (total([*pair]) for pair in zip(self[1:3], other[1:3], strict=True))
-        return Effort(self.requests + other.requests, into, out, self.seconds + other.seconds)
-
-
-def judge(backend: Backend, prompt: str, pairs: Sequence[Pair], batch_size: int) -> tuple[list[Judgement], Effort]:
-    """Ask about every pair in both orders. ``prompt`` has the places $question, $a and $b."""
+def judge(
+    backend: Backend, prompt: str, pairs: Sequence[Pair], batch_size: int
+) -> tuple[list[Judgement], list[Answer]]:
+    """Ask about every pair in both orders. ``prompt`` has the places $question, $a and $b. Returns the answers too."""
     orders = [*pairs, *(Pair(p.question, p.second, p.first) for p in pairs)]
     filled = (fill(prompt, {"$question": p.question, "$a": p.first, "$b": p.second}) for p in orders)
     prompts = [backend.render([{"role": "user", "content": text}]) for text in filled]
     answers = answer_all(backend, prompts, ANSWER_TOKENS, batch_size)
     replies = [parse(answer.text) for answer in answers]
     turned = [reply and _SWAPPED[reply] for reply in replies[len(pairs) :]]
-    return [Judgement(*both) for both in zip(replies[: len(pairs)], turned, strict=True)], Effort.of(answers)
+    return [Judgement(*both) for both in zip(replies[: len(pairs)], turned, strict=True)], answers
 
 
 def fill(prompt: str, values: Mapping[str, str]) -> str:
