@@ -7,15 +7,21 @@ from engine.core.answers import read_answers
 from engine.core.artifacts import DATA_CARD
 from engine.core.io import write_text
 from engine.data.check.reject_reasons import REASONS
-from engine.html.pages import environment
+from engine.html.pages import render
 from engine.settings.curate import CurateSettings
 
 
 def write_card(settings: CurateSettings, report: dict[str, Any]) -> None:
     """Write the card: the same data and settings give the same bytes."""
-    template = environment((escaped,)).get_template("data/report/data_card.md.j2")
-    values = {"origin": read_answers(), "reasons": REASONS, "settings": settings, "report": report}
-    write_text(DATA_CARD, template.render(values))
+    card = render(
+        "data/report/data_card.md.j2",
+        (escaped,),
+        origin=read_answers(),
+        reasons=REASONS,
+        settings=settings,
+        report=report,
+    )
+    write_text(DATA_CARD, card)
 
 
 def escaped(text: Any) -> str:
