@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from finished_project import answered_row
 
 from engine.chat.openai_messages import Message
 from engine.core.device import Device
@@ -78,14 +79,14 @@ def test_a_reference_is_as_likely_as_a_plain_pass_over_its_tokens_says(folder: P
         {"id": asked, "messages": [*ask(asked), {"role": "assistant", "content": answer}]}
         for asked, answer in answers.items()
     ]
-    rows = [{"id": asked, "expected": answer} for asked, answer in answers.items()]
+    rows = [answered_row(id=asked, expected=answer) for asked, answer in answers.items()]
     for row, item in zip(add_reference_nll(rows, generator, items, Policy("")), items, strict=True):
         prompt = generator.render(item["messages"][:-1])
-        own = generator.tokenizer(row["expected"])["input_ids"]
+        own = generator.tokenizer(row.expected)["input_ids"]
         with torch.inference_mode():
             chances = generator.model(torch.tensor([prompt + own])).logits[0].log_softmax(-1)
         wanted = -sum(float(chances[len(prompt) - 1 + place, token]) for place, token in enumerate(own))
-        assert row["reference_nll"] == pytest.approx(wanted, abs=1e-3) and row["reference_tokens"] == len(own)
+        assert row.reference_nll == pytest.approx(wanted, abs=1e-3) and row.reference_tokens == len(own)
     assert len(shared_prefix([generator.render(item["messages"][:-1]) for item in items])) >= MINIMUM_SHARED_PREFIX
 
 
