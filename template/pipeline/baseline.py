@@ -6,6 +6,7 @@
 import sys
 
 from engine.chat.template_coverage import refuse_dropped
+from engine.core.answers import without_extra
 from engine.core.artifacts import BASELINE_ANSWERS, BASELINE_RECORD, BENCHMARK, MEASURED_BASELINE, SHOTS, TEST
 from engine.core.device import prepare
 from engine.core.display import ENDPOINT, GGUF
@@ -16,7 +17,6 @@ from engine.evaluation.metrics import headline, metrics_of
 from engine.evaluation.shots import check_shots, choose_counts
 from engine.inference.arms import answer_items
 from engine.inference.backend import Backend, Endpoint
-from engine.inference.llama_cpp_backend import GgufModel
 from engine.inference.perplexity import add_reference_nll
 from engine.inference.policies import base_policies
 from engine.inference.prompting import Policy, read_passages, read_prompt
@@ -24,6 +24,7 @@ from engine.inference.results import BaselineRecord, Measurement, Shots
 from engine.inference.transformers_backend import Generator
 from engine.models.base import base_model, base_sha256
 from engine.settings.evaluate import EvaluateParams
+from engine.settings.inference import GgufSettings
 from engine.settings.model import ModelParams
 
 
@@ -44,7 +45,7 @@ def main() -> None:
     if settings.evaluate.endpoint:
         backends[ENDPOINT] = Endpoint(settings.evaluate.endpoint)
     if settings.evaluate.gguf:
-        backends[GGUF] = GgufModel(settings.evaluate.gguf, device.threads)
+        backends[GGUF] = gguf_model(settings.evaluate.gguf, device.threads)
     passages = read_passages("train", "dev", "test") if settings.retrieves else None
     measured: dict[str, Measurement] = {}
     shots: dict[str, int] = {}
@@ -65,6 +66,16 @@ def main() -> None:
     write_json(SHOTS, Shots(shots=shots, tried_on_dev=tried))
     record = BaselineRecord(base_sha256=base_sha256(), benchmark_sha256=read_json(BENCHMARK)["sha256"])
     write_json(BASELINE_RECORD, record)
+
+
+def gguf_model(settings: GgufSettings, threads: int) -> Backend:
+    """The model in a GGUF file. Raises `ProjectError` if this project was generated without llama.cpp's backend."""
+    try:
+        from engine.inference.llama_cpp_backend import GgufModel  # type: ignore[import-not-found,unused-ignore]
+    except ModuleNotFoundError:
+        raise without_extra("llama", "params.yaml: evaluate.gguf") from None
+    model: Backend = GgufModel(settings, threads)
+    return model
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from engine.core.artifacts import ANSWER_SCHEMA, TEST
 from engine.core.io import read_jsonl
 from engine.core.params import load
 from engine.evaluation.metrics import score_items
+from engine.inference.results import Answered
 from engine.settings.evaluate import EvaluateParams
 from evals.metrics import METRICS
 
@@ -27,9 +28,9 @@ def test_a_metric_of_ours_scores_any_answer_between_0_and_1(metric: str, expecte
 
 
 def test_the_right_answer_has_the_full_score(at_root: Path) -> None:
-    right = [{"id": str(n), "label": None, "expected": text, "answer": text} for n, text in enumerate(TEXTS[3:4])]
+    right = Answered(id="0", label=None, group=None, expected=TEXTS[3], answer=TEXTS[3])
     settings = load(EvaluateParams)
-    assert score_items(right, settings)[settings.evaluate.primary_metric] == [1.0]
+    assert score_items([right], settings)[settings.evaluate.primary_metric] == [1.0]
 
 
 def test_the_schema_is_one() -> None:

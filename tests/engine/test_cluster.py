@@ -11,6 +11,7 @@ from raw_data import ROOT, curate_settings, rows, write_raw
 
 from engine.core.errors import ProjectError
 from engine.data.curation import curate
+from engine.data.datatrove_executor import run_on
 
 INSTALLED = importlib.util.find_spec("datatrove") is not None
 RAY = importlib.util.find_spec("ray") is not None
@@ -90,7 +91,6 @@ def test_an_error_in_a_worker_is_the_same_error_here() -> None:
 
 @pytest.mark.skipif(INSTALLED, reason="datatrove is installed")
 def test_without_datatrove_the_error_says_how_to_install_it() -> None:
-    write_raw(rows(120))
     with pytest.raises(ProjectError, match="datatrove is not installed") as error:
-        curate(curate_settings(engine="datatrove-ray"), smoke=False)
+        run_on("datatrove-ray", [])
     assert "environment.py pip install" in str(error.value)

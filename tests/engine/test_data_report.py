@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_data import REJECTED, many_answers, positional, rows, run
+from raw_data import REJECTED, ROOT, many_answers, positional, rows, run
 
 from engine.core.errors import ProjectError
 from engine.core.io import read_jsonl
 from engine.settings.curate import PrivateSettings, QualitySettings
 
+needs_presidio = pytest.mark.skipif(
+    not (ROOT / "engine/data/check/presidio.py").exists() or importlib.util.find_spec("presidio_analyzer") is None,
+    reason="Presidio is not installed, or the project is generated without it",
+)
 DVC = [sys.executable, "-m", "dvc"]
 
 
@@ -63,7 +67,7 @@ class TestReports:
         for path in (*Path("reports").iterdir(), REJECTED):
             assert "private@" not in path.read_text() and "@example" not in path.read_text()
 
-    @pytest.mark.skipif(importlib.util.find_spec("presidio_analyzer") is None, reason="Presidio is not installed")
+    @needs_presidio
     def test_what_the_chosen_engine_finds_is_quoted_nowhere(self) -> None:
         number, quality = "BB1388568", positional(QualitySettings, "drop", "report", "report", "drop", "report")
         data = rows(100)

@@ -98,6 +98,21 @@ def test_answers_on_a_terminal_plan_nothing_anew(lived: Path, tmp_path: Path, mo
     }
 
 
+def test_an_extra_that_the_parameters_use_stays(lived: Path) -> None:
+    """Every project of these releases has the code of all extras; one that uses some of it keeps just that."""
+    if "pii_engine: regex" not in (lived / "params.yaml").read_text():  # an older release has none of them
+        return
+    replace(lived / "params.yaml", "pii_engine: regex", "pii_engine: presidio")
+    replace(lived / "params.yaml", "  engine: embedded", "  engine: datatrove-slurm")
+    commit(lived)
+    assert cli.main(["update", str(lived), "--here"]) == 0
+    assert yaml.safe_load((lived / ANSWERS).read_text())["extras"] == "cluster,pii"
+    assert (lived / "engine" / "data" / "datatrove_executor.py").exists()
+    assert (lived / "engine" / "data" / "check" / "presidio.py").exists()
+    assert not (lived / "engine" / "inference" / "llama_cpp_backend.py").exists()
+    assert "cluster = [" in (lived / "pyproject.toml").read_text()
+
+
 OWN = """from pipeline import wording
 from pipeline.files import ProjectError, write_json
 from pipeline.gate import main

@@ -42,7 +42,7 @@ VARIANTS = {
     "prompts alone, with a judge": ("example=none", "approach=prompting", "judge=true"),
     "retrieval": ("example=none", "approach=rag"),
     "retrieval and tuning": ("example=none", "approach=rag_finetune", "lm_eval=true"),
-    "tuning, with documents at hand": ("with_knowledge=true",),
+    "tuning, with documents at hand and every extra": ("with_knowledge=true", "extras=cluster, llama, pii"),
     "answers full of syntax": ('description=a "quoted": {{ 7*7 }} # title', "system_prompt=Say: {{ x }} & 'go'"),
 }
 

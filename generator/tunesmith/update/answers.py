@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import yaml
+
 from tunesmith import catalog
 from tunesmith import spec as specs
 from tunesmith.copier_answers import answers_for
@@ -15,6 +17,13 @@ from tunesmith.questions import MACHINE, RECORDED, defaults, matches, questions
 RECORDS = (RECORDED, MACHINE)  # no questions: the estimate of the day, and the user's own machine
 COPIER_KEYS = ("_commit", "_src_path")
 WAS = "x-was"  # in a question of the schema: names that it had in earlier versions
+EXTRAS = "extras"
+# By extra the parameter that needs its code, unless it has this value. Up to 0.2.0 every project had all extras.
+_NEEDED = {
+    "cluster": ("curate", "engine", "embedded"),
+    "llama": ("evaluate", "gguf", None),
+    "pii": ("curate", "pii_engine", "regex"),
+}
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,25 @@ def _refuse_invalid(answers: Mapping[str, Any], properties: Mapping[str, Any], s
         raise SpecError(source, problems)
 
 
+def with_extras_in_use(carried: Carried, parameters: bytes) -> Carried:
+    """Answers with the extras that the parameters of the project need, if it was never asked for extras.
+
+    ``parameters`` is params.yaml; one that cannot be read needs none.
+    """
+    if EXTRAS not in carried.added:
+        return carried
+    try:
+        groups = yaml.safe_load(parameters)
+    except yaml.YAMLError:
+        return carried
+    given = {key: group for key, group in groups.items() if isinstance(group, dict)} if isinstance(groups, dict) else {}
+    used = [
+        extra for extra, (group, name, without) in _NEEDED.items() if given.get(group, {}).get(name, without) != without
+    ]
+    new = {EXTRAS: ",".join(used)}
+    return replace(carried, answers={**carried.answers, **new}, added={**carried.added, **new}) if used else carried
+
+
 def asked(carried: Carried, schema: Mapping[str, Any], ask: Callable[[str, Any], Any], source: str) -> Carried:
     """Answers with those of the user to the questions that are new; an answer may make further questions matter.
 
@@ -101,7 +129,8 @@ def asked(carried: Carried, schema: Mapping[str, Any], ask: Callable[[str, Any],
         SpecError: the answers do not go together.
     """
     properties: Mapping[str, Any] = schema.get("properties", {})
-    answers, added = dict(carried.answers), dict[str, Any]()
+    answers = dict(carried.answers)
+    added = {key: value for key, value in carried.added.items() if key in answers}  # found in the project, not asked
     while new := {key: value for key, value in _new_ones(answers, properties).items() if key not in added}:
         key, default = next(iter(new.items()))
         answers[key] = added[key] = ask(key, default)

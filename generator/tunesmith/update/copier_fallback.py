@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tunesmith import console, git, render
 from tunesmith.errors import AVAILABLE, CONFLICT, NotAProject
-from tunesmith.manifest import ANSWERS
+from tunesmith.manifest import ANSWERS, PARAMETERS
 from tunesmith.update import answers as evolution
 from tunesmith.update.plan import Project, Request
 from tunesmith.update.source import Source, parse, refuse_newer
@@ -31,6 +31,7 @@ def run(project: Project, request: Request, scratch: Path, *, preview: bool, as_
         console.as_json(facts) if as_json else console.line(f"template {before} -> {after}")
         return AVAILABLE if available else 0
     carried = evolution.carry(recorded, source.schema(after), str(project.path / ANSWERS))
+    carried = evolution.with_extras_in_use(carried, project.read(PARAMETERS))
     if request.settings:
         carried = evolution.change(carried, request.settings, "--set")
     git.run("update-ref", SAVED, project.head, cwd=project.root)

@@ -133,6 +133,7 @@ def prepare(project: Project, request: Request, scratch: Path, *, read_only: boo
     after, beyond = source.target(request.to, before)
     schema = source.schema(after)
     carried = evolution.carry(recorded, schema, str(project.path / ANSWERS))
+    carried = evolution.with_extras_in_use(carried, project.read(PARAMETERS))
     if request.ask:
         carried = evolution.asked(carried, schema, request.ask, str(project.path / ANSWERS))
     if request.settings:

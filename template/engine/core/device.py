@@ -5,7 +5,6 @@ import platform
 import resource
 import sys
 import warnings
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -141,8 +140,10 @@ def peak_memory_gib(device: Device) -> float:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of every package that can change a result."""
-    installed = {"python": platform.python_version()}
+    found = {"python": platform.python_version()}
     for name in RECORDED_PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            installed[name] = metadata.version(name)
-    return installed
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -10,25 +10,17 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from engine.core.artifacts import CURATION_LOGS
 from engine.core.errors import ProjectError
 from engine.core.io import read_json, write_json
+from engine.data.executor import Task
 
 _FAILED = "failed.json"
 _MOST_RANKS = 256  # datatrove starts a process for each, which takes a second or two; a rank does several tasks
 _POLL_SECONDS = 2.0
-
-
-class Task(NamedTuple):
-    """A call that reads so many bytes."""
-
-    size: int
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
 
 
 def run_on(engine: str, tasks: list[Task]) -> None:

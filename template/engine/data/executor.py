@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import astuple
 
+from engine.core.answers import without_extra
 from engine.core.artifacts import CURATION_WORK, FEEDBACK_FILES
 from engine.core.device import versions
 from engine.core.errors import ProjectError
 from engine.core.fingerprint import code_key
 from engine.core.io import sha256_file, sha256_json
-from engine.data.datatrove_executor import Task, run_on
 from engine.data.normalise.dataset_formats import MANY_ANSWERS
 from engine.data.read.file_formats import checked_path, container
 from engine.data.read.folders import data_files, raw_files
@@ -32,6 +32,14 @@ EMBEDDED = "embedded"
 PIECE_BYTES = 8 << 20
 WORKER_BYTES = 1 << 20  # a process takes longer to start than to read so much
 _QUIET_SECONDS = 2  # after that, say how far it is
+
+
+class Task(NamedTuple):
+    """A call that reads so many bytes."""
+
+    size: int
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
 
 
 class Parts(NamedTuple):
@@ -86,6 +94,10 @@ def compare_parts(engine: str, folders: Iterable[Path], function: Callable[..., 
 def run_all(what: str, tasks: list[Task], engine: str) -> None:
     """Call each task's function, several at a time if there are several."""
     if engine != EMBEDDED and tasks:
+        try:
+            from engine.data.datatrove_executor import run_on  # type: ignore[import-not-found,unused-ignore]
+        except ModuleNotFoundError:
+            raise without_extra("cluster", f"curate.engine: {engine}") from None
         run_on(engine, tasks)
         return
     total = sum(task.size for task in tasks)

@@ -8,14 +8,17 @@ same value throughout a record, in prompt and answer, so that what the record te
 import hashlib
 import ipaddress
 import re
-from functools import cache, partial
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
-from engine.core.errors import ProjectError
+from engine.core.answers import without_extra
 from engine.data.check.pii_prefilter import PATTERNS, clues
 from engine.data.check.reject_reasons import BadRecordError
 from engine.settings.curate import PrivateSettings
 
+# Start, end and kind of what is private in a text, from the left. Of two that overlap, the stricter action wins.
+Spans: TypeAlias = Callable[[str, dict[str, str]], list[tuple[int, int, str]]]
 _LOOKED_BEYOND = 200  # characters: what is private may begin before a cut and end after it
 
 
@@ -74,8 +77,6 @@ def _kind(name: str, regex: str = "|".join(PATTERNS["secrets"]), digits: int = 0
 
 _KINDS = [_kind(**fields) for fields in PATTERNS["kinds"]]
 _CONFIRMED = {"iban": iban_valid, "card": _card, "us_ssn": _ssn, "ip": _public_ip, "phone": _phone}
-_SURE_ENOUGH = 0.4  # of Presidio's scores: a phone number has that, a bare run of digits less
-_MILDNESS = ("drop", "hash", "redact", "report")
 _HELD_BY_ALL = re.compile(r"[\d@:]")  # what everything that Presidio finds has one of
 
 
@@ -86,11 +87,11 @@ class PrivateData:
         self.actions = {kind: getattr(settings, kind) for kind in PrivateSettings.model_fields}
         self.counts = dict.fromkeys(self.actions, 0)
         self.known: dict[tuple[str, str], str] = {}  # the placeholders of the record at hand
-        self.recognizers = _presidio() if engine == "presidio" else []
+        self.presidio = _presidio() if engine == "presidio" else None
 
     def possible(self, text: str) -> bool:
         """Whether a text that is unremarkable to the patterns may yet hold something private."""
-        return bool(self.recognizers) and _HELD_BY_ALL.search(text) is not None
+        return self.presidio is not None and _HELD_BY_ALL.search(text) is not None
 
     def treated(self, text: str) -> str:
         """A text of the current record, redacted if the settings require it.
@@ -99,11 +100,19 @@ class PrivateData:
             BadRecordError: a kind is found whose records are to be dropped.
         """
         secret, digits = clues(text)
-        for kind in _KINDS[:1] if self.recognizers else _KINDS:
+        for kind in _KINDS[:1] if self.presidio else _KINDS:
             if digits < kind.digits or kind.sign not in text or (kind.name == "secret" and not secret):
                 continue
             text = kind.pattern.sub(partial(self._replaced, kind.name), text)
-        return self._by_presidio(text) if self.recognizers else text
+        found = self.presidio(text, self.actions) if self.presidio else []
+        placed = [
+            (start, end, self._replacement(kind, text[start:end], start))
+            for start, end, kind in found
+            if kind != "ip" or _public_ip(text[start:end])
+        ]
+        for start, end, new in reversed(placed):
+            text = text[:start] + new + text[end:]
+        return text
 
     def _replaced(self, kind: str, match: re.Match[str]) -> str:
         value = match.group()
@@ -124,47 +133,14 @@ class PrivateData:
             known[kind, value] = f"<{kind.upper()}_{mark}>"
         return known[kind, value]
 
-    def _by_presidio(self, text: str) -> str:
-        spans, placed = [], []
-        for recognizer in self.recognizers:
-            for span in recognizer.analyze(text, recognizer.supported_entities, None):
-                if span.score >= _SURE_ENOUGH and span.entity_type not in PATTERNS["presidio_not_private"]:
-                    kind = PATTERNS["presidio"].get(span.entity_type, "identifier")
-                    # The stricter policy, then the surer kind, then the longer match.
-                    rank = _MILDNESS.index(self.actions[kind]), -span.score, span.start - span.end
-                    spans.append((rank, span.start, span.end, kind))
-        taken: list[tuple[int, int, str]] = []
-        for _, start, end, kind in sorted(spans):  # of two that overlap, the one of the better rank
-            if all(end <= other or start >= stop for other, stop, _ in taken):
-                taken.append((start, end, kind))
-        for start, end, kind in sorted(taken):  # placeholders are numbered from the left
-            value = text[start:end]
-            if kind != "ip" or _public_ip(value):
-                placed.append((start, end, self._replacement(kind, value, start)))
-        for start, end, new in reversed(placed):
-            text = text[:start] + new + text[end:]
-        return text
 
-
-@cache
-def _presidio() -> list[Any]:
-    """Presidio's recognizers by pattern, for texts of any language.
-
-    Raises:
-        ProjectError: it is not installed.
-    """
+def _presidio() -> Spans:
     try:
-        import tldextract
-        from presidio_analyzer import PatternRecognizer, RecognizerRegistry
-        from presidio_analyzer.predefined_recognizers import PhoneRecognizer
-    except ImportError:
-        fix = 'python3 environment.py pip install "presidio-analyzer==2.2.366"'
-        raise ProjectError("Presidio is not installed", "curate.pii_engine: presidio", fix) from None
-    # Presidio checks the domain of an address by a list that tldextract downloads; its own copy will do.
-    tldextract.extract = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
-    registry = RecognizerRegistry()
-    registry.load_predefined_recognizers(languages=["en"])
-    return [known for known in registry.recognizers if isinstance(known, PatternRecognizer | PhoneRecognizer)]
+        from engine.data.check.presidio import finder  # type: ignore[import-not-found,unused-ignore]
+    except ModuleNotFoundError:
+        raise without_extra("pii", "curate.pii_engine: presidio") from None
+    spans: Spans = finder()
+    return spans
 
 
 def hidden(text: str, limit: int, engine: str = "regex") -> str:

@@ -51,7 +51,7 @@ class Cleaner:
 
     def plain(self, text: str) -> bool:
         """Whether a text has nothing to fix and nothing to hide."""
-        return unremarkable(text) and not (self.private.recognizers and self.private.possible(text))
+        return unremarkable(text) and not (self.private.presidio and self.private.possible(text))
 
     def json(self, text: str) -> str:
         """JSON as text; as it was written if there is nothing to clean."""
