@@ -80,24 +80,20 @@ def test_the_adapter_holds_no_pickle_and_no_path_of_this_machine(demo: tuple[Pro
 def test_a_small_model_behind_the_projects_server_does_not_qualify_as_judge(demo: tuple[Project, str]) -> None:
     """Sixty labels by a rule: the rule itself qualifies, the real small model, asked over HTTP, does not."""
     project = demo[0]
-    lacking = (
-        "engine/evaluation/judge/__init__.py",
-        "engine/evaluation/judge/llm_grader.py",
-        "engine/evaluation/judge/pairwise_judge.py",
-        "prompts/judge.txt",
-        "prompts/rubric.txt",
-    )
-    (project.path / "engine/evaluation/judge").mkdir()
-    for name in lacking:
+    judge = project.path / "engine/evaluation/judge"
+    shutil.copytree(TEMPLATE / "engine/evaluation/judge", judge, ignore=shutil.ignore_patterns("__pycache__"))
+    prompts = ("prompts/judge.txt", "prompts/rubric.txt")
+    for name in prompts:
         shutil.copy(TEMPLATE / name, project.path / name)
     project.run("python", "-c", JUDGED_OVER_HTTP)
     found = project.read("judged.json")
-    for name in (*lacking, "judged.json"):
+    shutil.rmtree(judge)
+    for name in (*prompts, "judged.json"):
         (project.path / name).unlink()
     assert found["rule"]["qualified"] and found["rule"]["kappa"]["low"] > 0.9
     small = found["model"]
     assert small["items"] == 60 and not small["qualified"] and small["reasons"]
-    assert found["effort"][0] == 180 and found["effort"][1] > 180 * 20
+    assert len(found["prompt_tokens"]) == 180 and sum(found["prompt_tokens"]) > 180 * 20
     assert found["grading_rule"]["qualified"] and not found["grading_model"]["qualified"]
     assert found["grading_model"]["items"] == 60 and found["grading_model"]["weighted_kappa"]["low"] < 0.4
 
@@ -125,10 +121,11 @@ answers = [Graded("Which number do I think of?", "50", str(30 + 7 * n % 41)) for
 grades = [5 - min(4, abs(int(one.answer) - 50) // 5) for one in answers]
 with running_server(base_model(load(ModelParams)), "judge") as (url, key):
     endpoint = Endpoint(EndpointSettings(base_url=f"{url}/v1", model="judge", concurrency=2), api_key=key)
-    judgements, effort = judge(endpoint, read_prompt("judge"), pairs, 8)
+    judgements, replies = judge(endpoint, read_prompt("judge"), pairs, 8)
     given, more = grade(endpoint, read_prompt("rubric"), answers, 8)
 rule = [Judgement(label, label) for label in human]
-report = {"model": qualify(judgements, human), "rule": qualify(rule, human), "effort": list(effort.plus(more))}
+report = {"model": qualify(judgements, human), "rule": qualify(rule, human)}
+report |= {"prompt_tokens": [reply.prompt_tokens for reply in replies + more]}
 report |= {"grading_model": qualify_grades(given, grades), "grading_rule": qualify_grades(grades, grades)}
 write_json(Path("judged.json"), report)
 """
