@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 from engine.core.errors import run_stage
 from engine.core.io import write_json
 from engine.core.params import load
-from engine.evaluation.forgetting import BLIND, HELD, LOST, OPEN, forgetting, interval
+from engine.evaluation.lm_eval.forgetting import BLIND, HELD, LOST, OPEN, forgetting, interval
 from engine.settings.everything import Everything
 from pipeline import cost, gate, report
 

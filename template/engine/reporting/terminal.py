@@ -15,7 +15,6 @@ from engine.core.display import (
     title,
     usd_band,
 )
-from engine.evaluation.forgetting import Suite
 from engine.evaluation.verdict import SHIP
 from engine.reporting.verdict_file import VerdictFile
 from engine.settings.evaluate import EvaluateParams
@@ -83,15 +82,6 @@ def advice(verdict: VerdictFile, settings: EvaluateParams) -> str:
         return wrapped(f"Ship: {title(ship)}: {endpoint.model} at {endpoint.base_url}, {asked}")
     where = "models/tuned" if verdict.decision == SHIP else "the untouched base model"
     return wrapped(f"Ship: {title(ship)} ({where}): python -m engine.serving.server --arm {ship}")
-
-
-def remembered(suites: dict[str, Suite]) -> str:
-    """What became of the suites outside the task, a line each."""
-    lines = (
-        f"  {name}: {100 * suite.base.mean:.1f}% before tuning, {100 * suite.tuned.mean:.1f}% after: {suite.status}"
-        for name, suite in suites.items()
-    )
-    return "\n".join(["Outside the task:", *lines]) + "\n"
 
 
 def wrapped(text: str) -> str:

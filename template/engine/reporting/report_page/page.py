@@ -9,9 +9,8 @@ from engine.core.device import versions
 from engine.core.display import confidence, in_order, p_value, points, requests_band, tokens, usd, usd_band
 from engine.core.interval import Range
 from engine.core.io import read_json
-from engine.core.params import Params, needed
+from engine.core.params import Params
 from engine.core.text import normalise
-from engine.evaluation.forgetting import BLIND, HELD, LOST, OPEN
 from engine.evaluation.metrics import confusion, has_labels
 from engine.evaluation.verdict import PROMPT, RAG, SHIP
 from engine.html.pages import render
@@ -37,12 +36,6 @@ MEASURES = {  # the secondary ones
     "citation_recall": "Items whose document is cited",
 }
 SHARES = {"refusals", "misshapen", "schema_failures", "citation_precision", "citation_recall"}
-SUITES = {  # what became of a suite
-    HELD: "the tuned model is shown to lose less than {margin}",
-    LOST: "the tuned model is significantly worse, by {margin} or more",
-    OPEN: "a loss of {margin} is neither shown nor ruled out; about {needed} items would rule it out",
-    BLIND: "the untouched model is within {margin} of guessing, so it has nothing to lose",
-}
 
 
 def page(facts: Facts) -> str:
@@ -57,7 +50,6 @@ def page(facts: Facts) -> str:
         tones=TONES,
         measures=MEASURES,
         shares=SHARES,
-        suites=suites(facts),
         examples=examples(facts),
         labels=labels(facts),
         quantised=quantisation(facts.settings),
@@ -123,13 +115,6 @@ def labels(facts: Facts) -> dict[str, Any] | None:
         "totals": totals,
         "mixed": [(spelt[actual], spelt.get(predicted, predicted), count) for (actual, predicted), count in mixed],
     }
-
-
-def suites(facts: Facts) -> dict[str, str]:
-    """What became of each suite, as a phrase."""
-    margin = points(needed(facts.settings.harness, "harness").margin) if facts.harness else ""
-    found = facts.harness.suites if facts.harness else {}
-    return {name: SUITES[s.status].format(margin=margin, needed=s.items_needed) for name, s in found.items()}
 
 
 def quantisation(settings: Params, path: Path = MEASURED_QUANTISATION) -> Any:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from engine.core.artifacts import HARNESS_REPORT
+from engine.core.display import points
 from engine.core.interval import Interval
-from engine.core.io import Result
+from engine.core.io import Result, read
 from engine.evaluation.metrics import mean_score
 from engine.evaluation.paired_comparison import compare
 from engine.evaluation.statistics import non_inferior, required_items
@@ -92,6 +94,30 @@ def forgetting(base: Sequence[float], tuned: Sequence[float], chance: float, set
         discordant=c.discordant,
         items_needed=required_items(margin, max(c.disagreement, margin**2), alpha=2 * alpha),
     )
+
+
+def read_harness() -> HarnessReport:
+    """What the stage `harness` found."""
+    return read(HARNESS_REPORT, HarnessReport, "harness")
+
+
+def remembered(suites: dict[str, Suite]) -> str:
+    """What became of the suites outside the task, a line each."""
+    lines = (
+        f"  {name}: {100 * suite.base.mean:.1f}% before tuning, {100 * suite.tuned.mean:.1f}% after: {suite.status}"
+        for name, suite in suites.items()
+    )
+    return "\n".join(["Outside the task:", *lines]) + "\n"
+
+
+def regressions(suites: dict[str, Suite], margin: float) -> list[str]:
+    """Suites that are not shown to have held, as reasons for the gate to refuse."""
+    return [
+        f"{name}: {suite.status} ({points(suite.difference.mean, sign=True)}); gate.require_no_regression "
+        f"wants it shown that less than {points(margin)} are lost"
+        for name, suite in suites.items()
+        if suite.status != HELD
+    ]
 
 
 def interval(scores: Sequence[float], settings: HarnessParams) -> Interval:
