@@ -24,22 +24,11 @@ FIXED, BROKEN, WRONG = 4, 4, 2  # examples shown of each kind
 CONFUSED_PAIRS = 12
 WORDS = (confidence, in_order, p_value, points, requests_band, tokens, usd, usd_band)  # the filters of the templates
 TONES = {SHIP: "verdict ship", PROMPT: "verdict keep", RAG: "verdict keep"}
-MEASURES = {  # the secondary ones
-    "refusals": "Refusals of what the reference answers",
-    "misshapen": "Answers without the references' JSON shape",
-    "schema_failures": "Answers that break evals/schema.json",
-    "length": "Words an answer",
-    "length_ratio": "Words of answers relative to the references",
-    "similarity": "Cosine similarity to the reference (MiniLM)",
-    "reference_perplexity": "Perplexity of the reference, per token",
-    "citation_precision": "Cited passages from the item's own document",
-    "citation_recall": "Items whose document is cited",
-}
-SHARES = {"refusals", "misshapen", "schema_failures", "citation_precision", "citation_recall"}
 
 
 def page(facts: Facts) -> str:
     """The whole report, self-contained."""
+    bars = [Bar(arm, score, arm == facts.challenger) for arm, score in facts.scores.primary.items()]
     swings = facts.cost.ownership.tornado.swings
     return render(
         "reporting/report_page/report.html.j2",
@@ -48,24 +37,16 @@ def page(facts: Facts) -> str:
         name=str(facts.project.get("project_name", "Report")),
         verdict=facts.scores.verdict,
         tones=TONES,
-        measures=MEASURES,
-        shares=SHARES,
         examples=examples(facts),
         labels=labels(facts),
         quantised=quantisation(facts.settings),
-        pins=pins(facts),
-        scores_chart=scores_chart(facts),
+        versions=versions(),
+        scores_chart=interval_chart(bars, f"{facts.scores.primary_metric} by arm"),
         tornado=tornado_chart(swings) if swings else None,
         loss=loss_chart(facts),
         crossing=crossing,
         off=off,
     )
-
-
-def scores_chart(facts: Facts) -> Chart:
-    """Every arm by the primary metric."""
-    bars = [Bar(arm, score, arm == facts.challenger) for arm, score in facts.scores.primary.items()]
-    return interval_chart(bars, f"{facts.scores.primary_metric} by arm")
 
 
 def loss_chart(facts: Facts) -> Chart | None:
@@ -121,22 +102,6 @@ def quantisation(settings: Params, path: Path = MEASURED_QUANTISATION) -> Any:
     """What ``tunesmith tool quantise`` measured, if it did so with the weights that would be served."""
     measured = read_json(path) if path.exists() else None
     return measured if measured and measured["manifest"] == read_json(served_manifest(settings)) else None
-
-
-def pins(facts: Facts) -> dict[str, str]:
-    """What it takes to get the same numbers again."""
-    t, parity = facts.training, facts.serving.parity
-    trained = t and {"tuned weights": t.tuned_sha256, "training data": t.data_sha256}
-    return {
-        "base model": f"{facts.model['source']} {facts.settings.model.id} {facts.model.get('revision') or ''}",
-        "base weights": facts.baseline.base_sha256,
-        **(trained or {}),
-        "benchmark": facts.scores.benchmark_sha256,
-        "raw data": str(facts.data["raw_sha256"]),
-        "served as evaluated": f"{facts.serving.arm}: {parity.all_equal} of {parity.items} answers equal",
-        "seed": str(facts.settings.seed),
-        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
-    }
 
 
 def crossing(volume: Range | None) -> str:
