@@ -5,7 +5,6 @@ import sys
 from engine.core.artifacts import (
     BASELINE_RECORD,
     DATA_REPORT,
-    HARNESS_REPORT,
     RETRIEVAL_REPORT,
     SCORES,
     SERVING_REPORT,
@@ -13,12 +12,11 @@ from engine.core.artifacts import (
 )
 from engine.core.errors import ProjectError, run_stage
 from engine.core.io import read, read_json
-from engine.core.params import load
-from engine.evaluation.forgetting import HarnessReport
-from engine.evaluation.gate_checks import refused_data, refused_measurement, refused_verdict, regressions
+from engine.core.params import load, needed
+from engine.evaluation.gate_checks import refused_data, refused_measurement, refused_verdict
 from engine.evaluation.results import Scores, ServingReport
 from engine.inference.results import BaselineRecord, RetrievalReport
-from engine.reporting.terminal import remembered, tell
+from engine.reporting.terminal import tell
 from engine.reporting.verdict_file import VerdictFile
 from engine.settings.gate import GateParams
 
@@ -36,9 +34,16 @@ def main() -> None:
         *refused_verdict(settings, scores),
     ]
     if settings.remembers:
-        suites = read(HARNESS_REPORT, HarnessReport, "harness").suites
+        from engine.evaluation.lm_eval.forgetting import (  # type: ignore[import-not-found, unused-ignore]
+            read_harness,
+            regressions,
+            remembered,
+        )
+
+        suites = read_harness().suites
         print(remembered(suites))
-        failures += [] if scores.smoke else regressions(settings, suites)
+        if settings.gate.require_no_regression and not scores.smoke:
+            failures += regressions(suites, needed(settings.harness, "harness").margin)
     if failures:
         raise ProjectError(
             "\n  ".join(["refused by the gate", *failures]), "params.yaml: gate", f"read {verdict.report}"

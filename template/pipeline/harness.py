@@ -11,7 +11,7 @@ from engine.core.device import prepare
 from engine.core.errors import run_stage
 from engine.core.io import read_jsonl, write_json
 from engine.core.params import load
-from engine.evaluation.forgetting import Choice, HarnessReport, Opinion
+from engine.evaluation.lm_eval.forgetting import Choice, HarnessReport, Opinion
 from engine.evaluation.lm_eval.harness import (
     BARE,
     SMOKE_ITEMS,

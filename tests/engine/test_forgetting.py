@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from finished_project import HARNESS_PARAMS, PARAMS, finish_project
 from msgspec.structs import asdict
+from scipy import stats
 
 from engine.core.errors import run_stage
 from engine.core.io import write_json
 from engine.core.params import load
-from engine.evaluation.forgetting import BLIND, HELD, LOST, OPEN, forgetting, interval
+from engine.evaluation.lm_eval.forgetting import BLIND, HELD, LOST, OPEN, forgetting, interval, non_inferior
 from engine.settings.everything import Everything
 from pipeline import cost, gate, report
 
@@ -97,3 +99,24 @@ def test_a_report_where_lm_eval_could_be_asked_no_item(project: Path) -> None:
     report.main()
     page = (project / "reports/report.html").read_text("utf-8")
     assert "tuned: not run, items with tools." in page and "Picking the right answer" not in page
+
+
+def test_non_inferiority_is_the_shifted_one_sided_test() -> None:
+    generator = np.random.default_rng(4)
+    first, second = generator.normal(0.50, 0.1, 400), generator.normal(0.51, 0.1, 400)
+    holds, p_value = non_inferior(first, second, 0.05)
+    # scipy's t test on the shifted differences; 400 items make t and z the same to three digits
+    theirs = stats.ttest_1samp(first - second + 0.05, 0, alternative="greater").pvalue
+    assert holds and p_value == pytest.approx(theirs, rel=0.2, abs=1e-6)
+    assert not non_inferior(first, second, 0.0)[0]
+    assert non_inferior([1.0, 1.0], [1.0, 1.0], 0.01) == (True, 0.0)
+    assert non_inferior([0.0, 0.0], [1.0, 1.0], 0.5) == (False, 1.0)
+
+
+def test_non_inferiority_errs_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(5)
+    wrong = 0
+    for _ in range(400):  # truly worse by exactly the margin
+        second = generator.random(200)
+        wrong += non_inferior(second - 0.05 + generator.normal(0, 0.2, 200), second, 0.05)[0]
+    assert 0.02 < wrong / 400 < 0.085

@@ -8,12 +8,10 @@ from engine.core.interval import Interval
 from engine.evaluation.statistics import (
     bootstrap_mean,
     bootstrap_ratio,
-    clustered_standard_error,
     design_effect,
     holm,
     mcnemar,
     minimum_detectable_effect,
-    non_inferior,
     paired_bootstrap,
     paired_permutation,
     power_table,
@@ -192,40 +190,10 @@ def test_paired_bootstrap_rejects_a_true_null_no_more_than_it_says() -> None:
     assert rejected / 300 < 0.09
 
 
-def test_the_clustered_standard_error_is_statsmodels() -> None:
-    # statsmodels 0.15.0: OLS(x, 1).fit(cov_type="cluster", cov_kwds={"groups": g, "use_correction": False}).bse
-    values = [1, 0, 1, 1, 0, 0, 1, 1, 0, 1, 1, 0]
-    groups = [str(name) for name in (0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 4, 4)]
-    assert clustered_standard_error(values, groups) == pytest.approx(0.03803628871563654)
-    assert clustered_standard_error(values) == pytest.approx(np.std(values) / np.sqrt(12))
-    assert clustered_standard_error([]) == 0.0
-
-
 def test_mcnemar_and_holm_are_statsmodels() -> None:
     # statsmodels 0.15.0: mcnemar([[101, 59], [121, 33]], exact=True) is the table of Agresti 1990, p. 350
     assert mcnemar(59, 121) == pytest.approx(4.4344492637551645e-06)
     assert mcnemar(3, 11) == pytest.approx(0.057373046875)
-
-
-def test_non_inferiority_is_the_shifted_one_sided_test() -> None:
-    generator = np.random.default_rng(4)
-    first, second = generator.normal(0.50, 0.1, 400), generator.normal(0.51, 0.1, 400)
-    holds, p_value = non_inferior(first, second, 0.05)
-    # scipy's t test on the shifted differences; 400 items make t and z the same to three digits
-    theirs = stats.ttest_1samp(first - second + 0.05, 0, alternative="greater").pvalue
-    assert holds and p_value == pytest.approx(theirs, rel=0.2, abs=1e-6)
-    assert not non_inferior(first, second, 0.0)[0]
-    assert non_inferior([1.0, 1.0], [1.0, 1.0], 0.01) == (True, 0.0)
-    assert non_inferior([0.0, 0.0], [1.0, 1.0], 0.5) == (False, 1.0)
-
-
-def test_non_inferiority_errs_as_often_as_it_says() -> None:
-    generator = np.random.default_rng(5)
-    wrong = 0
-    for _ in range(400):  # truly worse by exactly the margin
-        second = generator.random(200)
-        wrong += non_inferior(second - 0.05 + generator.normal(0, 0.2, 200), second, 0.05)[0]
-    assert 0.02 < wrong / 400 < 0.085
 
 
 def test_the_power_table_grows_with_power_and_shrinks_with_the_effect() -> None:

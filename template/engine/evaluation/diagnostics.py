@@ -7,6 +7,7 @@ surprises the model.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -36,24 +37,15 @@ def secondary(
     """The measures of one arm; items of a group count as one draw."""
     groups = [item.group for item in items]
     expected, answers = [item.expected for item in items], [item.answer for item in items]
-    knobs = settings.evaluate
-
-    def ratio(top: Sequence[float], bottom: Sequence[float]) -> Interval:
-        return bootstrap_ratio(
-            top, bottom, samples=knobs.bootstrap_samples, seed=settings.seed, alpha=knobs.alpha, groups=groups
-        )
-
-    def mean(values: Sequence[float]) -> Interval:
-        return bootstrap_mean(
-            values, samples=knobs.bootstrap_samples, seed=settings.seed, alpha=knobs.alpha, groups=groups
-        )
-
+    samples, seed, alpha = settings.evaluate.bootstrap_samples, settings.seed, settings.evaluate.alpha
+    mean = partial(bootstrap_mean, samples=samples, seed=seed, alpha=alpha, groups=groups)
+    ratio = partial(bootstrap_ratio, samples=samples, seed=seed, alpha=alpha, groups=groups)
     declined = [float(refuses(item.answer) and not refuses(item.expected)) for item in items]
-    found = {"refusals": proportion_interval(declined, knobs.alpha, groups)}
+    found = {"refusals": proportion_interval(declined, alpha, groups)}
     if expects_json(items):
-        found["misshapen"] = proportion_interval(misshapen(items), knobs.alpha, groups)
+        found["misshapen"] = proportion_interval(misshapen(items), alpha, groups)
     if schema is not None:
-        found["schema_failures"] = proportion_interval(schema_failures(items, schema), knobs.alpha, groups)
+        found["schema_failures"] = proportion_interval(schema_failures(items, schema), alpha, groups)
     words, wanted = ([float(len(text.split())) for text in texts] for texts in (answers, expected))
     found["length"] = mean(words)
     if all(wanted):
@@ -67,11 +59,9 @@ def secondary(
     if any(item.passages for item in items) and (cited := citing(items, retrieved)):
         owners = [group for item, group in zip(items, groups, strict=True) if item.id in cited]
         named, right, hit = zip(*cited.values(), strict=True)
-        found["citation_recall"] = proportion_interval(hit, knobs.alpha, owners)
+        found["citation_recall"] = proportion_interval(hit, alpha, owners)
         if sum(named):
-            found["citation_precision"] = bootstrap_ratio(
-                right, named, samples=knobs.bootstrap_samples, seed=settings.seed, alpha=knobs.alpha, groups=owners
-            )
+            found["citation_precision"] = ratio(right, named, groups=owners)
     return {name: interval.rounded() for name, interval in found.items()}
 
 

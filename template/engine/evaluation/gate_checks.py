@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from engine.core.display import model_of, points
-from engine.core.params import needed
-from engine.evaluation.forgetting import HELD, Suite
+from engine.core.display import model_of
 from engine.evaluation.results import Scores, ServingReport
 from engine.evaluation.verdict import PROMPT, RAG, SHIP
 from engine.inference.results import BaselineRecord, RetrievalReport
@@ -46,16 +44,3 @@ def refused_verdict(settings: GateParams, scores: Scores) -> list[str]:
     goal = SHIP if settings.trains else RAG if settings.retrieves else PROMPT
     stops = {"any": False, "ships": scores.verdict.ship is None, "goal": decision != goal}[wanted]
     return [f"the verdict is {decision} (gate.verdict is {wanted})"] if stops and not scores.smoke else []
-
-
-def regressions(settings: GateParams, suites: dict[str, Suite]) -> list[str]:
-    """Suites that are not shown to have held, if the gate asks for that."""
-    if not settings.gate.require_no_regression:
-        return []
-    margin = needed(settings.harness, "harness").margin
-    return [
-        f"{name}: {suite.status} ({points(suite.difference.mean, sign=True)}); gate.require_no_regression "
-        f"wants it shown that less than {points(margin)} are lost"
-        for name, suite in suites.items()
-        if suite.status != HELD
-    ]

@@ -12,8 +12,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri  # what scipy.stats.norm calls, without its checks
-from scipy.stats import binom
+from scipy.special import ndtri  # what scipy.stats.norm.ppf calls, without its checks
+from scipy.stats import binomtest
 
 from engine.core.interval import Interval
 from engine.evaluation.results import Power
@@ -69,35 +69,6 @@ def design_effect(values: ArrayLike, groups: Groups = None) -> float:
         return 1.0
     sums, _ = _by_group(centred, groups)
     return max(1.0, float(sums @ sums) / independent)
-
-
-def clustered_standard_error(values: ArrayLike, groups: Groups = None) -> float:
-    """Standard error of the mean when the items of a group are not independent.
-
-    sqrt(sum_g (sum_{i in g} (x_i - mean))²) / n     Liang & Zeger 1986; Miller 2024, arXiv 2411.00640, section 2.2.
-    It equals statsmodels' cluster-robust one of a regression on a constant, without its small-sample factor.
-    """
-    array = np.asarray(values, dtype=float)
-    if not len(array):
-        return 0.0
-    sums, _ = _by_group(array - array.mean(), groups)
-    return math.sqrt(float(sums @ sums)) / len(array)
-
-
-def non_inferior(
-    first: ArrayLike, second: ArrayLike, margin: float, *, alpha: float = 0.05, groups: Groups = None
-) -> tuple[bool, float]:
-    """Whether mean(first - second) is shown to lie above ``-margin``; also the one-sided p-value.
-
-    z = (mean + margin) / clustered standard error                 Wellek 2010, Testing Statistical Hypotheses, 1.
-    """
-    difference = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
-    distance = float(difference.mean()) + margin if len(difference) else 0.0
-    error = clustered_standard_error(difference, groups)
-    if error < 1e-12:
-        return distance > 0, 0.0 if distance > 0 else 1.0
-    p_value = float(ndtr(-distance / error))
-    return p_value < alpha, p_value
 
 
 def percentile_interval(estimate: float, resampled: NDArray[np.float64], alpha: float) -> Interval:
@@ -196,13 +167,9 @@ def paired_permutation(
 def mcnemar(gains: int, losses: int) -> float:
     """Exact two-sided p-value for 0/1 outcomes of two arms on the same items (McNemar 1947, Psychometrika 12:153).
 
-    ``gains`` and ``losses`` count the discordant items; under "no difference" each is a fair coin:
-    p = min(1, 2·P(X <= min(gains, losses))), X ~ Binomial(gains + losses, 1/2).
+    ``gains`` and ``losses`` count the discordant items; under "no difference" each is a fair coin.
     """
-    discordant = gains + losses
-    if discordant == 0:
-        return 1.0
-    return min(1.0, 2 * float(binom.cdf(min(gains, losses), discordant, 0.5)))
+    return float(binomtest(gains, gains + losses).pvalue) if gains + losses else 1.0
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -11,7 +11,6 @@ from engine.core.display import in_order
 from engine.core.io import read, read_json, read_jsonl
 from engine.core.params import Params
 from engine.costing.results import CostReport, UsageReport
-from engine.evaluation.forgetting import HarnessReport
 from engine.evaluation.metrics import score_items
 from engine.evaluation.results import Scores, ServingReport
 from engine.inference.results import BaselineRecord, RetrievalReport, Row, read_arm
@@ -40,7 +39,7 @@ class Facts(NamedTuple):
     curves: list[dict[str, float]]
     retrieval: RetrievalReport | None  # none in a project that does not retrieve
     judge: Any  # a `JudgeReport`; None if no model judges
-    harness: HarnessReport | None  # None if lm-eval does not run
+    harness: Any  # a `HarnessReport`; None if lm-eval does not run
     baseline: BaselineRecord
     model: dict[str, Any]
     requests: dict[str, list[dict[str, str]]]  # item id -> the messages that it was asked with
@@ -73,7 +72,7 @@ def read_facts(settings: ReportParams) -> Facts:
         curves=read_json(artifacts.CURVES) if settings.trains else [],
         retrieval=read(artifacts.RETRIEVAL_REPORT, RetrievalReport, "index") if settings.retrieves else None,
         judge=read_judge() if settings.judges else None,
-        harness=read(artifacts.HARNESS_REPORT, HarnessReport, "harness") if settings.remembers else None,
+        harness=read_harness() if settings.remembers else None,
         baseline=read(artifacts.BASELINE_RECORD, BaselineRecord, "baseline"),
         model=read_json(artifacts.BASE_MANIFEST),
         requests={row["id"]: row["messages"][:-1] for row in read_jsonl(artifacts.TEST)},
@@ -87,6 +86,13 @@ def read_judge() -> Any:
     from engine.evaluation.judge.report import JudgeReport  # type: ignore[import-not-found, unused-ignore]
 
     return read(artifacts.JUDGE_REPORT, JudgeReport, "judge")
+
+
+def read_harness() -> Any:
+    """What lm-eval found. A project without it has no such module."""
+    from engine.evaluation.lm_eval import forgetting  # type: ignore[import-not-found, unused-ignore]
+
+    return forgetting.read_harness()
 
 
 def answered(arm: str, settings: ReportParams) -> list[Scored]:

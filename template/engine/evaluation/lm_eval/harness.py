@@ -12,8 +12,8 @@ from engine.chat.openai_messages import Record
 from engine.core.artifacts import HARNESS_ANSWERS, HARNESS_TASKS, SHOTS
 from engine.core.errors import ProjectError
 from engine.core.io import read, sha256_json, write_jsonl
-from engine.evaluation.forgetting import Choice, Opinion, Suite, forgetting, interval
 from engine.evaluation.item_metrics import exact_match
+from engine.evaluation.lm_eval.forgetting import Choice, Opinion, Suite, forgetting, interval
 from engine.evaluation.lm_eval.runner import Engine, Run
 from engine.evaluation.lm_eval.tasks import sayable, write_answer_task, write_choice_task
 from engine.inference.policies import base_policies, tuned_policies

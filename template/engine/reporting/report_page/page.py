@@ -9,9 +9,8 @@ from engine.core.device import versions
 from engine.core.display import confidence, in_order, p_value, points, requests_band, tokens, usd, usd_band
 from engine.core.interval import Range
 from engine.core.io import read_json
-from engine.core.params import Params, needed
+from engine.core.params import Params
 from engine.core.text import normalise
-from engine.evaluation.forgetting import BLIND, HELD, LOST, OPEN
 from engine.evaluation.metrics import confusion, has_labels
 from engine.evaluation.verdict import PROMPT, RAG, SHIP
 from engine.html.pages import render
@@ -25,28 +24,11 @@ FIXED, BROKEN, WRONG = 4, 4, 2  # examples shown of each kind
 CONFUSED_PAIRS = 12
 WORDS = (confidence, in_order, p_value, points, requests_band, tokens, usd, usd_band)  # the filters of the templates
 TONES = {SHIP: "verdict ship", PROMPT: "verdict keep", RAG: "verdict keep"}
-MEASURES = {  # the secondary ones
-    "refusals": "Refusals of what the reference answers",
-    "misshapen": "Answers without the references' JSON shape",
-    "schema_failures": "Answers that break evals/schema.json",
-    "length": "Words an answer",
-    "length_ratio": "Words of answers relative to the references",
-    "similarity": "Cosine similarity to the reference (MiniLM)",
-    "reference_perplexity": "Perplexity of the reference, per token",
-    "citation_precision": "Cited passages from the item's own document",
-    "citation_recall": "Items whose document is cited",
-}
-SHARES = {"refusals", "misshapen", "schema_failures", "citation_precision", "citation_recall"}
-SUITES = {  # what became of a suite
-    HELD: "the tuned model is shown to lose less than {margin}",
-    LOST: "the tuned model is significantly worse, by {margin} or more",
-    OPEN: "a loss of {margin} is neither shown nor ruled out; about {needed} items would rule it out",
-    BLIND: "the untouched model is within {margin} of guessing, so it has nothing to lose",
-}
 
 
 def page(facts: Facts) -> str:
     """The whole report, self-contained."""
+    bars = [Bar(arm, score, arm == facts.challenger) for arm, score in facts.scores.primary.items()]
     swings = facts.cost.ownership.tornado.swings
     return render(
         "reporting/report_page/report.html.j2",
@@ -55,25 +37,16 @@ def page(facts: Facts) -> str:
         name=str(facts.project.get("project_name", "Report")),
         verdict=facts.scores.verdict,
         tones=TONES,
-        measures=MEASURES,
-        shares=SHARES,
-        suites=suites(facts),
         examples=examples(facts),
         labels=labels(facts),
         quantised=quantisation(facts.settings),
-        pins=pins(facts),
-        scores_chart=scores_chart(facts),
+        versions=versions(),
+        scores_chart=interval_chart(bars, f"{facts.scores.primary_metric} by arm"),
         tornado=tornado_chart(swings) if swings else None,
         loss=loss_chart(facts),
         crossing=crossing,
         off=off,
     )
-
-
-def scores_chart(facts: Facts) -> Chart:
-    """Every arm by the primary metric."""
-    bars = [Bar(arm, score, arm == facts.challenger) for arm, score in facts.scores.primary.items()]
-    return interval_chart(bars, f"{facts.scores.primary_metric} by arm")
 
 
 def loss_chart(facts: Facts) -> Chart | None:
@@ -125,33 +98,10 @@ def labels(facts: Facts) -> dict[str, Any] | None:
     }
 
 
-def suites(facts: Facts) -> dict[str, str]:
-    """What became of each suite, as a phrase."""
-    margin = points(needed(facts.settings.harness, "harness").margin) if facts.harness else ""
-    found = facts.harness.suites if facts.harness else {}
-    return {name: SUITES[s.status].format(margin=margin, needed=s.items_needed) for name, s in found.items()}
-
-
 def quantisation(settings: Params, path: Path = MEASURED_QUANTISATION) -> Any:
     """What ``tunesmith tool quantise`` measured, if it did so with the weights that would be served."""
     measured = read_json(path) if path.exists() else None
     return measured if measured and measured["manifest"] == read_json(served_manifest(settings)) else None
-
-
-def pins(facts: Facts) -> dict[str, str]:
-    """What it takes to get the same numbers again."""
-    t, parity = facts.training, facts.serving.parity
-    trained = t and {"tuned weights": t.tuned_sha256, "training data": t.data_sha256}
-    return {
-        "base model": f"{facts.model['source']} {facts.settings.model.id} {facts.model.get('revision') or ''}",
-        "base weights": facts.baseline.base_sha256,
-        **(trained or {}),
-        "benchmark": facts.scores.benchmark_sha256,
-        "raw data": str(facts.data["raw_sha256"]),
-        "served as evaluated": f"{facts.serving.arm}: {parity.all_equal} of {parity.items} answers equal",
-        "seed": str(facts.settings.seed),
-        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
-    }
 
 
 def crossing(volume: Range | None) -> str:

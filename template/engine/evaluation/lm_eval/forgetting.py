@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import ndtr
 
+from engine.core.artifacts import HARNESS_REPORT
+from engine.core.display import points
 from engine.core.interval import Interval
-from engine.core.io import Result
+from engine.core.io import Result, read
 from engine.evaluation.metrics import mean_score
 from engine.evaluation.paired_comparison import compare
-from engine.evaluation.statistics import non_inferior, required_items
+from engine.evaluation.statistics import required_items
 from engine.evaluation.verdict import significant
 from engine.settings.harness import HarnessParams
 
@@ -74,9 +78,8 @@ def forgetting(base: Sequence[float], tuned: Sequence[float], chance: float, set
     correction for their number: it opens wrongly only if every single test does (intersection-union test).
     """
     margin, alpha = settings.harness.margin, settings.evaluate.alpha
-    groups = [None] * len(base)
-    c = compare(tuned, base, groups, settings)
-    held, p_value = non_inferior(tuned, base, margin, alpha=alpha, groups=groups)
+    c = compare(tuned, base, None, settings)
+    held, p_value = non_inferior(tuned, base, margin, alpha=alpha)
     if np.mean(base) - chance < margin:
         status = BLIND
     elif held:
@@ -92,6 +95,44 @@ def forgetting(base: Sequence[float], tuned: Sequence[float], chance: float, set
         discordant=c.discordant,
         items_needed=required_items(margin, max(c.disagreement, margin**2), alpha=2 * alpha),
     )
+
+
+def non_inferior(first: ArrayLike, second: ArrayLike, margin: float, *, alpha: float = 0.05) -> tuple[bool, float]:
+    """Whether mean(first - second) is shown to lie above ``-margin``; also the one-sided p-value.
+
+    z = (mean + margin) / standard error                           Wellek 2010, Testing Statistical Hypotheses, 1.
+    """
+    difference = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
+    distance = float(difference.mean()) + margin
+    error = float(difference.std()) / np.sqrt(len(difference))
+    if error < 1e-12:
+        return distance > 0, 0.0 if distance > 0 else 1.0
+    p_value = float(ndtr(-distance / error))
+    return p_value < alpha, p_value
+
+
+def read_harness() -> HarnessReport:
+    """What the stage `harness` found."""
+    return read(HARNESS_REPORT, HarnessReport, "harness")
+
+
+def remembered(suites: dict[str, Suite]) -> str:
+    """What became of the suites outside the task, a line each."""
+    lines = (
+        f"  {name}: {100 * suite.base.mean:.1f}% before tuning, {100 * suite.tuned.mean:.1f}% after: {suite.status}"
+        for name, suite in suites.items()
+    )
+    return "\n".join(["Outside the task:", *lines]) + "\n"
+
+
+def regressions(suites: dict[str, Suite], margin: float) -> list[str]:
+    """Suites that are not shown to have held, as reasons for the gate to refuse."""
+    return [
+        f"{name}: {suite.status} ({points(suite.difference.mean, sign=True)}); gate.require_no_regression "
+        f"wants it shown that less than {points(margin)} are lost"
+        for name, suite in suites.items()
+        if suite.status != HELD
+    ]
 
 
 def interval(scores: Sequence[float], settings: HarnessParams) -> Interval:
