@@ -157,10 +157,8 @@ def shared_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
     ordered = sorted(map(list, prompts))
     first, last = ordered[0], ordered[-1]  # in lexicographic order the extremes differ earliest
     limit = min(map(len, prompts)) - 1
-    length = 0
-    while length < limit and first[length] == last[length]:
-        length += 1
-    return list(first[:length]) if length >= MINIMUM_SHARED_PREFIX else []
+    length = next((place for place in range(limit) if first[place] != last[place]), limit)
+    return first[:length] if length >= MINIMUM_SHARED_PREFIX else []
 
 
 def _quantisation(bits: Bits, device: Device) -> Any:
