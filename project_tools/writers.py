@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import to_builtins
 
 from engine.chat.tool_calls import with_call_ids
+from engine.core.errors import ProjectError
 from engine.data.check.reject_reasons import BadRecordError
 from engine.data.normalise.messages import Message
 from engine.data.normalise.records import Record
@@ -39,8 +40,8 @@ def _to_hosted(record: Record) -> dict[str, Any]:
     fields = _to_messages(record)
     try:
         return fields | {"messages": with_call_ids(fields["messages"])}
-    except ValueError as error:
-        raise BadRecordError("roles", str(error)) from None
+    except ProjectError as error:
+        raise BadRecordError("roles", error.what) from None
 
 
 def _tools(record: Record) -> dict[str, Any]:

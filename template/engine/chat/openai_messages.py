@@ -9,7 +9,7 @@ from engine.chat.tool_calls import call_text, tool_list, with_call_ids
 
 Message: TypeAlias = dict[str, Any]  # a canonical turn: role and content; of the assistant perhaps tool_calls, thinking
 Record: TypeAlias = dict[str, Any]  # a curated record; its last message is the expected answer
-_TURN = ("role", "content", "name", "tool_calls", "tool_call_id")
+_TURN = {key: key for key in ("role", "content", "name", "tool_calls", "tool_call_id")}
 
 
 def request(messages: Sequence[Mapping[str, Any]], tools: str | None, *, thinking: bool = False) -> dict[str, Any]:
@@ -17,10 +17,8 @@ def request(messages: Sequence[Mapping[str, Any]], tools: str | None, *, thinkin
 
     The protocol has no place for what was thought in earlier turns; servers of open models read ``reasoning_content``.
     """
-    turns = [{key: turn[key] for key in _TURN if key in turn} for turn in messages]
-    if thinking:
-        pairs = zip(turns, messages, strict=True)
-        turns = [turn | ({"reasoning_content": own["thinking"]} if "thinking" in own else {}) for turn, own in pairs]
+    names = _TURN | ({"thinking": "reasoning_content"} if thinking else {})
+    turns = [{name: turn[key] for key, name in names.items() if key in turn} for turn in messages]
     listed = tool_list(tools)
     return {"messages": with_call_ids(turns)} | ({"tools": listed} if listed else {})
 

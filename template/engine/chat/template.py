@@ -106,11 +106,7 @@ def _short_ids(turns: Sequence[Message]) -> list[Message]:
     """The turns with ids that count the calls."""
     names: dict[str, str] = {}
     short: list[Message] = []
-    try:
-        named = with_call_ids(turns)
-    except ValueError as error:
-        raise ProjectError(str(error), "tool_calls", "fix the conversation") from None
-    for turn in named:
+    for turn in with_call_ids(turns):
         if turn.get("tool_calls"):
             ids = [names.setdefault(call["id"], f"{len(names) + 1:09}") for call in turn["tool_calls"]]
             turn |= {"tool_calls": [call | {"id": name} for call, name in zip(turn["tool_calls"], ids, strict=True)]}

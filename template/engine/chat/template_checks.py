@@ -7,26 +7,27 @@ from typing import Any, TypeAlias
 
 from engine.chat.openai_messages import Record
 from engine.chat.template import ChatTemplate, Conversation
+from engine.chat.template_coverage import SHOWN, refuse_faulty
 from engine.core.errors import ProjectError
 
 Row: TypeAlias = dict[str, Any]  # the trainer's: prompt and completion as the chat template reads turns; tools as JSON
-SHOWN = 5  # records named in an error
 
 
 def refuse_untrainable(records: Sequence[Record], source: str) -> None:
     """Raise `ProjectError` if a record is not a question with an answer. Training supports nothing else."""
-    for what, found in (
-        ("compare or judge answers (preference or KTO data)", _judges),
-        ("have no user turn before the answer (plain text, or prompts only)", lambda record: not _asks(record)),
-    ):
-        lines = [record["line"] for record in records if found(record)]
-        if lines:
-            named = ", ".join(map(str, lines[:SHOWN]))
-            raise ProjectError(
-                f"{len(lines)} records {what}; such data can be curated but not trained on yet",
-                f"{source}, input line {named}",
-                "remove these records from the raw data, or remove the extra parts from these records",
-            )
+    fix = "remove these records from the raw data, or remove the extra parts from these records"
+    refuse_faulty(records, _untrainable, source, fix)
+
+
+def _untrainable(record: Record) -> str | None:
+    roles = [turn["role"] for turn in record["messages"]]
+    if "rejected" in record or "desirable" in record:
+        what = "compare or judge answers (preference or KTO data)"
+    elif roles[-1] != "assistant" or "user" not in roles[:-1]:
+        what = "have no user turn before the answer (plain text, or prompts only)"
+    else:
+        return None
+    return f"{what}; such data can be curated but not trained on yet"
 
 
 def control_tokens(tokenizer: Any) -> re.Pattern[str]:
@@ -51,15 +52,6 @@ def refuse_control_tokens(records: Sequence[Record], held: Sequence[str | None],
         what = f"{len(lines)} records contain a control token of the model in a text"
         fix = "fix the records, or set curate.anomalies.special_tokens to drop or keep"
         raise ProjectError(what, f"{source}, input line {', '.join(lines[:SHOWN])}", fix)
-
-
-def _judges(record: Record) -> bool:
-    return "rejected" in record or "desirable" in record
-
-
-def _asks(record: Record) -> bool:
-    roles = [turn["role"] for turn in record["messages"]]
-    return roles[-1] == "assistant" and "user" in roles[:-1]
 
 
 def unread(key: str, conversations: Sequence[Conversation], template: ChatTemplate) -> int:
@@ -91,22 +83,15 @@ def check_tokens(rows: Sequence[Row], conversations: Sequence[Conversation], tem
         served = tokenizer(template.text(turns[:-1], tools, prompt=True), add_special_tokens=False)["input_ids"]
         if trained != served or whole[: len(trained)] != trained:
             what = "the trainer and the server" if trained != served else "a prompt with and without its answer"
-            raise ProjectError(
-                f"{what} have different tokens",
-                "models/base: chat_template, tokenizer",
-                "use another base model, or fix its chat template: a special token must separate the two",
-            )
+            fix = "use another base model, or fix its chat template: a special token must separate the two"
+            raise ProjectError(f"{what} have different tokens", "models/base: chat_template, tokenizer", fix)
 
 
 def refuse_truncation(records: Sequence[Record], lengths: Sequence[tuple[int, int]], limit: int) -> None:
     """Raise `ProjectError` when any row is longer than ``limit`` tokens: its answer would be cut off unseen."""
-    too_long = [(record, total) for record, (total, _) in zip(records, lengths, strict=True) if total > limit]
-    if not too_long:
-        return
-    named = ", ".join(f"line {record['line']} ({total} tokens)" for record, total in too_long[:SHOWN])
-    longest = max(total for _, total in too_long)
-    raise ProjectError(
-        f"{len(too_long)} of {len(records)} rows are longer than {limit} tokens and would lose part of their answer",
-        f"input {named}{', ...' if len(too_long) > SHOWN else ''}",
-        f"set format.max_length to {longest}, or remove those records",
-    )
+    totals = [total for total, _ in lengths]
+    long = [f"line {record['line']} ({n} tokens)" for record, n in zip(records, totals, strict=True) if n > limit]
+    if long:
+        what = f"{len(long)} of {len(records)} rows are longer than {limit} tokens and would lose part of their answer"
+        where = f"input {', '.join(long[:SHOWN])}{', ...' if len(long) > SHOWN else ''}"
+        raise ProjectError(what, where, f"set format.max_length to {max(totals)}, or remove those records")

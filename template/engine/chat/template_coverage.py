@@ -1,6 +1,6 @@
 """Refuses records with parts that the model's chat template would drop, before any training or measurement."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from engine.chat.openai_messages import Message, Record
@@ -18,17 +18,22 @@ def refuse_dropped(records: Sequence[Record], template: ChatTemplate, source: st
     A field counts as dropped if rendering without it gives the same text. A record is also refused if its tool call,
     once rendered, cannot be parsed back, since no answer could then score.
     """
-    found: dict[str, list[int]] = {}
+    fix = "use a base model whose chat template supports it, or remove it from these records"
+    refuse_faulty(records, lambda record: dropped_part(record, template), source, fix, f"; {template.where}")
+
+
+def refuse_faulty(
+    records: Sequence[Record], fault: Callable[[Record], str | None], source: str, fix: str, also: str = ""
+) -> None:
+    """Raise `ProjectError` for the first fault that a record has, with the lines of all that have it."""
+    found: dict[str, list[str]] = {}
     for record in records:
-        if what := dropped_part(record, template):
-            found.setdefault(what, []).append(record["line"])
+        if what := fault(record):
+            found.setdefault(what, []).append(str(record["line"]))
     if found:
         what, lines = next(iter(found.items()))
-        raise ProjectError(
-            f"{len(lines)} records {what}",
-            f"{source}, input line {', '.join(map(str, lines[:SHOWN]))}; {template.where}",
-            "use a base model whose chat template supports it, or remove it from these records",
-        )
+        where = f"{source}, input line {', '.join(lines[:SHOWN])}{also}"
+        raise ProjectError(f"{len(lines)} records {what}", where, fix)
 
 
 def dropped_part(record: Record, template: ChatTemplate) -> str | None:

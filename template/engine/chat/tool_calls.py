@@ -31,7 +31,7 @@ def with_call_ids(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The turns, every call and every result with the id of the call; those that have none get one by their place.
 
     Raises:
-        ValueError: there are more results than calls.
+        ProjectError: there are more results than calls.
     """
     named: list[dict[str, Any]] = []
     open_calls: list[str] = []
@@ -42,7 +42,7 @@ def with_call_ids(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             turn = turn | {"tool_calls": calls}
         if turn["role"] == "tool":
             if not open_calls:
-                raise ValueError(f"turn {place + 1} is a result without a call")
+                raise ProjectError(f"turn {place + 1} is a result without a call", "tool_calls", "fix the conversation")
             turn = {"tool_call_id": open_calls[0]} | turn
             open_calls = [name for name in open_calls if name != turn["tool_call_id"]]
         named.append(turn)

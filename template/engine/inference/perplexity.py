@@ -8,7 +8,7 @@ import msgspec
 from engine.chat.openai_messages import Record
 from engine.inference.prompting import Policy
 from engine.inference.results import Row
-from engine.inference.transformers_backend import Generator, shared_prefix
+from engine.inference.transformers_backend import Generator
 
 
 def add_reference_nll(rows: Sequence[Row], model: Generator, items: Sequence[Record], policy: Policy) -> list[Row]:
@@ -21,10 +21,9 @@ def add_reference_nll(rows: Sequence[Row], model: Generator, items: Sequence[Rec
     prompts = [model.render(policy.ask(item), item.get("tools")) for item in items]
     answers = [reference(model, item, policy) for item in items]
     longest = max((len(p) + len(a) for p, a in zip(prompts, answers, strict=True)), default=0)
-    prefix = shared_prefix(prompts) if model.sees_all(longest) else []
     scored = []
     with torch.inference_mode():
-        cache = model.prefill(prefix) if prefix else None
+        prefix, cache = model.prefill(prompts, longest)
         for row, prompt, answer in zip(rows, prompts, answers, strict=True):
             own = prompt[len(prefix) :]
             ids = torch.tensor([own + answer], device=model.device.kind)

