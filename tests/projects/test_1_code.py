@@ -31,7 +31,7 @@ CASES = {
     "a docstring": ("engine/core/device.py", '"""What a run computes on', '"""Where and how a run computes', set()),
     "a seed": ("engine/data/dedup/near_duplicates.py", "default_rng(0x5EED)", "default_rng(0x5EEE)", {"curate"}),
     "the trainer": ("pipeline/train_sft.py", "packing=False", "packing=True", {"train"}),
-    "a page": ("engine/html/report.css", "body", "main", {"report", "curate", "format"}),
+    "a page": ("engine/html/report.css", "body", "main", {"report", "curate", "format", "gate"}),
     "words of the report": ("engine/reporting/report_page/report.html.j2", "Chance alone?", "By chance?", {"report"}),
     "a ladder, which no stage reads": ("evals/ladder.yaml", "bar: ", "bar: 0.01 # ", set()),
     "torch": ("locks/trl.txt", "torch==2.13.0", "torch==2.13.1", {"model", "format", "baseline", "train", "tuned"}),
