@@ -139,7 +139,7 @@ def ours_near(path: Path) -> dict[str, Any]:
 def ours_everything(path: Path) -> dict[str, Any]:
     """The whole stage `curate`."""
     given = settings(path)
-    from engine.data.curation import curate
+    from pipeline.curate import curate
 
     begin = clocks()
     report = curate(given, smoke=False)

@@ -72,7 +72,7 @@ def main() -> None:
 
 def read_ladder() -> Ladder:
     """The rungs to try. Raises `ProjectError` if the file is not as it should be."""
-    ladder = strict_yaml.read(LADDER, Ladder)
+    ladder = strict_yaml.checked(strict_yaml.mapping(LADDER), Ladder)
     if not ladder.rungs:
         raise ProjectError("the ladder has no rungs", str(LADDER), "add one")
     return ladder

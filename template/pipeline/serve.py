@@ -2,17 +2,26 @@
 
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+from engine.chat.openai_messages import Record, reply_text, request
+from engine.chat.tool_calls import answer_text
+from engine.core import device
 from engine.core.artifacts import MEASURED_SERVING, SCORES, SERVING_REPORT, TEST
 from engine.core.errors import run_stage
-from engine.core.io import read, read_jsonl, write_json
+from engine.core.io import read, read_jsonl, sha256_json, write_json
 from engine.core.params import load
 from engine.evaluation.results import Parity, Scores, ServingReport
-from engine.inference.arms import latency
-from engine.inference.results import read_arm
+from engine.inference.arms import compared, latency
+from engine.inference.backend import answer_all
+from engine.inference.results import Row, read_arm
+from engine.inference.transformers_backend import Generator
 from engine.serving import server
 from engine.serving.artefact import artefact
-from engine.serving.trial import answer_alone, ask, running_server, served_arm
+from engine.serving.request_prompt import prompt_of
+from engine.serving.trial import running_server, served_arm
 from engine.settings.serve import ServeParams
 
 
@@ -44,6 +53,31 @@ def main() -> None:
     print(f"{equal} of {len(items)} served answers equal the evaluated ones; p50 {took.p50:.2f} s")
     if unbatched:
         print(f"{unbatched} more equal what the model answers to the evaluated prompt without a batch")
+
+
+def ask(client: Any, model: str, item: Record, max_tokens: int) -> str:
+    """One chat request, decoded as the benchmark was; the answer as it is compared."""
+    asked = request(item["messages"][:-1], item.get("tools"), thinking=True)
+    response = client.chat.completions.create(model=model, **asked, max_tokens=max_tokens, temperature=0)
+    return answer_text(reply_text(response.choices[0].message), item)
+
+
+def answer_alone(
+    folder: Path, arm: str, items: Sequence[Record], evaluated: Mapping[str, Row], settings: ServeParams
+) -> dict[str, str]:
+    """The model's answers by item, in this process and one prompt at a time, where the prompt is the evaluated one.
+
+    The benchmark is answered in batches. In 16 bits a batch is rounded differently from a single prompt, so that two
+    tokens of nearly the same probability can change places. Such a difference is none between server and evaluation.
+    """
+    generator, prepare = Generator(folder, device.prepare(settings.seed)), prompt_of(arm, settings)
+    answers = {}
+    for item in items:
+        prompt = generator.render(prepare(item["messages"][:-1]).messages, item.get("tools"))
+        if sha256_json(prompt) == evaluated[item["id"]].prompt_sha256:
+            (answer,) = answer_all(generator, [prompt], settings.evaluate.max_new_tokens, 1)
+            answers[item["id"]] = compared(generator, prompt, answer, item)
+    return answers
 
 
 if __name__ == "__main__":

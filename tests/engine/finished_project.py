@@ -11,9 +11,9 @@ from engine.core.display import family
 from engine.core.io import write_json, write_jsonl, write_text
 from engine.core.params import load
 from engine.evaluation.results import Scores
-from engine.evaluation.scores import plot_rows, score
 from engine.inference.results import Latency, Measurement, Row
 from engine.settings.everything import Everything
+from pipeline.evaluate import plot_rows, score
 
 COMMON = """
 smoke: false

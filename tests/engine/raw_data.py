@@ -10,9 +10,9 @@ import engine
 from engine.core.io import read_jsonl
 from engine.core.params import Group
 from engine.data.check.reject_reasons import BadRecordError
-from engine.data.curation import curate
 from engine.data.normalise.records import Record, RecordReader
 from engine.settings.curate import AnomalySettings, CurateSettings, PrivateSettings, QualitySettings
+from pipeline.curate import curate
 
 Chosen = TypeVar("Chosen", bound=Group)
 ROOT = Path(engine.__file__).parents[1]  # of the template, or of the project whose engine is tested

@@ -11,11 +11,11 @@ from scripted_backend import Scripted, record
 from engine.core.errors import ProjectError
 from engine.core.io import write_jsonl
 from engine.evaluation.scores import check_templates
-from engine.evaluation.shots import check_shots, choose_counts
 from engine.inference.backend import Prompt
 from engine.inference.policies import base_policies
 from engine.inference.transformers_backend import Generator
 from engine.settings.everything import Everything
+from pipeline.baseline import check_shots, choose_counts
 
 OPEN, CLOSE = 2 * "{", 2 * "}"  # a chat template is Jinja, which this file must not hold
 

@@ -10,8 +10,8 @@ import pytest
 from raw_data import ROOT, curate_settings, rows, write_raw
 
 from engine.core.errors import ProjectError
-from engine.data.curation import curate
 from engine.data.datatrove_executor import run_on
+from pipeline.curate import curate
 
 INSTALLED = importlib.util.find_spec("datatrove") is not None
 RAY = importlib.util.find_spec("ray") is not None

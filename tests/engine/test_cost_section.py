@@ -9,8 +9,8 @@ from engine.core.artifacts import REPORT_PAGE
 from engine.core.interval import Range
 from engine.core.io import write_json
 from engine.costing.results import FigureSwing
+from engine.reporting.charts import tornado_chart
 from engine.reporting.report_page.page import crossing, off
-from engine.reporting.tornado import tornado_chart
 from pipeline import cost, report
 
 

@@ -125,7 +125,7 @@ class TestAccounting:
     def test_two_runs_give_the_same_bytes_under_any_hash_seed(self, tmp_path: Path) -> None:
         write_raw([{**row, "kind": f"k{number % 4}"} for number, row in enumerate(rows(120))])
         script = (
-            "from raw_data import curate_settings; from engine.data.curation import curate; "
+            "from raw_data import curate_settings; from pipeline.curate import curate; "
             "curate(curate_settings(label_key='kind'), smoke=False); "
             "import sys; assert not sys.modules.keys() & {'engine.inference.embedder', 'torch'}"
         )
@@ -221,7 +221,7 @@ class TestBadInput:
         if data is not None:
             write_raw(data)
         script = (
-            "import sys; from raw_data import curate_settings; from engine.data.curation import curate; "
+            "import sys; from raw_data import curate_settings; from pipeline.curate import curate; "
             "from engine.core.errors import run_stage; "
             "sys.exit(run_stage(lambda: curate(curate_settings(), smoke=False)))"
         )

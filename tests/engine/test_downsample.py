@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from raw_data import BENCHMARK, DEV, REJECTED, TEST, TRAIN, WORDS, positional, reasons, rows, run, write_raw
+from raw_data import BENCHMARK, DEV, REJECTED, ROOT, TEST, TRAIN, WORDS, positional, reasons, rows, run, write_raw
 
 from engine.core.errors import ProjectError
 from engine.core.io import read_jsonl
@@ -12,7 +12,8 @@ from engine.models.store import STORE
 from engine.settings.curate import QualitySettings
 
 needs_embedder = pytest.mark.skipif(
-    not (STORE / EMBEDDER.replace("==", "-")).exists(), reason="the embedding model is not here"
+    not (ROOT / "engine/data/dedup/semantic_dedup.py").exists() or not (STORE / EMBEDDER.replace("==", "-")).exists(),
+    reason="the extra `embeddings`, or the embedding model, is not here",
 )
 
 

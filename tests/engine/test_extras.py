@@ -5,12 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from finished_project import PARAMS
 from raw_data import curate_settings, rows, write_raw
 
 from engine.core.errors import ProjectError
-from engine.data.curation import curate
+from engine.core.io import write_text
+from engine.core.params import load
+from engine.evaluation.diagnostics import secondary_of
+from engine.settings.evaluate import EvaluateParams
 from engine.settings.inference import GgufSettings
 from pipeline.baseline import gguf_model
+from pipeline.curate import curate
 
 
 def by_a_cluster() -> None:
@@ -23,6 +28,16 @@ def by_presidio() -> None:
     curate(curate_settings(pii_engine="presidio"), smoke=False)
 
 
+def by_meaning() -> None:
+    write_raw(rows(120))
+    curate(curate_settings(semantic_threshold=0.9), smoke=False)
+
+
+def by_similarity() -> None:
+    write_text(Path("params.yaml"), PARAMS.replace("endpoint: null", "endpoint: null, similarity: true"))
+    secondary_of({"tuned": []}, load(EvaluateParams))
+
+
 def by_llama() -> None:
     gguf_model(GgufSettings(path="x.gguf", sha256="0" * 64), 1)
 
@@ -32,6 +47,8 @@ def by_llama() -> None:
     [
         ("engine.data.datatrove_executor", by_a_cluster, "cluster", "curate.engine: datatrove-local"),
         ("engine.data.check.presidio", by_presidio, "pii", "curate.pii_engine: presidio"),
+        ("engine.data.dedup.semantic_dedup", by_meaning, "embeddings", "params.yaml: curate.semantic_threshold"),
+        ("engine.inference.embedder", by_similarity, "embeddings", "params.yaml: evaluate.similarity"),
         ("engine.inference.llama_cpp_backend", by_llama, "llama", "params.yaml: evaluate.gguf"),
     ],
 )

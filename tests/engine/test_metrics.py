@@ -16,10 +16,11 @@ from engine.core.params import load
 from engine.evaluation.diagnostics import secondary, secondary_of
 from engine.evaluation.item_metrics import METRICS, label_of
 from engine.evaluation.metrics import OWN, confusion, metrics_of, score_items, summarise
-from engine.evaluation.scores import confusion_rows, languages, slices
+from engine.evaluation.scores import languages, slices
 from engine.inference.results import Row
 from engine.settings.everything import Everything
 from evals.metrics import METRICS as PROJECT_METRICS
+from pipeline.evaluate import confusion_rows
 
 
 @pytest.fixture

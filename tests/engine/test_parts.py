@@ -11,8 +11,8 @@ from engine.core.artifacts import CURATION_WORK
 from engine.core.errors import ProjectError
 from engine.core.io import read_jsonl
 from engine.data import executor
-from engine.data.curation import curate
 from engine.settings.curate import AnomalySettings
+from pipeline.curate import curate
 
 
 @pytest.fixture(autouse=True)

@@ -17,15 +17,15 @@ from tool_records import ASK, CALL, ONE, RESULT, SAID, TOOLS, record, template
 from engine.core.errors import ProjectError
 from engine.core.io import sha256_json
 from engine.evaluation.item_metrics import exact_match, json_field_accuracy, json_match
-from engine.evaluation.shots import dev_score
 from engine.inference.arms import answer_items
 from engine.inference.backend import Answer, Endpoint, Prompt
 from engine.inference.perplexity import reference
 from engine.inference.prompting import Policy
 from engine.inference.transformers_backend import Generator
 from engine.serving.server import create_app
-from engine.serving.trial import ask
 from engine.settings.inference import EndpointSettings
+from pipeline.baseline import dev_score
+from pipeline.serve import ask
 
 pytestmark = pytest.mark.usefixtures("project")
 HERMES = f"Let me see.\n<tool_call>\n{json.dumps(ONE)}\n</tool_call>"

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import yaml
 
 from engine.core.params import Group
-from engine.data.curation import curate
 from engine.settings.curate import AnomalySettings, CurateSettings, PrivateSettings, QualitySettings
+from pipeline.curate import curate
 
 Chosen = TypeVar("Chosen", bound=Group)
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -10,11 +10,11 @@ from example_runs import positional, settings_for
 
 from engine.core.errors import ProjectError
 from engine.data.check.reject_reasons import BadRecordError
-from engine.data.curation import curate
 from engine.data.normalise.records import Record, RecordReader
 from engine.data.read.detect_format import detect
 from engine.data.read.file_formats import container, read_items
 from engine.settings.curate import AnomalySettings
+from pipeline.curate import curate
 
 REAL = Path(__file__).parent / "real"
 

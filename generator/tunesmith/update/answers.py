@@ -18,12 +18,14 @@ RECORDS = (RECORDED, MACHINE)  # no questions: the estimate of the day, and the 
 COPIER_KEYS = ("_commit", "_src_path")
 WAS = "x-was"  # in a question of the schema: names that it had in earlier versions
 EXTRAS = "extras"
-# By extra the parameter that needs its code, unless it has this value. Up to 0.2.0 every project had all extras.
-_NEEDED = {
-    "cluster": ("curate", "engine", "embedded"),
-    "llama": ("evaluate", "gguf", None),
-    "pii": ("curate", "pii_engine", "regex"),
-}
+# The parameters that need the code of an extra, unless they have this value. Up to 0.2.0 every project had all extras.
+_NEEDED = [
+    ("cluster", "curate", "engine", "embedded"),
+    ("embeddings", "curate", "semantic_threshold", None),
+    ("embeddings", "evaluate", "similarity", False),
+    ("llama", "evaluate", "gguf", None),
+    ("pii", "curate", "pii_engine", "regex"),
+]
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,8 @@ def with_extras_in_use(carried: Carried, parameters: bytes) -> Carried:
     except yaml.YAMLError:
         return carried
     given = {key: group for key, group in groups.items() if isinstance(group, dict)} if isinstance(groups, dict) else {}
-    used = [
-        extra for extra, (group, name, without) in _NEEDED.items() if given.get(group, {}).get(name, without) != without
-    ]
-    new = {EXTRAS: ",".join(used)}
+    used = [extra for extra, group, name, without in _NEEDED if given.get(group, {}).get(name, without) != without]
+    new = {EXTRAS: ",".join(dict.fromkeys(used))}
     return replace(carried, answers={**carried.answers, **new}, added={**carried.added, **new}) if used else carried
 
 

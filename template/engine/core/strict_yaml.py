@@ -2,7 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
@@ -31,11 +32,11 @@ _Loader.add_implicit_resolver(
 
 
 class Document(NamedTuple):
-    """A file as it was read: its value, and the nodes that know their lines."""
+    """A file as it was read."""
 
     path: Path
     value: Any
-    root: Any
+    places: list[tuple[Names, yaml.Mark]]  # of every key and item, in order; a key that stands twice is there twice
 
     @property
     def names(self) -> list[str]:
@@ -49,18 +50,8 @@ class Fault(NamedTuple):
     names: Names  # the keys on the way to it
     what: str
     fix: str
-    mark: Any = None  # its place, if the names do not say it
     meant: Names = ()  # the key that a misspelt one stands for
     absent: Names = ()  # the key that is missing
-
-
-def read(path: Path, kind: type[_Model]) -> _Model:
-    """The file as a ``kind``.
-
-    Raises:
-        ProjectError: it is missing, is not YAML, or keys are unknown, missing, doubled or have a wrong value.
-    """
-    return checked(mapping(path), kind)
 
 
 def mapping(path: Path) -> Document:
@@ -68,7 +59,8 @@ def mapping(path: Path) -> Document:
     try:
         loader = _Loader(path.read_text("utf-8"))
         root = loader.get_single_node()
-        return Document(path, loader.construct_document(root) if root else None, root)
+        value = loader.construct_document(root) if root else None
+        return Document(path, value, list(_places(root)))
     except FileNotFoundError:
         fix = "run the command in the project's root, or restore the file from git"
         raise ProjectError(f"{path.name} not found", str(path), fix) from None
@@ -91,7 +83,13 @@ def checked(document: Document, kind: type[_Model], top: Sequence[str] = ()) -> 
     Raises:
         ProjectError: it names every key that is unknown, missing, doubled or has a wrong value.
     """
-    faults = list(_doubled(document.root))
+    counts = Counter(names for names, _ in document.places)
+    doubled = {names for names, count in counts.items() if count > 1}
+    faults = [  # of a doubled group its own keys are not told
+        Fault(names, f"`{names[-1]}` stands twice", "remove one of them")
+        for names in doubled
+        if names[:-1] not in doubled
+    ]
     if top:
         faults += [_unknown((), str(name), top) for name in document.names if name not in top]
     value = None
@@ -107,23 +105,22 @@ def checked(document: Document, kind: type[_Model], top: Sequence[str] = ()) -> 
     return value
 
 
-def _doubled(node: Any, names: Names = ()) -> Iterator[Fault]:
-    """Keys that stand twice in one mapping: YAML would take the last and say nothing."""
+def _places(node: Any, names: Names = ()) -> Iterator[tuple[Names, yaml.Mark]]:
+    """The place of every key and of every item of a list."""
     if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
         for key, value in node.value:
-            if key.value in seen:
-                yield Fault((*names, key.value), f"`{key.value}` stands twice", "remove one of them", key.start_mark)
-            seen.add(key.value)
-            yield from _doubled(value, (*names, key.value))
+            yield (*names, key.value), key.start_mark
+            yield from _places(value, (*names, key.value))
     elif isinstance(node, yaml.SequenceNode):
         for place, value in enumerate(node.value):
-            yield from _doubled(value, (*names, place))
+            yield (*names, place), value.start_mark
+            yield from _places(value, (*names, place))
 
 
 def _refusal(document: Document, faults: list[Fault]) -> ProjectError:
     """One error for all faults, in the order of the file."""
-    placed = [(_mark(document.root, fault.names) if fault.mark is None else fault.mark, fault) for fault in faults]
+    marks = dict(document.places)
+    placed = [(_mark(marks, fault.names), fault) for fault in faults]
     placed.sort(key=lambda pair: (pair[0].line, pair[0].column) if pair[0] else (-1, -1))
     errors = [ProjectError(fault.what, _where(document.path, mark, fault.names), fault.fix) for mark, fault in placed]
     if len(errors) == 1:
@@ -189,22 +186,15 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def _where(path: Path, mark: Any, names: Names) -> str:
+def _where(path: Path, mark: yaml.Mark | None, names: Names) -> str:
     place = ", ".join([str(path), *([_place(mark)] if mark else [])])
     return f"{place}: {'.'.join(map(str, names))}" if names else place
 
 
-def _place(mark: Any) -> str:
+def _place(mark: yaml.Mark) -> str:
     return f"line {mark.line + 1}, column {mark.column + 1}"
 
 
-def _mark(node: Any, names: Names) -> Any:
+def _mark(marks: Mapping[Names, yaml.Mark], names: Names) -> yaml.Mark | None:
     """The place of the key at this path, or of its last existing parent; None outside every key."""
-    mark = None
-    for name in names:
-        if isinstance(node, yaml.SequenceNode) and isinstance(name, int) and name < len(node.value):
-            node = node.value[name]
-            mark = node.start_mark
-        elif isinstance(node, yaml.MappingNode) and (pair := [pair for pair in node.value if pair[0].value == name]):
-            mark, node = pair[-1][0].start_mark, pair[-1][1]
-    return mark
+    return next((marks[names[:end]] for end in range(len(names), 0, -1) if names[:end] in marks), None)

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from engine.core.artifacts import MODELS
 from engine.costing import monte_carlo, price_list, tco_routes
 from engine.costing.cost_arithmetic import Band, measured
-from engine.costing.price_list import Figure
 from engine.costing.results import FigureSwing, Ownership, RouteCost, Tornado, as_range
 from engine.costing.tco_routes import MONTHS, Bill, Route
 from engine.inference.results import Work
@@ -77,26 +76,18 @@ def _shared(prices: Mapping[str, Any], cost: CostSettings, training: RunRecord |
     bands["utilisation"] = Band(*(min(1.0, cost.utilisation * share) for share in UTILISATION))
     bands["training_hours"] = measured(training.device_seconds / 3600 if training else 0.0, TIMING_ERROR)
     bands["storage_gb"] = KEPT.times(_gigabytes(MODELS))
-    found = Priced(bands, {})
+    priced = {"usd_per_hour": price_list.machine(prices, cost.hardware, "cost.hardware")}
     for name in ("usd_per_gb_month", "egress_usd_per_gb"):
-        _add(found, name, price_list.single(prices["storage"][name], f"storage.{name}"))
-    machine = price_list.machine(prices, cost.hardware, "cost.hardware")
-    if machine.amount:
-        _add(found, "usd_per_hour", machine)
+        priced[name] = price_list.single(prices["storage"][name], f"storage.{name}")
     device = prices["on_prem"]["devices"].get(cost.hardware)
     if device:
-        where = f"on_prem.devices.{cost.hardware}"
-        _add(found, "purchase_usd", price_list.figure(device, "purchase_usd", where))
-        found.bands["watts"] = Band(*[float(device["watts"])] * 3)
+        bands["watts"] = Band(*[float(device["watts"])] * 3)
+        priced["purchase_usd"] = price_list.figure(device, "purchase_usd", f"on_prem.devices.{cost.hardware}")
         for name in ("server_factor", "electricity_usd_per_kwh", "pue", "hosting_usd_per_kw_month", "life_years"):
-            _add(found, name, price_list.single(prices["on_prem"][name], f"on_prem.{name}"))
-    return found
-
-
-def _add(found: Priced, name: str, figure: Figure) -> None:
-    if figure.amount is not None:
-        found.bands[name] = figure.amount
-        found.sources[name] = f"{figure.source}, {figure.date or 'undated'}"
+            priced[name] = price_list.single(prices["on_prem"][name], f"on_prem.{name}")
+    bands |= {name: figure.amount for name, figure in priced.items() if figure.amount}
+    sources = {name: f"{figure.source}, {figure.date or 'undated'}" for name, figure in priced.items() if figure.amount}
+    return Priced(bands, sources)
 
 
 def _options(prices: Mapping[str, Any], cost: CostSettings, study: Study) -> Iterator[Option]:

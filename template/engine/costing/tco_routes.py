@@ -30,13 +30,9 @@ Route: TypeAlias = Callable[[Values], Bill]
 
 def hosted_api(v: Values) -> Bill:
     """A hosted model with a prompt: ``requests`` a month times tokens times ``api_usd_per_million_*``."""
-    return Bill({}, {"inference": v["requests"] * by_the_token(v["prompt_tokens"], v["answer_tokens"], v, "api")})
-
-
-def by_the_token(prompt_tokens: float, answer_tokens: float, v: Values, service: str) -> float:
-    """Dollars of one request that is paid by the token."""
-    rates = v[f"{service}_usd_per_million_input"], v[f"{service}_usd_per_million_output"]
-    return (prompt_tokens * rates[0] + answer_tokens * rates[1]) / 1e6
+    prompt = v["prompt_tokens"] * v["api_usd_per_million_input"]
+    answer = v["answer_tokens"] * v["api_usd_per_million_output"]
+    return Bill({}, {"inference": v["requests"] * ((prompt + answer) / 1e6)})
 
 
 def retrieval_api(v: Values) -> Bill:
@@ -57,8 +53,9 @@ def rented(v: Values) -> Bill:
     """Tuned and served on machines rented by the hour: one always on, more as the load asks for them."""
     training = v["training_hours"] * v["usd_per_hour"]
     hours = busy_machines(v, v["seconds_per_request"]) * HOURS_A_MONTH
+    egress = v["requests"] * v["answer_tokens"] * 4 / 1e9 * v["egress_usd_per_gb"]  # four bytes a token
     monthly = {"inference": hours * v["usd_per_hour"], "re-training": _again(v, training)}
-    return Bill({"training": training}, monthly | _kept(v) | {"egress": _egress(v)})
+    return Bill({"training": training}, monthly | _kept(v) | {"egress": egress})
 
 
 def on_prem(v: Values) -> Bill:
@@ -126,8 +123,3 @@ def _kept(v: Values) -> dict[str, float]:
     """Storage of weights, adapters and data, and the people who look after the service."""
     kept = {"storage": v["storage_gb"] * v["usd_per_gb_month"]}
     return kept | ({"staff": v["staff_usd_per_month"]} if v["staff_usd_per_month"] else {})
-
-
-def _egress(v: Values) -> float:
-    """Answers that leave the cloud, at four bytes a token."""
-    return v["requests"] * v["answer_tokens"] * 4 / 1e9 * v["egress_usd_per_gb"]

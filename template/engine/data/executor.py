@@ -54,6 +54,11 @@ class Parts(NamedTuple):
         """The file of each part."""
         return [piece.source for piece in self.pieces]
 
+    @property
+    def feedback(self) -> set[str]:
+        """The files that correct others."""
+        return {piece.source for piece in self.pieces if piece.feedback}
+
 
 def read_parts(settings: CurateSettings) -> Parts:
     """Run the record stage over the data file and all feedback.

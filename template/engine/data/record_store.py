@@ -11,9 +11,10 @@ import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
+from engine.core.artifacts import CURATION_WORK
 from engine.core.io import read_json
 from engine.data.normalise.records import Record
-from engine.data.shards import COLUMNS
+from engine.data.shards import COLUMNS, frozen_part
 
 ROWS = 4096  # records in memory at a time
 READ_BYTES = 32 << 20  # of records that are wanted in another order than that of their files
@@ -144,3 +145,15 @@ def batches(file: Iterable[bytes]) -> Iterator[list[bytes]]:
     lines = iter(file)
     while batch := list(islice(lines, ROWS)):
         yield batch
+
+
+def open_store(folders: Sequence[Path], sources: Sequence[str], held: Sequence[Record]) -> Store:
+    """The records of all parts; the frozen items that the data no longer have make a part of their own."""
+    store = Store(folders, sources)
+    present = set(store.id.tolist()) if held else set()
+    absent = [item for item in held if int(item.id, 16) not in present]
+    if not absent:
+        return store
+    store.close()
+    frozen_part(CURATION_WORK / "frozen", absent)
+    return Store([*folders, CURATION_WORK / "frozen"], [*sources, "data/eval"])

@@ -19,6 +19,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from engine.core.errors import ProjectError
+from engine.data.benchmark import Frozen
 from engine.data.dedup.comparison import Similarity
 from engine.data.dedup.near_duplicates import Pairs, neighbours
 from engine.data.dedup.shingles import Shingles
@@ -119,8 +120,10 @@ def draw(
     return remainder.split(dev, test)
 
 
-def keep_frozen(store: Store, alike: Similarity, kept: NDArray[np.bool_], test: list[int], dev: list[int]) -> Split:
+def keep_frozen(store: Store, alike: Similarity, kept: NDArray[np.bool_], frozen: Frozen) -> Split:
     """The split when the benchmark is already drawn: what is a frozen item, in its group, or near it, is purged."""
+    index_of = dict(zip(store.id[kept].tolist(), np.flatnonzero(kept).tolist(), strict=True))
+    test, dev = ([index_of[int(item.id, 16)] for item in part] for part in (frozen.test, frozen.dev))
     remainder, held = _Remainder(kept.copy(), alike), test + dev
     remainder.hold(held)
     remainder.purge_equal(store.raw, held)  # a held item before repair and redaction, whose settings have changed since

@@ -11,6 +11,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
+from engine.core.answers import without_extra
 from engine.core.artifacts import RETRIEVED
 from engine.core.interval import Interval
 from engine.core.io import read_jsonl
@@ -106,24 +107,17 @@ def outline(value: Any, path: Path = ()) -> Iterator[tuple[Path, str, frozenset[
         yield from outline(child, (*path, key))
 
 
-def cosine(embedder: str) -> Similarity:
-    """Similarity by an embedding model, a package ``name==version``; an empty text resembles nothing."""
-    from engine.inference.embedder import Embedder
-
-    model = Embedder(embedder)
-
-    def similarity(expected: Sequence[str], answers: Sequence[str]) -> list[float]:
-        products = (model.embed(expected) * model.embed(answers)).sum(axis=1)
-        return [float(value) if text.strip() else 0.0 for value, text in zip(products, answers, strict=True)]
-
-    return similarity
-
-
 def secondary_of(arms: Mapping[str, Sequence[Row]], settings: EvaluateParams) -> dict[str, dict[str, Interval]]:
     """The secondary measures of every arm: similarity where ``evaluate.similarity`` asks for it, schema failures where
     the project has a schema.
     """
-    similarity = cosine(settings.embedder) if settings.evaluate.similarity else None
+    similarity = None
+    if settings.evaluate.similarity:
+        try:
+            from engine.inference.embedder import Embedder  # type: ignore[import-not-found,unused-ignore]
+        except ModuleNotFoundError:
+            raise without_extra("embeddings", "params.yaml: evaluate.similarity") from None
+        similarity = Embedder(settings.embedder).similarity
     rows = read_jsonl(RETRIEVED / "test.jsonl") if settings.retrieves else []
     retrieved, schema = {row["id"]: row for row in rows}, read_schema()
     return {arm: secondary(items, settings, similarity, retrieved, schema) for arm, items in arms.items()}

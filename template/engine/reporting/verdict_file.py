@@ -1,12 +1,9 @@
 """``reports/verdict.json``: the decision for programs, what `gate`, CI and `tunesmith` read."""
 
-import msgspec
-
-from engine.core.artifacts import REPORT_PAGE
 from engine.core.interval import Interval, Range
 from engine.core.io import Result
-from engine.costing.results import BreakEven, CostReport
-from engine.evaluation.results import Scores, Verdict
+from engine.costing.results import BreakEven
+from engine.evaluation.results import Verdict
 
 
 class CostInBrief(Result, frozen=True, kw_only=True):
@@ -25,19 +22,3 @@ class VerdictFile(Verdict, frozen=True, kw_only=True):
     arms: dict[str, Interval]
     cost: CostInBrief
     report: str
-
-
-def verdict(scores: Scores, cost: CostReport) -> VerdictFile:
-    """The verdict of a project."""
-    return VerdictFile(
-        **msgspec.structs.asdict(scores.verdict),
-        smoke=scores.smoke,
-        primary_metric=scores.primary_metric,
-        arms=scores.primary,
-        cost=CostInBrief(
-            usd_per_1000_requests={arm: priced.usd_per_1000_requests for arm, priced in cost.arms.items()},
-            training_usd=cost.training.usd if cost.training else None,
-            break_even=cost.break_even,
-        ),
-        report=str(REPORT_PAGE),
-    )

@@ -7,25 +7,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from engine.chat.openai_messages import Record, reply_text, request
-from engine.chat.tool_calls import answer_text
-from engine.core import device
 from engine.core.display import model_of
 from engine.core.errors import ProjectError
-from engine.core.io import sha256_json
 from engine.evaluation.results import Scores
-from engine.inference.arms import compared
-from engine.inference.backend import answer_all
-from engine.inference.results import Row
-from engine.inference.transformers_backend import Generator
 from engine.serving import server
-from engine.serving.request_prompt import prompt_of
-from engine.settings.serve import ServeParams
 
 START_SECONDS = 300
 
@@ -37,31 +26,6 @@ def served_arm(scores: Scores) -> str:
     """
     arm = scores.verdict.ship or scores.verdict.challenger
     return scores.best_local if model_of(arm) else arm
-
-
-def ask(client: Any, model: str, item: Record, max_tokens: int) -> str:
-    """One chat request, decoded as the benchmark was; the answer as it is compared."""
-    asked = request(item["messages"][:-1], item.get("tools"), thinking=True)
-    response = client.chat.completions.create(model=model, **asked, max_tokens=max_tokens, temperature=0)
-    return answer_text(reply_text(response.choices[0].message), item)
-
-
-def answer_alone(
-    folder: Path, arm: str, items: Sequence[Record], evaluated: Mapping[str, Row], settings: ServeParams
-) -> dict[str, str]:
-    """The model's answers by item, in this process and one prompt at a time, where the prompt is the evaluated one.
-
-    The benchmark is answered in batches. In 16 bits a batch is rounded differently from a single prompt, so that two
-    tokens of nearly the same probability can change places. Such a difference is none between server and evaluation.
-    """
-    generator, prepare = Generator(folder, device.prepare(settings.seed)), prompt_of(arm, settings)
-    answers = {}
-    for item in items:
-        prompt = generator.render(prepare(item["messages"][:-1]).messages, item.get("tools"))
-        if sha256_json(prompt) == evaluated[item["id"]].prompt_sha256:
-            (answer,) = answer_all(generator, [prompt], settings.evaluate.max_new_tokens, 1)
-            answers[item["id"]] = compared(generator, prompt, answer, item)
-    return answers
 
 
 @contextmanager

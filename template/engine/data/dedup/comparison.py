@@ -3,10 +3,10 @@
 import hashlib
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 import numpy as np
@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from engine.core.text import casefolded
 from engine.data.check.quality import edges
-from engine.data.dedup.near_duplicates import BANDS, band_keys
-from engine.data.dedup.semantic_dedup import Meanings
+from engine.data.dedup.near_duplicates import BANDS, Pairs, band_keys
 from engine.data.dedup.shingles import Shingles, shingled
 from engine.data.normalise.records import Record
 from engine.data.record_store import Store, batches
@@ -78,12 +77,25 @@ def sentences_of(record: Record) -> tuple[str, str]:
     return edges(record.messages[-1].content) if answers else ("", "")
 
 
+class Paraphrases(Protocol):
+    """Which prompts mean the same in other words."""
+
+    def compare(self, rows: NDArray[np.int64]) -> Pairs:
+        """Pairs of these records."""
+
+    def near(self, held: Sequence[int]) -> Pairs:
+        """Pairs (held record, record)."""
+
+    def asked(self, prompts: Sequence[str]) -> Pairs:
+        """Pairs (place of a prompt, record)."""
+
+
 class Similarity(Struct, frozen=True):
     """When two prompts are alike: by the shingles that they share and, if the settings ask for it, by their meaning."""
 
     shingles: Shingles
     threshold: float  # Jaccard index
-    meanings: Meanings | None = None
+    meanings: Paraphrases | None = None
 
 
 class Compared:

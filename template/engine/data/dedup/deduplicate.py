@@ -1,6 +1,8 @@
 """Drop what says the same thing twice: equal records, contradictions, near duplicates with the same answer; find
 sentences that many answers share."""
 
+from collections.abc import Collection, Sequence
+
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -8,6 +10,7 @@ from numpy.typing import NDArray
 from engine.data.check.pii import hidden
 from engine.data.dedup.comparison import Compared, Keys, Similarity, sentences_of
 from engine.data.dedup.near_duplicates import Pairs, clusters, near_pairs
+from engine.data.normalise.records import Record
 from engine.data.record_store import Store
 from engine.settings.curate import CurateSettings
 
@@ -51,6 +54,14 @@ class Fates:
         place = np.arange(count)
         place[self.priority == FEEDBACK] = place[self.priority == FEEDBACK][::-1]
         return self.priority.astype(np.int64) * count + place
+
+
+def priorities(store: Store, feedback: Collection[str], held: Sequence[Record]) -> NDArray[np.uint8]:
+    """`FIXED`, `FEEDBACK` or `RAW` for each record, by the files of feedback and the frozen items."""
+    of_source = np.array([FEEDBACK if name in feedback else RAW for name in store.sources], np.uint8)
+    found = of_source[store.source]
+    found[np.isin(store.id, np.array([int(item.id, 16) for item in held], np.uint64))] = FIXED
+    return found
 
 
 class Boilerplate(Struct):

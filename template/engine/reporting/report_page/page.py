@@ -16,9 +16,8 @@ from engine.evaluation.verdict import PROMPT, RAG, SHIP
 from engine.html.pages import render
 from engine.html.svg import Chart
 from engine.inference.results import Row
-from engine.reporting.charts import Bar, interval_chart, line_chart
+from engine.reporting.charts import Bar, interval_chart, line_chart, tornado_chart
 from engine.reporting.inputs import Facts, served_manifest
-from engine.reporting.tornado import tornado_chart
 
 FIXED, BROKEN, WRONG = 4, 4, 2  # examples shown of each kind
 CONFUSED_PAIRS = 12
