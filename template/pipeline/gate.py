@@ -33,15 +33,15 @@ def main() -> None:
         *refused_data(settings, read_json(DATA_REPORT), retrieval),
         *refused_verdict(settings, scores),
     ]
-    if settings.remembers:
+    if settings.measures_forgetting:
         from engine.evaluation.lm_eval.forgetting import (  # type: ignore[import-not-found, unused-ignore]
             read_harness,
             regressions,
-            remembered,
+            forgetting_table,
         )
 
         suites = read_harness().suites
-        print(remembered(suites))
+        print(forgetting_table(suites))
         if settings.gate.require_no_regression and not scores.smoke:
             failures += regressions(suites, needed(settings.harness, "harness").margin)
     if failures:

@@ -57,10 +57,10 @@ def main() -> None:
                 name, SUITES, items=SMOKE_ITEMS if settings.smoke else settings.harness.suite_items
             )
             keep(runs[model], name, model)
-    remembered = {name: compare_suite(name, runs, settings) for name, runs in suites.items()}
-    for name, found in remembered.items():
+    compared = {name: compare_suite(name, runs, settings) for name, runs in suites.items()}
+    for name, found in compared.items():
         print(f"{name}: {found.base.mean:.3f} before, {found.tuned.mean:.3f} after: {found.status}")
-    report = HarnessReport(smoke=settings.smoke, domain=domain, choice=choices, suites=remembered)
+    report = HarnessReport(smoke=settings.smoke, domain=domain, choice=choices, suites=compared)
     write_json(HARNESS_REPORT, report)
 
 

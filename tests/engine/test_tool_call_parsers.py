@@ -8,7 +8,7 @@ from tool_records import ONE, TWO, called
 from engine.chat.tool_call_parsers import read_calls
 from engine.chat.tool_calls import answer_text, expected_text, tool_list, whole_answer
 from engine.core.errors import ProjectError
-from engine.inference.prompting import situation
+from engine.inference.prompting import context_text
 
 CALLED, PLAIN = called(ONE), {"messages": [{"role": "assistant", "content": "5"}]}
 TEXT = '[{"arguments":{"city":"Köln","days":2},"name":"weather"}]'
@@ -109,5 +109,5 @@ def test_tools_are_wrapped_as_the_protocol_wants_them() -> None:
 def test_a_judge_is_told_what_was_called_since_the_question() -> None:
     turns = [*called(ONE)["messages"], {"role": "tool", "content": "rain"}, {"role": "assistant", "content": "Rain."}]
     before = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
-    assert situation({"messages": before + turns}) == f"ask\nassistant: {TEXT}\ntool: rain"
-    assert situation({"messages": [*before, *turns[:1], turns[-1]]}) == "ask"
+    assert context_text({"messages": before + turns}) == f"ask\nassistant: {TEXT}\ntool: rain"
+    assert context_text({"messages": [*before, *turns[:1], turns[-1]]}) == "ask"

@@ -65,7 +65,7 @@ class Params(BaseModel):
         return "judge" in self._present
 
     @property
-    def remembers(self) -> bool:
+    def measures_forgetting(self) -> bool:
         """Whether this project measures what tuning made the model forget."""
         return "harness" in self._present
 

@@ -79,7 +79,7 @@ def question(record: Record) -> str:
     return str(next((turn["content"] for turn in reversed(record["messages"][:-1]) if turn["role"] == "user"), ""))
 
 
-def situation(record: Record) -> str:
+def context_text(record: Record) -> str:
     """What is answered: the last question and, line by line, what was called and came back since."""
     said: list[str] = []
     for turn in record["messages"][:-1]:

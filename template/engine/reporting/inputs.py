@@ -72,7 +72,7 @@ def read_facts(settings: ReportParams) -> Facts:
         curves=read_json(artifacts.CURVES) if settings.trains else [],
         retrieval=read(artifacts.RETRIEVAL_REPORT, RetrievalReport, "index") if settings.retrieves else None,
         judge=read_judge() if settings.judges else None,
-        harness=read_harness() if settings.remembers else None,
+        harness=read_harness() if settings.measures_forgetting else None,
         baseline=read(artifacts.BASELINE_RECORD, BaselineRecord, "baseline"),
         model=read_json(artifacts.BASE_MANIFEST),
         requests={row["id"]: row["messages"][:-1] for row in read_jsonl(artifacts.TEST)},

@@ -14,7 +14,7 @@ from engine.evaluation.judge.pairwise_judge import Pair, judge, preference, qual
 from engine.evaluation.judge.report import Comparing, Grading
 from engine.evaluation.results import Scores
 from engine.inference.backend import Answer, Backend, Endpoint
-from engine.inference.prompting import read_prompt, situation
+from engine.inference.prompting import context_text, read_prompt
 from engine.inference.results import Work, read_arm
 from engine.inference.transformers_backend import Generator
 from engine.models.base import base_model
@@ -80,5 +80,5 @@ def answered_pairs(first: str, second: str) -> list[Pair]:
 
 def answered_items(arm: str) -> list[Graded]:
     """An arm's answer to every test item, with the expected one."""
-    asked = {row["id"]: situation(row) for row in read_jsonl(TEST)}
+    asked = {row["id"]: context_text(row) for row in read_jsonl(TEST)}
     return [Graded(asked[row.id], row.expected, row.answer) for row in read_arm(arm)]

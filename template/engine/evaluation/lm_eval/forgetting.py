@@ -116,7 +116,7 @@ def read_harness() -> HarnessReport:
     return read(HARNESS_REPORT, HarnessReport, "harness")
 
 
-def remembered(suites: dict[str, Suite]) -> str:
+def forgetting_table(suites: dict[str, Suite]) -> str:
     """What became of the suites outside the task, a line each."""
     lines = (
         f"  {name}: {100 * suite.base.mean:.1f}% before tuning, {100 * suite.tuned.mean:.1f}% after: {suite.status}"
