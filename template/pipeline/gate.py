@@ -35,9 +35,9 @@ def main() -> None:
     ]
     if settings.measures_forgetting:
         from engine.evaluation.lm_eval.forgetting import (  # type: ignore[import-not-found, unused-ignore]
+            forgetting_table,
             read_harness,
             regressions,
-            forgetting_table,
         )
 
         suites = read_harness().suites
