@@ -171,6 +171,7 @@ def _update(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     mode.add_argument("--continue", dest="resume", action="store_true", help="finish an update after its conflicts")
     mode.add_argument("--abort", action="store_true", help="restore the state before the update")
+    mode.add_argument("--forget", action="store_true", help="forget an update in progress; no file is changed")
     parser.add_argument("--diff", action="store_true", help="also show content")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change an answer (repeatable)")
     parser.add_argument("--to", default="", metavar="VERSION", help="a version of the template (default: the newest)")

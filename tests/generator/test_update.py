@@ -227,7 +227,8 @@ def test_abort_restores_every_byte(shop: Workshop, clashing: Path) -> None:
     assert git.run("ls-files", "--stage", cwd=clashing) == index
     assert git.run("status", "--porcelain", "--untracked-files=no", cwd=clashing) == ""
     assert git.run("branch", "--format=%(refname:short)", cwd=clashing) == "main"
-    assert git.run("show", "refs/tunesmith/aborted:pipeline/gate.py", cwd=clashing) == "half resolved"
+    (kept,) = git.run("for-each-ref", "--format=%(refname)", "refs/tunesmith/kept", cwd=clashing).split()
+    assert git.run("show", f"{kept}:pipeline/gate.py", cwd=clashing) == "half resolved"
     assert shop.update(clashing, "--abort").code == 2
 
 

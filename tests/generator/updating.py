@@ -117,6 +117,9 @@ def plain(folder: Path, first: Mapping[str, str], second: Mapping[str, str]) -> 
     for version, files in (("0.1.0", first), ("0.3.0", second)):
         for name in first:
             (template / "template" / name).unlink(missing_ok=True)
+        for folder in sorted((template / "template").glob("**/"), reverse=True):
+            if not any(folder.iterdir()):
+                folder.rmdir()
         for name, text in files.items():
             (template / "template" / name).parent.mkdir(parents=True, exist_ok=True)
             (template / "template" / name).write_text(text)

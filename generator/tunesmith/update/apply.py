@@ -1,26 +1,33 @@
 """Carries out a planned update so that a kill at any step can be continued or aborted.
 
-The commit is made from trees before a file is written. The work tree is changed with an index of our own, which then
-replaces the user's by git's own protocol (index.lock, rename); branches move last.
+The commit is made from trees before a file is written. Files are exchanged one by one (`checkout`), then the entries of
+the index in one step (`index`); branches move last. What somebody else writes meanwhile stays, or is kept under a ref.
 """
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tunesmith import git
 from tunesmith.errors import InTheWay, NotClean, Unresolved, UpdateState, WriteFailed
 from tunesmith.manifest import ANSWERS
+from tunesmith.update import index
+from tunesmith.update.checkout import Checkout, Other, Step
+from tunesmith.update.git_trees import Entry
 from tunesmith.update.merge import THEIRS
 from tunesmith.update.plan import Plan
 from tunesmith.update.state import CHECKOUT, CONFLICT, State, Store
 from tunesmith.update.worktree import (
     MADE,
-    begin_index,
+    TakenBack,
     commit_parts,
+    contains,
     differences,
-    install_index,
+    entries_of,
+    holds,
     is_left,
+    lay_out,
     paths_of,
     roll_back,
     short,
@@ -37,15 +44,28 @@ def check_ready(root: Path) -> None:
         NotClean, UpdateState
     """
     store = Store.of(root)
-    if store.read():
-        raise UpdateState(
-            "an update is in progress", "finish it with `tunesmith update --continue`, or undo it with --abort"
-        )
+    state = store.read()
+    if state and is_finished(root, state):
+        store.remove()
+    elif state:
+        raise UpdateState("an update is in progress", _exit(root, state))
     if any(store.folder.with_name(name).exists() for name in BUSY):
         raise UpdateState("a merge, rebase or cherry-pick is in progress", "finish or abort it first")
     changed = uncommitted(root)
     if changed:
         raise NotClean(root, changed)
+
+
+def _exit(root: Path, state: State) -> str:
+    """The command that ends an update in progress."""
+    head = git.run("rev-parse", "HEAD", cwd=root)
+    if state.phase == CHECKOUT:
+        return "it was interrupted; `tunesmith update --abort` takes back what it wrote, --continue goes on"
+    if holds(root, state, head):
+        return "a commit holds it; `tunesmith update --continue` records its version"
+    if not is_left(root, state):
+        return "nothing of it is left here; `tunesmith update --forget` forgets it and changes no file"
+    return "finish it with `tunesmith update --continue`, or undo it with --abort"
 
 
 def uncommitted(root: Path) -> list[str]:
@@ -67,14 +87,24 @@ def apply(plan: Plan, branch: str, message: str, keep: Sequence[str] = ()) -> St
 
 
 def begin(root: Path, state: State) -> State:
-    """Bring a state into a clean work tree; see `apply`."""
+    """Bring a state into a clean work tree; see `apply`.
+
+    Raises:
+        NotClean: a file was written, staged or committed while the update was prepared; nothing was changed.
+    """
     _refuse_overwriting(root, state)
+    changed = uncommitted(root)
+    if changed:
+        raise NotClean(root, changed)
+    if git.run("rev-parse", "HEAD", cwd=root) != state.head:
+        raise UpdateState("a commit was made while the update was prepared", "run the same command again")
     store = Store.of(root)
     store.write(state)
     try:
         return _advance(root, store, state)
     except BaseException as error:  # Ctrl-C too: what was begun is taken back
-        roll_back(root, store, state)
+        with suppress(UpdateState):  # it stays in progress, for `--abort` and `--continue`
+            roll_back(root, store, state)
         if isinstance(error, OSError):
             raise WriteFailed(root, error.strerror or str(error)) from error
         raise
@@ -112,21 +142,19 @@ def _engine_message(version: str) -> str:
 
 def _advance(root: Path, store: Store, state: State) -> State:
     """From a clean work tree at the old commit to the update; every step may be the last one before a kill."""
-    begin_index(store)
-    own = {"GIT_INDEX_FILE": str(store.index)}
-    quiet = ("-c", "submodule.recurse=false", "-c", "core.safecrlf=false")
-    git.output("update-index", "-q", "--refresh", cwd=root, extra=own, allowed=(0, 1))
-    git.run(*quiet, "read-tree", "-m", "-u", state.head, state.tree, cwd=root, extra=own)
-    if state.stages:
-        _write_stages(root, state, own)
-    install_index(store)
-    target = state.commit or state.head
-    if state.branch:
-        git.run("update-ref", "--create-reflog", "-m", MADE, state.branch, target, cwd=root)
+    if not (state.stages and is_left(root, state)):  # else somebody may be resolving the conflicts already
+        lay_out(root, store, state)
+    target, head = state.commit or state.head, git.run("rev-parse", "HEAD", cwd=root)
+    if head not in (state.head, state.commit):
+        raise UpdateState("a commit was made while the update was applied", "run the same command again")
+    if state.branch and symbolic_head(root) != state.branch:
+        if not git.run("for-each-ref", state.branch, cwd=root):
+            new = "0" * len(target)
+            git.run("update-ref", "--create-reflog", "-m", MADE, state.branch, target, new, cwd=root)
         before, after = short(state.head_ref) or state.head, short(state.branch)
         moved = f"checkout: moving from {before} to {after}"  # the words in which `git switch -` looks for the way back
         git.run("symbolic-ref", "-m", moved, "HEAD", state.branch, cwd=root)
-    elif state.commit:
+    elif not state.branch and state.commit and head != state.commit:
         git.run("update-ref", "-m", "tunesmith update", "HEAD", target, state.head, cwd=root)
     if state.stages:
         state = state.at(CONFLICT)
@@ -134,13 +162,6 @@ def _advance(root: Path, store: Store, state: State) -> State:
     else:
         store.remove()
     return state
-
-
-def _write_stages(root: Path, state: State, own: dict[str, str]) -> None:
-    paths = dict.fromkeys(line.split("\t", 1)[1] for line in state.stages)
-    removed = [f"0 {'0' * len(state.head)}\t{path}" for path in paths]
-    lines = b"".join(os.fsencode(line) + b"\0" for line in [*removed, *state.stages])
-    git.run("update-index", "-z", "--index-info", cwd=root, extra=own, data=lines)
 
 
 def _refuse_overwriting(root: Path, state: State) -> None:
@@ -176,27 +197,53 @@ def resume(root: Path) -> State:
 
     Raises:
         UpdateState: there is none, HEAD is elsewhere, or nothing of it is left.
+        NotClean: a file was written since a kill, or the recorded answers were edited.
         Unresolved: conflicts are left.
     """
     store, state = _in_progress(root)
-    if state.commit and _contains(root, state.commit):
-        store.remove()  # the kill came after the last step that mattered
+    if is_finished(root, state):
+        store.remove()  # the kill came after the last step that mattered, or somebody finished it by hand
         return state
+    head = git.run("rev-parse", "HEAD", cwd=root)
     if state.phase == CHECKOUT:
-        roll_back(root, store, state, forget=False)
+        if head not in (state.head, state.commit) or symbolic_head(root) not in (state.head_ref, state.branch):
+            fix = "`tunesmith update --abort` takes back what it wrote; then update again"
+            raise UpdateState("a commit or a switch of branches came after the update was interrupted", fix)
         return _advance(root, store, state)
-    _refuse_elsewhere(root, state)
+    _refuse_elsewhere(root, state, head)
     _refuse_unresolved(root, state)
     mode, oid, path = state.answers
-    git.run("update-index", "--add", "--cacheinfo", f"{mode},{oid},{path}", cwd=root)
-    git.run("checkout-index", "-f", "-q", "--", path, cwd=root)
-    tree, head = git.run("write-tree", cwd=root), git.run("rev-parse", "HEAD", cwd=root)
+    recorded = Entry(mode, oid)
+    there = entries_of(root, head, [path]).get(path)
+    left = Checkout(root, store.folder).bring([Step(path, there, recorded)], Other.REFUSE, head)
+    if left:
+        raise NotClean(root, left)
+    index.rewrite(root, store, lambda now: _with_answers(root, now, path, (there, recorded)))
+    tree = git.run("write-tree", cwd=root)
     if tree != git.run("rev-parse", f"{head}^{{tree}}", cwd=root):
         messages = (_engine_message(state.version), state.message)
         commit = commit_parts(root, state.prefix, tree, head, messages)
         git.run("update-ref", "-m", "tunesmith update --continue", "HEAD", commit, head, cwd=root)
     store.remove()
     return state
+
+
+def _with_answers(
+    root: Path, now: index.Index, path: str, sides: tuple[Entry | None, Entry]
+) -> dict[str, index.Listed]:
+    """The index with the answers recorded, if nobody staged others."""
+    listed = now.get(path, index.NOTHING)
+    if listed.merged not in sides:
+        raise NotClean(root, [path])
+    return {path: index.Listed({0: sides[1]}, listed.flags)}
+
+
+def is_finished(root: Path, state: State) -> bool:
+    """Whether HEAD has the update: its commit, or its answers recorded by somebody's hand."""
+    if state.commit and contains(root, "HEAD", state.commit):
+        return True
+    mode, oid, path = state.answers
+    return state.phase == CONFLICT and entries_of(root, "HEAD", [path]).get(path) == Entry(mode, oid)
 
 
 def in_progress(root: Path) -> bool:
@@ -212,21 +259,27 @@ def _in_progress(root: Path) -> tuple[Store, State]:
     return store, state
 
 
-def _contains(root: Path, commit: str) -> bool:
-    return git.output("merge-base", "--is-ancestor", commit, "HEAD", cwd=root, allowed=(0, 1))[0] == 0
+def _refuse_elsewhere(root: Path, state: State, head: str) -> None:
+    """The version is recorded only where the update is, on whatever branch: not after it was thrown away."""
+    wanted, forget = state.branch or state.head_ref, "`tunesmith update --forget` forgets it and changes no file"
+    if holds(root, state, head):
+        return
+    if head == state.head and symbolic_head(root) != wanted and is_left(root, state):
+        if git.run("for-each-ref", wanted, cwd=root):
+            raise UpdateState("HEAD is not on the update's branch", f"go back with `git switch {short(wanted)}`")
+        return  # its branch was removed, and its files were carried here
+    if contains(root, head, state.head) and is_left(root, state):
+        return
+    holder = next((ref for ref in _branches(root) if holds(root, state, ref)), "")
+    if holder:
+        raise UpdateState("the update is on another branch", f"`git switch {short(holder)}`, then continue")
+    if head == state.head and symbolic_head(root) != wanted:
+        raise UpdateState("the update was left for another branch", f"{forget}; so does --abort")
+    raise UpdateState("the update's files are gone", f"{forget}; so does --abort. Then start again")
 
 
-def _refuse_elsewhere(root: Path, state: State) -> None:
-    """The version is recorded only where the update is: not on another branch, not after `git reset --hard`."""
-    wanted = state.branch or state.head_ref
-    if symbolic_head(root) != wanted or not _contains(root, state.head):
-        place = short(wanted) or state.head
-        raise UpdateState(
-            "HEAD is not on the update's branch",
-            f"go back with `git switch {place}`, or forget the update with --abort",
-        )
-    if not is_left(root, state):
-        raise UpdateState("the update's files are gone", "run `tunesmith update --abort` and start again")
+def _branches(root: Path) -> list[str]:
+    return git.run("for-each-ref", "--format=%(refname)", "--sort=-committerdate", "refs/heads", cwd=root).split()
 
 
 def _refuse_unresolved(root: Path, state: State) -> None:
@@ -253,12 +306,22 @@ def _refuse_unresolved(root: Path, state: State) -> None:
         raise Unresolved(unstaged, "edited but not added")
 
 
-def abort(root: Path) -> State:
+def abort(root: Path) -> tuple[State, TakenBack]:
     """Undo the update in progress: every file, the index and the branch as they were.
 
     Raises:
         UpdateState: there is none, or its result was committed already.
     """
     store, state = _in_progress(root)
-    roll_back(root, store, state)
+    if is_finished(root, state) and git.run("rev-parse", "HEAD", cwd=root) != state.commit:
+        store.remove()
+        raise UpdateState("the update is finished: HEAD holds it", "`git revert` undoes its commits")
+    return state, roll_back(root, store, state)
+
+
+def forget(root: Path) -> State:
+    """Forget the update in progress; no file, branch or index changes."""
+    store, state = _in_progress(root)
+    Checkout(root, store.folder).recover(state.head)
+    store.remove()
     return state

@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith import console, git
-from tunesmith.errors import AVAILABLE, CONFLICT, WriteFailed
+from tunesmith.errors import AVAILABLE, CONFLICT, UpdateState, WriteFailed
 from tunesmith.update import apply, copier_fallback, keep_results, preview
 from tunesmith.update.plan import Plan, Project, Request, prepare
 from tunesmith.update.state import CONFLICT as LAID_OUT
-from tunesmith.update.worktree import free_branch, remove_merged
+from tunesmith.update.state import Store
+from tunesmith.update.worktree import TakenBack, free_branch, remove_merged
 
 OLDEST_GIT = (2, 38)  # the first with `merge-tree --write-tree`
 
 
 def run(options: argparse.Namespace) -> int:
     """The exit code: 0 done, 3 conflicts, 5 an upgrade is available (preview)."""
-    if options.resume or options.abort:
+    if options.resume or options.abort or options.forget:
         return _finish(options)
     project = Project.open(options.directory.resolve())
     if not options.preview:
@@ -116,21 +117,37 @@ def _remove_merged(root: Path) -> None:
         console.note(f"removed the merged branch {branch} of an earlier update")
 
 
+def _refuse_sibling(root: Path, directory: Path) -> None:
+    """An update of another project of the repository is ended from there."""
+    state = Store.of(root).read()
+    if state and git.run("rev-parse", "--show-prefix", cwd=directory) != state.prefix:
+        place = root / state.prefix
+        raise UpdateState(f"the update in progress is one of {place}", f"run the command on that project: {place}")
+
+
 def _finish(options: argparse.Namespace) -> int:
     root = git.repository(options.directory)
-    state = apply.resume(root) if options.resume else apply.abort(root)
+    _refuse_sibling(root, options.directory)
+    back = TakenBack()
+    if options.abort:
+        state, back = apply.abort(root)
+    else:
+        state = apply.resume(root) if options.resume else apply.forget(root)
     left = options.resume and state.phase == LAID_OUT and apply.in_progress(root)
     if options.resume and not left and state.keep:
         keep_results.accept(root / state.prefix, state.keep)
     if not left:
         _remove_merged(root)
-    words = (
-        "conflicts are in the work tree; resolve them and continue" if left else "done" if options.resume else "aborted"
-    )
+    done = "aborted" if options.abort else "done" if options.resume else "forgotten; no file was changed"
+    words = "conflicts are in the work tree; resolve them and continue" if left else done
     if options.json:
-        console.as_json({"version": state.version, "state": words})
+        console.as_json({"version": state.version, "state": words, "left": back.left, "kept": back.kept})
     elif options.abort:
         console.line("aborted: every file, the index and the branch are restored")
+        if back.left:
+            console.line(f"written since the update began, so left as they are: {', '.join(back.left)}")
+        for ref in back.kept:
+            console.line(f"what it replaced is kept: git diff {state.head[:12]} {ref}")
     else:
         console.line(f"template {state.version}: {words}")
     return CONFLICT if left else 0

@@ -42,7 +42,7 @@ class State:
 
 @dataclass(frozen=True)
 class Store:
-    """The folder in the repository's .git that holds the state, the index as it was, and the index to be."""
+    """The folder in the repository's .git that holds the state, and files on their way in and out."""
 
     folder: Path
 
@@ -62,9 +62,9 @@ class Store:
         return self.folder.with_name("index.lock")
 
     @property
-    def index_before(self) -> Path:
-        """Copy of the index as it was before the update."""
-        return self.folder / "index.before"
+    def notes(self) -> Path:
+        """What the index said of paths before the update: files that a sparse checkout leaves out, and flags."""
+        return self.folder / "notes.json"
 
     @property
     def index(self) -> Path:
@@ -89,12 +89,16 @@ class Store:
     def write(self, state: State) -> None:
         """Record the state so that a crash leaves the old one or the new one."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        beside = self.folder / "state.json.new"
+        self.write_beside(self.folder / "state.json", json.dumps(asdict(state)))
+
+    def write_beside(self, path: Path, text: str) -> None:
+        """Write a file of the folder so that a crash leaves all of it or none."""
+        beside = path.with_name(f"{path.name}.new")
         with beside.open("w", encoding="utf-8") as handle:
-            json.dump(asdict(state), handle)
+            handle.write(text)
             handle.flush()
             os.fsync(handle.fileno())
-        beside.replace(self.folder / "state.json")
+        beside.replace(path)
 
     def remove(self) -> None:
         """Forget the update: the state first, so that a crash in between leaves no half of one."""

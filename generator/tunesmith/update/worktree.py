@@ -1,19 +1,22 @@
 """Steps on a repository's work tree, index and branches that an update is made of, and the way back."""
 
+import json
 import os
-import shutil
 import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from tunesmith import git
-from tunesmith.errors import GitFailed, UpdateState
-from tunesmith.update.git_trees import Repository
+from tunesmith.errors import GitFailed, NotClean, UpdateState
+from tunesmith.update import index
+from tunesmith.update.checkout import Checkout, Other, Step
+from tunesmith.update.git_trees import Entry
 from tunesmith.update.state import CONFLICT, State, Store
 
 ENGINE = ("engine/", "locks/")
 FORMER_ENGINE = ("pipeline/", "tests/")  # until 0.3.0
-ABORTED = "refs/tunesmith/aborted"
 MADE = "tunesmith update: a branch of its own"  # in the reflog: who made a branch
 
 
@@ -66,34 +69,179 @@ def free_branch(root: Path, name: str) -> str:
     return next(candidate for candidate in numbered if candidate not in taken)
 
 
-def begin_index(store: Store) -> None:
-    """Our own index, begun from the user's as it was when the update began."""
-    if not store.index_before.exists():
-        beside = store.folder / "index.copy"
-        shutil.copyfile(store.index_of_user, beside)
-        beside.replace(store.index_before)
-    lock = store.lock
-    if lock.exists() and store.index.exists() and lock.samefile(store.index):
-        lock.unlink()  # ours, from a kill between the two steps of `install_index`
-    for leftover in (store.index, store.index.with_name("index.lock")):
-        leftover.unlink(missing_ok=True)
-    shutil.copyfile(store.index_before, store.index)
+@dataclass(frozen=True)
+class Touched:
+    """A path that an update changes, in the tree before and after it. ``open``: it is in conflict."""
+
+    path: str
+    before: Entry | None
+    after: Entry | None
+    open: Mapping[int, Entry]
 
 
-def install_index(store: Store) -> None:
-    """Replace the user's index by ours, as git itself does.
+def touched(root: Path, state: State) -> list[Touched]:
+    """Every path that the update changes on disk or in the index."""
+    stages: dict[str, dict[int, Entry]] = {}
+    for line in state.stages:
+        facts, path = line.split("\t", 1)
+        mode, oid, number = facts.split(" ")
+        stages.setdefault(path, {})[int(number)] = Entry(mode, oid)
+    found = {}
+    listing = git.output("diff-tree", "-r", "-z", "--no-renames", state.head, state.tree, cwd=root)[1].split(b"\0")[:-1]
+    for differing, name in zip(listing[::2], listing[1::2], strict=True):
+        old, new, before, after, status = differing.decode().lstrip(":").split(" ")
+        path = os.fsdecode(name)
+        first = None if status == "A" else Entry(old, before)
+        second = None if status == "D" else Entry(new, after)
+        found[path] = Touched(path, first, second, stages.get(path, {}))
+    for path in stages.keys() - found.keys():
+        same = entries_of(root, state.head, [path]).get(path)
+        found[path] = Touched(path, same, same, stages[path])
+    return sorted(found.values(), key=lambda one: one.path)
+
+
+def entries_of(root: Path, commit: str, paths: Iterable[str]) -> dict[str, Entry]:
+    """The entries of a commit's tree at some paths."""
+    wanted, found = set(paths), {}
+    for line in git.output("ls-tree", "-r", "-z", "--full-tree", commit, cwd=root)[1].split(b"\0")[:-1]:
+        facts, name = line.split(b"\t", 1)
+        if (path := os.fsdecode(name)) in wanted:
+            mode, _, oid = facts.decode().split(" ")
+            found[path] = Entry(mode, oid)
+    return found
+
+
+def note_flags(root: Path, store: Store, state: State) -> None:
+    """Write down, once, what the user's index says of the touched paths."""
+    if store.notes.exists():
+        return
+    listed = index.read(root, store.index_of_user)
+    flags = {one.path: listed[one.path].flags for one in touched(root, state) if one.path in listed}
+    sparse = [path for path, given in flags.items() if index.SKIP in given and not os.path.lexists(root / path)]
+    notes = {"flags": {path: given for path, given in flags.items() if given}, "sparse": sparse}
+    store.write_beside(store.notes, json.dumps(notes))
+
+
+def lay_out(root: Path, store: Store, state: State) -> None:
+    """The files and the index of the update, from whatever step is done.
 
     Raises:
-        UpdateState: another git holds the lock.
+        NotClean: somebody wrote a file, or staged one, since the update began.
     """
-    lock = store.lock
-    try:
-        os.link(store.index, lock)
-    except FileExistsError:
-        fix = f"wait for it to end, or remove {lock} if none runs; then run `tunesmith update --continue` or --abort"
-        raise UpdateState("another git process holds the index", fix) from None
-    lock.replace(store.index_of_user)
-    store.index.unlink()
+    note_flags(root, store, state)
+    notes, paths = json.loads(store.notes.read_text("utf-8")), touched(root, state)
+    left = Checkout(root, store.folder).bring(_steps(paths, notes["sparse"]), Other.REFUSE, state.head)
+    if left:
+        raise NotClean(root, left)
+
+    def change(now: index.Index) -> dict[str, index.Listed]:
+        foreign = [one.path for one in paths if not _is_ours(one, now.get(one.path, index.NOTHING))]
+        if foreign:
+            raise NotClean(root, foreign)
+        return {
+            one.path: index.Listed(one.open)
+            if one.open
+            else index.Listed({0: one.after} if one.after else {}, tuple(notes["flags"].get(one.path, ())))
+            for one in paths
+        }
+
+    index.rewrite(root, store, change)
+
+
+def _steps(paths: Sequence[Touched], sparse: Sequence[str]) -> list[Step]:
+    """What changes on disk. What a sparse checkout leaves out is there before and after the update only in conflict."""
+    absent = set(sparse)
+    return [
+        Step(one.path, None if one.path in absent else one.before, one.after)
+        for one in paths
+        if one.path not in absent or one.open
+    ]
+
+
+def _is_ours(one: Touched, listed: index.Listed) -> bool:
+    """Whether an index has of a path what it had before the update, or what the update wrote."""
+    if one.open and listed.stages == one.open:
+        return True
+    return set(listed.stages) <= {0} and listed.merged in (one.before, one.after)
+
+
+@dataclass(frozen=True)
+class TakenBack:
+    """What an abort did: paths that stay as somebody wrote them, and refs of what it replaced."""
+
+    left: Sequence[str] = ()
+    kept: Sequence[str] = ()
+
+
+def roll_back(root: Path, store: Store, state: State) -> TakenBack:
+    """The repository as it was before the update; what was committed since stays.
+
+    Files that were written since the update began stay as they are, unless they resolve its conflicts: those are kept
+    under a ref and replaced.
+
+    Raises:
+        UpdateState: a commit holds the update.
+    """
+    head = git.run("rev-parse", "HEAD", cwd=root)
+    stayed = state.branch == symbolic_head(root) and head == state.head
+    moved = head not in (state.head, state.commit)
+    if state.phase == CONFLICT and not stayed and not is_left(root, state):
+        if moved and holds(root, state, head):
+            fix = "`tunesmith update --continue` records its version; `--forget` leaves everything as it is"
+            raise UpdateState("a commit of yours holds the update, and an abort would hide it", fix)
+        _forget(root, store, state)
+        return TakenBack()
+    if moved and holds(root, state, head):
+        fix = "`tunesmith update --continue` records its version; `--forget` leaves everything as it is"
+        raise UpdateState("a commit of yours holds the update, and an abort would hide it", fix)
+    note_flags(root, store, state)
+    notes, paths = json.loads(store.notes.read_text("utf-8")), touched(root, state)
+    if moved:
+        there = entries_of(root, head, [one.path for one in paths])
+        paths = [one for one in paths if there.get(one.path) == one.before]
+    checkout = Checkout(root, store.folder)
+    resolving = state.phase == CONFLICT
+    backwards = [Step(step.path, step.after, step.before) for step in _steps(paths, notes["sparse"])]
+    left = checkout.bring(backwards, Other.REPLACE if resolving else Other.LEAVE, state.head)
+
+    def change(now: index.Index) -> dict[str, index.Listed]:
+        listed = [(one, now.get(one.path, index.NOTHING)) for one in paths]
+        foreign = {one.path for one, there in listed if not _is_ours(one, there)}
+        if resolving:
+            staged = {one.path: there.merged for one, there in listed if one.path in foreign and there.merged}
+            checkout.keep({}, state.head, staged)
+            foreign = set()
+        return {
+            one.path: index.Listed({0: one.before} if one.before else {}, tuple(notes["flags"].get(one.path, ())))
+            for one in paths
+            if one.path not in foreign
+        }
+
+    index.rewrite(root, store, change)
+    if moved:
+        if state.branch != symbolic_head(root):
+            _remove_branch(root, state)
+    else:
+        _move_back(root, state, head)
+    store.remove()
+    return TakenBack(left, checkout.kept)
+
+
+def holds(root: Path, state: State, commit: str) -> bool:
+    """Whether a commit's tree has most of what the update changes without conflict; of one that is nothing but
+    conflicts, whether the commit comes after the one that the update began from and changed one of its files.
+    """
+    paths = [one for one in touched(root, state) if one.path != state.answers[2]]
+    there = entries_of(root, commit, [one.path for one in paths])
+    merged = [one for one in paths if not one.open]
+    if merged:
+        return 2 * sum(there.get(one.path) == one.after for one in merged) > len(merged)
+    return contains(root, commit, state.head) and any(there.get(one.path) != one.before for one in paths)
+
+
+def contains(root: Path, commit: str, ancestor: str) -> bool:
+    """Whether a commit is another one, or comes after it."""
+    return git.output("merge-base", "--is-ancestor", ancestor, commit, cwd=root, allowed=(0, 1))[0] == 0
 
 
 def differences(root: Path, state: State) -> tuple[list[str], list[str]]:
@@ -117,36 +265,6 @@ def is_left(root: Path, state: State) -> bool:
         return True
     # A conflict may be resolved to what was there; git remembers that until a reset or a switch of branches.
     return bool(paths_of("ls-files", "-z", "--unmerged", "--resolve-undo", root=root))
-
-
-def roll_back(root: Path, store: Store, state: State, *, forget: bool = True) -> None:
-    """The repository as it was before the update.
-
-    Raises:
-        UpdateState: commits were made since.
-    """
-    head = git.run("rev-parse", "HEAD", cwd=root)
-    stayed = state.branch == symbolic_head(root) and head == state.head
-    if state.phase == CONFLICT and not stayed and not is_left(root, state):
-        _forget(root, store, state)
-        return
-    if head not in (state.head, state.commit):
-        fix = f"`git switch {short(state.head_ref) or state.head}` leaves it; `--continue` finishes it"
-        raise UpdateState("commits were made since the update began, and an abort would hide them", fix)
-    _keep_resolutions(root, store, state)
-    begin_index(store)
-    own = {"GIT_INDEX_FILE": str(store.index)}
-    removed, written = differences(root, state)
-    before = set(paths_of("ls-tree", "-r", "-z", "--name-only", state.head, root=root))
-    for path in written:
-        if path not in before:
-            _remove(root, path)
-    restored = b"".join(os.fsencode(path) + b"\0" for path in [*removed, *(path for path in written if path in before)])
-    git.run("checkout-index", "-f", "-u", "-q", "-z", "--stdin", cwd=root, extra=own, data=restored)
-    install_index(store)
-    _move_back(root, state)
-    if forget:
-        store.remove()
 
 
 def _forget(root: Path, store: Store, state: State) -> None:
@@ -183,15 +301,16 @@ def remove_merged(root: Path) -> list[str]:
     return removed
 
 
-def _move_back(root: Path, state: State) -> None:
-    """HEAD on the branch and commit that it was on; the branch of the update gone."""
-    reason = ("-m", "tunesmith update --abort")
-    if state.head_ref and state.branch:
-        git.run("symbolic-ref", *reason, "HEAD", state.head_ref, cwd=root)
-    elif state.head_ref:
-        git.run("update-ref", *reason, "HEAD", state.head, cwd=root)
-    else:
-        git.run("update-ref", "--no-deref", *reason, "HEAD", state.head, cwd=root)
+def _move_back(root: Path, state: State, head: str) -> None:
+    """HEAD on the branch and commit that it was on, if nobody moved it from ``head``; the update's branch gone."""
+    reason, there = ("-m", "tunesmith update --abort"), symbolic_head(root)
+    if state.branch and there == state.branch:
+        if state.head_ref:
+            git.run("symbolic-ref", *reason, "HEAD", state.head_ref, cwd=root)
+        else:
+            git.run("update-ref", "--no-deref", *reason, "HEAD", state.head, head, cwd=root)
+    elif there == state.head_ref and head != state.head:
+        git.run("update-ref", *reason, "HEAD", state.head, head, cwd=root)
     _remove_branch(root, state)
 
 
@@ -206,34 +325,3 @@ def symbolic_head(root: Path) -> str:
 def short(ref: str) -> str:
     """A branch's name without the folder that git keeps branches in."""
     return ref.removeprefix("refs/heads/")
-
-
-def _remove(root: Path, path: str) -> None:
-    """Remove a file that the update added, and the folders that this leaves empty."""
-    (root / path).unlink(missing_ok=True)
-    for parent in Path(path).parents:
-        if parent == Path(".") or not (root / parent).is_dir() or any((root / parent).iterdir()):
-            return
-        (root / parent).rmdir()
-
-
-def _keep_resolutions(root: Path, store: Store, state: State) -> None:
-    """What the user made of the conflicts so far stays reachable as a commit, refs/tunesmith/aborted."""
-    if state.phase != CONFLICT:
-        return
-    removed, written = differences(root, state)
-    lines = [line.split("\t", 1)[1] for line in state.stages]
-    touched = [path for path in dict.fromkeys([*removed, *written, *lines]) if "\n" not in path]
-    present = [path for path in touched if (root / path).is_file()]
-    repository = Repository(root, store.folder)
-    listing = "".join(f"{path}\n" for path in present).encode(errors="surrogateescape")
-    oids = repository.run("hash-object", "-w", "--stdin-paths", data=listing).split() if present else []
-    index = {"GIT_INDEX_FILE": str(store.folder / "index.aborted")}
-    repository.run("read-tree", state.head, extra=index)
-    entries = (f"100644 {oid} 0\t{path}" for oid, path in zip(oids, present, strict=True))
-    data = b"".join(os.fsencode(entry) + b"\0" for entry in entries)
-    repository.run("update-index", "--add", "--replace", "-z", "--index-info", data=data, extra=index)
-    commit = commit_tree(
-        root, repository.run("write-tree", extra=index), state.head, "Resolutions of an aborted update"
-    )
-    git.run("update-ref", ABORTED, commit, cwd=root)
