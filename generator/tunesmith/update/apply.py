@@ -43,17 +43,26 @@ def check_ready(root: Path) -> None:
     Raises:
         NotClean, UpdateState
     """
+    refuse_two(root)
+    if any((git.folder(root) / name).exists() for name in BUSY):
+        raise UpdateState("a merge, rebase or cherry-pick is in progress", "finish or abort it first")
+    changed = uncommitted(root)
+    if changed:
+        raise NotClean(root, changed)
+
+
+def refuse_two(root: Path) -> None:
+    """Refuse to start while an update is in progress; one that somebody finished by hand is no longer.
+
+    Raises:
+        UpdateState
+    """
     store = Store.of(root)
     state = store.read()
     if state and is_finished(root, state):
         store.remove()
     elif state:
         raise UpdateState("an update is in progress", _exit(root, state))
-    if any(store.folder.with_name(name).exists() for name in BUSY):
-        raise UpdateState("a merge, rebase or cherry-pick is in progress", "finish or abort it first")
-    changed = uncommitted(root)
-    if changed:
-        raise NotClean(root, changed)
 
 
 def _exit(root: Path, state: State) -> str:

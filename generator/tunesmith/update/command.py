@@ -21,6 +21,8 @@ def run(options: argparse.Namespace) -> int:
     """The exit code: 0 done, 3 conflicts, 5 an upgrade is available (preview)."""
     if options.resume or options.abort or options.forget:
         return _finish(options)
+    if not options.preview:
+        apply.refuse_two(git.repository(options.directory))
     project = Project.open(options.directory.resolve())
     if not options.preview:
         apply.check_ready(project.root)

@@ -80,7 +80,12 @@ def _write(root: Path, index: Path, wanted: Mapping[str, Listed]) -> None:
     ]
     _feed(root, index, ("--add", "--replace", "-z", "--index-info"), [*removed, *lines])
     for flag in (SKIP, ASSUMED):
-        _feed(root, index, (flag, "-z", "--stdin"), [p for p, listed in wanted.items() if flag in listed.flags])
+        _feed(
+            root,
+            index,
+            (flag, "-z", "--stdin"),
+            [p for p, listed in wanted.items() if flag in listed.flags and listed.merged],
+        )
 
 
 def _feed(root: Path, index: Path, options: tuple[str, ...], lines: Iterable[str]) -> None:
