@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
-from tunesmith.errors import GitFailed, GitMissing, NotAProject
+from tunesmith.errors import FileProblem, GitFailed, GitMissing, NotAProject
 
 AUTHOR = "Tunesmith"
 EMAIL = "tunesmith@localhost"
@@ -74,11 +74,17 @@ def toplevel(path: Path) -> Path | None:
     """Root of the repository that ``path`` is a part of, or None. ``path`` need not exist yet.
 
     A repository that ignores ``path`` does not count: what is there is no part of it.
+
+    Raises:
+        FileProblem: it belongs to another user.
     """
     existing = next((parent for parent in (path, *path.parents) if parent.is_dir()), Path("/"))
     try:
         root = Path(run("rev-parse", "--show-toplevel", cwd=existing))
-    except GitFailed:
+    except GitFailed as failure:
+        if "dubious ownership" in failure.output:
+            fix = f"if you trust it: git config --global --add safe.directory {existing}"
+            raise FileProblem(existing, "belongs to another user, so git does nothing there", fix) from None
         return None
     if root == path.resolve():
         return root

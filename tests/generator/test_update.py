@@ -429,7 +429,8 @@ def test_a_version_that_the_source_lacks_is_named(commit_id: str, shop: Workshop
 
 def test_an_older_version_is_no_target(shop: Workshop, tmp_path: Path) -> None:
     project = shop.project("0.0.4", tmp_path / "p")
-    assert shop.update(project, "--to", "0.0.2").code == 2
+    done = shop.update(project, "--to", "0.0.2")
+    assert done.code == 2 and "0.0.2 is older than the project's, which is 0.0.4" in done.err
     assert shop.update(project, "--to", "0.0.5", "--here").code == 0
     assert recorded(project) == "v0.0.5"
 
@@ -481,6 +482,15 @@ def test_what_is_no_project_is_refused(shop: Workshop, tmp_path: Path) -> None:
     assert "not inside a git repository" in shop.update(tmp_path).err
     git.run("init", "--quiet", cwd=tmp_path)
     assert ".copier-answers.yml" in shop.update(tmp_path).err
+
+
+def test_answers_that_a_commit_removed_can_be_brought_back(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (small / ANSWERS).unlink()
+    commit(small, "Oops")
+    assert update(small) == 2
+    command = capsys.readouterr().err.split("`")[1]
+    git.run(*command.split()[1:], cwd=small)
+    assert (small / ANSWERS).exists()
 
 
 def test_an_older_git_says_so_and_saves_a_way_back(

@@ -24,6 +24,15 @@ PIPELINE = "dvc.yaml"
 Ask = Callable[[str, Any], Any]
 
 
+def _last_seen(root: Path, path: str) -> str:
+    """How to get a file back that a commit removed; nothing if no commit had it."""
+    try:
+        commit = git.run("log", "-1", "--diff-filter=D", "--format=%h", "--", path, cwd=root)
+    except GitFailed:
+        return ""  # there is no commit at all
+    return f", which {commit} removed: `git checkout {commit}~ -- {path}` brings it back" if commit else ""
+
+
 @dataclass(frozen=True)
 class Project:
     """A project as its last commit has it. ``prefix`` is its place in the repository: empty, or ending in a slash."""
@@ -46,7 +55,7 @@ class Project:
             head = git.run("rev-parse", "--verify", "HEAD^{commit}", cwd=path)
             git.run("cat-file", "-e", f"{head}:{prefix}{ANSWERS}", cwd=path)
         except GitFailed:
-            raise NotAProject(path, f"its last commit has no {ANSWERS}") from None
+            raise NotAProject(path, f"its last commit has no {ANSWERS}{_last_seen(root, prefix + ANSWERS)}") from None
         return cls(path, root, prefix, head)
 
     def read(self, name: str) -> bytes:

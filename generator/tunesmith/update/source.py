@@ -9,7 +9,7 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from tunesmith import __version__, bundle, git
-from tunesmith.errors import FileProblem, GitFailed, NewerProject, UnknownVersion
+from tunesmith.errors import FileProblem, GitFailed, NewerProject, UnknownVersion, UpdateState
 from tunesmith.render import Origin, expanded
 
 SETTING = "TUNESMITH_TEMPLATE"
@@ -59,13 +59,17 @@ class Source:
         """The version to go to, and the newest one if this command line is too old for it.
 
         Raises:
-            UnknownVersion: ``asked`` is not released, or is older than the project.
+            UnknownVersion: ``asked`` is not released.
+            UpdateState: it is older than the project.
         """
         known = self.versions()
         if asked:
             version = parse(asked)
-            if version is None or version not in known or version < at_least:
+            if version is None or version not in known:
                 raise UnknownVersion(asked, self.shown, [str(one) for one in known if one >= at_least])
+            if version < at_least:
+                fix = "an update goes forward only; `git revert` takes the commits of an update back"
+                raise UpdateState(f"template {version} is older than the project's, which is {at_least}", fix)
             refuse_newer(version, "the version asked for")
             return version, None
         usable = [one for one in known if one <= Version(__version__)] or [at_least]
