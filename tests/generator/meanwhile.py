@@ -7,13 +7,17 @@ import os
 import random
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace as replaced
 from pathlib import Path
 
-from updating import update
+from updating import commit, plain, update
 
 from tunesmith import git
+from tunesmith.errors import TunesmithError
+from tunesmith.update import apply, preview
+from tunesmith.update.plan import Project, Request, prepare
 
 KILLED = 9
 OLD = {
@@ -33,6 +37,36 @@ NEW = {
     "run.sh": "echo 2\n",
 }
 PATHS = sorted({*OLD, *NEW, "own.txt", "untracked.txt", "added/other.txt"})
+
+
+def start_of(folder: Path, *, conflict: bool) -> Path:
+    """A committed project of `OLD` with an update to `NEW` at hand, which may conflict."""
+    project, _ = plain(folder, OLD, NEW)
+    git.lend_identity(project)
+    git.run("config", "commit.gpgsign", "false", cwd=project)
+    (project / "own.txt").write_text("mine\n")
+    (project / "run.sh").chmod(0o755)
+    if conflict:
+        (project / "a.py").write_text("a = 3\n")
+    commit(project)
+    (project / "untracked.txt").write_text("mine\n")
+    return project
+
+
+def beginner(start: Path, scratch: Path) -> Callable[[Path], int]:
+    """Starts the update of a copy of a project, whose plan is worked out once; the exit code."""
+    scratch.mkdir()
+    plan = prepare(Project.open(start), Request(), scratch, read_only=False)
+
+    def begin(copy: Path) -> int:
+        project = replaced(plan.project, path=copy, root=copy)
+        moved = replaced(plan, project=project, repository=replaced(plan.repository, root=copy))
+        try:
+            return 3 if apply.apply(moved, "template/0.3.0", preview.message(plan)).stages else 0
+        except TunesmithError as error:
+            return error.exit_code
+
+    return begin
 
 
 class Other:
@@ -130,8 +164,8 @@ def life(seed: int, start: Path, folder: Path, begin: Callable[[Path], int]) -> 
     """Live once. Returns what was lost, and what happened; an empty list is what must come out.
 
     Args:
-        start: a committed project of `OLD`, with an update to `NEW` at hand.
-        begin: starts the update on a copy of it.
+        start: see `start_of`.
+        begin: see `beginner`.
     """
     chance = random.Random(seed)
     project = folder / f"{seed}"
@@ -218,8 +252,3 @@ def lost(project: Path, words: set[str]) -> list[str]:
     texts.append(git.output("cat-file", "--batch", cwd=project, data=data)[1])
     everything = b"\n".join(texts)
     return [f"lost {word}" for word in sorted(words) if word.encode() not in everything]
-
-
-def states(project: Path) -> Mapping[str, bytes]:
-    """The files of the folder of an update in progress; to look at one that failed."""
-    return {str(path): path.read_bytes() for path in (project / ".git/tunesmith-update").rglob("*") if path.is_file()}

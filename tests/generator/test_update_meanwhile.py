@@ -2,17 +2,15 @@
 
 import shutil
 import subprocess
-from dataclasses import replace as replaced
 from pathlib import Path
 
 import pytest
-from meanwhile import NEW, OLD, in_progress, life, lost
-from updating import commit, everything, plain, update
+from meanwhile import beginner, in_progress, life, lost, start_of
+from updating import commit, everything, update
 
 from tunesmith import git
-from tunesmith.errors import TunesmithError
-from tunesmith.update import apply, command, preview
-from tunesmith.update.plan import Plan, Project, Request, prepare
+from tunesmith.update import command
+from tunesmith.update.plan import Plan, prepare
 
 KEPT = "refs/tunesmith/kept"
 LIVES = 120
@@ -23,16 +21,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Committed projects with an update at hand, which is clean, conflicts, or has laid out its conflicts."""
     projects = {}
     for kind in ("clean", "conflict"):
-        project, _ = plain(tmp_path_factory.mktemp(kind), OLD, NEW)
-        git.lend_identity(project)
-        git.run("config", "commit.gpgsign", "false", cwd=project)
-        (project / "own.txt").write_text("mine\n")
-        (project / "run.sh").chmod(0o755)
-        if kind == "conflict":
-            (project / "a.py").write_text("a = 3\n")
-        commit(project)
-        (project / "untracked.txt").write_text("mine\n")
-        projects[kind] = project
+        projects[kind] = start_of(tmp_path_factory.mktemp(kind), conflict=kind == "conflict")
     projects["laid out"] = copied(projects["conflict"], tmp_path_factory.mktemp("laid") / "project")
     assert update(projects["laid out"]).code == 3
     return projects
@@ -67,21 +56,10 @@ def status(project: Path) -> str:
 
 @pytest.mark.parametrize("kind", ["clean", "conflict"])
 def test_random_lives_beside_somebody_else_lose_nothing(kind: str, lived: dict[str, Path], tmp_path: Path) -> None:
-    start = lived[kind]
-    (tmp_path / "scratch").mkdir()
-    plan = prepare(Project.open(start), Request(), tmp_path / "scratch", read_only=False)
-
-    def begin(copy: Path) -> int:
-        project = replaced(plan.project, path=copy, root=copy)
-        moved = replaced(plan, project=project, repository=replaced(plan.repository, root=copy))
-        try:
-            return 3 if apply.apply(moved, "template/0.3.0", preview.message(plan)).stages else 0
-        except TunesmithError as error:
-            return error.exit_code
-
+    begin = beginner(lived[kind], tmp_path / "scratch")
     (tmp_path / "lives").mkdir()
     for seed in range(LIVES // 2):
-        found = life(seed, start, tmp_path / "lives", begin)
+        found = life(seed, lived[kind], tmp_path / "lives", begin)
         assert not found, "\n".join(found)
 
 
