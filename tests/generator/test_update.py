@@ -566,3 +566,19 @@ def test_a_directory_that_is_not_there_is_said_so(
 ) -> None:
     assert update(tmp_path / "missing", option) == 2
     assert "no such directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("home", ["a.py", "sub/a.py"])
+def test_a_change_of_a_file_that_the_user_made_a_link_of_is_a_conflict(home: str, tmp_path: Path) -> None:
+    """Also if the template moved the file: its change must not be dropped as that of a deleted one."""
+    lines = [f"line {number}\n" for number in range(30)]
+    new = "".join(lines).replace("line 5\n", "line five\n")
+    project, _ = plain(tmp_path, {"a.py": "".join(lines)}, {home: new})
+    (project / "own").mkdir()
+    (project / "a.py").rename(project / "own/real.py")
+    (project / "a.py").symlink_to("own/real.py")
+    commit(project)
+    assert update(project) == 3
+    unmerged = {line.split("\t")[1]: line.split()[1] for line in git.run("ls-files", "-u", cwd=project).splitlines()}
+    assert any("line five" in git.run("cat-file", "blob", oid, cwd=project) for oid in unmerged.values())
+    assert (project / "a.py").is_symlink() and (project / "own/real.py").read_text() == "".join(lines)

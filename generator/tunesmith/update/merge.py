@@ -115,8 +115,8 @@ def _resolve(sides: _Sides, text: TextMerge, manifest: Manifest, version: str) -
     changes: dict[str, Entry | None] = {}
     deleted = []
     for path, stages in by_path.items():
-        if 2 not in stages and path not in sides.entries["user"] and 1 in stages and 3 in stages:
-            changes[path] = None  # the user deleted it, the template changed it
+        if set(stages) == {1, 3} and _user_deleted(sides, path, stages[1].entry):
+            changes[path] = None  # and the template changed it
             deleted.append(path)
         elif set(stages) == {1, 2} and stages[2].entry == sides.entries["user"].get(path) and _is_seed(manifest, path):
             changes[path] = stages[2].entry  # the template dropped it, the user had made it theirs
@@ -126,6 +126,17 @@ def _resolve(sides: _Sides, text: TextMerge, manifest: Manifest, version: str) -
     marked = sides.repository.entries(text.tree) if left else {}
     changes |= _labelled(sides, {stage.path for stage in left} & marked.keys(), marked, version)
     return Merged(sides.repository.changed(text.tree, changes), left, tuple(deleted), tuple(sides.kept))
+
+
+def _user_deleted(sides: _Sides, path: str, before: Entry) -> bool:
+    """Whether the user deleted a file that the template changed, perhaps at another path. One that the user made a link
+    or a folder of is not deleted.
+    """
+    old, new, user = (sides.entries[side] for side in ("old", "new", "user"))
+    if path in old:
+        return path not in user
+    gone = [one for one, entry in old.items() if entry == before and new.get(one) != entry]
+    return not any(one in user for one in gone)
 
 
 def _is_seed(manifest: Manifest, path: str) -> bool:
