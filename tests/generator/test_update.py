@@ -11,7 +11,7 @@ import yaml
 from updating import ANSWERS, Done, Workshop, commit, everything, plain, replace
 
 from tunesmith import bundle, cli, git
-from tunesmith.update import command
+from tunesmith.update import command, hand_edits
 
 
 def digest(folder: Path) -> dict[str, str]:
@@ -356,7 +356,8 @@ def test_a_detached_head_is_put_back(shop: Workshop, clashing: Path) -> None:
 def test_a_renamed_answer_is_carried_and_a_removed_one_reported(shop: Workshop, tmp_path: Path) -> None:
     project = shop.project("0.0.4", tmp_path / "p")
     text = (project / ANSWERS).read_text()
-    (project / ANSWERS).write_text(text.replace("greeting: Hello", "greeting: Good evening") + "mood: merry\n")
+    text = text.replace("greeting: Hello", "greeting: Good evening") + "mood: merry\n"
+    (project / ANSWERS).write_bytes(hand_edits.signed(text.encode()))
     replace(project / "README.md", "Hello", "Good evening")
     commit(project)
     done = shop.update(project, "--preview")
@@ -370,6 +371,7 @@ def test_a_renamed_answer_is_carried_and_a_removed_one_reported(shop: Workshop, 
 def test_an_answer_that_is_no_longer_allowed_is_refused(shop: Workshop, tmp_path: Path) -> None:
     project = shop.project("0.0.4", tmp_path / "p")
     replace(project / ANSWERS, "hardware: cpu", "hardware: abacus")
+    (project / ANSWERS).write_bytes(hand_edits.signed((project / ANSWERS).read_bytes()))
     commit(project)
     done = shop.update(project)
     assert done.code == 2 and "hardware" in done.err and "no longer allowed" in done.err
@@ -582,3 +584,34 @@ def test_a_change_of_a_file_that_the_user_made_a_link_of_is_a_conflict(home: str
     unmerged = {line.split("\t")[1]: line.split()[1] for line in git.run("ls-files", "-u", cwd=project).splitlines()}
     assert any("line five" in git.run("cat-file", "blob", oid, cwd=project) for oid in unmerged.values())
     assert (project / "a.py").is_symlink() and (project / "own/real.py").read_text() == "".join(lines)
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_answers_that_were_edited_by_hand_are_not_taken_for_the_recorded_ones(
+    deep: bool, shop: Workshop, tmp_path: Path
+) -> None:
+    project = shop.project("0.0.4", tmp_path / "p")
+    replace(project / ANSWERS, "\nseed: 42", "\nseed: 8")
+    replace(project / ANSWERS, "monthly_requests:", "monthly_request:")
+    commit(project)
+    if not deep:
+        git.run("clone", "--quiet", "--depth", "1", f"file://{project}", str(tmp_path / "clone"), cwd=tmp_path)
+        project = tmp_path / "clone"
+    before = everything(project)
+    done = shop.update(project)
+    assert done.code == 2 and "edited by hand" in done.err and everything(project) == before
+    if deep:
+        assert "seed: 42 -> 8" in done.err and "--set seed=8`" in done.err and "monthly_requests" in done.err
+        command = done.err.split("`")[1]
+        git.run(*command.split()[1:], cwd=project)
+        commit(project, "Put back")
+        assert shop.update(project).code == 0
+
+
+def test_an_address_that_was_edited_by_hand_is_no_edited_answer(shop: Workshop) -> None:
+    content = (shop.templates["0.0.4"] / ANSWERS).read_bytes()
+    assert b"# sha256 of the answers: " in content and not hand_edits.is_edited(content)
+    assert not hand_edits.is_edited(re.sub(rb"_src_path: .*", b"_src_path: elsewhere", content))
+    assert not hand_edits.is_edited(content.replace(b"\n", b"\r\n"))
+    assert hand_edits.is_edited(content.replace(b"seed: 42", b"seed: 43"))
+    assert not hand_edits.is_edited(b"seed: 43\n"), "0.2.0 recorded no hash"

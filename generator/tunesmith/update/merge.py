@@ -14,7 +14,7 @@ from itertools import chain
 import yaml
 
 from tunesmith.manifest import ANSWERS, PARAMETERS, Manifest, Owner
-from tunesmith.update import list_merge, yaml_merge
+from tunesmith.update import hand_edits, list_merge, yaml_merge
 from tunesmith.update.git_trees import EXECUTABLE, FILE, Entry, Repository, Stage, TextMerge
 from tunesmith.update.import_check import broken_imports
 from tunesmith.update.moves import Table
@@ -101,7 +101,7 @@ def _settle(sides: _Sides, manifest: Manifest) -> dict[str, tuple[Entry, Entry]]
             sides.kept += merged[1]
             settled[path] = (yours, _stored(sides, _mode(*sides_at), merged[0]))
         elif path == ANSWERS and (merged := yaml_merge.merge(old, user, new, Policy.TEMPLATE)):
-            settled[path] = (yours, _stored(sides, _mode(*sides_at), merged[0]))
+            settled[path] = (yours, _stored(sides, _mode(*sides_at), hand_edits.signed(merged[0])))
         elif _is_seed(manifest, path):
             settled[path] = (yours, yours)
     return settled

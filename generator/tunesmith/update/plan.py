@@ -12,7 +12,7 @@ from tunesmith.errors import GitFailed, NotAProject, UnknownVersion
 from tunesmith.manifest import ANSWERS, NAME, PARAMETERS, Manifest
 from tunesmith.render import render_answers
 from tunesmith.update import answers as evolution
-from tunesmith.update import dvc_impact, keep_results, tree_diff
+from tunesmith.update import dvc_impact, hand_edits, keep_results, tree_diff
 from tunesmith.update.answers import Carried
 from tunesmith.update.git_trees import Repository
 from tunesmith.update.merge import Merged, merge
@@ -134,6 +134,7 @@ def prepare(project: Project, request: Request, scratch: Path, *, read_only: boo
     Raises:
         NewerProject, UnknownVersion, SpecError, RenderFailed, FileProblem
     """
+    hand_edits.refuse(project.root, project.prefix, project.read(ANSWERS))
     recorded = project.answers()
     before = _recorded_version(recorded, project)
     source = Source.open(str(recorded.get("_src_path", "")), request.source, scratch)
