@@ -152,7 +152,7 @@ class Checkout:
         return {
             path
             for path, entry in regular.items()
-            if (self.root / path).read_bytes() == contents[entry.oid]
+            if _bytes(self.root / path) == contents[entry.oid]
             and os.access(self.root / path, os.X_OK) == (entry.mode == EXECUTABLE)
         }
 
@@ -311,6 +311,14 @@ def digest(place: Path) -> str:
             return f"{executable:o} {hashlib.file_digest(file, 'sha256').hexdigest()}"
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return ""
+
+
+def _bytes(place: Path) -> bytes | None:
+    """A file's content; None if somebody has removed it."""
+    try:
+        return place.read_bytes()
+    except OSError:
+        return None
 
 
 def _is_folder(place: Path) -> bool:
